@@ -1,0 +1,246 @@
+"""The intermediate representation: a typed list of equations, each one the application of a primitive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from minijvp.core.primitive import Primitive
+from minijvp.core.printing import format_jaxpr
+from minijvp.core.source import Source
+from minijvp.core.tracing import charged_to, state
+from minijvp.core.types import ArrayType, is_inexact
+from minijvp.errors import JaxprError
+
+# Not frozen: a frozen dataclass takes three times as long to make, and these are made by the thousand.
+
+
+@dataclass(slots=True, eq=False)
+class Var:
+    """A variable, known by identity."""
+
+    type: ArrayType
+
+
+@dataclass(slots=True, eq=False)
+class Literal:
+    """A Python scalar written into a program."""
+
+    value: bool | int | float | complex
+    type: ArrayType
+
+
+Atom = Var | Literal
+
+
+@dataclass(slots=True, eq=False)
+class Equation:
+    """`outputs = primitive(*inputs, **params)`, and the line of user code that made it."""
+
+    primitive: Primitive
+    inputs: tuple[Atom, ...]
+    params: dict[str, Any]
+    outputs: tuple[Var, ...]
+    source: Source | None
+
+
+@dataclass(slots=True, eq=False)
+class Jaxpr:
+    """A program: equations from inputs to outputs, over constants that it carries (none, in an open jaxpr).
+
+    Open jaxprs compare and hash by structure, so that a cache keyed by one serves every equal program.
+    """
+
+    constants: tuple[tuple[Var, Any], ...]
+    inputs: tuple[Var, ...]
+    equations: tuple[Equation, ...]
+    outputs: tuple[Atom, ...]
+    name: str = ""
+    _structure: tuple | None = field(default=None, repr=False)
+    _hash: int | None = field(default=None, repr=False)
+
+    @property
+    def in_types(self) -> tuple[ArrayType, ...]:
+        return tuple(v.type for v in self.inputs)
+
+    @property
+    def out_types(self) -> tuple[ArrayType, ...]:
+        return tuple(v.type for v in self.outputs)
+
+    @property
+    def structure(self) -> tuple:
+        """A hashable description in which variables are numbers: equal for programs that differ in names only."""
+        if self._structure is None:
+            self._structure = _structure(self)
+        return self._structure
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return isinstance(other, Jaxpr) and hash(self) == hash(other) and self.structure == other.structure
+
+    def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = hash(self.structure)
+        return self._hash
+
+    def __str__(self) -> str:
+        return format_jaxpr(self)
+
+    __repr__ = __str__
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(str(self))
+
+    def __iter__(self) -> Iterator[Equation]:
+        return iter(self.equations)
+
+    def hoist_constants(self) -> tuple[Jaxpr, tuple[Any, ...]]:
+        """The open jaxpr whose leading inputs are the constants, and the constants."""
+        if not self.constants:
+            return self, ()
+        variables = tuple(v for v, _ in self.constants)
+        opened = Jaxpr((), variables + self.inputs, self.equations, self.outputs, self.name)
+        return opened, tuple(value for _, value in self.constants)
+
+    def without_dead_code(self, used: Sequence[bool] | None = None) -> Jaxpr:
+        """The same program without the outputs that are not `used` and without what only they needed. Inputs stay."""
+        outputs = self.outputs if used is None else tuple(v for v, keep in zip(self.outputs, used, strict=True) if keep)
+        needed: set[Atom] = {v for v in outputs if type(v) is Var}
+        kept = []
+        for equation in reversed(self.equations):
+            if not needed.isdisjoint(equation.outputs):
+                kept.append(equation)
+                needed.update(v for v in equation.inputs if type(v) is Var)
+        if len(kept) == len(self.equations) and len(outputs) == len(self.outputs):
+            return self
+        constants = tuple((v, value) for v, value in self.constants if v in needed)
+        return Jaxpr(constants, self.inputs, tuple(reversed(kept)), outputs, self.name)
+
+    def needs_inputs(self) -> tuple[bool, ...]:
+        """For each input, whether an equation or an output reads it."""
+        read = {v for e in self.equations for v in e.inputs}
+        read.update(self.outputs)
+        return tuple(v in read for v in self.inputs)
+
+    def check(self) -> Jaxpr:
+        """The jaxpr itself, if it is well-typed; JaxprError if not."""
+        known: set[Atom] = {v for v, _ in self.constants} | set(self.inputs)
+        if len(known) != len(self.constants) + len(self.inputs):
+            raise JaxprError(f"a variable is bound twice among the inputs of\n{self}")
+
+        def require_known(atoms: Iterable[Atom], where: str) -> None:
+            for v in atoms:
+                if type(v) is Var and v not in known:
+                    raise JaxprError(f"{where} reads a variable that is not defined, in\n{self}")
+
+        for e in self.equations:
+            require_known(e.inputs, f"the equation of {e.primitive.name}")
+            types = e.primitive.type_rule(*(v.type for v in e.inputs), **e.params)
+            expected = types if type(types) is tuple else (types,)
+            if expected != tuple(v.type for v in e.outputs):
+                found = [v.type for v in e.outputs]
+                raise JaxprError(f"{e.primitive.name} should give {list(expected)} but binds {found}, in\n{self}")
+            if not known.isdisjoint(e.outputs):
+                raise JaxprError(f"the equation of {e.primitive.name} binds a variable again, in\n{self}")
+            known.update(e.outputs)
+            for inner in inner_jaxprs(e.params):
+                inner.check()
+        require_known(self.outputs, "the result")
+        return self
+
+
+def inner_jaxprs(params: dict[str, Any]) -> Iterator[Jaxpr]:
+    """The jaxprs among the parameters of an equation."""
+    for value in params.values():
+        if isinstance(value, Jaxpr):
+            yield value
+        elif isinstance(value, tuple):
+            yield from (v for v in value if isinstance(v, Jaxpr))
+
+
+def run(jaxpr: Jaxpr, args: Sequence[Any], apply: Callable[[Equation, list[Any]], Any]) -> list[Any]:
+    """The outputs, where `apply` gives the result of each equation for the values of its inputs."""
+    values: dict[Atom, Any] = dict(jaxpr.constants)
+    values.update(zip(jaxpr.inputs, args, strict=True))
+    for e in jaxpr.equations:
+        out = apply(e, [v.value if type(v) is Literal else values[v] for v in e.inputs])
+        if type(out) is tuple:
+            values.update(zip(e.outputs, out, strict=True))
+        else:
+            values[e.outputs[0]] = out
+    return [v.value if type(v) is Literal else values[v] for v in jaxpr.outputs]
+
+
+def evaluate(jaxpr: Jaxpr, *args: Any) -> list[Any]:
+    """The outputs, computed by the current trace; recorded equations keep their lines."""
+
+    def apply(e: Equation, inputs: list[Any]) -> Any:
+        state.source = e.source or outer
+        return e.primitive(*inputs, **e.params)
+
+    outer = state.source
+    with charged_to(outer):
+        return run(jaxpr, args, apply)
+
+
+def lower(jaxpr: Jaxpr, *args: Any) -> list[Any]:
+    """The outputs, computed by raw jax.lax calls: what jax.jit traces to compile the program."""
+    return run(jaxpr, args, lambda e, inputs: e.primitive.impl(*inputs, **e.params))
+
+
+def has_tangent(atom: Atom) -> bool:
+    """Whether values of this type are differentiable."""
+    return is_inexact(atom.type.dtype)
+
+
+def _structure(jaxpr: Jaxpr) -> tuple:
+    numbers: dict[Atom, int] = {}
+
+    def number(v: Var) -> int:
+        return numbers.setdefault(v, len(numbers))
+
+    def describe(v: Atom) -> Any:
+        # 0.0 == -0.0 == 0 == False, and they are different programs.
+        return (type(v.value), repr(v.value)) if type(v) is Literal else number(v)  # type: ignore[arg-type]
+
+    # A constant is part of the structure by identity: two programs with different arrays are not the same.
+    constants = tuple((number(v), _ByIdentity(value)) for v, value in jaxpr.constants)
+    inputs = tuple((number(v), v.type) for v in jaxpr.inputs)
+    equations = tuple(
+        (
+            e.primitive,
+            tuple(map(describe, e.inputs)),
+            tuple(sorted(e.params.items(), key=_first)),
+            tuple((number(v), v.type) for v in e.outputs),
+        )
+        for e in jaxpr.equations
+    )
+    return constants, inputs, equations, tuple(map(describe, jaxpr.outputs))
+
+
+def _first(item: tuple[str, Any]) -> str:
+    return item[0]
+
+
+class _ByIdentity:
+    """Makes a value hashable by identity and keeps it alive for as long as the key."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ByIdentity) and self.value is other.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
+def is_small(value: Any) -> bool:
+    """Whether a constant is short enough to be printed."""
+    return np.ndim(value) == 0

@@ -1,0 +1,144 @@
+"""Primitives: the operations that transformations understand, each with all its rules in one place."""
+
+from __future__ import annotations
+
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+
+from minijvp.core.tracing import state
+from minijvp.core.types import ArrayType
+from minijvp.errors import ArgumentError, MissingRuleError
+
+registry: dict[str, Primitive] = {}
+"""Every primitive by name. The generic tests run over it."""
+
+COMPILED_PER_PRIMITIVE = 4096
+
+
+class Axis:
+    """The batch axis of a vmap: its size, and its name if collectives may ask for it."""
+
+    __slots__ = ("name", "size")
+
+    def __init__(self, size: int, name: Any = None):
+        self.size = size
+        self.name = name
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Axis) and (self.size, self.name) == (other.size, other.name)
+
+    def __hash__(self) -> int:
+        return hash((self.size, self.name))
+
+
+class Primitive:
+    """An operation with its rules. Calling it hands it to the current trace: the primitive is the function users call.
+
+    Arrays are positional, static parameters are keywords and hashable. One result is a value, several are a tuple.
+    Primitives are strict: shapes and dtypes must agree as the rule wants them; promotion and broadcasting are the
+    business of `minijvp.numpy`. The rules:
+
+    - `impl(*arrays, **params)`: the result, by jax.lax or jax.numpy. Evaluation and lowering both use it.
+    - `type_rule(*types, **params)`: the type of the result; asks `impl` by default.
+    - `jvp(primals, tangents, **params)`: result and tangent; a tangent that is None is zero.
+    - `linearize`: like `jvp`, for primitives that carry functions: two binds, a primal and a linear one.
+    - `transpose(ct, *args, **params)`: the cotangents of the arguments that are an `ArrayType` (those are linear, their
+      value is not known), None for the others. A bare cotangent belongs to the first argument.
+    - `batch(axis, args, batched, **params)`: the result and whether it is batched; batch axes are leading.
+    """
+
+    recomputable = "cheap"
+    """What repeating it costs a rematerialisation: "free" (a view), "cheap", "fair", or "never"."""
+
+    returns_tuple = False
+    """Whether the result is a tuple. Only a transpose rule needs to know before the fact: its `ct` is a tuple then."""
+
+    name: str
+
+    def __init__(self, name: str, doc: str | None = None):
+        self.name = name
+        self.__name__ = name
+        self._compiled: dict[tuple, Any] = {}
+        if doc is not None:
+            self.__doc__ = doc
+        if registry.setdefault(name, self) is not self:
+            raise ValueError(f"a primitive named {name!r} exists already")
+
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        return state.trace.process(self, args, params)
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def evaluate(self, args: tuple, params: dict[str, Any]) -> Any:
+        """The result for concrete arguments, through one compiled function for each set of parameters."""
+        key = tuple(params.items()) if params else ()
+        try:
+            compiled = self._compiled.get(key)
+        except TypeError:
+            raise ArgumentError(
+                f"{self.name} received a parameter that cannot be hashed: {params!r}.",
+                "Parameters are static: they select a compiled program.",
+                "Pass tuples for lists; pass arrays by position.",
+            ) from None
+        if compiled is None:
+            if len(self._compiled) >= COMPILED_PER_PRIMITIVE:
+                self._compiled.clear()
+            compiled = self._compiled[key] = self.compile(params)
+        return compiled(*args)
+
+    def compile(self, params: dict[str, Any]) -> Any:
+        """`impl` with its parameters, as one jax.jit function."""
+        return jax.jit(partial(self.impl, **params) if params else self.impl)
+
+    def impl(self, *args: Any, **params: Any) -> Any:
+        raise self.missing("impl")
+
+    def type_rule(self, *types: ArrayType, **params: Any) -> Any:
+        return _shape_of_impl(self, types, tuple(params.items()))
+
+    def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+        raise self.missing("jvp")
+
+    def linearize(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+        return self.jvp(primals, tangents, **params)
+
+    def transpose(self, ct: Any, *args: Any, **params: Any) -> Any:
+        raise self.missing("transpose")
+
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], **params: Any) -> tuple[Any, Any]:
+        raise self.missing("batch")
+
+    def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
+        """Whether this operation communicates along the named batch axis (collectives, and functions with one inside)."""
+        return False
+
+    def missing(self, rule: str) -> MissingRuleError:
+        return MissingRuleError(
+            f"the primitive {self.name!r} has no {rule} rule.",
+            {
+                "transpose": "It is not linear, or nobody has said how it is transposed.",
+                "jvp": "Nobody has said how it is differentiated.",
+            }.get(rule, "Nobody has written one."),
+            "Differentiate around it (stop_gradient), or give it the rule where the primitive is defined.",
+        )
+
+
+class Nondifferentiable(Primitive):
+    """A primitive whose derivative is zero wherever it exists: comparisons, rounding, indices."""
+
+    def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+        out = self(*primals, **params)
+        return out, (None,) * len(out) if type(out) is tuple else None
+
+
+@lru_cache(maxsize=8192)
+def _shape_of_impl(primitive: Primitive, types: tuple[ArrayType, ...], params: tuple) -> Any:
+    """The type that `impl` gives its result, found by tracing it once with abstract arguments."""
+    arguments = [jax.ShapeDtypeStruct(t.shape, t.dtype, weak_type=t.weak_type) for t in types]
+    out = jax.eval_shape(partial(primitive.impl, **dict(params)), *arguments)
+    if isinstance(out, (tuple, list)):
+        return tuple(ArrayType(o.shape, o.dtype, bool(o.weak_type)) for o in out)
+    return ArrayType(out.shape, out.dtype, bool(out.weak_type))

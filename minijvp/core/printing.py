@@ -1,0 +1,69 @@
+"""Jaxprs as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from minijvp.core.jaxpr import Jaxpr
+
+
+def letters(n: int) -> str:
+    """The n-th name of a, b, ..., z, aa, ab, ..."""
+    name = chr(ord("a") + n % 26)
+    return name if n < 26 else letters(n // 26 - 1) + name
+
+
+class Names:
+    """Gives each variable the next free name when it is first met."""
+
+    def __init__(self) -> None:
+        self.names: dict[Any, str] = {}
+        self.numbers = count()
+
+    def use(self, atom: Any) -> str:
+        if hasattr(atom, "value"):
+            return repr(atom.value)
+        if atom not in self.names:
+            self.names[atom] = letters(next(self.numbers))
+        return self.names[atom]
+
+    def bind(self, atoms: Iterable[Any]) -> str:
+        return " ".join(f"{self.use(v)}:{v.type!r}" for v in atoms)
+
+
+def format_jaxpr(jaxpr: Jaxpr, *, source_lines: bool = False, indent: str = "") -> str:
+    """The program as text, an equation a line; with `source_lines`, each with the user code that made it."""
+    names = Names()
+    constants = names.bind(v for v, _ in jaxpr.constants)
+    head = f"{{ lambda {constants}{' ' if constants else ''}; {names.bind(jaxpr.inputs)} ."
+    lines = []
+    for e in jaxpr.equations:
+        operands = " ".join(names.use(v) for v in e.inputs)
+        params = format_params(e.params, indent + "    ")
+        line = f"{indent}    {names.bind(e.outputs)} = {e.primitive.name}{params} {operands}".rstrip()
+        if source_lines and e.source is not None:
+            line += f"  # {e.source.file.rsplit('/', 1)[-1]}:{e.source.line}"
+        lines.append(line)
+    result = f"({', '.join(names.use(v) for v in jaxpr.outputs)}{',' if len(jaxpr.outputs) == 1 else ''})"
+    if not lines:
+        return f"{head} {result} }}"
+    return "\n".join([f"{head} let", *lines, f"{indent}  in {result} }}"])
+
+
+def format_params(params: dict[str, Any], indent: str) -> str:
+    if not params:
+        return ""
+    return "[" + " ".join(f"{k}={format_param(v, indent)}" for k, v in sorted(params.items())) + "]"
+
+
+def format_param(value: Any, indent: str) -> str:
+    if hasattr(value, "equations"):
+        return "\n" + indent + "  " + format_jaxpr(value, indent=indent + "  ") + "\n" + indent
+    if isinstance(value, tuple):
+        return "(" + ", ".join(format_param(v, indent) for v in value) + ("," if len(value) == 1 else "") + ")"
+    if isinstance(value, type) or type(value).__name__.startswith("dtype"):
+        return getattr(value, "name", getattr(value, "__name__", str(value)))
+    return str(value)

@@ -1,0 +1,69 @@
+"""Which line of user code made an equation.
+
+Capturing costs a walk over a few frames and keeps only `(code, instruction)`; the line is looked up when
+somebody asks for it.
+"""
+
+from __future__ import annotations
+
+import linecache
+import sys
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import NamedTuple
+
+PACKAGE = str(Path(__file__).resolve().parent.parent)
+_is_internal: dict[str, bool] = {}
+
+
+class Source(NamedTuple):
+    """An instruction of user code."""
+
+    code: CodeType
+    instruction: int
+
+    @property
+    def file(self) -> str:
+        return self.code.co_filename
+
+    @property
+    def function(self) -> str:
+        return self.code.co_name
+
+    @property
+    def line(self) -> int:
+        number = self.code.co_firstlineno
+        for start, end, line in self.code.co_lines():
+            if start <= self.instruction < end and line is not None:
+                number = line
+        return number
+
+    @property
+    def text(self) -> str:
+        return linecache.getline(self.file, self.line).strip()
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line} ({self.function})"
+
+
+def capture(depth: int = 2) -> Source | None:
+    """The innermost frame outside of minijvp and JAX, or None when there is none."""
+    frame: FrameType | None = sys._getframe(depth)
+    while frame is not None:
+        code = frame.f_code
+        internal = _is_internal.get(code.co_filename)
+        if internal is None:
+            internal = _is_internal[code.co_filename] = _belongs_to_a_library(code.co_filename)
+        if not internal:
+            return Source(code, frame.f_lasti)
+        frame = frame.f_back
+    return None
+
+
+def _belongs_to_a_library(filename: str) -> bool:
+    return (
+        filename.startswith(PACKAGE)
+        or f"{'/jax/'}" in filename.replace("\\", "/")
+        or filename.startswith("<frozen ")
+        or filename.endswith(("contextlib.py", "functools.py"))
+    )

@@ -1,0 +1,263 @@
+"""The interpreter stack: traces, tracers, and the thread's current trace.
+
+Calling a primitive asks the current trace to process it. A trace that owns none of the arguments hands the
+work to its parent; the bottom is `EvalTrace`, which computes, or a `StagingTrace`, which records. A tracer
+belongs to the trace that it names (`x.trace is self`), so there are no levels, and perturbations cannot be
+confused: with two nested derivatives each trace sees its own tracers and takes the other's for constants.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from minijvp.core import source
+from minijvp.core.types import ArrayType, register_type_reader, type_of
+from minijvp.errors import ConcretizationError, EscapedTracerError, ForeignFunctionError
+
+live_traces: set[Trace] = set()
+"""Every trace that is active now, in any thread. Empty means: nothing is being traced, only computed."""
+
+
+class Trace:
+    """An interpreter of primitives. `parent` is the one that it is built on."""
+
+    __slots__ = ("parent",)
+
+    parent: Trace
+
+    def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
+        """The result of `primitive(*args, **params)` under this interpreter."""
+        raise NotImplementedError
+
+    @property
+    def description(self) -> str:
+        return type(self).__name__
+
+    def finished(self) -> bool:
+        return self not in live_traces
+
+
+class EvalTrace(Trace):
+    """The bottom of the stack: computes with jax arrays."""
+
+    __slots__ = ()
+
+    def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
+        try:
+            return primitive.evaluate(args, params)
+        except (TypeError, ValueError):
+            refuse_tracers(args, primitive.name)
+            raise
+
+
+class ThreadState(threading.local):
+    """What a thread is doing: its current trace, the line that equations are charged to, the named batch axes."""
+
+    def __init__(self) -> None:
+        self.trace: Trace = EVALUATION
+        self.source: source.Source | None = None
+        self.axis_sizes: dict[Any, int] = {}
+
+
+EVALUATION = EvalTrace()
+state = ThreadState()
+
+
+class current:
+    """Context manager: `trace` is the current trace inside, and is live for as long."""
+
+    __slots__ = ("previous", "trace")
+
+    def __init__(self, trace: Trace):
+        self.trace = trace
+
+    def __enter__(self) -> Trace:
+        self.previous = state.trace
+        state.trace = self.trace
+        live_traces.add(self.trace)
+        return self.trace
+
+    def __exit__(self, *exception: object) -> None:
+        state.trace = self.previous
+        live_traces.discard(self.trace)
+
+
+class charged_to:
+    """Context manager: equations recorded inside carry `line` and not the line of the running Python code."""
+
+    __slots__ = ("line", "previous")
+
+    def __init__(self, line: source.Source | None):
+        self.line = line
+
+    def __enter__(self) -> None:
+        self.previous = state.source
+        state.source = self.line
+
+    def __exit__(self, *exception: object) -> None:
+        state.source = self.previous
+
+
+class evaluating:
+    """Context manager: primitives compute at once inside, whatever is being traced outside."""
+
+    __slots__ = ("previous",)
+
+    def __enter__(self) -> None:
+        self.previous = state.trace
+        state.trace = EVALUATION
+
+    def __exit__(self, *exception: object) -> None:
+        state.trace = self.previous
+
+
+class Tracer:
+    """A value seen by one trace. Behaves like an array; its operators are those of `minijvp.numpy`."""
+
+    __slots__ = ("__weakref__", "trace")
+    __hash__ = None  # type: ignore[assignment]
+    __array_priority__ = 1000
+
+    trace: Trace
+
+    @property
+    def type(self) -> ArrayType:
+        raise NotImplementedError
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.type.shape
+
+    @property
+    def dtype(self) -> Any:
+        return self.type.dtype
+
+    @property
+    def weak_type(self) -> bool:
+        return self.type.weak_type
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return self.type.size
+
+    def made_at(self) -> source.Source | None:
+        """The line of user code that made this value, where it is known."""
+        return None
+
+    def known_value(self, wanted_by: str) -> Any:
+        """The value one floor down, or ConcretizationError if there is none to be had."""
+        raise self.not_concrete(wanted_by)
+
+    def not_concrete(self, wanted_by: str) -> ConcretizationError:
+        line = self.made_at()
+        return ConcretizationError(
+            f"{wanted_by} needs the value of a traced {self.type!r}" + (f", made at {line}: {line.text}" if line else "") + ".",
+            f"Under {self.trace.description} the program runs once for all values, so there is no value to look at.",
+            "Use mnp.where (or mnp.select) in place of `if`, an argument in static_argnums or static_argnames of jit for "
+            "values that steer Python, or take this part of the program out of the transformation.",
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.known_value("bool() (an `if`, `while`, `and`, `or`, `not` or `assert`)"))
+
+    def __int__(self) -> int:
+        return int(self.known_value("int()"))
+
+    def __index__(self) -> int:
+        return self.known_value("Python's indexing or range()").__index__()
+
+    def __float__(self) -> float:
+        return float(self.known_value("float()"))
+
+    def __complex__(self) -> complex:
+        return complex(self.known_value("complex()"))
+
+    def item(self, *args: int) -> Any:
+        """The value as a Python scalar, where it is known."""
+        return self.known_value("item()").item(*args)
+
+    def tolist(self) -> Any:
+        """The value as nested Python lists, where it is known."""
+        return self.known_value("tolist()").tolist()
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError(f"len() of a traced {self.type!r}: a value without axes has no length.")
+        return self.shape[0]
+
+    def __iter__(self) -> Any:
+        if not self.shape:
+            raise TypeError(f"iteration over a traced {self.type!r}: a value without axes cannot be iterated.")
+        return (self[i] for i in range(self.shape[0]))  # type: ignore[index]
+
+    def __repr__(self) -> str:
+        return f"<{self.trace.description} {self.type!r}>"
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        raise self.foreign("a NumPy function or np.asarray")
+
+    def __jax_array__(self) -> Any:
+        # An operator of jax.Array asks this first and then tries ours; only a jax.numpy function means it.
+        if sys._getframe(1).f_code.co_name.startswith("_operator_"):
+            return self
+        raise self.foreign("a jax.numpy or jax.lax function")
+
+    def foreign(self, function: str) -> Exception:
+        if self.trace.finished():
+            return escaped(self, function)
+        return ForeignFunctionError(
+            f"{function} received a traced {self.type!r} of {self.trace.description}.",
+            "It does not know minijvp's tracers, and would have to drop the derivative or the batch axis.",
+            "Use the function of the same name in minijvp.numpy (x.at[i].set(v) on an array that is not traced: "
+            "mnp.asarray(x).at[i].set(v); table[i]: mnp.asarray(table)[i]).",
+        )
+
+
+def escaped(tracer: Tracer, used_by: str) -> EscapedTracerError:
+    """The error for `tracer`, used by `used_by` after its transformation has ended."""
+    line = tracer.made_at()
+    return EscapedTracerError(
+        f"{used_by} received a {type(tracer).__name__} that escaped from {tracer.trace.description}"
+        + (f"; it was made at {line}: {line.text}" if line else "")
+        + ".",
+        "That transformation has ended, and its tracers stand for no value any more. It was probably stored in a "
+        "global, a list, an attribute or a cache while the function was being transformed.",
+        "Return the value from the transformed function (for values besides the result: has_aux=True).",
+    )
+
+
+def refuse_tracers(args: Sequence[Any], used_by: str) -> None:
+    """Raise for the first tracer among `args`, where nothing is left that could process it."""
+    for x in args:
+        if isinstance(x, Tracer):
+            raise escaped(x, used_by) if x.trace.finished() else x.foreign(used_by)
+
+
+def tracer_class(cls: type[Tracer]) -> type[Tracer]:
+    """Register a class of tracers with `type_of`."""
+    register_type_reader(cls, lambda x: x.type)
+    return cls
+
+
+__all__ = [
+    "EVALUATION",
+    "EvalTrace",
+    "Trace",
+    "Tracer",
+    "charged_to",
+    "current",
+    "escaped",
+    "evaluating",
+    "live_traces",
+    "refuse_tracers",
+    "state",
+    "tracer_class",
+    "type_of",
+]

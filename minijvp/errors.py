@@ -1,0 +1,54 @@
+"""Exceptions that say what happened, why it cannot work, and what to do instead."""
+
+from __future__ import annotations
+
+__all__ = [
+    "ArgumentError",
+    "ConcretizationError",
+    "EscapedTracerError",
+    "ForeignFunctionError",
+    "JaxprError",
+    "MinijvpError",
+    "MissingRuleError",
+    "UnsupportedVersionError",
+]
+
+
+class MinijvpError(Exception):
+    """Base class of the errors that minijvp raises itself.
+
+    `what` happened, `why` it cannot work and what to `do` instead are kept apart, so that a tool can show
+    them apart; `str` joins them.
+    """
+
+    def __init__(self, what: str, why: str = "", do: str = ""):
+        self.what, self.why, self.do = what, why, do
+        super().__init__("\n".join(part for part in (what, why, do) if part))
+
+
+class ArgumentError(MinijvpError, TypeError, ValueError):
+    """An argument of a public function has the wrong tree, shape, dtype, axis or type."""
+
+
+class ConcretizationError(MinijvpError, TypeError):
+    """Python asked a tracer for a concrete value (`if`, `int()`, `float()` ...) that it does not have."""
+
+
+class EscapedTracerError(MinijvpError, TypeError):
+    """A tracer was used after the transformation that made it had ended."""
+
+
+class ForeignFunctionError(MinijvpError, TypeError):
+    """A tracer was handed to a function of NumPy or jax.numpy, which cannot trace it."""
+
+
+class MissingRuleError(MinijvpError, TypeError):
+    """A primitive has no rule for the transformation that met it."""
+
+
+class JaxprError(MinijvpError, TypeError):
+    """A jaxpr breaks its own typing rules: a bug in a rule, never in user code."""
+
+
+class UnsupportedVersionError(MinijvpError, ImportError):
+    """The installed JAX or Python lies outside of the supported range."""

@@ -1,0 +1,311 @@
+"""Families of primitives: what a primitive gets for free by belonging to one; and the few primitives families stand on.
+
+Letters in rules, here and in every file of operations: `x, y` operands, `out` result, `t` tangent, `ct` cotangent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax import lax
+
+from minijvp.core.primitive import Axis, Primitive
+from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, is_inexact, type_of
+from minijvp.errors import ArgumentError
+
+Derivative = Callable[..., Any]
+
+
+def is_linear(x: Any) -> bool:
+    """In a transpose rule: whether the argument is linear, so that only its type is known."""
+    return type(x) is ArrayType
+
+
+def zeros_like(x: Any) -> Any:
+    """Zeros of the shape and dtype of a value, a tracer or a type."""
+    t = x if isinstance(x, ArrayType) else type_of(x)
+    return zeros(shape=t.shape, dtype=t.dtype)
+
+
+def instantiate(t: Any, x: Any) -> Any:
+    """The tangent or cotangent `t` of `x`, as zeros if it is None."""
+    return zeros_like(x) if t is None else t
+
+
+def add_tangents(x: Any, y: Any) -> Any:
+    """The sum of two tangents or cotangents, either of which may be None."""
+    if x is None:
+        return y
+    return x if y is None else add(x, y)
+
+
+def leading_axis(axis: Axis, x: Any, batched: bool) -> Any:
+    """`x` with a leading batch axis: as it is, or repeated. A Python scalar stays one."""
+    if batched or type(x) in PYTHON_SCALARS:
+        return x
+    shape = type_of(x).shape
+    return broadcast_in_dim(x, shape=(axis.size, *shape), broadcast_dimensions=tuple(range(1, len(shape) + 1)))
+
+
+def all_batched(axis: Axis, args: Sequence[Any], batched: Sequence[bool]) -> list[Any]:
+    """All arguments with a leading batch axis."""
+    return [leading_axis(axis, x, b) for x, b in zip(args, batched, strict=True)]
+
+
+class Elementwise(Primitive):
+    """A primitive that works element by element on arrays of one shape and dtype; Python scalars fit every array.
+
+    `derivatives` has for each argument the function (t, out, *args) -> tangent, or None where the derivative is zero.
+    """
+
+    def __init__(self, name: str, function: Callable[..., Any], *derivatives: Derivative | None, doc: str = ""):
+        super().__init__(name, doc or f"Elementwise: see jax.lax.{name}.")
+        self.function = function
+        self.derivatives = derivatives
+        self._result_dtypes: dict[tuple, Any] = {}
+
+    def impl(self, *args: Any, **params: Any) -> Any:
+        return self.function(*spread_scalars(args), **params)
+
+    def type_rule(self, *types: ArrayType, **params: Any) -> ArrayType:
+        first = types[0]
+        weak = True
+        for t in types:
+            if not t.weak_type:
+                weak = False
+            if type(t) is not ScalarType:
+                if type(first) is ScalarType:
+                    first = t
+                elif t is not first and (t.shape != first.shape or t.dtype != first.dtype):
+                    raise self.mismatch(types)
+        key = (first.dtype, *params.items())
+        dtype = self._result_dtypes.get(key)
+        if dtype is None:
+            operand = jax.ShapeDtypeStruct((), first.dtype)
+            out = jax.eval_shape(partial(self.function, **params), *[operand] * len(types))
+            dtype = self._result_dtypes[key] = out.dtype
+        return ArrayType(first.shape, dtype, weak and dtype == first.dtype)
+
+    def mismatch(self, types: Sequence[ArrayType]) -> ArgumentError:
+        return ArgumentError(
+            f"{self.name} received operands of types {', '.join(map(repr, types))}.",
+            "A primitive takes operands of one shape and one dtype.",
+            "The function in minijvp.numpy broadcasts and promotes.",
+        )
+
+    def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+        out = self(*primals, **params)
+        tangent = None
+        for t, derivative in zip(tangents, self.derivatives, strict=False):
+            if t is not None and derivative is not None:
+                tangent = add_tangents(tangent, derivative(t, out, *primals, **params))
+        return out, tangent
+
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], **params: Any) -> tuple[Any, Any]:
+        if not all(batched):
+            args = tuple(all_batched(axis, args, batched))
+        return self(*args, **params), True
+
+
+class LinearElementwise(Elementwise):
+    """An elementwise primitive that is linear in all its arguments together (neg, add, real ...).
+
+    `transposes` has for each argument the function (ct, *args) -> cotangent.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[..., Any],
+        *,
+        transposes: Sequence[Callable[..., Any]],
+        derivatives: Sequence[Derivative],
+        doc: str = "",
+    ):
+        super().__init__(name, function, *derivatives, doc=doc)
+        self.transposes = transposes
+
+    def transpose(self, ct: Any, *args: Any, **params: Any) -> Any:
+        return tuple(
+            [
+                rule(ct, *args, **params) if is_linear(x) else None
+                for rule, x in zip(self.transposes, args, strict=True)
+            ]
+        )
+
+
+def spread_scalars(args: Sequence[Any]) -> Sequence[Any]:
+    """The operands of an elementwise operation with scalars cast to the dtype of the arrays and broadcast to their shape.
+
+    Compiled code receives a Python scalar as an array without axes and of a weak dtype.
+    """
+    if len(args) == 1:
+        return args
+    array = None
+    scalars = False
+    for x in args:
+        if type(x) in PYTHON_SCALARS:
+            scalars = True
+        elif array is None:
+            array = x
+        elif x.ndim != array.ndim:
+            scalars = True
+            array = x if x.ndim > array.ndim else array
+        elif x.dtype != array.dtype:
+            scalars = True
+            array = x if array.weak_type else array
+    if not scalars or array is None:
+        return args
+    return [_spread(x, array) for x in args]
+
+
+def _spread(x: Any, array: Any) -> Any:
+    if type(x) in PYTHON_SCALARS:
+        return lax.full(array.shape, np.asarray(x, array.dtype), array.dtype)
+    if x.weak_type and (x.dtype != array.dtype or x.ndim != array.ndim):
+        x = lax.convert_element_type(x, array.dtype)
+        return lax.broadcast(x, array.shape) if x.ndim < array.ndim else x
+    return x
+
+
+class LinearPrimitive(Primitive):
+    """A primitive that is linear in some of its arguments together: in the first, unless `linear_arguments` says otherwise."""
+
+    linear_arguments: tuple[int, ...] | None = (0,)
+    """Positions of the arguments in which it is linear; None means all of them."""
+
+    def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+        out = self(*primals, **params)
+        positions = range(len(primals)) if self.linear_arguments is None else self.linear_arguments
+        if all(tangents[i] is None for i in positions):
+            return out, (None,) * len(out) if type(out) is tuple else None
+        arguments = list(primals)
+        for i in positions:
+            arguments[i] = instantiate(tangents[i], primals[i])
+        return out, self(*arguments, **params)
+
+
+class BilinearPrimitive(Primitive):
+    """A primitive that is linear in each of its two arguments while the other is fixed."""
+
+    def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+        (x, y), (t_x, t_y) = primals, tangents
+        out = self(x, y, **params)
+        tangent = None if t_x is None else self(t_x, y, **params)
+        return out, tangent if t_y is None else add_tangents(tangent, self(x, t_y, **params))
+
+    def transpose(self, ct: Any, x: Any, y: Any, **params: Any) -> Any:
+        return (self.transpose_x(ct, x, y, **params), None) if is_linear(x) else (None, self.transpose_y(ct, x, y, **params))
+
+    def transpose_x(self, ct: Any, x: ArrayType, y: Any, **params: Any) -> Any:
+        raise self.missing("transpose")
+
+    def transpose_y(self, ct: Any, x: Any, y: ArrayType, **params: Any) -> Any:
+        raise self.missing("transpose")
+
+
+class Zeros(Primitive):
+    """Zeros of a given shape and dtype."""
+
+    recomputable = "free"
+
+    def impl(self, *, shape: tuple[int, ...], dtype: Any) -> Any:
+        return lax.full(shape, 0, dtype)
+
+    def type_rule(self, *, shape: tuple[int, ...], dtype: Any) -> ArrayType:
+        return ArrayType(shape, dtype)
+
+
+class BroadcastInDim(LinearPrimitive):
+    """The operand repeated to `shape`; its axis i becomes axis `broadcast_dimensions[i]`. A Python scalar may be the operand."""
+
+    recomputable = "free"
+
+    def impl(self, x: Any, *, shape: tuple[int, ...], broadcast_dimensions: tuple[int, ...]) -> Any:
+        return lax.broadcast_in_dim(x, shape, broadcast_dimensions)
+
+    def type_rule(self, x: ArrayType, *, shape: tuple[int, ...], broadcast_dimensions: tuple[int, ...]) -> ArrayType:
+        if len(broadcast_dimensions) != x.ndim or any(
+            n not in (1, shape[d]) for n, d in zip(x.shape, broadcast_dimensions, strict=True)
+        ):
+            raise ArgumentError(f"{x!r} cannot be broadcast to {shape} with its axes at {broadcast_dimensions}.")
+        return ArrayType(shape, x.dtype, x.weak_type)
+
+    def transpose(self, ct: Any, x: ArrayType, *, shape: tuple[int, ...], broadcast_dimensions: tuple[int, ...]) -> Any:
+        kept = {d for n, d in zip(x.shape, broadcast_dimensions, strict=True) if n == shape[d]}
+        summed = tuple(d for d in range(len(shape)) if d not in kept)
+        ct = reduce_sum(ct, axes=summed) if summed else ct
+        return ct if len(kept) == x.ndim else reshape(ct, new_sizes=x.shape)
+
+    def batch(
+        self, axis: Axis, args: tuple, batched: Any, *, shape: tuple[int, ...], broadcast_dimensions: tuple[int, ...]
+    ) -> tuple[Any, Any]:
+        dimensions = (0, *(d + 1 for d in broadcast_dimensions))
+        return self(*args, shape=(axis.size, *shape), broadcast_dimensions=dimensions), True
+
+
+class Reshape(LinearPrimitive):
+    """The same elements in row-major order, in another shape."""
+
+    recomputable = "free"
+
+    def impl(self, x: Any, *, new_sizes: tuple[int, ...]) -> Any:
+        return lax.reshape(x, new_sizes)
+
+    def type_rule(self, x: ArrayType, *, new_sizes: tuple[int, ...]) -> ArrayType:
+        if int(np.prod(new_sizes)) != x.size:
+            raise ArgumentError(
+                f"reshape of {x!r} to {new_sizes}.", "The number of elements differs.", "Correct the new shape."
+            )
+        return ArrayType(new_sizes, x.dtype, x.weak_type)
+
+    def transpose(self, ct: Any, x: ArrayType, *, new_sizes: tuple[int, ...]) -> Any:
+        return reshape(ct, new_sizes=x.shape)
+
+    def batch(self, axis: Axis, args: tuple, batched: Any, *, new_sizes: tuple[int, ...]) -> tuple[Any, Any]:
+        return self(*args, new_sizes=(axis.size, *new_sizes)), True
+
+
+class ReduceSum(LinearPrimitive):
+    """Sum over `axes`, which disappear from the shape."""
+
+    recomputable = "fair"
+
+    def impl(self, x: Any, *, axes: tuple[int, ...]) -> Any:
+        return lax.reduce_sum(x, axes)
+
+    def type_rule(self, x: ArrayType, *, axes: tuple[int, ...]) -> ArrayType:
+        return ArrayType(tuple(n for d, n in enumerate(x.shape) if d not in axes), x.dtype, x.weak_type)
+
+    def transpose(self, ct: Any, x: ArrayType, *, axes: tuple[int, ...]) -> Any:
+        kept = tuple(d for d in range(x.ndim) if d not in axes)
+        return broadcast_in_dim(ct, shape=x.shape, broadcast_dimensions=kept)
+
+    def batch(self, axis: Axis, args: tuple, batched: Any, *, axes: tuple[int, ...]) -> tuple[Any, Any]:
+        return self(*args, axes=shifted(axes)), True
+
+
+def shifted(axes: Sequence[int]) -> tuple[int, ...]:
+    """Axes counted with a leading batch axis in place."""
+    return tuple(d + 1 for d in axes)
+
+
+def has_tangent(x: Any) -> bool:
+    """Whether values of this type are differentiable."""
+    return is_inexact(type_of(x).dtype)
+
+
+zeros = Zeros("zeros")
+broadcast_in_dim = BroadcastInDim("broadcast_in_dim")
+reshape = Reshape("reshape")
+reduce_sum = ReduceSum("reduce_sum")
+add = LinearElementwise(
+    "add",
+    lax.add,
+    derivatives=(lambda t, out, x, y: t, lambda t, out, x, y: t),
+    transposes=(lambda ct, x, y: ct, lambda ct, x, y: ct),
+)

@@ -1,0 +1,204 @@
+"""Staging: running a function on tracers that record what it does.
+
+make_jaxpr : (a -> b) -> a -> Jaxpr
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+import jax
+from jax.tree_util import tree_flatten, tree_unflatten
+
+from minijvp import trees
+from minijvp.core import source
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
+from minijvp.core.tracing import Trace, Tracer, current, escaped, state, tracer_class
+from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, type_of
+
+
+@tracer_class
+class StagingTracer(Tracer):
+    """A value that will be known when the program runs; now it is a variable."""
+
+    __slots__ = ("type", "var")
+
+    type: ArrayType
+
+    def __init__(self, trace: StagingTrace, var: Var):
+        self.trace = trace
+        self.var = var
+        self.type = var.type
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.type.shape
+
+    @property
+    def dtype(self) -> Any:
+        return self.type.dtype
+
+    def made_at(self) -> source.Source | None:
+        assert isinstance(self.trace, StagingTrace)
+        for e in self.trace.equations:
+            if self.var in e.outputs:
+                return e.source
+        return None
+
+
+class StagingTrace(Trace):
+    """Records every operation as an equation; values that are not its tracers become constants."""
+
+    __slots__ = ("constants", "equations", "name")
+
+    def __init__(self, name: str = ""):
+        self.name = name
+        self.equations: list[Equation] = []
+        self.constants: dict[int, tuple[Var, Any]] = {}
+
+    @property
+    def description(self) -> str:
+        return f"the staging of {self.name}" if self.name else "a staging (jit, make_jaxpr)"
+
+    def new_input(self, type: ArrayType) -> StagingTracer:
+        return StagingTracer(self, Var(type))
+
+    def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
+        atoms = tuple([x.var if type(x) is StagingTracer and x.trace is self else self.atom(x) for x in args])
+        types = primitive.type_rule(*[v.type for v in atoms], **params)
+        line = state.source or source.capture()
+        if type(types) is tuple:
+            outputs = tuple([Var(t) for t in types])
+            self.equations.append(Equation(primitive, atoms, params, outputs, line))
+            return tuple([StagingTracer(self, v) for v in outputs])
+        out = Var(types)
+        self.equations.append(Equation(primitive, atoms, params, (out,), line))
+        return StagingTracer(self, out)
+
+    def atom(self, x: Any) -> Atom:
+        """What stands for `x` in an equation: its variable, a literal, or a new constant."""
+        if type(x) is StagingTracer and x.trace is self:
+            return x.var
+        if type(x) in PYTHON_SCALARS:
+            return Literal(x, type_of(x))
+        known = self.constants.get(id(x))
+        if known is None:
+            if isinstance(x, Tracer) and x.trace.finished():
+                raise escaped(x, self.description)
+            t = type_of(x)
+            known = self.constants[id(x)] = (Var(ArrayType(t.shape, t.dtype, t.weak_type)), x)
+        return known[0]
+
+    def finish(self, inputs: Sequence[StagingTracer], outputs: Sequence[Any]) -> Jaxpr:
+        """The program recorded so far, from `inputs` to `outputs`, without dead code."""
+        atoms = tuple(map(self.atom, outputs))
+        return Jaxpr(
+            tuple(self.constants.values()), tuple(x.var for x in inputs), tuple(self.equations), atoms, self.name
+        ).without_dead_code()
+
+
+def stage(fun: Callable[..., Sequence[Any]], types: Sequence[ArrayType], name: str = "") -> Jaxpr:
+    """The program of a function of flat arguments that returns a flat list."""
+    trace = StagingTrace(name)
+    inputs = [trace.new_input(t) for t in types]
+    with current(trace):
+        outputs = fun(*inputs)
+        return trace.finish(inputs, outputs)
+
+
+def argument_type(x: Any) -> ArrayType:
+    """The type that an argument has inside the program: Python scalars become weakly typed arrays."""
+    t = type_of(x)
+    return ArrayType(t.shape, t.dtype, t.weak_type) if type(t) is ScalarType else t
+
+
+def make_jaxpr(
+    fun: Callable[..., Any], static_argnums: int | Sequence[int] = (), *, return_shape: bool = False
+) -> Callable[..., Any]:
+    """A function that returns the program of `fun` as a `Jaxpr`, for arguments of the types it is called with.
+
+    make_jaxpr : (a -> b) -> a -> Jaxpr
+
+    Args:
+        fun: takes and returns pytrees of arrays.
+        static_argnums: positional arguments that are not traced.
+        return_shape: also return the result's pytree of `jax.ShapeDtypeStruct`.
+
+    Raises ArgumentError for arguments or results that are not arrays.
+
+    >>> import minijvp, minijvp.numpy as mnp
+    >>> minijvp.make_jaxpr(lambda x: mnp.sin(x) * 2)(1.0)
+    { lambda ; a:f32[]* . let
+        b:f32[]* = sin a
+        c:f32[]* = mul b 2.0
+      in (c,) }
+    """
+
+    @wraps(fun)
+    def jaxpr_maker(*args: Any, **kwargs: Any) -> Any:
+        indices = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
+        static = trees.normalize_indices(indices, len(args), "static_argnums", fun)
+        dynamic = tuple(x for i, x in enumerate(args) if i not in static)
+        leaves, tree = tree_flatten((dynamic, kwargs))
+        trees.as_arrays(leaves, lambda i: f"argument {trees.leaf_paths((dynamic, kwargs))[i]}")
+        jaxpr, out_tree = stage_tree(with_static(fun, args, static), tree, tuple(map(argument_type, leaves)))
+        if return_shape:
+            return jaxpr, tree_unflatten(out_tree, [shape_struct(t) for t in jaxpr.out_types])
+        return jaxpr
+
+    return jaxpr_maker
+
+
+def with_static(fun: Callable[..., Any], args: tuple, static: Sequence[int]) -> Callable[..., Any]:
+    """`fun` of the arguments that are not static."""
+    if not static:
+        return fun
+
+    def partial_fun(*dynamic: Any, **kwargs: Any) -> Any:
+        rest = iter(dynamic)
+        return fun(*[x if i in static else next(rest) for i, x in enumerate(args)], **kwargs)
+
+    return partial_fun
+
+
+def shape_struct(t: ArrayType) -> Any:
+    return jax.ShapeDtypeStruct(t.shape, t.dtype, weak_type=t.weak_type)
+
+
+def stage_tree(fun: Callable[..., Any], tree: Any, types: tuple[ArrayType, ...]) -> tuple[Jaxpr, Any]:
+    """The program of `fun`, whose arguments `(args, kwargs)` have the structure `tree`, and the structure of its result."""
+    out_tree = None
+    name = trees.function_name(fun)
+
+    def flat_fun(*leaves: Any) -> list[Any]:
+        nonlocal out_tree
+        args, kwargs = tree_unflatten(tree, leaves)
+        result = fun(*args, **kwargs)
+        outputs, out_tree = tree_flatten(result)
+        return trees.as_arrays(outputs, lambda i: f"the result {trees.leaf_paths(result)[i]} of {name}")
+
+    jaxpr = stage(flat_fun, types, name)
+    return jaxpr, out_tree
+
+
+def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """The shapes and dtypes of `fun(*args, **kwargs)` as a pytree of `jax.ShapeDtypeStruct`, without computing anything.
+
+    The arguments are pytrees of arrays or of anything with `shape` and `dtype`. Raises ArgumentError for others.
+
+    >>> import jax, minijvp, minijvp.numpy as mnp
+    >>> minijvp.eval_shape(mnp.dot, jax.ShapeDtypeStruct((1000, 9), 'float32'), jax.ShapeDtypeStruct((9,), 'float32'))
+    ShapeDtypeStruct(shape=(1000,), dtype=float32)
+    """
+    leaves, tree = tree_flatten((args, kwargs))
+    types = tuple(_abstract_type(x) for x in leaves)
+    jaxpr, out_tree = stage_tree(fun, tree, types)
+    return tree_unflatten(out_tree, [shape_struct(t) for t in jaxpr.out_types])
+
+
+def _abstract_type(x: Any) -> ArrayType:
+    if isinstance(x, jax.ShapeDtypeStruct):
+        return ArrayType(tuple(x.shape), jax.dtypes.canonicalize_dtype(x.dtype), bool(x.weak_type))
+    return argument_type(x)
