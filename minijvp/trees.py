@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import keystr, tree_flatten, tree_flatten_with_path, tree_structure, tree_unflatten
 
-from minijvp.core.types import PYTHON_SCALARS, ArrayType, type_of
+from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, type_of
 from minijvp.errors import ArgumentError
 
 __all__ = [
@@ -53,6 +53,9 @@ def as_arrays(leaves: Sequence[Any], where: Callable[[int], str]) -> list[Any]:
     """The leaves with Python and NumPy scalars and arrays made jax arrays; ArgumentError names the leaf that is no array."""
     arrays = []
     for i, x in enumerate(leaves):
+        if type(x) in ARRAY_CLASSES:
+            arrays.append(x)
+            continue
         try:
             type_of(x)
         except ArgumentError as error:
@@ -103,5 +106,44 @@ def flatten_prefix(prefix: Any, tree: Any, what: str) -> list[Any]:
     return entries
 
 
-def type_string(types: Sequence[ArrayType]) -> str:
-    return ", ".join(map(repr, types))
+class FlatFunction:
+    """`fun` as a function of flat arguments that returns a flat list; remembers the tree of the last result.
+
+    With `has_aux` the list ends in the leaves of the auxiliary data, from number `n` on.
+    """
+
+    def __init__(self, fun: Callable[..., Any], in_tree: Any, has_aux: bool = False, name: str = ""):
+        self.fun = fun
+        self.name = name or function_name(fun)
+        self.in_tree = in_tree
+        self.has_aux = has_aux
+        self.out_tree: Any = None
+        self.aux_tree: Any = None
+        self.n: int = 0
+
+    def positional(self, *leaves: Any) -> list[Any]:
+        return self.flatten(self.fun(*tree_unflatten(self.in_tree, leaves)))
+
+    def flatten(self, result: Any) -> list[Any]:
+        aux_leaves: list[Any] = []
+        if self.has_aux:
+            if not isinstance(result, (tuple, list)) or len(result) != 2:
+                raise ArgumentError(
+                    f"{self.name} returned {type(result).__name__} where has_aux=True wants a pair.",
+                    "With has_aux=True the function returns (result, auxiliary data).",
+                    "Return such a pair, or leave has_aux out.",
+                )
+            result, aux = result
+            aux_leaves, self.aux_tree = tree_flatten(aux)
+        leaves, self.out_tree = tree_flatten(result)
+        self.n = len(leaves)
+        return as_arrays(leaves, lambda i: f"the result {leaf_paths(result)[i]} of {self.name}") + aux_leaves
+
+    def result(self, outs: Sequence[Any], derivative: Sequence[Any]) -> tuple[Any, ...]:
+        """(result, derivative) or (result, derivative, auxiliary data), from flat outputs."""
+        out = tree_unflatten(self.out_tree, outs[: self.n])
+        pair = out, tree_unflatten(self.out_tree, derivative)
+        return (*pair, self.aux(outs)) if self.has_aux else pair
+
+    def aux(self, outs: Sequence[Any]) -> Any:
+        return tree_unflatten(self.aux_tree, outs[self.n :])

@@ -6,13 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from minijvp.core.primitive import Primitive
 from minijvp.core.printing import format_jaxpr
 from minijvp.core.source import Source
 from minijvp.core.tracing import charged_to, state
-from minijvp.core.types import ArrayType, is_inexact
+from minijvp.core.types import ArrayType
 from minijvp.errors import JaxprError
 
 # Not frozen: a frozen dataclass takes three times as long to make, and these are made by the thousand.
@@ -27,9 +25,9 @@ class Var:
 
 @dataclass(slots=True, eq=False)
 class Literal:
-    """A Python scalar written into a program."""
+    """A Python scalar, or a NumPy scalar with its dtype, written into a program."""
 
-    value: bool | int | float | complex
+    value: Any
     type: ArrayType
 
 
@@ -192,11 +190,6 @@ def lower(jaxpr: Jaxpr, *args: Any) -> list[Any]:
     return run(jaxpr, args, lambda e, inputs: e.primitive.impl(*inputs, **e.params))
 
 
-def has_tangent(atom: Atom) -> bool:
-    """Whether values of this type are differentiable."""
-    return is_inexact(atom.type.dtype)
-
-
 def _structure(jaxpr: Jaxpr) -> tuple:
     numbers: dict[Atom, int] = {}
 
@@ -240,7 +233,3 @@ class _ByIdentity:
     def __hash__(self) -> int:
         return id(self.value)
 
-
-def is_small(value: Any) -> bool:
-    """Whether a constant is short enough to be printed."""
-    return np.ndim(value) == 0

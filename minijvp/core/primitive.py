@@ -55,6 +55,9 @@ class Primitive:
     returns_tuple = False
     """Whether the result is a tuple. Only a transpose rule needs to know before the fact: its `ct` is a tuple then."""
 
+    has_steps = True
+    """Whether an eager linearization may stage and compile the rule. Not for functions of one's own, which look at values."""
+
     name: str
 
     def __init__(self, name: str, doc: str | None = None):

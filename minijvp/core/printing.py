@@ -25,7 +25,7 @@ class Names:
 
     def use(self, atom: Any) -> str:
         if hasattr(atom, "value"):
-            return repr(atom.value)
+            return repr(getattr(atom.value, "item", lambda: atom.value)())
         if atom not in self.names:
             self.names[atom] = letters(next(self.numbers))
         return self.names[atom]

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minijvp.core import source
-from minijvp.core.types import ArrayType, register_type_reader, type_of
+from minijvp.core.types import ARRAY_CLASSES, ArrayType, register_type_reader, type_of
 from minijvp.errors import ConcretizationError, EscapedTracerError, ForeignFunctionError
 
 live_traces: set[Trace] = set()
@@ -31,6 +31,10 @@ class Trace:
     def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
         """The result of `primitive(*args, **params)` under this interpreter."""
         raise NotImplementedError
+
+    def lift(self, value: Any) -> Any:
+        """`value` as a tracer of this interpreter, where it has one: a constant with the behaviour of traced values."""
+        return value
 
     @property
     def description(self) -> str:
@@ -153,6 +157,8 @@ class Tracer:
 
     def known_value(self, wanted_by: str) -> Any:
         """The value one floor down, or ConcretizationError if there is none to be had."""
+        if self.trace.finished():
+            raise escaped(self, wanted_by)
         raise self.not_concrete(wanted_by)
 
     def not_concrete(self, wanted_by: str) -> ConcretizationError:
@@ -243,6 +249,7 @@ def refuse_tracers(args: Sequence[Any], used_by: str) -> None:
 def tracer_class(cls: type[Tracer]) -> type[Tracer]:
     """Register a class of tracers with `type_of`."""
     register_type_reader(cls, lambda x: x.type)
+    ARRAY_CLASSES.add(cls)
     return cls
 
 

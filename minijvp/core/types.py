@@ -82,6 +82,9 @@ def short_dtype(dtype: Any) -> str:
 
 PYTHON_SCALARS: frozenset[type] = frozenset({bool, int, float, complex})
 
+ARRAY_CLASSES: set[type] = set()
+"""Classes of jax arrays and tracers that have been met: values that need no conversion."""
+
 _type_readers: dict[type, Callable[[Any], ArrayType]] = {}
 
 
@@ -139,6 +142,7 @@ def _new_reader(value: Any) -> Callable[[Any], ArrayType]:
     cls = type(value)
     if isinstance(value, jax.Array):
         reader = _read_jax_array
+        ARRAY_CLASSES.add(cls)
     elif isinstance(value, (np.ndarray, np.generic)):
         reader = _read_numpy
     else:

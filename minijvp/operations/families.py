@@ -88,7 +88,8 @@ class Elementwise(Primitive):
             operand = jax.ShapeDtypeStruct((), first.dtype)
             out = jax.eval_shape(partial(self.function, **params), *[operand] * len(types))
             dtype = self._result_dtypes[key] = out.dtype
-        return ArrayType(first.shape, dtype, weak and dtype == first.dtype)
+        # Of Python scalars only, the result is one too: it still fits every array.
+        return type(first)(first.shape, dtype, weak and dtype == first.dtype)
 
     def mismatch(self, types: Sequence[ArrayType]) -> ArgumentError:
         return ArgumentError(
@@ -157,7 +158,7 @@ def spread_scalars(args: Sequence[Any]) -> Sequence[Any]:
             array = x if x.ndim > array.ndim else array
         elif x.dtype != array.dtype:
             scalars = True
-            array = x if array.weak_type else array
+            array = x if getattr(array, "weak_type", False) else array
     if not scalars or array is None:
         return args
     return [_spread(x, array) for x in args]
@@ -166,7 +167,7 @@ def spread_scalars(args: Sequence[Any]) -> Sequence[Any]:
 def _spread(x: Any, array: Any) -> Any:
     if type(x) in PYTHON_SCALARS:
         return lax.full(array.shape, np.asarray(x, array.dtype), array.dtype)
-    if x.weak_type and (x.dtype != array.dtype or x.ndim != array.ndim):
+    if getattr(x, "weak_type", False) and (x.dtype != array.dtype or x.ndim != array.ndim):
         x = lax.convert_element_type(x, array.dtype)
         return lax.broadcast(x, array.shape) if x.ndim < array.ndim else x
     return x

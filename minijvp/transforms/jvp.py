@@ -6,14 +6,20 @@ jvp : (a -> b) -> (a, T a) -> (b, T b)
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
+from jax.tree_util import tree_flatten
+
+from minijvp import trees
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.source import Source
 from minijvp.core.tracing import Trace, Tracer, current, state, tracer_class
 from minijvp.core.types import ArrayType, type_of
-from minijvp.errors import ConcretizationError
+from minijvp.errors import ArgumentError, ConcretizationError
+from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
 from minijvp.transforms.staging import stage
+from minijvp.trees import FlatFunction
 
 
 @tracer_class
@@ -70,34 +76,41 @@ class JVPTrace(Trace):
         return "a jvp"
 
     def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
-        primals, tangents, mine = self.unpack(args)
-        if not mine:
-            return self.parent.process(primitive, args, params)
-        previous = state.trace
-        state.trace = self.parent
-        try:
-            out, tangent = self.rule(primitive)(primals, tangents, **params)
-        finally:
-            state.trace = previous
+        primals, tangents, active = self.unpack(args)
+        if not active:
+            return self.parent.process(primitive, primals, params)
+        out, tangent = self.apply(primitive, primals, tangents, params)
         if type(out) is tuple:
             return tuple([self.pack(x, t) for x, t in zip(out, tangent, strict=True)])
         return self.pack(out, tangent)
 
+    def lift(self, value: Any) -> Any:
+        return value if isinstance(value, Tracer) else JVPTracer(self, value, None)
+
     def unpack(self, args: Sequence[Any]) -> tuple[tuple, tuple, bool]:
-        """Primals, tangents, and whether any argument was a tracer of this trace."""
-        primals, tangents, mine = [], [], False
+        """Primals, tangents, and whether there is any tangent."""
+        primals, tangents, active = [], [], False
         for x in args:
             if type(x) is JVPTracer and x.trace is self:
                 primals.append(x.primal)
                 tangents.append(x.tangent)
-                mine = True
+                active = active or x.tangent is not None
             else:
                 primals.append(x)
                 tangents.append(None)
-        return tuple(primals), tuple(tangents), mine
+        return tuple(primals), tuple(tangents), active
 
     def pack(self, primal: Any, tangent: Any) -> Any:
         return primal if tangent is None else JVPTracer(self, primal, tangent)
+
+    def apply(self, primitive: Any, primals: tuple, tangents: tuple, params: dict[str, Any]) -> tuple[Any, Any]:
+        """Result and tangent of an operation, by its rule, which runs under the parent."""
+        previous = state.trace
+        state.trace = self.parent
+        try:
+            return self.rule(primitive)(primals, tangents, **params)
+        finally:
+            state.trace = previous
 
     def rule(self, primitive: Any) -> Callable[..., tuple[Any, Any]]:
         return primitive.jvp
@@ -115,7 +128,8 @@ def jvp_flat(
     return out_primals, out_tangents
 
 
-def jvp_jaxpr(jaxpr: Jaxpr, nonzero: Sequence[bool]) -> tuple[Jaxpr, tuple[bool, ...]]:
+@lru_cache(maxsize=4096)
+def jvp_jaxpr(jaxpr: Jaxpr, nonzero: tuple[bool, ...]) -> tuple[Jaxpr, tuple[bool, ...]]:
     """The program of primals and tangents for an open jaxpr, and which outputs have a tangent.
 
     Its inputs are the inputs of `jaxpr`, then a tangent for each that is `nonzero`; its outputs likewise.
@@ -132,3 +146,43 @@ def jvp_jaxpr(jaxpr: Jaxpr, nonzero: Sequence[bool]) -> tuple[Jaxpr, tuple[bool,
 
     types = [*jaxpr.in_types, *(t.strong() for t, n in zip(jaxpr.in_types, nonzero, strict=True) if n)]
     return stage(fun, types, f"jvp({jaxpr.name})" if jaxpr.name else ""), out_nonzero
+
+
+def jvp(
+    fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False
+) -> tuple[Any, ...]:
+    """The result of `fun` and its derivative in the direction of `tangents`.
+
+    jvp : (a -> b) -> (a, T a) -> (b, T b)
+
+    Args:
+        fun: takes pytrees of arrays by position and returns one; with `has_aux`, a pair of that and auxiliary data.
+        primals: tuple or list of arguments.
+        tangents: tuple or list of the same trees, shapes and dtypes; integers and booleans have dtype float0.
+
+    Returns `(out, out_tangent)`, or `(out, out_tangent, aux)`.
+
+    Raises ArgumentError if the trees, shapes or dtypes of primals and tangents differ.
+
+    Source: R. E. Wengert, A simple automatic derivative evaluation program, CACM 7(8), 1964.
+
+    >>> import minijvp, minijvp.numpy as mnp
+    >>> out, tangent = minijvp.jvp(mnp.sin, (0.0,), (2.0,))
+    >>> float(out), float(tangent)
+    (0.0, 2.0)
+    """
+    for value, name in ((primals, "primals"), (tangents, "tangents")):
+        if not isinstance(value, (tuple, list)):
+            raise ArgumentError(
+                f"{name} of jvp is of type {type(value).__name__}.",
+                "jvp takes the positional arguments of the function in a tuple, and their tangents in another.",
+                "Write jvp(f, (x,), (t,)).",
+            )
+    leaves, tree = tree_flatten(tuple(primals))
+    tangent_leaves, tangent_tree = tree_flatten(tuple(tangents))
+    require_same_tree(tangent_tree, tree, "tangents", "primals")
+    leaves = trees.as_arrays(leaves, leaf_namer(tuple(primals), "primals"))
+    directions = from_border(tangent_leaves, [type_of(x) for x in leaves], "tangent", leaf_namer(tuple(tangents), "tangents"))
+    flat_fun = FlatFunction(fun, tree, has_aux)
+    outs, out_tangents = jvp_flat(flat_fun.positional, leaves, directions)
+    return flat_fun.result(outs, [to_border(t, x) for t, x in zip(out_tangents[: flat_fun.n], outs, strict=False)])

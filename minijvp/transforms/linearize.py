@@ -11,13 +11,22 @@ parent. So `fun` runs once, primal values are never boxed more than in a jvp, an
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
-from minijvp.core.jaxpr import Jaxpr, evaluate
-from minijvp.core.tracing import Trace, current, state
-from minijvp.core.types import is_inexact, type_of
-from minijvp.transforms.jvp import JVPTrace
+from jax.tree_util import Partial, tree_flatten, tree_unflatten
+
+from minijvp import trees
+from minijvp.core import source
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate
+from minijvp.core.primitive import Primitive
+from minijvp.core.tracing import EVALUATION, Trace, current, evaluating, refuse_tracers, state
+from minijvp.core.types import PYTHON_SCALARS, is_inexact, type_of
+from minijvp.operations.families import instantiate
+from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
+from minijvp.transforms.jvp import JVPTrace, JVPTracer
 from minijvp.transforms.staging import StagingTrace, StagingTracer, stage
+from minijvp.transforms.steps import Step, linear_step
 
 
 class LinearTrace(StagingTrace):
@@ -39,27 +48,123 @@ class LinearTrace(StagingTrace):
                 return super().process(primitive, args, params)
         return self.parent.process(primitive, args, params)
 
+    def record_step(self, step: Step, primals: tuple, outs: tuple, tangents: Sequence[Any]) -> list[Any]:
+        """The tangents of a step's results. `outs` has the results, and then the residuals that are new values."""
+        atoms: list[Atom] = []
+        constants = self.constants
+        n = len(primals)
+        for origin, kind in step.residuals:
+            x = primals[origin] if origin < n else outs[origin - n]
+            if type(x) in PYTHON_SCALARS:
+                atoms.append(self.atom(x))
+                continue
+            known = constants.get(id(x))
+            if known is None:
+                known = constants[id(x)] = (Var(kind), x)
+            atoms.append(known[0])
+        for t in tangents:
+            if t is not None:
+                atoms.append(t.var)
+        line = state.source or source.capture(4)
+        outputs: list[Var] = []
+        found: list[Any] = []
+        for kind in step.out_tangents:
+            if kind is None:
+                found.append(None)
+            else:
+                outputs.append(Var(kind))
+                found.append(StagingTracer(self, outputs[-1]))
+        if outputs:
+            self.equations.append(Equation(linear_step, tuple(atoms), step.params, tuple(outputs), line))
+        return found
+
 
 class LinearizeTrace(JVPTrace):
     """A jvp over a recorder: prefers the rule that separates the primal from the linear part."""
 
-    __slots__ = ()
+    __slots__ = ("eager", "recorder")
+
+    def __init__(self, recorder: LinearTrace):
+        self.parent = self.recorder = recorder
+        self.eager = recorder.parent is EVALUATION
 
     @property
     def description(self) -> str:
         return "a linearization (grad, vjp, linearize)"
 
+    def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
+        if not (self.eager and primitive.has_steps):
+            return super().process(primitive, args, params)
+        primals, tangents, active = self.unpack(args)
+        if not active:
+            return EVALUATION.process(primitive, primals, params)
+        outs, found = self.step(primitive, primals, tangents, params)
+        if primitive.returns_tuple:
+            return tuple([x if t is None else JVPTracer(self, x, t) for x, t in zip(outs, found)])
+        return outs[0] if found[0] is None else JVPTracer(self, outs[0], found[0])
+
+    def apply(self, primitive: Any, primals: tuple, tangents: tuple, params: dict[str, Any]) -> tuple[Any, Any]:
+        # One look for the user's line serves all that the rule records.
+        outer = state.source
+        state.source = outer or source.capture(3)
+        try:
+            return super().apply(primitive, primals, tangents, params)
+        finally:
+            state.source = outer
+
     def rule(self, primitive: Any) -> Callable[..., tuple[Any, Any]]:
         return primitive.linearize
 
+    def step(self, primitive: Any, primals: tuple, tangents: tuple, params: dict[str, Any]) -> tuple[tuple, list[Any]]:
+        """Results (new residuals follow) and tangents, by one compiled call and one recorded equation."""
+        # JAX's own abstract values serve for types in the key: they hash fast.
+        types = tuple([x.aval if hasattr(x, "aval") else type_of(x) for x in primals])
+        key: tuple = (primitive, types, tuple([t is not None for t in tangents]))
+        step = _steps.get((key, *params.items()) if params else key)
+        try:
+            if step is None:
+                step = new_step(primitive, primals, types, tangents, params)
+            outs = step.known(*primals)
+        except (TypeError, ValueError):
+            refuse_tracers(primals, primitive.name)
+            raise
+        return outs, self.recorder.record_step(step, primals, outs, tangents)
+
+
+STEPS = 8192
+_steps: dict[tuple, Step] = {}
+
+
+def new_step(primitive: Primitive, primals: tuple, types: tuple, tangents: tuple, params: dict[str, Any]) -> Step:
+    """The step of a primitive for arguments like `primals`, kept for the next time."""
+    nonzero = tuple([t is not None for t in tangents])
+    key: tuple = (primitive, types, nonzero)
+    if len(_steps) >= STEPS:
+        _steps.clear()
+    with evaluating():
+        step = Step(*linearize_jaxpr(one_equation(primitive, primals, params), nonzero), n_inputs=len(primals))
+    _steps[(key, *params.items()) if params else key] = step
+    return step
+
+
+def one_equation(primitive: Primitive, primals: Sequence[Any], params: dict[str, Any]) -> Jaxpr:
+    """The jaxpr that applies one primitive to arguments of the types of `primals`."""
+    inputs = tuple([Var(type_of(x)) for x in primals])
+    types = primitive.type_rule(*[v.type for v in inputs], **params)
+    outputs = tuple(map(Var, types if type(types) is tuple else (types,)))
+    return Jaxpr((), inputs, (Equation(primitive, inputs, params, outputs, None),), outputs, primitive.name)
+
 
 def linearize_flat(
-    fun: Callable[..., Sequence[Any]], primals: Sequence[Any], differentiated: Sequence[bool] | None = None
+    fun: Callable[..., Sequence[Any]],
+    primals: Sequence[Any],
+    differentiated: Sequence[bool] | None = None,
+    n_outputs: int | Callable[[], int] | None = None,
 ) -> tuple[Sequence[Any], Jaxpr, tuple[bool, ...]]:
     """Results, the linear program, and which outputs have a tangent, for a function of flat arguments.
 
     The program takes a tangent for each primal that is `differentiated` (by default: that is inexact) and gives one
-    for each output that has one.
+    for each output that has one. Outputs from number `n_outputs` on (a function is asked after the run) are auxiliary and get none.
     """
     recorder = LinearTrace(state.trace)
     trace = LinearizeTrace(recorder)
@@ -75,17 +180,23 @@ def linearize_flat(
     with current(recorder), current(trace):
         outs = fun(*args)
         out_primals, out_tangents, _ = trace.unpack(outs)
+        if n_outputs is not None:
+            out_tangents = out_tangents[: n_outputs if isinstance(n_outputs, int) else n_outputs()]
         linear = recorder.finish(tangents, [t for t in out_tangents if t is not None])
-    return out_primals, linear, tuple(t is not None for t in out_tangents)
+        # Transposed once, right away, dead equations cost less than finding them.
+        if not trace.eager:
+            linear = linear.without_dead_code()
+    return out_primals, linear, tuple([t is not None for t in out_tangents])
 
 
+@lru_cache(maxsize=4096)
 def linearize_jaxpr(
-    jaxpr: Jaxpr, nonzero: Sequence[bool]
+    jaxpr: Jaxpr, nonzero: tuple[bool, ...]
 ) -> tuple[Jaxpr, Jaxpr, tuple[int | None, ...], tuple[bool, ...]]:
     """The known and the linear program of an open jaxpr, where the residuals come from, and which outputs have a tangent.
 
     known: inputs -> (outputs, new residuals). linear: (residuals, nonzero tangents) -> nonzero output tangents.
-    A residual's origin is the number of the input that it equals, or None if the known program computes it.
+    A residual's origin is its number among inputs and outputs if it is one of them, or None if it is a new value.
     """
     linear: Jaxpr | None = None
     origins: list[int | None] = []
@@ -95,7 +206,7 @@ def linearize_jaxpr(
         nonlocal linear, out_nonzero
         outs, closed, out_nonzero = linearize_flat(lambda *xs: evaluate(jaxpr, *xs), primals, nonzero)
         linear, residuals = closed.hoist_constants()
-        positions = {id(x): i for i, x in enumerate(primals)}
+        positions = {id(x): i for i, x in enumerate([*primals, *outs])}
         origins.extend(positions.get(id(r)) for r in residuals)
         return [*outs, *(r for r, origin in zip(residuals, origins, strict=True) if origin is None)]
 
@@ -105,3 +216,69 @@ def linearize_jaxpr(
     return known, linear, tuple(origins), out_nonzero
 
 
+
+
+class LinearMap:
+    """What a linearization applies to constants and tangents (or cotangents): hashable, so that jit can be handed one."""
+
+    def __init__(self, jaxpr: Jaxpr, nonzero: tuple[bool, ...], in_tree: Any, out_tree: Any, in_types: Any, out_types: Any):
+        self.jaxpr = jaxpr
+        self.nonzero = nonzero
+        self.in_tree, self.out_tree = in_tree, out_tree
+        self.in_types, self.out_types = tuple(in_types), tuple(out_types)
+
+    def key(self) -> tuple:
+        return self.jaxpr, self.nonzero, self.in_tree, self.out_tree, self.in_types, self.out_types
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (type(other) is type(self) and self.key() == other.key())  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash(self.key())
+
+
+class PushForward(LinearMap):
+    """The linear map of tangents at a point, as `linearize` returns it."""
+
+    def __call__(self, constants: Sequence[Any], *tangents: Any) -> Any:
+        leaves, tree = tree_flatten(tuple(tangents))
+        require_same_tree(tree, self.in_tree, "the tangents", "the primals of linearize")
+        given = from_border(leaves, self.in_types, "tangent", leaf_namer(tuple(tangents), "tangents"))
+        inexact = [is_inexact(t.dtype) for t in self.in_types]
+        flat = [instantiate(t, kind) for t, kind, i in zip(given, self.in_types, inexact, strict=True) if i]
+        outs = iter(evaluate(self.jaxpr, *constants, *flat))
+        tangents_out = [next(outs) if n else None for n in self.nonzero]
+        return tree_unflatten(self.out_tree, list(map(to_border, tangents_out, self.out_types)))
+
+
+def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
+    """The result of `fun` and its derivative at `primals` as a function of tangents.
+
+    linearize : (a -> b) -> a -> (b, T a -o T b)
+
+    `fun` runs once; each call of the derivative costs its linear part only.
+
+    Args:
+        fun: takes pytrees of arrays by position and returns one; with `has_aux`, a pair of that and auxiliary data.
+        primals: the point.
+
+    Returns `(out, pushforward)` or `(out, pushforward, aux)`; `pushforward(*tangents)` takes tangents of the trees,
+    shapes and dtypes of the primals (float0 for integers) and is a pytree of the residuals.
+
+    Raises ArgumentError for primals that are not arrays, and for tangents that do not fit them.
+
+    >>> import minijvp, minijvp.numpy as mnp
+    >>> out, pushforward = minijvp.linearize(mnp.sin, 0.0)
+    >>> float(pushforward(3.0))
+    3.0
+    """
+    leaves, tree = tree_flatten(primals)
+    leaves = trees.as_arrays(leaves, leaf_namer(primals, "primals"))
+    flat_fun = trees.FlatFunction(fun, tree, has_aux)
+    outs, linear, nonzero = linearize_flat(flat_fun.positional, leaves, n_outputs=lambda: flat_fun.n)
+    n = flat_fun.n
+    opened, constants = linear.hoist_constants()
+    in_types, out_types = map(type_of, leaves), map(type_of, outs[:n])
+    pushforward = Partial(PushForward(opened, nonzero, tree, flat_fun.out_tree, in_types, out_types), constants)
+    out = tree_unflatten(flat_fun.out_tree, outs[:n])
+    return (out, pushforward, flat_fun.aux(outs)) if has_aux else (out, pushforward)

@@ -10,6 +10,7 @@ from functools import wraps
 from typing import Any
 
 import jax
+import numpy as np
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
@@ -77,26 +78,28 @@ class StagingTrace(Trace):
         self.equations.append(Equation(primitive, atoms, params, (out,), line))
         return StagingTracer(self, out)
 
+    def lift(self, value: Any) -> Any:
+        atom = self.atom(value)
+        return StagingTracer(self, atom) if isinstance(atom, Var) else value
+
     def atom(self, x: Any) -> Atom:
         """What stands for `x` in an equation: its variable, a literal, or a new constant."""
         if type(x) is StagingTracer and x.trace is self:
             return x.var
-        if type(x) in PYTHON_SCALARS:
+        if type(x) in PYTHON_SCALARS or isinstance(x, np.generic):
             return Literal(x, type_of(x))
         known = self.constants.get(id(x))
         if known is None:
             if isinstance(x, Tracer) and x.trace.finished():
                 raise escaped(x, self.description)
-            t = type_of(x)
-            known = self.constants[id(x)] = (Var(ArrayType(t.shape, t.dtype, t.weak_type)), x)
+            known = self.constants[id(x)] = (Var(type_of(x)), x)
         return known[0]
 
     def finish(self, inputs: Sequence[StagingTracer], outputs: Sequence[Any]) -> Jaxpr:
-        """The program recorded so far, from `inputs` to `outputs`, without dead code."""
-        atoms = tuple(map(self.atom, outputs))
-        return Jaxpr(
-            tuple(self.constants.values()), tuple(x.var for x in inputs), tuple(self.equations), atoms, self.name
-        ).without_dead_code()
+        """The program recorded so far, from `inputs` to `outputs`."""
+        atoms = tuple([self.atom(x) for x in outputs])
+        variables = tuple([x.var for x in inputs])
+        return Jaxpr(tuple(self.constants.values()), variables, tuple(self.equations), atoms, self.name)
 
 
 def stage(fun: Callable[..., Sequence[Any]], types: Sequence[ArrayType], name: str = "") -> Jaxpr:
@@ -105,7 +108,7 @@ def stage(fun: Callable[..., Sequence[Any]], types: Sequence[ArrayType], name: s
     inputs = [trace.new_input(t) for t in types]
     with current(trace):
         outputs = fun(*inputs)
-        return trace.finish(inputs, outputs)
+        return trace.finish(inputs, outputs).without_dead_code()
 
 
 def argument_type(x: Any) -> ArrayType:
@@ -193,12 +196,12 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     ShapeDtypeStruct(shape=(1000,), dtype=float32)
     """
     leaves, tree = tree_flatten((args, kwargs))
-    types = tuple(_abstract_type(x) for x in leaves)
+    types = tuple(abstract_type(x) for x in leaves)
     jaxpr, out_tree = stage_tree(fun, tree, types)
     return tree_unflatten(out_tree, [shape_struct(t) for t in jaxpr.out_types])
 
 
-def _abstract_type(x: Any) -> ArrayType:
+def abstract_type(x: Any) -> ArrayType:
     if isinstance(x, jax.ShapeDtypeStruct):
         return ArrayType(tuple(x.shape), jax.dtypes.canonicalize_dtype(x.dtype), bool(x.weak_type))
     return argument_type(x)

@@ -8,13 +8,20 @@ transposed in reverse order, and the cotangents of a variable that is used sever
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
+from jax.tree_util import tree_flatten, tree_unflatten
+
+from minijvp import trees
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal
-from minijvp.core.tracing import charged_to, state
-from minijvp.operations.elementwise import add
-from minijvp.transforms.staging import stage
+from minijvp.core.tracing import state
+from minijvp.core.types import is_inexact
+from minijvp.errors import ArgumentError
+from minijvp.operations.families import add
+from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
+from minijvp.transforms.staging import abstract_type, stage
 
 
 def transpose_flat(
@@ -32,26 +39,30 @@ def transpose_flat(
         else:
             values[v] = x
     received: dict[Atom, Any] = {}
-
-    def receive(v: Atom, ct: Any) -> None:
-        if ct is not None:
-            other = received.get(v)
-            received[v] = ct if other is None else add(other, ct)
-
     outer = state.source
-    with charged_to(outer):
+    try:
         pending = _evaluate_known(jaxpr, values, is_linear)
         for v, ct in zip(jaxpr.outputs, cotangents, strict=True):
-            if v in is_linear:
-                receive(v, ct)
+            if ct is not None and v in is_linear:
+                received[v] = add(received[v], ct) if v in received else ct
         for e in reversed(pending):
-            cts = tuple([received.pop(v, None) for v in e.outputs])
-            if all([ct is None for ct in cts]):
-                continue
+            if len(e.outputs) == 1:
+                ct = received.pop(e.outputs[0], None)
+                if ct is None:
+                    continue
+                cts = (ct,)
+            else:
+                cts = tuple([received.pop(v, None) for v in e.outputs])
+                if all([ct is None for ct in cts]):
+                    continue
             state.source = e.source or outer
-            for v, ct in zip(e.inputs, _transpose_equation(e, cts, values, is_linear), strict=False):
+            args = [v.value if type(v) is Literal else v.type if v in is_linear else values[v] for v in e.inputs]
+            found = e.primitive.transpose(cts if e.primitive.returns_tuple else cts[0], *args, **e.params)
+            for v, ct in zip(e.inputs, found if type(found) is tuple else (found,)):
                 if ct is not None and v in is_linear:
-                    receive(v, ct)
+                    received[v] = add(received[v], ct) if v in received else ct
+    finally:
+        state.source = outer
     return [received.get(v) for v, flag in zip(jaxpr.inputs, linear, strict=True) if flag]
 
 
@@ -70,13 +81,8 @@ def _evaluate_known(jaxpr: Jaxpr, values: dict[Atom, Any], is_linear: set[Atom])
     return pending
 
 
-def _transpose_equation(e: Equation, cts: tuple, values: dict[Atom, Any], is_linear: set[Atom]) -> tuple:
-    args = [v.value if type(v) is Literal else v.type if v in is_linear else values[v] for v in e.inputs]
-    out = e.primitive.transpose(cts if e.primitive.returns_tuple else cts[0], *args, **e.params)
-    return out if type(out) is tuple else (out,)
-
-
-def transpose_jaxpr(jaxpr: Jaxpr, linear: Sequence[bool], nonzero: Sequence[bool]) -> tuple[Jaxpr, tuple[bool, ...]]:
+@lru_cache(maxsize=4096)
+def transpose_jaxpr(jaxpr: Jaxpr, linear: tuple[bool, ...], nonzero: tuple[bool, ...]) -> tuple[Jaxpr, tuple[bool, ...]]:
     """The transposed program of an open jaxpr, and which linear inputs get a cotangent.
 
     It takes the inputs that are not `linear`, then a cotangent for each output that is `nonzero`.
@@ -95,3 +101,44 @@ def transpose_jaxpr(jaxpr: Jaxpr, linear: Sequence[bool], nonzero: Sequence[bool
 
     return stage(fun, types + ct_types, f"transpose({jaxpr.name})" if jaxpr.name else ""), out_nonzero
 
+
+
+def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], tuple[Any, ...]]:
+    """The transpose of a linear function: the map from cotangents of its result to those of its arguments.
+
+    linear_transpose : (a -o b) -> b -o a
+
+    Args:
+        fun: linear in all its arguments together, pytrees of arrays; returns a pytree of arrays.
+        primals: examples of the arguments, of which only shapes and dtypes matter (`jax.ShapeDtypeStruct` will do).
+
+    The result takes a cotangent of the tree, shapes and dtypes of `fun`'s result, and returns a tuple with one for
+    each argument.
+
+    Raises ArgumentError for arguments that are not floating, MissingRuleError if `fun` is not linear.
+
+    >>> import minijvp
+    >>> [float(ct) for ct in minijvp.linear_transpose(lambda x, y: 2 * x + 3 * y, 0.0, 0.0)(1.0)]
+    [2.0, 3.0]
+    """
+    leaves, tree = tree_flatten(primals)
+    types = [abstract_type(x) for x in leaves]
+    for i, t in enumerate(types):
+        if not is_inexact(t.dtype):
+            raise ArgumentError(
+                f"linear_transpose received {t!r} for {leaf_namer(primals, 'primals')(i)}.",
+                "Integers and booleans have no cotangents.",
+                "Close over arguments that are not floating.",
+            )
+    flat_fun = trees.FlatFunction(fun, tree)
+    jaxpr = stage(flat_fun.positional, types, trees.function_name(fun))
+
+    def transposed(ct: Any) -> tuple[Any, ...]:
+        given, ct_tree = tree_flatten(ct)
+        require_same_tree(ct_tree, flat_fun.out_tree, "the cotangent", "the result of the function")
+        cts = from_border(given, jaxpr.out_types, "cotangent", leaf_namer(ct, "cotangent"))
+        n = len(types)
+        found = transpose_flat(jaxpr, [True] * n, [None] * n, cts)
+        return tree_unflatten(tree, [to_border(c, t) for c, t in zip(found, types, strict=True)])
+
+    return transposed

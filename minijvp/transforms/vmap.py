@@ -1,39 +1,47 @@
 """Batching: one program over many values, along a leading axis.
 
-vmap_flat : (a -> b) -> [a] -> [b]
+vmap : (a -> b) -> [a] -> [b]
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache, wraps
 from typing import Any
 
+from jax.tree_util import tree_flatten, tree_unflatten
+
+from minijvp import trees
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Axis
 from minijvp.core.source import Source
 from minijvp.core.tracing import Trace, Tracer, current, state, tracer_class
 from minijvp.core.types import ArrayType, type_of
+from minijvp.errors import ArgumentError
+from minijvp.operations.families import leading_axis
+from minijvp.operations.shape import move_axis
 from minijvp.transforms.staging import stage
 
 
 @tracer_class
 class BatchTracer(Tracer):
-    """A value with a leading batch axis that the program does not see."""
+    """A value with a leading batch axis that the program does not see, or a lifted constant without one."""
 
-    __slots__ = ("value",)
+    __slots__ = ("batched", "value")
 
-    def __init__(self, trace: BatchTrace, value: Any):
+    def __init__(self, trace: BatchTrace, value: Any, batched: bool = True):
         self.trace = trace
         self.value = value
+        self.batched = batched
 
     @property
     def type(self) -> ArrayType:
         t = type_of(self.value)
-        return ArrayType(t.shape[1:], t.dtype, t.weak_type)
+        return ArrayType(t.shape[1:], t.dtype, t.weak_type) if self.batched else t
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.value.shape[1:]
+        return self.value.shape[1:] if self.batched else self.value.shape
 
     @property
     def dtype(self) -> Any:
@@ -41,6 +49,11 @@ class BatchTracer(Tracer):
 
     def made_at(self) -> Source | None:
         return self.value.made_at() if isinstance(self.value, Tracer) else None
+
+    def known_value(self, wanted_by: str) -> Any:
+        if self.batched or self.trace.finished():
+            return super().known_value(wanted_by)
+        return self.value.known_value(wanted_by) if isinstance(self.value, Tracer) else self.value
 
 
 class BatchTrace(Trace):
@@ -59,7 +72,7 @@ class BatchTrace(Trace):
     def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
         values, batched = self.unpack(args)
         if not any(batched) and not (self.axis.name is not None and primitive.uses_axis(self.axis.name, params)):
-            return self.parent.process(primitive, args, params)
+            return self.parent.process(primitive, values, params)
         previous = state.trace
         state.trace = self.parent
         try:
@@ -70,13 +83,16 @@ class BatchTrace(Trace):
             return tuple([self.pack(x, b) for x, b in zip(out, out_batched, strict=True)])
         return self.pack(out, out_batched)
 
+    def lift(self, value: Any) -> Any:
+        return value if isinstance(value, Tracer) else BatchTracer(self, value, batched=False)
+
     def unpack(self, args: Sequence[Any]) -> tuple[tuple, tuple[bool, ...]]:
         """The values, and which of them have the batch axis."""
         values, batched = [], []
         for x in args:
             mine = type(x) is BatchTracer and x.trace is self
             values.append(x.value if mine else x)
-            batched.append(mine)
+            batched.append(mine and x.batched)
         return tuple(values), tuple(batched)
 
     def pack(self, value: Any, batched: bool) -> Any:
@@ -111,7 +127,8 @@ def vmap_flat(
     return trace.unpack(outs)
 
 
-def vmap_jaxpr(jaxpr: Jaxpr, axis: Axis, batched: Sequence[bool]) -> tuple[Jaxpr, tuple[bool, ...]]:
+@lru_cache(maxsize=4096)
+def vmap_jaxpr(jaxpr: Jaxpr, axis: Axis, batched: tuple[bool, ...]) -> tuple[Jaxpr, tuple[bool, ...]]:
     """The batched program of an open jaxpr, and which outputs are batched."""
     out_batched: tuple[bool, ...] = ()
 
@@ -124,3 +141,141 @@ def vmap_jaxpr(jaxpr: Jaxpr, axis: Axis, batched: Sequence[bool]) -> tuple[Jaxpr
         t.with_shape((axis.size, *t.shape)) if b else t for t, b in zip(jaxpr.in_types, batched, strict=True)
     ]
     return stage(fun, types, f"vmap({jaxpr.name})" if jaxpr.name else ""), out_batched
+
+
+def vmap(
+    fun: Callable[..., Any],
+    in_axes: Any = 0,
+    out_axes: Any = 0,
+    axis_name: Any = None,
+    axis_size: int | None = None,
+    spmd_axis_name: Any = None,
+) -> Callable[..., Any]:
+    """A function that maps `fun` over an axis of its arguments, as one batched program and not a loop.
+
+    vmap : (a -> b) -> [a] -> [b]
+
+    Args:
+        fun: takes and returns pytrees of arrays.
+        in_axes: the mapped axis of each positional argument: an integer (negative counts from the end), None for an
+            argument that is the same for all, or a tuple of those and of pytrees of them that are prefixes of the
+            arguments. Keyword arguments are mapped over axis 0.
+        out_axes: where the mapped axis goes in the results, likewise; None for a result that is the same for all.
+        axis_name: a name by which collectives inside (minijvp.lax.psum, all_gather, axis_index ...) find the axis.
+        axis_size: its size; needed only if no argument is mapped.
+        spmd_axis_name: accepted for compatibility; placement on devices follows the shardings of the arguments.
+
+    Raises ArgumentError if the mapped axes have different sizes, do not exist, or if in_axes does not fit the arguments.
+
+    >>> import minijvp, minijvp.numpy as mnp
+    >>> minijvp.vmap(mnp.dot, in_axes=(0, None))(mnp.ones((3, 2)), mnp.array([1.0, 2.0])).tolist()
+    [3.0, 3.0, 3.0]
+    """
+    if not callable(fun):
+        raise ArgumentError(f"vmap received {fun!r:.200}, which cannot be called.", "", "Write vmap(f)(x), not vmap(f(x)).")
+    if isinstance(in_axes, list):
+        in_axes = tuple(in_axes)
+
+    @wraps(fun)
+    def mapped(*args: Any, **kwargs: Any) -> Any:
+        leaves, tree, axes = flatten_mapped(fun, in_axes, args, kwargs)
+        axis = Axis(common_size(fun, leaves, axes, axis_size, (args, kwargs)), axis_name)
+        batched = [a is not None for a in axes]
+        moved = [x if a is None else move_axis(x, a, 0) for x, a in zip(leaves, axes, strict=True)]
+        out_tree = result = None
+
+        def flat_fun(*xs: Any) -> list[Any]:
+            nonlocal out_tree, result
+            inner_args, inner_kwargs = tree_unflatten(tree, xs)
+            result = fun(*inner_args, **inner_kwargs)
+            outs, out_tree = tree_flatten(result)
+            name = f"the result of {trees.function_name(fun)}"
+            return trees.as_arrays(outs, lambda i: name + trees.leaf_paths(result)[i])
+
+        outs, out_batched = vmap_flat(flat_fun, axis, moved, batched)
+        destinations = trees.flatten_prefix(out_axes, result, "out_axes")
+        placed = [
+            place_axis(fun, axis, x, b, d) for x, b, d in zip(outs, out_batched, destinations, strict=True)
+        ]
+        return tree_unflatten(out_tree, placed)
+
+    return mapped
+
+
+def flatten_mapped(
+    fun: Callable[..., Any], in_axes: Any, args: tuple, kwargs: dict[str, Any]
+) -> tuple[list[Any], Any, list[int | None]]:
+    """The leaves of the arguments, their tree, and for each leaf its mapped axis (not negative) or None."""
+    if isinstance(in_axes, tuple) and len(in_axes) != len(args):
+        raise ArgumentError(
+            f"in_axes={in_axes} has {len(in_axes)} entries, but {trees.function_name(fun)} was called with {len(args)} "
+            "positional arguments.",
+            "A tuple of in_axes has one entry for each positional argument.",
+            "Add None for each argument that is not mapped, or correct the call.",
+        )
+    leaves, tree = tree_flatten((args, kwargs))
+
+    def where(i: int) -> str:
+        return f"the argument at {trees.leaf_paths((args, kwargs))[i]} (args, kwargs) of {trees.function_name(fun)}"
+
+    leaves = trees.as_arrays(leaves, where)
+    axes = trees.flatten_prefix(in_axes, args, "in_axes")
+    axes += [0] * (len(leaves) - len(axes))
+    for i, (x, a) in enumerate(zip(leaves, axes, strict=True)):
+        if a is None:
+            continue
+        ndim = type_of(x).ndim
+        if not isinstance(a, int) or not -ndim <= a < ndim:
+            raise ArgumentError(
+                f"vmap cannot map axis {a!r} of {where(i)}, which is {type_of(x)!r}.",
+                f"It has {ndim} axes, counted from 0 (or from the end by negative numbers); in_axes takes integers and None.",
+                "Correct in_axes, or say None for an argument that is the same for all.",
+            )
+        axes[i] = a % ndim
+    return leaves, tree, axes
+
+
+def common_size(
+    fun: Callable[..., Any], leaves: Sequence[Any], axes: Sequence[int | None], given: int | None, tree: Any
+) -> int:
+    """The size of the mapped axis, which all mapped leaves must share."""
+    sizes = {i: type_of(x).shape[a] for i, (x, a) in enumerate(zip(leaves, axes, strict=True)) if a is not None}
+    found = set(sizes.values()) | (set() if given is None else {given})
+    if len(found) == 1:
+        return found.pop()
+    if not found:
+        raise ArgumentError(
+            f"vmap of {trees.function_name(fun)} has nothing to map over: no argument has a mapped axis.",
+            "The size of the mapped axis cannot be known.",
+            "Give an argument an axis in in_axes, or pass axis_size.",
+        )
+    paths = trees.leaf_paths(tree)
+    listed = "; ".join(f"{paths[i]}: {type_of(leaves[i])!r} has {n} along axis {axes[i]}" for i, n in sizes.items())
+    raise ArgumentError(
+        f"vmap of {trees.function_name(fun)} got mapped axes of different sizes (paths in (args, kwargs)): {listed}"
+        + (f"; axis_size={given}" if given is not None else "")
+        + ".",
+        "All mapped axes run together.",
+        "Correct in_axes (None for an argument that is the same for all), or the arguments.",
+    )
+
+
+def place_axis(fun: Callable[..., Any], axis: Axis, x: Any, batched: bool, destination: Any) -> Any:
+    """A result with its batch axis where out_axes wants it."""
+    if destination is None:
+        if batched:
+            raise ArgumentError(
+                f"out_axes is None for a result of {trees.function_name(fun)} that depends on mapped arguments.",
+                "It has a different value for every element of the mapped axis.",
+                "Give it an axis in out_axes, or reduce it with a collective (psum, pmax ...).",
+            )
+        return x
+    ndim = type_of(x).ndim + (not batched)
+    if not isinstance(destination, int) or not -ndim <= destination < ndim:
+        raise ArgumentError(
+            f"out_axes={destination!r} is out of range for a result of {trees.function_name(fun)} that has {ndim} axes "
+            "with the mapped one.",
+            "Axes are counted from 0, or from the end by negative numbers.",
+            "Correct out_axes.",
+        )
+    return move_axis(leading_axis(axis, x, batched), 0, destination % ndim)

@@ -1,0 +1,339 @@
+"""Compilation by XLA: as a wrapper around jax.jit when nothing is traced, and as a primitive when something is.
+
+jit : (a -> b) -> (a -> b)
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import partial, wraps
+from typing import Any
+
+import jax
+from jax.tree_util import tree_flatten, tree_unflatten
+
+from minijvp import trees
+from minijvp.core.jaxpr import Jaxpr, evaluate, lower
+from minijvp.core.primitive import Axis, Primitive
+from minijvp.core.tracing import EVALUATION, Tracer, evaluating, live_traces, refuse_tracers, state
+from minijvp.core.types import ArrayType
+from minijvp.errors import ArgumentError
+from minijvp.operations.families import is_linear
+from minijvp.operations.sharding import sharding_constraint
+from minijvp.transforms.jvp import jvp_jaxpr
+from minijvp.transforms.linearize import linearize_jaxpr
+from minijvp.transforms.staging import argument_type, stage_tree
+from minijvp.transforms.transpose import transpose_jaxpr
+from minijvp.transforms.vmap import vmap_jaxpr
+
+STAGED_PER_FUNCTION = 1024
+
+
+class Jit(Primitive):
+    """The outputs of an open jaxpr, computed as one compiled program. Equal programs share one compilation."""
+
+    returns_tuple = True
+    recomputable = "never"
+    has_steps = False
+
+    def impl(self, *args: Any, jaxpr: Jaxpr) -> tuple[Any, ...]:
+        return self.evaluate(args, {"jaxpr": jaxpr})
+
+    def compile(self, params: dict[str, Any]) -> Any:
+        jaxpr = params["jaxpr"]
+
+        def compiled(*args: Any) -> tuple[Any, ...]:
+            return tuple(lower(jaxpr, *args))
+
+        compiled.__name__ = jaxpr.name or "compiled"
+        return jax.jit(compiled)
+
+    def type_rule(self, *types: ArrayType, jaxpr: Jaxpr) -> tuple[ArrayType, ...]:
+        return jaxpr.out_types
+
+    def jvp(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr) -> tuple[Any, Any]:
+        jvp, out_nonzero = jvp_jaxpr(jaxpr, nonzero(tangents))
+        outs = call(jvp, *primals, *(t for t in tangents if t is not None))
+        n = len(jaxpr.outputs)
+        return outs[:n], spread(outs[n:], out_nonzero)
+
+    def linearize(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr) -> tuple[Any, Any]:
+        known, linear, origins, out_nonzero = linearize_jaxpr(jaxpr, nonzero(tangents))
+        outs = call(known, *primals)
+        n = len(jaxpr.outputs)
+        outs, new = outs[:n], iter(outs[n:])
+        residuals = [next(new) if i is None else (*primals, *outs)[i] for i in origins]
+        return outs, spread(call(linear, *residuals, *(t for t in tangents if t is not None)), out_nonzero)
+
+    def transpose(self, ct: tuple, *args: Any, jaxpr: Jaxpr) -> tuple[Any, ...]:
+        linear = tuple(map(is_linear, args))
+        transposed, ct_nonzero = transpose_jaxpr(jaxpr, linear, nonzero(ct))
+        known = (x for x, flag in zip(args, linear, strict=True) if not flag)
+        cts = iter(spread(call(transposed, *known, *(c for c in ct if c is not None)), ct_nonzero))
+        return tuple(next(cts) if flag else None for flag in linear)
+
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, jaxpr: Jaxpr) -> tuple[Any, Any]:
+        batch, out_batched = vmap_jaxpr(jaxpr, axis, batched)
+        return call(batch, *args), out_batched
+
+    def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
+        return any(e.primitive.uses_axis(name, e.params) for e in params["jaxpr"])
+
+
+jit_primitive = Jit("jit")
+
+
+def call(jaxpr: Jaxpr, *args: Any) -> tuple[Any, ...]:
+    """The outputs of a jaxpr, compiled; nothing is bound for a program that computes nothing."""
+    opened, constants = jaxpr.hoist_constants()
+    if not opened.equations:
+        return tuple(evaluate(opened, *constants, *args))
+    return jit_primitive(*constants, *args, jaxpr=opened)
+
+
+def nonzero(tangents: Sequence[Any]) -> tuple[bool, ...]:
+    """Which tangents (or cotangents) are not symbolic zeros."""
+    return tuple([t is not None for t in tangents])
+
+
+def spread(values: Iterable[Any], where: Sequence[bool]) -> tuple[Any, ...]:
+    """The values at the places that are true, None at the others."""
+    rest = iter(values)
+    return tuple([next(rest) if flag else None for flag in where])
+
+
+class Staged:
+    """What a call of a jitted function needs under a trace: its program, its constants and the tree of its result."""
+
+    __slots__ = ("constants", "jaxpr", "out_tree")
+
+    def __init__(self, closed: Jaxpr, out_tree: Any):
+        self.jaxpr, self.constants = closed.hoist_constants()
+        self.out_tree = out_tree
+
+
+class StaticArguments:
+    """Which arguments of a function are static, by position and by name."""
+
+    def __init__(self, fun: Callable[..., Any], argnums: Any, argnames: Any):
+        self.fun = fun
+        self.argnums = as_tuple(argnums, int)
+        self.argnames = as_tuple(argnames, str)
+        names = positional_names(fun)
+        if argnums is None:
+            self.argnums = tuple(names.index(n) for n in self.argnames if n in names)
+        elif argnames is None:
+            self.argnames = tuple(names[i] for i in self.argnums if -len(names) <= i < len(names))
+
+    def split(self, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any], tuple]:
+        """Dynamic positional, dynamic keyword, and static arguments (as a hashable key)."""
+        if not self.argnums and not self.argnames:
+            return args, kwargs, ()
+        positions = {i % len(args) for i in self.argnums if -len(args) <= i < len(args)}
+        dynamic = tuple(x for i, x in enumerate(args) if i not in positions)
+        static = tuple((i, type(args[i]), args[i]) for i in sorted(positions))
+        static += tuple((k, type(kwargs[k]), kwargs[k]) for k in sorted(kwargs) if k in self.argnames)
+        for name, _, value in static:
+            require_hashable(value, name, self.fun)
+        return dynamic, {k: v for k, v in kwargs.items() if k not in self.argnames}, static
+
+    def close(self, static: tuple) -> Callable[..., Any]:
+        """The function of the dynamic arguments, the static ones fixed."""
+        if not static:
+            return self.fun
+        by_name = {k: v for k, _, v in static if isinstance(k, str)}
+        by_position = {k: v for k, _, v in static if isinstance(k, int)}
+
+        @wraps(self.fun)
+        def fun(*dynamic: Any, **kwargs: Any) -> Any:
+            rest = iter(dynamic)
+            n = len(dynamic) + len(by_position)
+            args = [by_position[i] if i in by_position else next(rest) for i in range(n)]
+            return self.fun(*args, **by_name, **kwargs)
+
+        return fun
+
+
+def as_tuple(value: Any, single: type) -> tuple:
+    return () if value is None else (value,) if isinstance(value, single) else tuple(value)
+
+
+def positional_names(fun: Callable[..., Any]) -> list[str]:
+    try:
+        parameters = inspect.signature(fun).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
+def require_hashable(value: Hashable, name: int | str, fun: Callable[..., Any]) -> None:
+    try:
+        hash(value)
+    except TypeError:
+        where = f"static argument {name!r}" if isinstance(name, str) else trees.argument_name(fun, name)
+        raise ArgumentError(
+            f"{where} of {trees.function_name(fun)} is of type {type(value).__name__}, which cannot be hashed: {value!r:.200}",
+            "jit compiles once for each value of its static arguments, and looks them up by hash.",
+            "Pass something hashable (a tuple for a list), or let jit trace this argument: take it out of "
+            "static_argnums and static_argnames.",
+        ) from None
+
+
+def jit(
+    fun: Callable[..., Any] | None = None,
+    /,
+    *,
+    in_shardings: Any = None,
+    out_shardings: Any = None,
+    static_argnums: int | Sequence[int] | None = None,
+    static_argnames: str | Iterable[str] | None = None,
+    donate_argnums: int | Sequence[int] | None = None,
+    donate_argnames: str | Iterable[str] | None = None,
+    keep_unused: bool = False,
+    inline: bool = False,
+    compiler_options: dict[str, Any] | None = None,
+) -> Any:
+    """A function that computes what `fun` does, compiled by XLA once for each set of argument types.
+
+    jit : (a -> b) -> (a -> b)
+
+    Args:
+        fun: takes and returns pytrees of arrays; runs once per set of types (tree, shapes, dtypes, static values).
+        in_shardings, out_shardings: a sharding, or a pytree of them that is a prefix of the arguments or the result.
+        static_argnums, static_argnames: arguments that are ordinary Python values; they must be hashable.
+        donate_argnums, donate_argnames: arguments whose memory the result may take over. Inside a transformation
+            nothing is donated.
+        keep_unused: keep arguments that the program does not read.
+        inline: inside another program, insert the equations and not a call.
+        compiler_options: passed on to XLA.
+
+    The result has `trace`, `lower`, `eval_shape` and `clear_cache` as the result of jax.jit has them;
+    `lower(...).compile()` gives `cost_analysis()` and `memory_analysis()`.
+
+    Raises ArgumentError for arguments that are neither arrays nor static, and for static ones that cannot be hashed;
+    EscapedTracerError for tracers whose transformation has ended.
+
+    >>> import minijvp, minijvp.numpy as mnp
+    >>> fast = minijvp.jit(minijvp.grad(lambda x: mnp.tanh(x) ** 2))
+    >>> print(fast(0.5))
+    0.72686255
+    """
+    options: dict[str, Any] = {
+        "static_argnums": static_argnums,
+        "static_argnames": static_argnames,
+        "donate_argnums": donate_argnums,
+        "donate_argnames": donate_argnames,
+        "keep_unused": keep_unused,
+        "inline": inline,
+        "compiler_options": compiler_options,
+    }
+    shardings = {"in_shardings": in_shardings, "out_shardings": out_shardings}
+    options.update({k: v for k, v in shardings.items() if v is not None})
+    if fun is None:
+        return partial(jit, **options)
+    if not callable(fun):
+        raise ArgumentError(f"jit received {fun!r:.200}, which cannot be called.", "", "Pass a function.")
+    return _Jitted(fun, options).wrapper()
+
+
+class _Jitted:
+    """A function under jit: its compiled form, and its programs for use under a trace."""
+
+    def __init__(self, fun: Callable[..., Any], options: dict[str, Any]):
+        self.fun = fun
+        self.inline = options["inline"]
+        self.shardings = options.get("in_shardings"), options.get("out_shardings")
+        self.static = StaticArguments(fun, options["static_argnums"], options["static_argnames"])
+        self.staged: dict[tuple, Staged] = {}
+
+        @wraps(fun)
+        def lowered(*args: Any, **kwargs: Any) -> Any:
+            return self.lowered(args, kwargs)
+
+        self.compiled = jax.jit(lowered, **options)
+
+    def wrapper(self) -> Callable[..., Any]:
+        compiled, under_trace, diagnose = self.compiled, self.call_under_trace, self.diagnose
+
+        # This is all that a call costs on top of jax.jit's own; hence no helper, no context, no class.
+        @wraps(self.fun)
+        def jitted(*args: Any, **kwargs: Any) -> Any:
+            if live_traces and state.trace is not EVALUATION:
+                return under_trace(args, kwargs)
+            try:
+                return compiled(*args, **kwargs) if kwargs else compiled(*args)
+            except (TypeError, ValueError):
+                diagnose(args, kwargs)
+                raise
+
+        for name in ("trace", "lower", "eval_shape", "clear_cache"):
+            setattr(jitted, name, getattr(compiled, name))
+        return jitted
+
+    def lowered(self, args: tuple, kwargs: dict[str, Any]) -> Any:
+        """What jax.jit traces: stage the function to our jaxpr, then evaluate that with jax.lax."""
+        dynamic, dynamic_kwargs, static = self.static.split(args, kwargs)
+        leaves, tree = tree_flatten((dynamic, dynamic_kwargs))
+        with evaluating(), jax.ensure_compile_time_eval():
+            jaxpr, out_tree = stage_tree(self.static.close(static), tree, tuple(map(argument_type, leaves)))
+        return tree_unflatten(out_tree, lower(jaxpr, *leaves))
+
+    def call_under_trace(self, args: tuple, kwargs: dict[str, Any]) -> Any:
+        dynamic, dynamic_kwargs, static = self.static.split(args, kwargs)
+        leaves, tree = tree_flatten((dynamic, dynamic_kwargs))
+        leaves = self.require_arrays(leaves, (dynamic, dynamic_kwargs))
+        types = tuple(map(argument_type, leaves))
+        key = (tree, types, static, jax.config.jax_enable_x64, tuple(state.axis_sizes.items()))  # type: ignore[attr-defined]
+        staged = self.staged.get(key)
+        if staged is None:
+            staged = Staged(*stage_tree(self.constrained(static), tree, types))
+            # A program that closes over tracers belongs to this call alone.
+            if not any(isinstance(x, Tracer) for x in staged.constants):
+                if len(self.staged) >= STAGED_PER_FUNCTION:
+                    self.staged.clear()
+                self.staged[key] = staged
+        if self.inline:
+            outs: Sequence[Any] = evaluate(staged.jaxpr, *staged.constants, *leaves)
+        else:
+            outs = jit_primitive(*staged.constants, *leaves, jaxpr=staged.jaxpr)
+        return tree_unflatten(staged.out_tree, outs)
+
+    def constrained(self, static: tuple) -> Callable[..., Any]:
+        """The function with its shardings as operations of the program, so that every transformation keeps them."""
+        fun = self.static.close(static)
+        in_shardings, out_shardings = self.shardings
+        if in_shardings is None and out_shardings is None:
+            return fun
+
+        @wraps(fun)
+        def constrained(*args: Any, **kwargs: Any) -> Any:
+            if in_shardings is not None:
+                args = constrain(args, in_shardings, "in_shardings")
+            return constrain(fun(*args, **kwargs), out_shardings, "out_shardings")
+
+        return constrained
+
+    def require_arrays(self, leaves: Sequence[Any], tree: Any) -> list[Any]:
+        def where(i: int) -> str:
+            path = trees.leaf_paths(tree)[i]
+            return f"the argument at {path} (args, kwargs) of {trees.function_name(self.fun)}"
+
+        return trees.as_arrays(leaves, where)
+
+    def diagnose(self, args: tuple, kwargs: dict[str, Any]) -> None:
+        """Raise our own error if the arguments are to blame for a failed call."""
+        dynamic, dynamic_kwargs, _ = self.static.split(args, kwargs)
+        leaves, _ = tree_flatten((dynamic, dynamic_kwargs))
+        refuse_tracers(leaves, trees.function_name(self.fun))
+        self.require_arrays(leaves, (dynamic, dynamic_kwargs))
+
+
+def constrain(tree: Any, shardings: Any, what: str) -> Any:
+    """The tree with every leaf held to its sharding; a sharding of None leaves the choice to the compiler."""
+    if shardings is None:
+        return tree
+    leaves, structure = tree_flatten(tree)
+    entries = trees.flatten_prefix(shardings, tree, what)
+    held = [x if s is None else sharding_constraint(x, sharding=s) for x, s in zip(leaves, entries, strict=True)]
+    return tree_unflatten(structure, held)

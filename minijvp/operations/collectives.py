@@ -1,0 +1,172 @@
+"""Communication along the named axis of a vmap."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from minijvp.core.primitive import Axis, Primitive
+from minijvp.core.tracing import state
+from minijvp.core.types import ArrayType, type_of
+from minijvp.errors import ArgumentError
+from minijvp.operations.dynamic_slicing import dynamic_slice
+from minijvp.operations.casting import convert_element_type
+from minijvp.operations.elementwise import div, eq, mul, select_n
+from minijvp.operations.families import LinearPrimitive, leading_axis, reduce_sum, zeros_like
+from minijvp.operations.reduction import reduce_max, reduce_min
+from minijvp.operations.shape import concatenate, iota, squeeze, transpose
+from minijvp.operations.slicing import slice as slice_primitive
+
+
+class Collective:
+    """Mixin: a primitive that is processed by the vmap whose axis it names, with batched operands or without."""
+
+    def impl(self, *args: Any, axis_name: Any, **params: Any) -> Any:
+        raise unbound(axis_name)
+
+    def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
+        return params["axis_name"] == name
+
+
+def unbound(axis_name: Any) -> ArgumentError:
+    return ArgumentError(
+        f"the axis name {axis_name!r} is not bound.",
+        f"A collective speaks along the axis of a surrounding vmap; known here: {sorted(map(str, state.axis_sizes))}.",
+        f"Call the function under vmap(..., axis_name={axis_name!r}).",
+    )
+
+
+def axis_size(axis_name: Any) -> int:
+    """The number of lanes of the surrounding vmap with this axis name. Raises ArgumentError if there is none."""
+    if axis_name not in state.axis_sizes:
+        raise unbound(axis_name)
+    return state.axis_sizes[axis_name]
+
+
+class PSum(Collective, LinearPrimitive):
+    """The sum over all lanes, the same in every lane."""
+
+    recomputable = "never"
+
+    def type_rule(self, x: ArrayType, *, axis_name: Any) -> ArrayType:
+        return x
+
+    def transpose(self, ct: Any, x: ArrayType, *, axis_name: Any) -> Any:
+        return self(ct, axis_name=axis_name)
+
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, axis_name: Any) -> tuple[Any, bool]:
+        if axis.name != axis_name:
+            return self(*args, axis_name=axis_name), True
+        if batched[0]:
+            return reduce_sum(args[0], axes=(0,)), False
+        return mul(args[0], type_of(args[0]).dtype.type(axis.size).item()), False
+
+
+class PExtremum(Collective, Primitive):
+    """The largest or smallest value over all lanes; lanes that tie share the tangent."""
+
+    recomputable = "never"
+
+    def __init__(self, name: str, reduction: Any):
+        super().__init__(name)
+        self.reduction = reduction
+
+    def type_rule(self, x: ArrayType, *, axis_name: Any) -> ArrayType:
+        return x
+
+    def jvp(self, primals: tuple, tangents: tuple, *, axis_name: Any) -> tuple[Any, Any]:
+        (x,), (t,) = primals, tangents
+        out = self(x, axis_name=axis_name)
+        if t is None:
+            return out, None
+        chosen = eq(x, out)
+        count = psum(convert_element_type(chosen, new_dtype=out.dtype, weak_type=False), axis_name=axis_name)
+        return out, div(psum(select_n(chosen, zeros_like(t), t), axis_name=axis_name), count)
+
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, axis_name: Any) -> tuple[Any, bool]:
+        if axis.name != axis_name:
+            return self(*args, axis_name=axis_name), True
+        return (self.reduction(args[0], axes=(0,)) if batched[0] else args[0]), False
+
+
+class AllGather(Collective, LinearPrimitive):
+    """The values of all lanes along a new leading axis, the same in every lane."""
+
+    recomputable = "never"
+
+    def type_rule(self, x: ArrayType, *, axis_name: Any, axis_size: int) -> ArrayType:
+        return x.with_shape((axis_size, *x.shape))
+
+    def transpose(self, ct: Any, x: ArrayType, *, axis_name: Any, axis_size: int) -> Any:
+        return own_row(psum(ct, axis_name=axis_name), axis_name)
+
+    def batch(
+        self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, axis_name: Any, axis_size: int
+    ) -> tuple[Any, bool]:
+        if axis.name == axis_name:
+            return leading_axis(axis, args[0], batched[0]), False
+        gathered = self(*args, axis_name=axis_name, axis_size=axis_size)
+        order = (1, 0, *range(2, len(type_of(gathered).shape)))
+        return transpose(gathered, permutation=order), True
+
+
+class AxisIndex(Collective, Primitive):
+    """The number of the lane."""
+
+    def type_rule(self, *, axis_name: Any) -> ArrayType:
+        return ArrayType((), np.dtype(np.int32))
+
+    def jvp(self, primals: tuple, tangents: tuple, *, axis_name: Any) -> tuple[Any, Any]:
+        return self(axis_name=axis_name), None
+
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, axis_name: Any) -> tuple[Any, bool]:
+        return iota(dtype=np.dtype(np.int32), shape=(axis.size,), dimension=0), True
+
+
+class PPermute(Collective, LinearPrimitive):
+    """The value of the lane that `perm` sends here (pairs of source and destination), or zeros if none does."""
+
+    recomputable = "never"
+
+    def type_rule(self, x: ArrayType, *, axis_name: Any, perm: tuple[tuple[int, int], ...]) -> ArrayType:
+        return x
+
+    def transpose(self, ct: Any, x: ArrayType, *, axis_name: Any, perm: tuple[tuple[int, int], ...]) -> Any:
+        return self(ct, axis_name=axis_name, perm=tuple((destination, source) for source, destination in perm))
+
+    def batch(
+        self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, axis_name: Any, perm: tuple[tuple[int, int], ...]
+    ) -> tuple[Any, bool]:
+        if axis.name != axis_name:
+            return self(*args, axis_name=axis_name, perm=perm), True
+        x = leading_axis(axis, args[0], batched[0])
+        source_of = dict((destination, source) for source, destination in perm)
+        rows = [
+            one_row(x, source_of[i]) if i in source_of else zeros_like(type_of(x).with_shape((1, *x.shape[1:])))
+            for i in range(axis.size)
+        ]
+        return concatenate(*rows, dimension=0), True
+
+
+def one_row(x: Any, i: int) -> Any:
+    """`x[i:i + 1]`."""
+    shape = type_of(x).shape
+    starts = (i,) + (0,) * (len(shape) - 1)
+    return slice_primitive(x, start_indices=starts, limit_indices=(i + 1, *shape[1:]), strides=None)
+
+
+def own_row(x: Any, axis_name: Any) -> Any:
+    """The row of `x` that has the number of the lane."""
+    shape = type_of(x).shape
+    starts = (axis_index(axis_name=axis_name),) + (np.int32(0),) * (len(shape) - 1)
+    row = dynamic_slice(x, *starts, slice_sizes=(1, *shape[1:]))
+    return squeeze(row, dimensions=(0,))
+
+
+psum = PSum("psum")
+pmax = PExtremum("pmax", reduce_max)
+pmin = PExtremum("pmin", reduce_min)
+all_gather = AllGather("all_gather")
+axis_index = AxisIndex("axis_index")
+ppermute = PPermute("ppermute")

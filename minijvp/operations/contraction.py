@@ -1,0 +1,174 @@
+"""Contractions: products of two arrays, summed over the axes that they share.
+
+The rules think in labels, as einsum does: an axis is a number, and axes that are multiplied together have the same one.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import jax
+from jax import lax
+
+from minijvp.core.primitive import Axis
+from minijvp.core.types import ArrayType
+from minijvp.errors import ArgumentError
+from minijvp.operations.elementwise import convert_element_type, real
+from minijvp.operations.families import BilinearPrimitive
+from minijvp.operations.shape import transpose
+
+Labels = tuple[int, ...]
+Pairs = tuple[tuple[int, ...], tuple[int, ...]]
+DimensionNumbers = tuple[Pairs, Pairs]
+
+BATCH: Labels = (-1,)
+
+
+class DotGeneral(BilinearPrimitive):
+    """The product of two arrays, summed over some common axes and kept along others.
+
+    `dimension_numbers` is ((summed axes of x, of y), (kept axes of x, of y)). The result has the kept axes, then the
+    free ones of x, then those of y. `preferred_element_type` is its dtype, by default the operands' common one.
+    """
+
+    recomputable = "never"
+
+    def impl(
+        self,
+        x: Any,
+        y: Any,
+        *,
+        dimension_numbers: DimensionNumbers,
+        precision: Any = None,
+        preferred_element_type: Any = None,
+    ) -> Any:
+        return lax.dot_general(x, y, dimension_numbers, precision, preferred_element_type)
+
+    def type_rule(
+        self,
+        x: ArrayType,
+        y: ArrayType,
+        *,
+        dimension_numbers: DimensionNumbers,
+        precision: Any = None,
+        preferred_element_type: Any = None,
+    ) -> ArrayType:
+        x_labels, y_labels, out_labels = labels_of(dimension_numbers, x.ndim, y.ndim)
+        sizes = dict(zip(x_labels, x.shape, strict=True))
+        for label, n in zip(y_labels, y.shape, strict=True):
+            if sizes.setdefault(label, n) != n:
+                raise ArgumentError(
+                    f"dot_general received {x!r} and {y!r} with dimension_numbers {dimension_numbers}.",
+                    f"Axis {label} of the first has size {sizes[label]}, its partner in the second has size {n}.",
+                    "Make the sizes of contracted and of kept axes equal.",
+                )
+        dtype = _result_dtype(x.dtype, y.dtype, precision, preferred_element_type)
+        return ArrayType(tuple([sizes[label] for label in out_labels]), dtype, x.weak_type and y.weak_type)
+
+    def transpose_x(self, ct: Any, x: ArrayType, y: Any, *, dimension_numbers: DimensionNumbers, **params: Any) -> Any:
+        x_labels, y_labels, out_labels = labels_of(dimension_numbers, x.ndim, y.ndim)
+        return cast_like(contract(ct, out_labels, y, y_labels, x_labels, **params), x)
+
+    def transpose_y(self, ct: Any, x: Any, y: ArrayType, *, dimension_numbers: DimensionNumbers, **params: Any) -> Any:
+        x_labels, y_labels, out_labels = labels_of(dimension_numbers, x.ndim, y.ndim)
+        return cast_like(contract(x, x_labels, ct, out_labels, y_labels, **params), y)
+
+    def batch(
+        self,
+        axis: Axis,
+        args: tuple,
+        batched: tuple[bool, ...],
+        *,
+        dimension_numbers: DimensionNumbers,
+        **params: Any,
+    ) -> tuple[Any, Any]:
+        (x, y), (x_batched, y_batched) = args, batched
+        x_labels, y_labels, out_labels = labels_of(dimension_numbers, x.ndim - x_batched, y.ndim - y_batched)
+        x_labels = BATCH + x_labels if x_batched else x_labels
+        y_labels = BATCH + y_labels if y_batched else y_labels
+        return contract(x, x_labels, y, y_labels, BATCH + out_labels, **params), True
+
+
+dot_general = DotGeneral("dot_general")
+
+
+def contract(
+    x: Any,
+    x_labels: Labels,
+    y: Any,
+    y_labels: Labels,
+    out_labels: Labels,
+    *,
+    precision: Any = None,
+    preferred_element_type: Any = None,
+) -> Any:
+    """The product of x and y with axes as in `out_labels`, summed over the common labels that are not among them.
+
+    Every label of one operand alone must be among `out_labels`. Transposes the result only if neither order of the
+    operands gives its axes as wanted.
+    """
+    swapped, dimension_numbers, permutation = _plan(x_labels, y_labels, out_labels)
+    if swapped:
+        x, y = y, x
+        precision = precision[::-1] if type(precision) is tuple else precision
+    out = dot_general(
+        x,
+        y,
+        dimension_numbers=dimension_numbers,
+        precision=precision,
+        preferred_element_type=preferred_element_type,
+    )
+    return out if permutation is None else transpose(out, permutation=permutation)
+
+
+@lru_cache(maxsize=4096)
+def labels_of(dimension_numbers: DimensionNumbers, x_ndim: int, y_ndim: int) -> tuple[Labels, Labels, Labels]:
+    """Labels for the axes of x, of y and of the result: x's are 0, 1, 2 ..., y's own ones follow."""
+    (x_summed, y_summed), (x_kept, y_kept) = dimension_numbers
+    y_labels = list(range(x_ndim, x_ndim + y_ndim))
+    for x_axis, y_axis in zip((*x_kept, *x_summed), (*y_kept, *y_summed), strict=True):
+        y_labels[y_axis] = x_axis
+    x_free = [label for label in range(x_ndim) if label not in y_labels]
+    y_free = [label for label in y_labels if label >= x_ndim]
+    return tuple(range(x_ndim)), tuple(y_labels), (*x_kept, *x_free, *y_free)
+
+
+@lru_cache(maxsize=4096)
+def _plan(
+    x_labels: Labels, y_labels: Labels, out_labels: Labels
+) -> tuple[bool, DimensionNumbers, tuple[int, ...] | None]:
+    """How to contract: whether to swap the operands, dimension numbers, and a permutation of the result (or None)."""
+    common = [label for label in x_labels if label in y_labels]
+    kept = [label for label in out_labels if label in common]
+    summed = [label for label in common if label not in out_labels]
+    x_free = [label for label in x_labels if label not in common]
+    y_free = [label for label in y_labels if label not in common]
+    swapped = (*kept, *x_free, *y_free) != out_labels and (*kept, *y_free, *x_free) == out_labels
+    first, second = (y_labels, x_labels) if swapped else (x_labels, y_labels)
+
+    def positions(labels: list[int]) -> Pairs:
+        return tuple(map(first.index, labels)), tuple(map(second.index, labels))
+
+    order = (*kept, *y_free, *x_free) if swapped else (*kept, *x_free, *y_free)
+    permutation = None if order == out_labels else tuple(map(order.index, out_labels))
+    return swapped, (positions(summed), positions(kept)), permutation
+
+
+@lru_cache(maxsize=1024)
+def _result_dtype(x: Any, y: Any, precision: Any, preferred: Any) -> Any:
+    scalars = jax.ShapeDtypeStruct((), x), jax.ShapeDtypeStruct((), y)
+    return jax.eval_shape(
+        lambda x, y: lax.dot_general(x, y, (((), ()), ((), ())), precision, preferred), *scalars
+    ).dtype
+
+
+def cast_like(x: Any, like: Any) -> Any:
+    """x in the dtype of `like`; of a complex one the real part, where `like` is real.
+
+    Cotangents need it: those of mixed operands, and of operands narrower than the result.
+    """
+    if x.dtype == like.dtype:
+        return x
+    x = real(x) if x.dtype.kind == "c" and like.dtype.kind != "c" else x
+    return x if x.dtype == like.dtype else convert_element_type(x, new_dtype=like.dtype, weak_type=False)

@@ -1,0 +1,192 @@
+"""Convolutions in any layout, with strides, dilations and groups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import jax
+from jax import lax
+
+from minijvp.core.primitive import Axis
+from minijvp.core.types import ArrayType
+from minijvp.errors import ArgumentError
+from minijvp.operations.contraction import cast_like
+from minijvp.operations.families import BilinearPrimitive, reshape
+from minijvp.operations.shape import rev, transpose
+from minijvp.operations.windows import dilated, transposed_padding, window_count
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """The parameters of a convolution, as one value. Names and meanings are those of lax.conv_general_dilated."""
+
+    window_strides: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+    lhs_dilation: tuple[int, ...]
+    rhs_dilation: tuple[int, ...]
+    dimension_numbers: lax.ConvDimensionNumbers
+    feature_group_count: int = 1
+    batch_group_count: int = 1
+    precision: Any = None
+    preferred_element_type: Any = None
+
+    def __call__(self, x: Any, y: Any) -> Any:
+        return conv_general_dilated(x, y, **vars(self))
+
+    @property
+    def groups(self) -> int:
+        # Only one of the two may differ from 1.
+        return self.feature_group_count * self.batch_group_count
+
+    def spatial(self, x: Any, y: Any) -> list[tuple]:
+        """For each spatial axis: sizes of x and y, stride, padding, dilations of x and y."""
+        (_, _, *x_axes), (_, _, *y_axes), _ = self.dimension_numbers
+        sizes = [x.shape[d] for d in x_axes], [y.shape[d] for d in y_axes]
+        return list(zip(*sizes, self.window_strides, self.padding, self.lhs_dilation, self.rhs_dilation, strict=True))
+
+
+class ConvGeneralDilated(BilinearPrimitive):
+    """The windows of x (dilated by `lhs_dilation`, padded, `window_strides` apart), each contracted with the kernels y.
+
+    `dimension_numbers` names the axes: (batch, feature, *spatial) of x, (out feature, in feature, *spatial) of y,
+    (batch, feature, *spatial) of the result. Groups of features, or else of the batch, meet their own kernels only.
+    """
+
+    recomputable = "never"
+
+    def impl(self, x: Any, y: Any, **params: Any) -> Any:
+        return lax.conv_general_dilated(x, y, **params)
+
+    def type_rule(self, x: ArrayType, y: ArrayType, **params: Any) -> ArrayType:
+        p = Convolution(**params)
+        (x_batch, x_feature, *_), (y_out, y_in, *_), (batch, feature, *spatial) = p.dimension_numbers
+        groups, kernels = p.batch_group_count, y.shape[y_out]
+        if x.ndim != y.ndim or x.shape[x_feature] != y.shape[y_in] * p.feature_group_count:
+            raise _refusal(x, y, p, "The kernels need as many input features as a feature group of the first operand.")
+        if kernels % p.groups or x.shape[x_batch] % groups or min(p.feature_group_count, groups) > 1:
+            raise _refusal(
+                x, y, p, "Groups must divide the kernels and the batch, and be groups of only one of the two."
+            )
+        shape = [0] * x.ndim
+        shape[batch], shape[feature] = x.shape[x_batch] // groups, kernels
+        for d, numbers in zip(spatial, p.spatial(x, y), strict=True):
+            n, size, *others = numbers
+            shape[d] = window_count(n, size, *others)
+        dtype = _result_dtype(x.dtype, y.dtype, p.preferred_element_type)
+        return ArrayType(tuple(shape), dtype, x.weak_type and y.weak_type)
+
+    def transpose_x(self, ct: Any, x: ArrayType, y: Any, **params: Any) -> Any:
+        p = Convolution(**params)
+        x_axes, y_axes, out_axes = p.dimension_numbers
+        backwards = replace(
+            p,
+            window_strides=p.lhs_dilation,
+            padding=tuple([transposed_padding(*numbers) for numbers in p.spatial(x, y)]),
+            lhs_dilation=p.window_strides,
+            dimension_numbers=lax.ConvDimensionNumbers(out_axes, (y_axes[1], y_axes[0], *y_axes[2:]), x_axes),
+            feature_group_count=p.groups,
+            batch_group_count=1,
+            preferred_element_type=None,
+        )
+        y = cast_like(_move_groups(y, y_axes[0], y_axes[1], p.groups), ct)
+        flipped = tuple([d for d in y_axes[2:] if y.shape[d] > 1])
+        out = backwards(ct, rev(y, dimensions=flipped) if flipped else y)
+        return cast_like(_move_groups(out, x_axes[1], x_axes[0], p.batch_group_count), x)
+
+    def transpose_y(self, ct: Any, x: Any, y: ArrayType, **params: Any) -> Any:
+        p = Convolution(**params)
+        x_axes, y_axes, out_axes = ((axes[1], axes[0], *axes[2:]) for axes in p.dimension_numbers)
+        backwards = replace(
+            p,
+            window_strides=p.rhs_dilation,
+            padding=tuple([kernel_padding(*numbers) for numbers in p.spatial(x, y)]),
+            rhs_dilation=p.window_strides,
+            dimension_numbers=lax.ConvDimensionNumbers(x_axes, out_axes, y_axes),
+            feature_group_count=p.batch_group_count,
+            batch_group_count=p.feature_group_count,
+            preferred_element_type=None,
+        )
+        return cast_like(backwards(cast_like(x, ct), ct), y)
+
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], **params: Any) -> tuple[Any, Any]:
+        p = Convolution(**params)
+        (x, y), (x_batched, y_batched) = args, batched
+        (x_batch, x_feature, *_), (y_out, *_), (batch, feature, *_) = p.dimension_numbers
+        if not y_batched:
+            return _unfold(axis, p(_fold(x, x_batch, p.batch_group_count), y), batch, 1), True
+        if not x_batched:
+            return _unfold(axis, p(x, _fold(y, y_out, p.groups)), feature, p.groups), True
+        if p.batch_group_count > 1:
+            x, p = _fold(x, x_batch, 1), replace(p, batch_group_count=axis.size * p.batch_group_count)
+        else:
+            x, p = _fold(x, x_feature, 1), replace(p, feature_group_count=axis.size * p.feature_group_count)
+        return _unfold(axis, p(x, _fold(y, y_out, 1)), feature, 1), True
+
+
+conv_general_dilated = ConvGeneralDilated("conv_general_dilated")
+
+
+def kernel_padding(
+    n: int, size: int, stride: int, padding: tuple[int, int], base: int, dilation: int
+) -> tuple[int, int]:
+    """The padding with which a cotangent, dilated by `stride`, slides over the n elements to `size` places."""
+    count = window_count(n, size, stride, padding, base, dilation)
+    return padding[0], dilated(count, stride) + dilated(size, dilation) - 1 - dilated(n, base) - padding[0]
+
+
+def _move_groups(x: Any, source: int, target: int, groups: int) -> Any:
+    """x with its axis `source` = (groups, rest) cut to the rest, and its axis `target` grown to (groups, target)."""
+    if groups == 1:
+        return x
+    shape = list(x.shape)
+    split = [*shape[:source], groups, shape[source] // groups, *shape[source + 1 :]]
+    order = [d for d in range(len(split)) if d != source]
+    order.insert(order.index(target + (target > source)), source)
+    shape[source] //= groups
+    shape[target] *= groups
+    return reshape(transpose(reshape(x, new_sizes=tuple(split)), permutation=tuple(order)), new_sizes=tuple(shape))
+
+
+def _fold(x: Any, d: int, groups: int) -> Any:
+    """x with its leading batch axis moved into axis d (counted without it), which becomes (groups, batch, rest)."""
+    size, *shape = x.shape
+    if groups > 1:
+        x = reshape(x, new_sizes=(size, *shape[:d], groups, shape[d] // groups, *shape[d + 1 :]))
+    ahead = d + (groups > 1)
+    if ahead:
+        x = transpose(x, permutation=(*range(1, ahead + 1), 0, *range(ahead + 1, x.ndim)))
+    shape[d] *= size
+    return reshape(x, new_sizes=tuple(shape))
+
+
+def _unfold(axis: Axis, x: Any, d: int, groups: int) -> Any:
+    """The inverse: the batch axis inside axis d = (groups, batch, rest) made the leading one."""
+    shape = list(x.shape)
+    shape[d] //= axis.size * groups
+    inside = (groups, axis.size) if groups > 1 else (axis.size,)
+    x = reshape(x, new_sizes=(*shape[:d], *inside, *shape[d:]))
+    shape[d] *= groups
+    ahead = d + (groups > 1)
+    if ahead:
+        x = transpose(x, permutation=(ahead, *range(ahead), *range(ahead + 1, x.ndim)))
+    return reshape(x, new_sizes=(axis.size, *shape)) if groups > 1 else x
+
+
+@lru_cache(maxsize=1024)
+def _result_dtype(x: Any, y: Any, preferred: Any) -> Any:
+    one = (1, 1, 1)
+    operands = jax.ShapeDtypeStruct(one, x), jax.ShapeDtypeStruct(one, y)
+    return jax.eval_shape(
+        lambda x, y: lax.conv_general_dilated(x, y, (1,), "VALID", preferred_element_type=preferred), *operands
+    ).dtype
+
+
+def _refusal(x: ArrayType, y: ArrayType, p: Convolution, why: str) -> ArgumentError:
+    return ArgumentError(
+        f"conv_general_dilated received {x!r} and {y!r} with dimension_numbers {p.dimension_numbers}, "
+        f"feature_group_count {p.feature_group_count} and batch_group_count {p.batch_group_count}.",
+        why,
+        "Correct the shapes, the dimension numbers (batch, feature, *spatial) or the groups.",
+    )

@@ -1,0 +1,490 @@
+"""Derivatives of whole functions, composed from linearize, transpose, jvp and vmap. There is no trace here.
+
+vjp : (a -> b) -> a -> (b, CT b -o CT a)
+grad : (a -> R) -> a -> CT a
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial, tree_flatten, tree_unflatten
+
+from minijvp import trees
+from minijvp.core.primitive import Axis
+from minijvp.core.tracing import EVALUATION, state
+from minijvp.core.types import is_inexact, type_of
+from minijvp.errors import ArgumentError
+from minijvp.operations.families import instantiate, leading_axis, reshape
+from minijvp.operations.shape import move_axis
+from minijvp.operations.slicing import slice as slice_primitive
+from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
+from minijvp.transforms.jvp import jvp_flat
+from minijvp.transforms.linearize import LinearMap, linearize_flat
+from minijvp.transforms.transpose import transpose_flat
+from minijvp.transforms.vmap import vmap_flat
+from minijvp.trees import FlatFunction
+
+Argnums = int | str | Sequence[int | str]
+
+
+class PullBack(LinearMap):
+    """The linear map of cotangents at a point, as `vjp` returns it."""
+
+    def __call__(self, constants: Sequence[Any], ct: Any) -> tuple[Any, ...]:
+        leaves, tree = tree_flatten(ct)
+        require_same_tree(tree, self.out_tree, "the cotangent", "the result of the function")
+        given = from_border(leaves, self.out_types, "cotangent", leaf_namer(ct, "cotangent"))
+        cts = self.flat(constants, given)
+        return tree_unflatten(self.in_tree, list(map(to_border, cts, self.in_types)))
+
+    def flat(self, constants: Sequence[Any], cts: Sequence[Any]) -> list[Any]:
+        """Flat cotangents of the arguments for those of the results; None is zero."""
+        inexact = [is_inexact(t.dtype) for t in self.in_types]
+        linear = [False] * len(constants) + [True] * sum(inexact)
+        args = [*constants, *[None] * sum(inexact)]
+        wanted = [ct for ct, n in zip(cts, self.nonzero, strict=True) if n]
+        found = iter(transpose_flat(self.jaxpr, linear, args, wanted))
+        return [next(found) if i else None for i in inexact]
+
+
+def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
+    """The result of `fun` and its pullback at `primals`: the map from cotangents of the result to those of the arguments.
+
+    vjp : (a -> b) -> a -> (b, CT b -o CT a)
+
+    Args:
+        fun: takes pytrees of arrays by position and returns one; with `has_aux`, a pair of that and auxiliary data.
+        primals: the point.
+
+    Returns `(out, pullback)` or `(out, pullback, aux)`. `pullback(ct)` takes the tree, shapes and dtypes of `out` and
+    returns a tuple with a cotangent for each primal; integers have cotangents of dtype float0. It is a pytree of
+    the residuals.
+
+    Raises ArgumentError for primals that are not arrays, and for a cotangent that does not fit the result.
+
+    Source: A. Griewank and A. Walther, Evaluating Derivatives, 2nd edition, SIAM 2008, chapter 3.
+
+    >>> import minijvp, minijvp.numpy as mnp
+    >>> out, pullback = minijvp.vjp(lambda x, y: x * mnp.sin(y), 3.0, 0.0)
+    >>> [float(ct) for ct in pullback(1.0)]
+    [0.0, 3.0]
+    """
+    leaves, tree = tree_flatten(primals)
+    leaves = trees.as_arrays(leaves, leaf_namer(primals, "primals"))
+    flat_fun = FlatFunction(fun, tree, has_aux)
+    outs, pullback, constants = pull_back(flat_fun, leaves)
+    out = tree_unflatten(flat_fun.out_tree, outs[: flat_fun.n])
+    result = out, Partial(pullback, constants)
+    return (*result, flat_fun.aux(outs)) if has_aux else result
+
+
+def pull_back(flat_fun: FlatFunction, leaves: Sequence[Any]) -> tuple[Sequence[Any], PullBack, tuple[Any, ...]]:
+    """Flat results (auxiliary ones last), the pullback, and its residuals."""
+    outs, linear, nonzero = linearize_flat(flat_fun.positional, leaves, n_outputs=lambda: flat_fun.n)
+    opened, constants = linear.hoist_constants()
+    in_types, out_types = map(type_of, leaves), map(type_of, outs[: flat_fun.n])
+    return outs, PullBack(opened, nonzero, flat_fun.in_tree, flat_fun.out_tree, in_types, out_types), constants
+
+
+class Selection:
+    """The arguments of one call that are differentiated: named by `argnums`, as positions, as names, or as both."""
+
+    __slots__ = ("args", "flat_fun", "fun", "keys", "kwargs", "leaves", "single", "tree", "values")
+
+    def __init__(self, fun: Callable[..., Any], argnums: Argnums, args: tuple, kwargs: dict[str, Any], has_aux: bool):
+        self.fun, self.args, self.kwargs = fun, args, kwargs
+        if type(argnums) is int and 0 <= argnums < len(args):
+            self.single, self.keys = True, [argnums]
+        else:
+            self.single = isinstance(argnums, (int, str, np.integer))
+            self.keys = resolve_all(fun, (argnums,) if self.single else tuple(argnums), args, kwargs)  # type: ignore[arg-type]
+        self.values = tuple([args[k] if type(k) is int else kwargs[k] for k in self.keys])
+        leaves, self.tree = tree_flatten(self.values)
+        self.leaves = trees.as_arrays(leaves, self.leaf_name)
+        self.flat_fun = FlatFunction(self.call, self.tree, has_aux, trees.function_name(fun))
+
+    def call(self, *values: Any) -> Any:
+        """The result for these values of the selected arguments."""
+        args, kwargs = list(self.args), self.kwargs
+        for key, value in zip(self.keys, values):
+            if type(key) is int:
+                args[key] = value
+            else:
+                kwargs = {**kwargs, key: value}
+        return self.fun(*args, **kwargs)
+
+    def leaf_name(self, i: int) -> str:
+        """The argument and the path of a differentiated leaf."""
+        for key, value in zip(self.keys, self.values, strict=True):
+            paths = trees.leaf_paths(value)
+            if i < len(paths):
+                return (trees.argument_name(self.fun, key) if isinstance(key, int) else key) + paths[i]
+            i -= len(paths)
+        raise IndexError(i)
+
+    def unflatten(self, leaves: Sequence[Any]) -> Any:
+        """A tree with an entry for each selected argument; no tuple around a single one."""
+        values = tree_unflatten(self.tree, leaves)
+        return values[0] if self.single else values
+
+
+def resolve_all(fun: Callable[..., Any], wanted: tuple, args: tuple, kwargs: dict[str, Any]) -> list[int | str]:
+    """Where the arguments that argnums names stand in this call."""
+    keys = [resolve(fun, key, args, kwargs) for key in wanted]
+    if len(set(keys)) != len(keys):
+        raise ArgumentError(f"argnums={wanted!r} names an argument twice.", "", "Name each argument once.")
+    return keys
+
+
+def resolve(fun: Callable[..., Any], key: Any, args: tuple, kwargs: dict[str, Any]) -> int | str:
+    """Where the argument that `key` names stands in this call."""
+    if not isinstance(key, str):
+        return trees.normalize_indices((int(key),), len(args), "argnums", fun)[0]
+    if key in kwargs:
+        return key
+    try:
+        names = list(inspect.signature(fun).parameters)
+    except (TypeError, ValueError):
+        names = []
+    if key in names and names.index(key) < len(args):
+        return names.index(key)
+    raise ArgumentError(
+        f"argnums={key!r}: this call of {trees.function_name(fun)} has no argument of that name.",
+        f"Its parameters are {names}, and it was called with {len(args)} positional arguments and {sorted(kwargs)}.",
+        "Pass the argument in the call (a default value cannot be differentiated), or correct the name.",
+    )
+
+
+def grad(
+    fun: Callable[..., Any],
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+) -> Callable[..., Any]:
+    """A function that returns the gradient of `fun`, by reverse mode.
+
+    grad : (a -> R) -> a -> CT a
+
+    Args:
+        fun: takes pytrees of arrays and returns a real number (an array of shape ()).
+        argnums: the arguments to differentiate: a position, a name (keyword arguments too), or a sequence of these.
+        has_aux: `fun` returns a pair (number, auxiliary data), and the result is (gradient, auxiliary data).
+        holomorphic: arguments and result are complex, and `fun` is holomorphic.
+        allow_int: integer arguments are allowed; their gradients have dtype float0.
+
+    The gradient has the tree, shapes and dtypes of the argument, in a tuple if `argnums` is a sequence. For a real
+    function of complex arguments it is, as in JAX, the conjugate of the direction of steepest ascent.
+
+    Raises ArgumentError if the result is not a real scalar, or an argument is not floating.
+
+    >>> import minijvp
+    >>> float(minijvp.grad(lambda x: 2 * x**3 - 6 * x**2 + x + 1)(2.0))
+    1.0
+    >>> minijvp.grad(lambda w, x: w * x, argnums='w')(2.0, x=5.0)
+    Array(5., dtype=float32, weak_type=True)
+    """
+    require_callable(fun, "grad")
+
+    @wraps(fun)
+    def gradient(*args: Any, **kwargs: Any) -> Any:
+        selection = Selection(fun, argnums, args, kwargs, has_aux)
+        outs, gradient = differentiate(selection, holomorphic, allow_int)
+        return (gradient, selection.flat_fun.aux(outs)) if has_aux else gradient
+
+    return gradient
+
+
+def value_and_grad(
+    fun: Callable[..., Any],
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+) -> Callable[..., Any]:
+    """A function that returns the value of `fun` and its gradient, at the cost of the gradient.
+
+    value_and_grad : (a -> R) -> a -> (R, CT a)
+
+    The arguments are those of `grad`. The result is `(value, gradient)`, or `((value, aux), gradient)` with `has_aux`.
+
+    Raises ArgumentError as `grad` does.
+
+    >>> import minijvp
+    >>> value, gradient = minijvp.value_and_grad(lambda p: 2 * p['x']**2 + 3 * p['y']**2)({'x': 4.0, 'y': 5.0})
+    >>> float(value), float(gradient['x']), float(gradient['y'])
+    (107.0, 16.0, 30.0)
+    """
+    require_callable(fun, "value_and_grad")
+
+    @wraps(fun)
+    def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
+        selection = Selection(fun, argnums, args, kwargs, has_aux)
+        outs, gradient = differentiate(selection, holomorphic, allow_int)
+        value = tree_unflatten(selection.flat_fun.out_tree, outs[:1])
+        return ((value, selection.flat_fun.aux(outs)) if has_aux else value), gradient
+
+    return value_and_gradient
+
+
+def differentiate(selection: Selection, holomorphic: bool, allow_int: bool) -> tuple[Sequence[Any], Any]:
+    """The flat results of a call, of which the first is the value, and its gradient."""
+    flat_fun, leaves = selection.flat_fun, selection.leaves
+    inexact = require_differentiable(selection, "grad", holomorphic, allow_int)
+
+    def checked(*xs: Any) -> list[Any]:
+        outs = flat_fun.positional(*xs)
+        require_scalar(flat_fun, outs, holomorphic)
+        return outs
+
+    outs, linear, nonzero = linearize_flat(checked, leaves, inexact, n_outputs=1)
+    n = len(linear.inputs)
+    cts = transpose_flat(linear, [True] * n, [None] * n, [seed(outs[0].dtype)]) if nonzero[0] else [None] * n
+    found = iter(cts)
+    gradient = [to_border(next(found) if i else None, x) for i, x in zip(inexact, leaves)]
+    return outs, selection.unflatten(gradient)
+
+
+_ones: dict[Any, Any] = {}
+
+
+def seed(dtype: Any) -> Any:
+    """The number 1, the cotangent that a gradient starts from: an array to compute with, or a literal in a program."""
+    if state.trace is not EVALUATION:
+        return dtype.type(1)
+    if dtype not in _ones:
+        _ones[dtype] = jnp.ones((), dtype)
+    return _ones[dtype]
+
+
+def require_callable(fun: Any, transformation: str) -> None:
+    if not callable(fun):
+        raise ArgumentError(
+            f"{transformation} received {fun!r:.200}, which cannot be called.",
+            "A transformation takes a function and returns one.",
+            f"Write {transformation}(f)(x), not {transformation}(f(x)).",
+        )
+
+
+def require_differentiable(
+    selection: Selection, transformation: str, holomorphic: bool, allow_int: bool = False
+) -> list[bool]:
+    """Which leaves are floating; ArgumentError for an argument that `transformation` cannot differentiate."""
+    inexact = [is_inexact(x.dtype) for x in selection.leaves]
+    if not holomorphic and all(inexact):
+        return inexact
+    for i, x in enumerate(selection.leaves):
+        kind = type_of(x)
+        if holomorphic and not jnp.issubdtype(kind.dtype, jnp.complexfloating):
+            raise ArgumentError(
+                f"{transformation} with holomorphic=True received {kind!r} for {selection.leaf_name(i)}.",
+                "A holomorphic function maps complex numbers to complex numbers.",
+                "Convert the argument to a complex dtype, or leave holomorphic out.",
+            )
+        if not is_inexact(kind.dtype) and not allow_int:
+            raise ArgumentError(
+                f"{transformation} of {trees.function_name(selection.fun)} received {kind!r} for {selection.leaf_name(i)}.",
+                "Integers and booleans have no derivative: no value lies close to another.",
+                "Pass floats (1.0 for 1; x.astype(float)), choose another argument with argnums, or say allow_int=True "
+                "for a gradient of dtype float0.",
+            )
+    return inexact
+
+
+def require_scalar(flat_fun: FlatFunction, outs: Sequence[Any], holomorphic: bool) -> None:
+    """Raise ArgumentError if the result is not one number that has a gradient."""
+    name = flat_fun.name
+    types = [type_of(x) for x in outs[: flat_fun.n]]
+    if flat_fun.n != 1 or types[0].shape:
+        found = ", ".join(map(repr, types)) or "nothing"
+        raise ArgumentError(
+            f"grad needs a function with one number as its result, but {name} returned {found}"
+            f" (tree {flat_fun.out_tree}).",
+            "A gradient belongs to a single number; for more, the derivative is a Jacobian.",
+            "Reduce the result (.sum(), .mean()), use has_aux=True for further results, or jacrev, jacfwd or vjp.",
+        )
+    is_complex = jnp.issubdtype(types[0].dtype, jnp.complexfloating)
+    if holomorphic != is_complex:
+        raise ArgumentError(
+            f"grad with holomorphic={holomorphic} needs a {'complex' if holomorphic else 'real'} result, but {name} "
+            f"returned {types[0]!r}.",
+            "The gradient of a complex function that is not holomorphic has two parts, and grad returns one.",
+            "Differentiate mnp.real, mnp.imag or mnp.abs of the result, or say holomorphic=True if it is (or leave it out).",
+        )
+    if not is_inexact(types[0].dtype):
+        raise ArgumentError(
+            f"grad needs a real result, but {name} returned {types[0]!r}.",
+            "An integer result is piecewise constant: its gradient is zero or does not exist.",
+            "Compute the result in floating point.",
+        )
+
+
+def jacfwd(
+    fun: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, holomorphic: bool = False
+) -> Callable[..., Any]:
+    """A function that returns the Jacobian of `fun`, a column at a time by forward mode: right for few arguments.
+
+    jacfwd : (a -> b) -> a -> (CT a, b)
+
+    The arguments are those of `grad`, but the result of `fun` is any pytree of arrays. The Jacobian is the tree of the
+    result, each leaf the tree of the argument(s); its leaves have the shape of the result followed by the argument's.
+
+    Raises ArgumentError if an argument is not floating.
+
+    >>> import minijvp, minijvp.numpy as mnp
+    >>> minijvp.jacfwd(lambda x: x ** 2)(mnp.array([1.0, 3.0])).tolist()
+    [[2.0, 0.0], [0.0, 6.0]]
+    """
+    require_callable(fun, "jacfwd")
+
+    @wraps(fun)
+    def jacobian(*args: Any, **kwargs: Any) -> Any:
+        selection = Selection(fun, argnums, args, kwargs, has_aux)
+        require_differentiable(selection, "jacfwd", holomorphic)
+        flat_fun, leaves = selection.flat_fun, selection.leaves
+        outs: Sequence[Any] = ()
+
+        def push(*tangents: Any) -> list[Any]:
+            nonlocal outs
+            outs, out_tangents = jvp_flat(flat_fun.positional, leaves, tangents)
+            require_inexact_result(selection, outs[: flat_fun.n], "jacfwd", holomorphic)
+            return [instantiate(t, x) for t, x in zip(out_tangents[: flat_fun.n], outs, strict=False)]
+
+        columns = over_basis(push, leaves)
+        shapes = [type_of(x).shape for x in leaves]
+        blocks = [split_block(move_axis(c, 0, -1), shapes, -1) for c in columns]
+        jacobian = tree_unflatten(flat_fun.out_tree, [selection.unflatten(row) for row in blocks])
+        return (jacobian, flat_fun.aux(outs)) if has_aux else jacobian
+
+    return jacobian
+
+
+def jacrev(
+    fun: Callable[..., Any],
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+) -> Callable[..., Any]:
+    """A function that returns the Jacobian of `fun`, a row at a time by reverse mode: right for few results.
+
+    jacrev : (a -> b) -> a -> (CT a, b)
+
+    Arguments and result are those of `jacfwd`; with `allow_int`, integer arguments have blocks of dtype float0.
+
+    Raises ArgumentError if an argument is not floating.
+
+    >>> import minijvp, minijvp.numpy as mnp
+    >>> minijvp.jacrev(lambda x: x ** 2)(mnp.array([1.0, 3.0])).tolist()
+    [[2.0, 0.0], [0.0, 6.0]]
+    """
+    require_callable(fun, "jacrev")
+
+    @wraps(fun)
+    def jacobian(*args: Any, **kwargs: Any) -> Any:
+        selection = Selection(fun, argnums, args, kwargs, has_aux)
+        require_differentiable(selection, "jacrev", holomorphic, allow_int)
+        flat_fun, leaves = selection.flat_fun, selection.leaves
+        outs, pullback, constants = pull_back(flat_fun, leaves)
+        results = outs[: flat_fun.n]
+        require_inexact_result(selection, results, "jacrev", holomorphic)
+
+        def pull(*cts: Any) -> list[Any]:
+            found = pullback.flat(constants, cts)
+            return [instantiate(ct, x) for ct, x in zip(found, leaves, strict=True) if is_inexact(type_of(x).dtype)]
+
+        found = iter(over_basis(pull, results))
+        shapes = [type_of(x).shape for x in results]
+        columns = [
+            split_block(next(found), shapes, 0) if is_inexact(type_of(x).dtype) else float0_blocks(x, shapes)
+            for x in leaves
+        ]
+        rows = [selection.unflatten(list(row)) for row in zip(*columns, strict=True)]
+        jacobian = tree_unflatten(flat_fun.out_tree, rows)
+        return (jacobian, flat_fun.aux(outs)) if has_aux else jacobian
+
+    return jacobian
+
+
+jacobian = jacrev
+
+
+def hessian(
+    fun: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, holomorphic: bool = False
+) -> Callable[..., Any]:
+    """A function that returns the matrix of second derivatives of `fun`, by forward mode over reverse mode.
+
+    hessian : (a -> b) -> a -> (CT a, CT a, b)
+
+    The arguments are those of `jacfwd`; leaves have the shape of the result followed twice by the argument's.
+
+    Raises ArgumentError if an argument is not floating.
+
+    >>> import minijvp, minijvp.numpy as mnp
+    >>> minijvp.hessian(lambda x: x[0] ** 2 * x[1])(mnp.array([1.0, 3.0])).tolist()
+    [[6.0, 2.0], [2.0, 0.0]]
+    """
+    inner = jacrev(fun, argnums, has_aux, holomorphic)
+    return jacfwd(inner, argnums, has_aux, holomorphic)
+
+
+def require_inexact_result(selection: Selection, outs: Sequence[Any], transformation: str, holomorphic: bool) -> None:
+    """Raise ArgumentError for results that have no Jacobian."""
+    for x in outs:
+        kind = type_of(x)
+        is_complex = jnp.issubdtype(kind.dtype, jnp.complexfloating)
+        if not is_inexact(kind.dtype) or (is_complex != holomorphic and (holomorphic or transformation == "jacrev")):
+            raise ArgumentError(
+                f"{transformation} with holomorphic={holomorphic} cannot use the result {kind!r} of "
+                f"{trees.function_name(selection.fun)}.",
+                "Results must be floating; complex ones have one derivative only if the function is holomorphic.",
+                "Compute real floating results (has_aux=True for others), or say holomorphic=True.",
+            )
+
+
+def over_basis(fun: Callable[..., list[Any]], leaves: Sequence[Any]) -> Sequence[Any]:
+    """The results of `fun` for all unit vectors of the space of `leaves`, along a leading axis."""
+    types = [type_of(x) for x in leaves]
+    total = sum(t.size for t in types if is_inexact(t.dtype))
+    basis: list[Any] = []
+    start = 0
+    for t in types:
+        if is_inexact(t.dtype):
+            block = np.zeros((total, t.size), t.dtype)
+            block[np.arange(start, start + t.size), np.arange(t.size)] = 1
+            basis.append(block.reshape(total, *t.shape))
+            start += t.size
+        else:
+            basis.append(None)
+    outs, batched = vmap_flat(fun, Axis(total), basis, [b is not None for b in basis])
+    return [x if b else instantiate_rows(x, total) for x, b in zip(outs, batched, strict=True)]
+
+
+def instantiate_rows(x: Any, n: int) -> Any:
+    """`x` repeated along a new leading axis."""
+    return leading_axis(Axis(n), x, False)
+
+
+def split_block(x: Any, shapes: Sequence[tuple[int, ...]], axis: int) -> list[Any]:
+    """`x` cut along its first or last axis into blocks of these shapes."""
+    shape = type_of(x).shape
+    axis %= len(shape)
+    blocks, start = [], 0
+    for block_shape in shapes:
+        size = int(np.prod(block_shape))
+        starts = tuple(start if d == axis else 0 for d in range(len(shape)))
+        limits = tuple(start + size if d == axis else n for d, n in enumerate(shape))
+        block = x if size == shape[axis] else slice_primitive(x, start_indices=starts, limit_indices=limits, strides=None)
+        blocks.append(reshape(block, new_sizes=(*shape[:axis], *block_shape, *shape[axis + 1 :])))
+        start += size
+    return blocks
+
+
+def float0_blocks(x: Any, shapes: Sequence[tuple[int, ...]]) -> list[Any]:
+    return [to_border(None, type_of(x).with_shape((*shape, *type_of(x).shape))) for shape in shapes]
