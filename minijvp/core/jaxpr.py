@@ -86,9 +86,13 @@ class Jaxpr:
         return self._hash
 
     def __str__(self) -> str:
-        return format_jaxpr(self)
+        return self.text()
 
     __repr__ = __str__
+
+    def text(self, *, source_lines: bool = False) -> str:
+        """The program as text; with `source_lines`, each equation with the line of user code that made it."""
+        return format_jaxpr(self, source_lines=source_lines)
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
         printer.text(str(self))

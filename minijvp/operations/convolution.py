@@ -13,7 +13,7 @@ from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType
 from minijvp.errors import ArgumentError
 from minijvp.operations.contraction import cast_like
-from minijvp.operations.families import BilinearPrimitive, reshape
+from minijvp.operations.families import BilinearPrimitive, is_linear, reshape, zeros_like
 from minijvp.operations.shape import rev, transpose
 from minijvp.operations.windows import dilated, transposed_padding, window_count
 
@@ -76,6 +76,12 @@ class ConvGeneralDilated(BilinearPrimitive):
             shape[d] = window_count(n, size, *others)
         dtype = _result_dtype(x.dtype, y.dtype, p.preferred_element_type)
         return ArrayType(tuple(shape), dtype, x.weak_type and y.weak_type)
+
+    def transpose(self, ct: Any, x: Any, y: Any, **params: Any) -> Any:
+        if 0 in ct.shape:
+            # XLA has no windows of no elements.
+            return (zeros_like(x), None) if is_linear(x) else (None, zeros_like(y))
+        return super().transpose(ct, x, y, **params)
 
     def transpose_x(self, ct: Any, x: ArrayType, y: Any, **params: Any) -> Any:
         p = Convolution(**params)

@@ -224,18 +224,24 @@ class SelectAndGatherAdd(WindowPrimitive, LinearPrimitive):
         x: Any,
         *,
         select_prim: str,
+        padding: Padding,
         base_dilation: Sizes,
         window_dilation: Sizes,
         **params: Any,
     ) -> Any:
         if any(d != 1 for d in window_dilation):
-            return _scatter_by_slices(
-                ct, x, select_prim, dict(params, base_dilation=base_dilation, window_dilation=window_dilation)
-            ), None
-        if any(d != 1 for d in base_dilation):
-            inside = tuple([(0, 0, d - 1) for d in base_dilation])
-            x = pad(x, start_of(select_prim, x.dtype), padding_config=inside)
-        ct = select_and_scatter_add(ct, x, select_prim=select_prim, **params)
+            params |= {"padding": padding, "base_dilation": base_dilation, "window_dilation": window_dilation}
+            return _scatter_by_slices(ct, x, select_prim, params), None
+        # Scattering knows neither dilation nor negative padding, so both are done beforehand and undone afterwards.
+        crop = tuple([(min(before, 0), min(after, 0)) for before, after in padding])
+        config = tuple([(*c, d - 1) for c, d in zip(crop, base_dilation, strict=True)])
+        if any(map(any, config)):
+            x = pad(x, start_of(select_prim, x.dtype), padding_config=config)
+        padding = tuple([(max(before, 0), max(after, 0)) for before, after in padding])
+        ct = select_and_scatter_add(ct, x, select_prim=select_prim, padding=padding, **params)
+        if any(map(any, crop)):
+            back = tuple([(-before, -after, 0) for before, after in crop])
+            ct = pad(ct, start_of("add", ct.dtype), padding_config=back)
         return _without_dilation(ct, base_dilation), None
 
 

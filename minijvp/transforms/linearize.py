@@ -48,6 +48,9 @@ class LinearTrace(StagingTrace):
                 return super().process(primitive, args, params)
         return self.parent.process(primitive, args, params)
 
+    def lift(self, value: Any) -> Any:
+        return self.parent.lift(value)
+
     def record_step(self, step: Step, primals: tuple, outs: tuple, tangents: Sequence[Any]) -> list[Any]:
         """The tangents of a step's results. `outs` has the results, and then the residuals that are new values."""
         atoms: list[Atom] = []
@@ -118,7 +121,10 @@ class LinearizeTrace(JVPTrace):
     def step(self, primitive: Any, primals: tuple, tangents: tuple, params: dict[str, Any]) -> tuple[tuple, list[Any]]:
         """Results (new residuals follow) and tangents, by one compiled call and one recorded equation."""
         # JAX's own abstract values serve for types in the key: they hash fast.
-        types = tuple([x.aval if hasattr(x, "aval") else type_of(x) for x in primals])
+        try:
+            types = tuple([x.aval for x in primals])
+        except AttributeError:
+            types = tuple(map(type_of, primals))
         key: tuple = (primitive, types, tuple([t is not None for t in tangents]))
         step = _steps.get((key, *params.items()) if params else key)
         try:

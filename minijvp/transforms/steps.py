@@ -24,7 +24,19 @@ from minijvp.transforms.transpose import transpose_flat, transpose_jaxpr
 class Step:
     """One primitive linearized for given types, parameters and arguments that have a tangent."""
 
-    __slots__ = ("known", "linear", "n_outputs", "out_tangents", "params", "push", "residuals", "transposed")
+    __slots__ = (
+        "known",
+        "linear",
+        "n_outputs",
+        "n_residuals",
+        "no_cotangents",
+        "out_tangents",
+        "params",
+        "pull",
+        "pulls",
+        "push",
+        "residuals",
+    )
 
     def __init__(
         self,
@@ -45,16 +57,24 @@ class Step:
         places = [next(new) if origin is None else origin for origin in origins]
         self.residuals = tuple(zip(places, linear.in_types, strict=False))
         self.params = {"step": self}
-        self.transposed: dict[tuple[bool, ...], Any] = {}
+        self.n_residuals = len(self.residuals)
+        self.no_cotangents = (None,) * self.n_residuals
+        self.pull: Any = None
+        self.pulls: dict[tuple[bool, ...], Any] = {}
 
-    def transpose(self, nonzero: tuple[bool, ...]) -> tuple[Callable[..., Any], tuple[bool, ...]]:
+    def __str__(self) -> str:
+        return str(self.linear)
+
+    def transposed(self, nonzero: tuple[bool, ...]) -> tuple[Callable[..., Any], tuple[bool, ...]]:
         """The compiled transpose for the cotangents that are not zero, and which tangents get a cotangent from it."""
-        found = self.transposed.get(nonzero)
+        found = self.pulls.get(nonzero)
         if found is None:
-            n = len(self.residuals)
+            n = self.n_residuals
             linear = (False,) * n + (True,) * (len(self.linear.inputs) - n)
             jaxpr, ct_nonzero = transpose_jaxpr(self.linear, linear, nonzero)
-            found = self.transposed[nonzero] = jax.jit(lambda *xs: tuple(lower(jaxpr, *xs))), ct_nonzero
+            found = self.pulls[nonzero] = jax.jit(lambda *xs: tuple(lower(jaxpr, *xs))), ct_nonzero
+            if nonzero == (True,):
+                self.pull = found
         return found
 
 
@@ -72,16 +92,19 @@ class LinearStep(Primitive):
         return step.linear.out_types
 
     def transpose(self, ct: tuple, *args: Any, step: Step) -> tuple[Any, ...]:
-        n = len(step.residuals)
-        if state.trace is EVALUATION:
-            pull, found = step.transpose(tuple([c is not None for c in ct]))
-            cts = pull(*args[:n], *[c for c in ct if c is not None])
-            if len(cts) < len(found):
-                rest = iter(cts)
-                cts = tuple([next(rest) if flag else None for flag in found])
+        n = step.n_residuals
+        if state.trace is not EVALUATION:
+            return step.no_cotangents + tuple(transpose_flat(step.linear, list(map(is_linear, args)), args, ct))
+        if len(ct) == 1:
+            pull, found = step.pull or step.transposed((True,))
+            cts = pull(*args[:n], ct[0])
         else:
-            cts = transpose_flat(step.linear, list(map(is_linear, args)), args, ct)
-        return (*(None,) * n, *cts)
+            pull, found = step.transposed(tuple([c is not None for c in ct]))
+            cts = pull(*args[:n], *[c for c in ct if c is not None])
+        if len(cts) < len(found):
+            rest = iter(cts)
+            cts = tuple([next(rest) if flag else None for flag in found])
+        return step.no_cotangents + cts
 
 
 linear_step = LinearStep("linear_step")

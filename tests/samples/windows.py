@@ -53,7 +53,7 @@ def select(label: str, primitive: Any, args: Any, select_prim: str, params: dict
 
 PLAIN = windows((2, 2), (2, 1))
 PADDED = windows((2, 3), (1, 2), ((1, 0), (2, 1)))
-CROPPED = windows((2,), (2,), ((-1, 2),), (2,))
+CROPPED = windows((2,), (2,), ((-1, 1),), (2,))
 DILATED = windows((2, 2), (1, 2), ((1, 1), (0, 1)), (1, 2), (2, 1))
 SCATTERED = {name: PADDED[name] for name in ("window_dimensions", "window_strides", "padding")}
 tied = np.asarray([[1.0, 1.0, 0.0, 2.0], [1.0, 0.0, 2.0, 2.0], [0.0, 0.0, 0.0, 0.0]])
@@ -71,7 +71,7 @@ SAMPLES = [
     pool("none", ops.reduce_window_sum, random(2, dtype=float), windows((3,))),
     pool("float32", ops.reduce_window_max, distinct(4, 3), PLAIN),
     pool("padded", ops.reduce_window_max, distinct(3, 4, dtype=float), PADDED),
-    pool("cropped", ops.reduce_window_max, distinct(5, dtype=float), CROPPED),
+    pool("cropped", ops.reduce_window_max, distinct(5, dtype=float), CROPPED, **JAX_REFUSES),
     pool("dilated-base", ops.reduce_window_max, distinct(4, 3, dtype=float), dict(PADDED, base_dilation=(2, 1))),
     pool("dilated", ops.reduce_window_max, distinct(4, 3, dtype=float), DILATED, **JAX_REFUSES),
     pool("ties", ops.reduce_window_max, tied, PLAIN, **TIES),
@@ -87,7 +87,7 @@ SAMPLES = [
     select("padded", ops.select_and_gather_add, (random(3, 4, dtype=float), distinct(3, 4, dtype=float)), "ge", PADDED),
     select("float32", ops.select_and_gather_add, (random(4, 3), distinct(4, 3)), "le", PLAIN),
     select(
-        "padded", ops.select_and_scatter_add, (random(4, 3, dtype=float), distinct(3, 4, dtype=float)), "ge", SCATTERED
+        "padded", ops.select_and_scatter_add, (random(3, 3, dtype=float), distinct(3, 4, dtype=float)), "ge", SCATTERED
     ),
-    select("float32", ops.select_and_scatter_add, (random(4, 3), distinct(3, 4)), "le", SCATTERED),
+    select("float32", ops.select_and_scatter_add, (random(3, 3), distinct(3, 4)), "le", SCATTERED),
 ]
