@@ -106,11 +106,10 @@ def with_batch_axis(params: dict[str, Any]) -> dict[str, Any]:
 class ReduceWindowSum(WindowPrimitive, LinearPrimitive):
     """The sum of each window."""
 
-    def impl(
-        self, x: Any, *, window_dimensions: Sizes, window_strides: Sizes, padding: Padding, **dilations: Any
-    ) -> Any:
-        zero = np.zeros((), x.dtype)
-        return lax.reduce_window(x, zero, lax.add, window_dimensions, window_strides, padding, **dilations)
+    def impl(self, x: Any, **params: Any) -> Any:
+        zero = start_of("add", x.dtype)
+        x, params = _cropped(x, zero, **params)
+        return lax.reduce_window(x, zero, lax.add, **params)
 
     def transpose(
         self,
@@ -145,11 +144,10 @@ class ReduceWindowExtremum(WindowPrimitive):
         self.function = function
         self.select_prim = select_prim
 
-    def impl(
-        self, x: Any, *, window_dimensions: Sizes, window_strides: Sizes, padding: Padding, **dilations: Any
-    ) -> Any:
+    def impl(self, x: Any, **params: Any) -> Any:
         start = start_of(self.select_prim, x.dtype)
-        return lax.reduce_window(x, start, self.function, window_dimensions, window_strides, padding, **dilations)
+        x, params = _cropped(x, start, **params)
+        return lax.reduce_window(x, start, self.function, **params)
 
     def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
         ((x,), (t,)) = primals, tangents
@@ -163,25 +161,16 @@ class ReduceWindow(WindowPrimitive):
     Elements of the padding are left out.
     """
 
-    def impl(
-        self,
-        x: Any,
-        init_value: Any,
-        *,
-        computation: str,
-        window_dimensions: Sizes,
-        window_strides: Sizes,
-        padding: Padding,
-        **dilations: Any,
-    ) -> Any:
+    def impl(self, x: Any, init_value: Any, *, computation: str, **params: Any) -> Any:
         init_value = lax.convert_element_type(init_value, x.dtype)
+        x, params = _cropped(x, start_of(computation, x.dtype), **params)
         function = registry[computation].impl
 
         # A function of our own: JAX takes the known ones for reductions that start at their identity.
         def reduce(x: Any, y: Any) -> Any:
             return function(x, y)
 
-        return lax.reduce_window(x, init_value, reduce, window_dimensions, window_strides, padding, **dilations)
+        return lax.reduce_window(x, init_value, reduce, **params)
 
     def type_rule(self, x: ArrayType, *others: ArrayType, **params: Any) -> ArrayType:
         return super().type_rule(x, *others, **params).strong()
@@ -215,6 +204,8 @@ class SelectAndGatherAdd(WindowPrimitive, LinearPrimitive):
     """The element of `tangents` at the place where `operand` is largest ("ge") or smallest ("le") in each window."""
 
     def impl(self, t: Any, x: Any, *, select_prim: str, **params: Any) -> Any:
+        t, _ = _cropped(t, start_of("add", t.dtype), **params)
+        x, params = _cropped(x, start_of(select_prim, x.dtype), **params)
         return lax.select_and_gather_add_p.bind(t, x, select_prim=SELECT[select_prim], **params)
 
     def transpose(
@@ -263,6 +254,21 @@ class SelectAndScatterAdd(WindowPrimitive, LinearPrimitive):
     def transpose(self, ct: Any, source: ArrayType, x: Any, **params: Any) -> Any:
         ones = (1,) * x.ndim
         return select_and_gather_add(ct, x, base_dilation=ones, window_dilation=ones, **params), None
+
+
+def _cropped(x: Any, fill: Any, *, padding: Padding, base_dilation: Sizes, **params: Any) -> tuple[Any, dict[str, Any]]:
+    """In an impl: x without the elements that negative padding takes away, and parameters without negative padding.
+
+    XLA mistakes windows of one element with negative padding for no windows at all, and ends the process.
+    """
+    if any(p < 0 for pair in padding for p in pair):
+        config = [
+            (min(before, 0), min(after, 0), d - 1) for (before, after), d in zip(padding, base_dilation, strict=True)
+        ]
+        x = lax.pad(x, lax.full_like(x, fill, shape=()), config)
+        padding = tuple([(max(before, 0), max(after, 0)) for before, after in padding])
+        base_dilation = (1,) * x.ndim
+    return x, {"padding": padding, "base_dilation": base_dilation, **params}
 
 
 def window_slices(

@@ -64,6 +64,13 @@ SAMPLES = [
     pool("float32", ops.reduce_window_sum, random(4, 3), PLAIN),
     pool("padded", ops.reduce_window_sum, random(3, 4, dtype=float), PADDED),
     pool("cropped", ops.reduce_window_sum, random(5, dtype=float), CROPPED),
+    Sample(
+        ops.reduce_window_sum,
+        (random(5, dtype=float),),
+        lambda x: x[1:-1],
+        windows((1,), padding=((-1, -1),)),
+        label="crop-only",
+    ),
     pool("dilated", ops.reduce_window_sum, random(4, 3, dtype=np.complex128), DILATED),
     pool("int32", ops.reduce_window_sum, random(4, 3, dtype=np.int32), PLAIN),
     pool("weak", ops.reduce_window_sum, lax.broadcast_in_dim(jnp.asarray(1.5), (3, 2), ()), PLAIN),

@@ -1,0 +1,54 @@
+"""Changes of dtype."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jax import lax
+
+from minijvp.core.primitive import Axis, Nondifferentiable
+from minijvp.core.types import PYTHON_SCALARS, ArrayType, is_inexact, type_of
+from minijvp.operations.families import LinearPrimitive
+
+
+class ConvertElementType(LinearPrimitive):
+    """The operand in another dtype. From and to floating dtypes it is linear; integers have no tangent."""
+
+    recomputable = "free"
+
+    def impl(self, x: Any, *, new_dtype: Any, weak_type: bool = False) -> Any:
+        if weak_type:
+            return lax.convert_element_type_p.bind(lax.asarray(x), new_dtype=new_dtype, weak_type=True, sharding=None)
+        return lax.convert_element_type(x, new_dtype)
+
+    def type_rule(self, x: ArrayType, *, new_dtype: Any, weak_type: bool = False) -> ArrayType:
+        return ArrayType(x.shape, new_dtype, weak_type)
+
+    def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+        if not is_inexact(params["new_dtype"]):
+            return self(*primals, **params), None
+        return super().jvp(primals, tangents, **params)
+
+    def transpose(self, ct: Any, x: ArrayType, **params: Any) -> Any:
+        return self(ct, new_dtype=x.dtype, weak_type=False)
+
+    def batch(self, axis: Axis, args: tuple, batched: Any, **params: Any) -> tuple[Any, Any]:
+        return self(*args, **params), True
+
+
+class BitcastConvertType(Nondifferentiable):
+    """The bits of the operand read as another dtype of the same or another width."""
+
+    recomputable = "free"
+
+    def impl(self, x: Any, *, new_dtype: Any) -> Any:
+        return lax.bitcast_convert_type(x, new_dtype)
+
+    def batch(self, axis: Axis, args: tuple, batched: Any, **params: Any) -> tuple[Any, Any]:
+        return self(*args, **params), True
+
+
+convert_element_type = ConvertElementType("convert_element_type")
+bitcast_convert_type = BitcastConvertType("bitcast_convert_type")
+
+__all__ = ["PYTHON_SCALARS", "bitcast_convert_type", "convert_element_type", "type_of"]

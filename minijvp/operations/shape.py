@@ -1,0 +1,148 @@
+"""Operations that move elements without computing: iota, transpose, squeeze, concatenate, rev."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from jax import lax
+
+from minijvp.core.primitive import Axis, Primitive
+from minijvp.core.types import ArrayType, type_of
+from minijvp.errors import ArgumentError
+from minijvp.operations.families import LinearPrimitive, is_linear, leading_axis, reshape, shifted
+from minijvp.operations.slicing import slice
+
+
+class Iota(Primitive):
+    """0, 1, 2, ... along one axis of an array of a given shape."""
+
+    recomputable = "free"
+
+    def impl(self, *, dtype: Any, shape: tuple[int, ...], dimension: int) -> Any:
+        return lax.broadcasted_iota(dtype, shape, dimension)
+
+    def type_rule(self, *, dtype: Any, shape: tuple[int, ...], dimension: int) -> ArrayType:
+        return ArrayType(shape, dtype)
+
+
+class Transpose(LinearPrimitive):
+    """The axes in another order: axis i of the result is axis `permutation[i]` of the operand."""
+
+    recomputable = "free"
+
+    def impl(self, x: Any, *, permutation: tuple[int, ...]) -> Any:
+        return lax.transpose(x, permutation)
+
+    def type_rule(self, x: ArrayType, *, permutation: tuple[int, ...]) -> ArrayType:
+        if sorted(permutation) != list(range(x.ndim)):
+            raise ArgumentError(f"transpose of {x!r} by {permutation}, which is no permutation of its axes.")
+        return ArrayType(tuple([x.shape[d] for d in permutation]), x.dtype, x.weak_type)
+
+    def transpose(self, ct: Any, x: ArrayType, *, permutation: tuple[int, ...]) -> Any:
+        return self(ct, permutation=tuple(sorted(range(len(permutation)), key=permutation.__getitem__)))
+
+    def batch(self, axis: Axis, args: tuple, batched: Any, *, permutation: tuple[int, ...]) -> tuple[Any, Any]:
+        return self(*args, permutation=(0, *shifted(permutation))), True
+
+
+class Squeeze(LinearPrimitive):
+    """The operand without some axes of size 1."""
+
+    recomputable = "free"
+
+    def impl(self, x: Any, *, dimensions: tuple[int, ...]) -> Any:
+        return lax.squeeze(x, dimensions)
+
+    def type_rule(self, x: ArrayType, *, dimensions: tuple[int, ...]) -> ArrayType:
+        if any(x.shape[d] != 1 for d in dimensions):
+            raise ArgumentError(f"squeeze of {x!r} along axes {dimensions}, which are not all of size 1.")
+        return ArrayType(tuple([n for d, n in enumerate(x.shape) if d not in dimensions]), x.dtype, x.weak_type)
+
+    def transpose(self, ct: Any, x: ArrayType, *, dimensions: tuple[int, ...]) -> Any:
+        return reshape(ct, new_sizes=x.shape)
+
+    def batch(self, axis: Axis, args: tuple, batched: Any, *, dimensions: tuple[int, ...]) -> tuple[Any, Any]:
+        return self(*args, dimensions=shifted(dimensions)), True
+
+
+class Concatenate(LinearPrimitive):
+    """The operands one after the other along one axis."""
+
+    linear_arguments = None
+
+    def impl(self, *xs: Any, dimension: int) -> Any:
+        return lax.concatenate(xs, dimension)
+
+    def type_rule(self, *types: ArrayType, dimension: int) -> ArrayType:
+        first = types[0]
+        total = 0
+        for t in types:
+            same = (*t.shape[:dimension], 0, *t.shape[dimension + 1 :])
+            if same != (*first.shape[:dimension], 0, *first.shape[dimension + 1 :]) or t.dtype != first.dtype:
+                raise ArgumentError(
+                    f"concatenate of {', '.join(map(repr, types))} along axis {dimension}.",
+                    "The operands must agree in dtype and in all other axes.",
+                )
+            total += t.shape[dimension]
+        shape = (*first.shape[:dimension], total, *first.shape[dimension + 1 :])
+        return ArrayType(shape, first.dtype, all([t.weak_type for t in types]))
+
+    def transpose(self, ct: Any, *xs: Any, dimension: int) -> Any:
+        cts, start, shape = [], 0, type_of(ct).shape
+        for x in xs:
+            n = type_of(x).shape[dimension] if not is_linear(x) else x.shape[dimension]
+            starts = tuple([start if d == dimension else 0 for d in range(len(shape))])
+            limits = tuple([start + n if d == dimension else m for d, m in enumerate(shape)])
+            cts.append(slice(ct, start_indices=starts, limit_indices=limits, strides=None) if is_linear(x) else None)
+            start += n
+        return tuple(cts)
+
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, dimension: int) -> tuple[Any, Any]:
+        rows = [leading_axis(axis, x, b) for x, b in zip(args, batched, strict=True)]
+        return self(*rows, dimension=dimension + 1), True
+
+
+class Rev(LinearPrimitive):
+    """The operand with some axes in reverse order."""
+
+    def impl(self, x: Any, *, dimensions: tuple[int, ...]) -> Any:
+        return lax.rev(x, dimensions)
+
+    def type_rule(self, x: ArrayType, *, dimensions: tuple[int, ...]) -> ArrayType:
+        return x
+
+    def transpose(self, ct: Any, x: ArrayType, *, dimensions: tuple[int, ...]) -> Any:
+        return self(ct, dimensions=dimensions)
+
+    def batch(self, axis: Axis, args: tuple, batched: Any, *, dimensions: tuple[int, ...]) -> tuple[Any, Any]:
+        return self(*args, dimensions=shifted(dimensions)), True
+
+
+iota = Iota("iota")
+transpose = Transpose("transpose")
+squeeze = Squeeze("squeeze")
+concatenate = Concatenate("concatenate")
+rev = Rev("rev")
+
+
+def expand_dims(x: Any, dimensions: Sequence[int]) -> Any:
+    """The operand with axes of size 1 at these places of the result."""
+    shape = type_of(x).shape
+    n = len(shape) + len(dimensions)
+    new = {d % n for d in dimensions}
+    rest = iter(shape)
+    return reshape(x, new_sizes=tuple([1 if d in new else next(rest) for d in range(n)]))
+
+
+def move_axis(x: Any, source: int, destination: int) -> Any:
+    """The operand with one axis in another place."""
+    n = len(type_of(x).shape)
+    source, destination = source % n, destination % n
+    if source == destination:
+        return x
+    order = [d for d in range(n) if d != source]
+    order.insert(destination, source)
+    return transpose(x, permutation=tuple(order))
+
+

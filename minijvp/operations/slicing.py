@@ -1,0 +1,112 @@
+"""Static slices and padding: each the transpose of the other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jax import lax
+
+from minijvp.core.primitive import Axis
+from minijvp.core.types import ArrayType, type_of
+from minijvp.errors import ArgumentError
+from minijvp.operations.elementwise import select_n, sub
+from minijvp.operations.families import LinearPrimitive, broadcast_in_dim, instantiate, is_linear, leading_axis, reduce_sum
+
+Indices = tuple[int, ...]
+
+
+class Slice(LinearPrimitive):
+    """The elements from `start_indices` to before `limit_indices`, in steps of `strides` (None: 1)."""
+
+    recomputable = "free"
+
+    def impl(self, x: Any, *, start_indices: Indices, limit_indices: Indices, strides: Indices | None) -> Any:
+        return lax.slice(x, start_indices, limit_indices, strides)
+
+    def type_rule(self, x: ArrayType, *, start_indices: Indices, limit_indices: Indices, strides: Indices | None) -> ArrayType:
+        steps = strides or (1,) * x.ndim
+        if not len(start_indices) == len(limit_indices) == len(steps) == x.ndim or any(
+            not 0 <= a <= b <= n for a, b, n in zip(start_indices, limit_indices, x.shape, strict=True)
+        ):
+            raise ArgumentError(f"slice of {x!r} from {start_indices} to {limit_indices} in steps of {strides}.")
+        shape = tuple([-(-(b - a) // s) for a, b, s in zip(start_indices, limit_indices, steps)])
+        return ArrayType(shape, x.dtype, x.weak_type)
+
+    def transpose(
+        self, ct: Any, x: ArrayType, *, start_indices: Indices, limit_indices: Indices, strides: Indices | None
+    ) -> Any:
+        config = []
+        for a, s, n, m in zip(start_indices, strides or (1,) * x.ndim, x.shape, ct.shape, strict=True):
+            covered = (m - 1) * s + 1 if m else 0
+            config.append((a, n - a - covered, s - 1))
+        return pad(ct, zero(ct), padding_config=tuple(config))
+
+    def batch(
+        self, axis: Axis, args: tuple, batched: Any, *, start_indices: Indices, limit_indices: Indices, strides: Indices | None
+    ) -> tuple[Any, Any]:
+        steps = None if strides is None else (1, *strides)
+        starts, limits = (0, *start_indices), (axis.size, *limit_indices)
+        return self(*args, start_indices=starts, limit_indices=limits, strides=steps), True
+
+
+class Pad(LinearPrimitive):
+    """The operand with `padding_value` added before, after and between: (low, high, interior) for each axis."""
+
+    linear_arguments = (0, 1)
+
+    def impl(self, x: Any, value: Any, *, padding_config: tuple) -> Any:
+        return lax.pad(x, lax.convert_element_type(value, x.dtype), padding_config)
+
+    def type_rule(self, x: ArrayType, value: ArrayType, *, padding_config: tuple) -> ArrayType:
+        shape = [
+            low + high + n + max(n - 1, 0) * interior
+            for n, (low, high, interior) in zip(x.shape, padding_config, strict=True)
+        ]
+        return ArrayType(tuple([max(n, 0) for n in shape]), x.dtype, x.weak_type and value.weak_type)
+
+    def jvp(self, primals: tuple, tangents: tuple, *, padding_config: tuple) -> tuple[Any, Any]:
+        out = self(*primals, padding_config=padding_config)
+        if tangents[0] is None and tangents[1] is None:
+            return out, None
+        t, t_value = (instantiate(t, x) for t, x in zip(tangents, primals, strict=True))
+        return out, self(t, t_value, padding_config=padding_config)
+
+    def transpose(self, ct: Any, x: Any, value: Any, *, padding_config: tuple) -> Any:
+        inner = unpad(ct, padding_config) if is_linear(x) or is_linear(value) else None
+        ct_value = None
+        if is_linear(value):
+            total = reduce_sum(ct, axes=tuple(range(len(padding_config))))
+            mine = reduce_sum(inner, axes=tuple(range(len(padding_config))))
+            ct_value = sub(total, mine)
+        return (inner if is_linear(x) else None), ct_value
+
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, padding_config: tuple) -> tuple[Any, Any]:
+        x, value = args
+        if batched[1]:
+            # Every row has its own padding value: pad a mask too, and choose.
+            x = leading_axis(axis, x, batched[0])
+            rows = self(x, zero(x), padding_config=((0, 0, 0), *padding_config))
+            ones = broadcast_in_dim(np.True_, shape=x.shape, broadcast_dimensions=())
+            inside = self(ones, np.False_, padding_config=((0, 0, 0), *padding_config))
+            values = broadcast_in_dim(value, shape=rows.shape, broadcast_dimensions=(0,))
+            return select_n(inside, values, rows), True
+        return self(x, value, padding_config=((0, 0, 0), *padding_config)), True
+
+
+def zero(x: Any) -> Any:
+    """The number 0 of the dtype of x, as a literal."""
+    return type_of(x).dtype.type(0)
+
+
+def unpad(ct: Any, padding_config: tuple) -> Any:
+    """The part of a padded array that came from the operand."""
+    kept = tuple((-low, -high, 0) for low, high, _ in padding_config)
+    inner = pad(ct, zero(ct), padding_config=kept)
+    shape = type_of(inner).shape
+    strides = tuple(interior + 1 for _, _, interior in padding_config)
+    return slice(inner, start_indices=(0,) * len(shape), limit_indices=shape, strides=strides)
+
+
+slice = Slice("slice")
+pad = Pad("pad")
