@@ -1,0 +1,79 @@
+"""Sorting: the tangents are permuted as the values are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jax import lax
+
+from minijvp.core.primitive import Axis, Primitive
+from minijvp.core.types import ArrayType, type_of
+from minijvp.errors import ArgumentError
+from minijvp.operations.families import all_batched
+from minijvp.operations.gather import take_along_axis
+from minijvp.operations.shape import iota
+
+INDEX = np.dtype(np.int32)
+
+
+class Sort(Primitive):
+    """The operands, permuted together along an axis so that the first `num_keys` of them are in lexicographic order."""
+
+    returns_tuple = True
+    recomputable = "fair"
+
+    def impl(self, *xs: Any, dimension: int, is_stable: bool, num_keys: int) -> Any:
+        return tuple(lax.sort(xs, dimension, is_stable, num_keys))
+
+    def type_rule(self, *types: ArrayType, dimension: int, is_stable: bool, num_keys: int) -> tuple[ArrayType, ...]:
+        if any(t.shape != types[0].shape for t in types) or not 0 <= dimension < types[0].ndim:
+            raise ArgumentError(
+                f"sort of {', '.join(map(repr, types))} along axis {dimension}.",
+                "Operands that are sorted together have one shape, which has the axis.",
+            )
+        if not 1 <= num_keys <= len(types):
+            raise ArgumentError(f"sort of {len(types)} operands by num_keys={num_keys} of them.")
+        return types
+
+    def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+        if all(t is None for t in tangents):
+            return self(*primals, **params), (None,) * len(primals)
+        axis = params["dimension"]
+        numbers = iota(dtype=INDEX, shape=tuple(type_of(primals[0]).shape), dimension=axis)
+        *outs, order = self(*primals, numbers, **params)
+        return tuple(outs), tuple([None if t is None else take_along_axis(t, order, axis) for t in tangents])
+
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], **params: Any) -> tuple[Any, Any]:
+        params = {**params, "dimension": params["dimension"] + 1}
+        return self(*all_batched(axis, args, batched), **params), (True,) * len(args)
+
+
+class TopK(Primitive):
+    """The `k` largest elements along an axis, the largest first, and their indices."""
+
+    returns_tuple = True
+    recomputable = "fair"
+
+    def impl(self, x: Any, *, k: int, axis: int) -> Any:
+        return tuple(lax.top_k(x, k, axis=axis))
+
+    def type_rule(self, x: ArrayType, *, k: int, axis: int) -> tuple[ArrayType, ...]:
+        if not 0 <= axis < x.ndim or not 0 <= k <= x.shape[axis]:
+            raise ArgumentError(
+                f"top_k of {x!r} with k={k} along axis {axis}.", "There must be such an axis, with k elements or more."
+            )
+        shape = (*x.shape[:axis], k, *x.shape[axis + 1 :])
+        return ArrayType(shape, x.dtype, x.weak_type), ArrayType(shape, INDEX)
+
+    def jvp(self, primals: tuple, tangents: tuple, *, k: int, axis: int) -> tuple[Any, Any]:
+        out, indices = self(*primals, k=k, axis=axis)
+        (t,) = tangents
+        return (out, indices), (None if t is None else take_along_axis(t, indices, axis), None)
+
+    def batch(self, axis_of_batch: Axis, args: tuple, batched: Any, *, k: int, axis: int) -> tuple[Any, Any]:
+        return self(*args, k=k, axis=axis + 1), (True, True)
+
+
+sort = Sort("sort")
+top_k = TopK("top_k")
