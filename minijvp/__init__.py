@@ -1,0 +1,57 @@
+"""Composable transformations of numerical Python functions: differentiation, batching and compilation, on XLA."""
+
+from minijvp import versions  # the check of the installed versions comes first
+
+# isort: split
+from minijvp import lax, numpy
+from minijvp.core.jaxpr import Jaxpr
+from minijvp.core.tracing import Tracer
+from minijvp.errors import (
+    ArgumentError,
+    ConcretizationError,
+    EscapedTracerError,
+    ForeignFunctionError,
+    JaxprError,
+    MinijvpError,
+    MissingRuleError,
+    UnsupportedVersionError,
+)
+from minijvp.higher_order.jit import jit
+from minijvp.lax import stop_gradient
+from minijvp.transforms.derivatives import grad, hessian, jacfwd, jacobian, jacrev, value_and_grad, vjp
+from minijvp.transforms.jvp import jvp
+from minijvp.transforms.linearize import linearize
+from minijvp.transforms.staging import eval_shape, make_jaxpr
+from minijvp.transforms.transpose import linear_transpose
+from minijvp.transforms.vmap import vmap
+
+__all__ = [
+    "ArgumentError",
+    "ConcretizationError",
+    "EscapedTracerError",
+    "ForeignFunctionError",
+    "Jaxpr",
+    "JaxprError",
+    "MinijvpError",
+    "MissingRuleError",
+    "Tracer",
+    "UnsupportedVersionError",
+    "eval_shape",
+    "grad",
+    "hessian",
+    "jacfwd",
+    "jacobian",
+    "jacrev",
+    "jit",
+    "jvp",
+    "lax",
+    "linear_transpose",
+    "linearize",
+    "make_jaxpr",
+    "numpy",
+    "stop_gradient",
+    "value_and_grad",
+    "versions",
+    "vjp",
+    "vmap",
+]

@@ -2,7 +2,7 @@
 
 Calling a primitive asks the current trace to process it. A trace that owns none of the arguments hands the
 work to its parent; the bottom is `EvalTrace`, which computes, or a `StagingTrace`, which records. A tracer
-belongs to the trace that it names (`x.trace is self`), so there are no levels, and perturbations cannot be
+belongs to the trace that it names (`x.owner is self`), so there are no levels, and perturbations cannot be
 confused: with two nested derivatives each trace sees its own tracers and takes the other's for constants.
 """
 
@@ -121,11 +121,11 @@ class evaluating:
 class Tracer:
     """A value seen by one trace. Behaves like an array; its operators are those of `minijvp.numpy`."""
 
-    __slots__ = ("__weakref__", "trace")
+    __slots__ = ("__weakref__", "owner")
     __hash__ = None  # type: ignore[assignment]
     __array_priority__ = 1000
 
-    trace: Trace
+    owner: Trace
 
     @property
     def type(self) -> ArrayType:
@@ -157,7 +157,7 @@ class Tracer:
 
     def known_value(self, wanted_by: str) -> Any:
         """The value one floor down, or ConcretizationError if there is none to be had."""
-        if self.trace.finished():
+        if self.owner.finished():
             raise escaped(self, wanted_by)
         raise self.not_concrete(wanted_by)
 
@@ -165,7 +165,7 @@ class Tracer:
         line = self.made_at()
         return ConcretizationError(
             f"{wanted_by} needs the value of a traced {self.type!r}" + (f", made at {line}: {line.text}" if line else "") + ".",
-            f"Under {self.trace.description} the program runs once for all values, so there is no value to look at.",
+            f"Under {self.owner.description} the program runs once for all values, so there is no value to look at.",
             "Use mnp.where (or mnp.select) in place of `if`, an argument in static_argnums or static_argnames of jit for "
             "values that steer Python, or take this part of the program out of the transformation.",
         )
@@ -204,7 +204,7 @@ class Tracer:
         return (self[i] for i in range(self.shape[0]))  # type: ignore[index]
 
     def __repr__(self) -> str:
-        return f"<{self.trace.description} {self.type!r}>"
+        return f"<{self.owner.description} {self.type!r}>"
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise self.foreign("a NumPy function or np.asarray")
@@ -216,10 +216,10 @@ class Tracer:
         raise self.foreign("a jax.numpy or jax.lax function")
 
     def foreign(self, function: str) -> Exception:
-        if self.trace.finished():
+        if self.owner.finished():
             return escaped(self, function)
         return ForeignFunctionError(
-            f"{function} received a traced {self.type!r} of {self.trace.description}.",
+            f"{function} received a traced {self.type!r} of {self.owner.description}.",
             "It does not know minijvp's tracers, and would have to drop the derivative or the batch axis.",
             "Use the function of the same name in minijvp.numpy (x.at[i].set(v) on an array that is not traced: "
             "mnp.asarray(x).at[i].set(v); table[i]: mnp.asarray(table)[i]).",
@@ -230,7 +230,7 @@ def escaped(tracer: Tracer, used_by: str) -> EscapedTracerError:
     """The error for `tracer`, used by `used_by` after its transformation has ended."""
     line = tracer.made_at()
     return EscapedTracerError(
-        f"{used_by} received a {type(tracer).__name__} that escaped from {tracer.trace.description}"
+        f"{used_by} received a {type(tracer).__name__} that escaped from {tracer.owner.description}"
         + (f"; it was made at {line}: {line.text}" if line else "")
         + ".",
         "That transformation has ended, and its tracers stand for no value any more. It was probably stored in a "
@@ -243,7 +243,7 @@ def refuse_tracers(args: Sequence[Any], used_by: str) -> None:
     """Raise for the first tracer among `args`, where nothing is left that could process it."""
     for x in args:
         if isinstance(x, Tracer):
-            raise escaped(x, used_by) if x.trace.finished() else x.foreign(used_by)
+            raise escaped(x, used_by) if x.owner.finished() else x.foreign(used_by)
 
 
 def tracer_class(cls: type[Tracer]) -> type[Tracer]:

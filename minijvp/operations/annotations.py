@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax.numpy as jnp
 from jax import lax
 
 from minijvp.core.primitive import Axis, Nondifferentiable
 from minijvp.core.types import ArrayType
-from minijvp.operations.families import LinearPrimitive, instantiate
+from minijvp.operations.families import LinearPrimitive, is_linear
 
 
 class StopGradient(Nondifferentiable):
@@ -17,7 +18,7 @@ class StopGradient(Nondifferentiable):
     recomputable = "free"
 
     def impl(self, x: Any) -> Any:
-        return lax.asarray(x)
+        return jnp.asarray(x)
 
     def type_rule(self, x: ArrayType) -> ArrayType:
         return x
@@ -39,8 +40,18 @@ class OptimizationBarrier(LinearPrimitive):
     def type_rule(self, *types: ArrayType) -> tuple[ArrayType, ...]:
         return types
 
+    def jvp(self, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
+        return self(*primals), self.nonzero(tangents)
+
+    def nonzero(self, ts: tuple) -> tuple:
+        """The tangents or cotangents that are not None, held together."""
+        if all(t is None for t in ts):
+            return ts
+        held = iter(self(*[t for t in ts if t is not None]))
+        return tuple([None if t is None else next(held) for t in ts])
+
     def transpose(self, ct: tuple, *xs: Any) -> Any:
-        return self(*[instantiate(c, x) for c, x in zip(ct, xs, strict=True)])
+        return self.nonzero(tuple([c if is_linear(x) else None for c, x in zip(ct, xs, strict=True)]))
 
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...]) -> tuple[Any, Any]:
         return self(*args), batched

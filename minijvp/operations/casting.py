@@ -4,21 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax.numpy as jnp
 from jax import lax
 
 from minijvp.core.primitive import Axis, Nondifferentiable
-from minijvp.core.types import PYTHON_SCALARS, ArrayType, is_inexact, type_of
+from minijvp.core.types import ArrayType, is_inexact
 from minijvp.operations.families import LinearPrimitive
 
 
 class ConvertElementType(LinearPrimitive):
-    """The operand in another dtype. From and to floating dtypes it is linear; integers have no tangent."""
+    """The operand in another dtype. From and to floating dtypes it is linear; integers have no tangent.
+
+    Of complex numbers converted to others the real part remains.
+    """
 
     recomputable = "free"
 
     def impl(self, x: Any, *, new_dtype: Any, weak_type: bool = False) -> Any:
+        if jnp.iscomplexobj(x) and not jnp.issubdtype(new_dtype, jnp.complexfloating):
+            x = lax.real(x)  # lax does the same, with a warning that cotangents of complex results do not deserve
         if weak_type:
-            return lax.convert_element_type_p.bind(lax.asarray(x), new_dtype=new_dtype, weak_type=True, sharding=None)
+            return lax.convert_element_type_p.bind(jnp.asarray(x), new_dtype=new_dtype, weak_type=True, sharding=None)
         return lax.convert_element_type(x, new_dtype)
 
     def type_rule(self, x: ArrayType, *, new_dtype: Any, weak_type: bool = False) -> ArrayType:
@@ -50,5 +56,3 @@ class BitcastConvertType(Nondifferentiable):
 
 convert_element_type = ConvertElementType("convert_element_type")
 bitcast_convert_type = BitcastConvertType("bitcast_convert_type")
-
-__all__ = ["PYTHON_SCALARS", "bitcast_convert_type", "convert_element_type", "type_of"]

@@ -1,16 +1,31 @@
-"""Slices at computed places: dynamic_slice reads one, dynamic_update_slice writes one. Starts are clamped into bounds."""
+"""Slices at computed places: dynamic_slice reads one, dynamic_update_slice writes one.
+
+A negative start counts from the end; then starts are clamped so that the slice lies within the operand.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import ArgumentError
-from minijvp.operations.families import LinearPrimitive, instantiate, is_linear, leading_axis, reshape, zeros_like
+from minijvp.operations.casting import convert_element_type
+from minijvp.operations.elementwise import lt, select_n
+from minijvp.operations.families import (
+    LinearPrimitive,
+    add,
+    broadcast_in_dim,
+    instantiate,
+    is_linear,
+    leading_axis,
+    reshape,
+    zeros_like,
+)
 from minijvp.operations.gather import gather, scatter
 from minijvp.operations.shape import concatenate
 
@@ -23,7 +38,7 @@ class DynamicSlice(LinearPrimitive):
     recomputable = "free"
 
     def impl(self, x: Any, *starts: Any, slice_sizes: tuple[int, ...]) -> Any:
-        return lax.dynamic_slice(x, starts, slice_sizes)
+        return lax.dynamic_slice(x, same_dtype(starts), slice_sizes)
 
     def type_rule(self, x: ArrayType, *starts: ArrayType, slice_sizes: tuple[int, ...]) -> ArrayType:
         require_starts(self.name, x, starts, slice_sizes)
@@ -37,9 +52,8 @@ class DynamicSlice(LinearPrimitive):
     ) -> tuple[Any, Any]:
         x, *starts = args
         if not any(batched[1:]):
-            starts = (origin_like(starts), *starts)
-            return self(x, *starts, slice_sizes=(axis.size, *slice_sizes)), True
-        indices = stacked_starts(axis, starts, batched[1:])
+            return self(x, 0, *starts, slice_sizes=(axis.size, *slice_sizes)), True
+        indices = stacked_starts(axis, starts, batched[1:], type_of(x).shape[batched[0] :])
         numbers = lax.GatherDimensionNumbers(
             offset_dims=tuple(range(len(slice_sizes))),
             collapsed_slice_dims=(),
@@ -55,13 +69,17 @@ class DynamicUpdateSlice(Primitive):
     """The operand with `update` written over the part that begins at `starts`."""
 
     def impl(self, x: Any, update: Any, *starts: Any) -> Any:
-        return lax.dynamic_update_slice(x, update, starts)
+        return lax.dynamic_update_slice(x, update, same_dtype(starts))
 
     def type_rule(self, x: ArrayType, update: ArrayType, *starts: ArrayType) -> ArrayType:
         require_starts(self.name, x, starts, update.shape)
         if x.dtype != update.dtype:
-            raise ArgumentError(f"{self.name} of {update!r} into {x!r}.", "The dtypes must agree.")
-        return ArrayType(x.shape, x.dtype, x.weak_type and update.weak_type)
+            raise ArgumentError(
+                f"{self.name} of {update!r} into {x!r}.",
+                "The dtypes must agree.",
+                "Convert one: update.astype(x.dtype).",
+            )
+        return x.strong()
 
     def jvp(self, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
         x, update, *starts = primals
@@ -79,8 +97,8 @@ class DynamicUpdateSlice(Primitive):
         x, update, *starts = args
         if not any(batched[2:]):
             x, update = leading_axis(axis, x, batched[0]), leading_axis(axis, update, batched[1])
-            return self(x, update, origin_like(starts), *starts), True
-        indices = stacked_starts(axis, starts, batched[2:])
+            return self(x, update, 0, *starts), True
+        indices = stacked_starts(axis, starts, batched[2:], type_of(x).shape[batched[0] :])
         dimensions = tuple(range(len(starts)))
         numbers = lax.ScatterDimensionNumbers(
             update_window_dims=dimensions, inserted_window_dims=(), scatter_dims_to_operand_dims=dimensions
@@ -93,23 +111,39 @@ class DynamicUpdateSlice(Primitive):
 
 def require_starts(name: str, x: ArrayType, starts: tuple[ArrayType, ...], sizes: tuple[int, ...]) -> None:
     """Raise ArgumentError unless there is a start for each axis, an integer, and the part fits."""
-    fits = len(starts) == len(sizes) == x.ndim and all(m <= n for m, n in zip(sizes, x.shape, strict=True))
-    if not fits or any(s.shape or not jnp.issubdtype(s.dtype, jnp.integer) for s in starts):
+    fits = len(starts) == len(sizes) == x.ndim and all(0 <= m <= n for m, n in zip(sizes, x.shape))
+    dtypes = {s.dtype for s in starts if not s.weak_type}
+    if not fits or len(dtypes) > 1 or any(s.shape or s.dtype.kind not in "iu" for s in starts):
         raise ArgumentError(
             f"{name} of a part of shape {sizes} of {x!r} at {', '.join(map(repr, starts)) or 'no starts'}.",
-            "It needs an integer start for each axis, and a part that is no larger than the operand.",
+            "It needs for each axis a start without axes, all of one integer dtype, "
+            "and a part no larger than the operand.",
         )
 
 
-def origin_like(starts: Any) -> Any:
-    """The start 0, of the dtype that the other starts have."""
-    return type_of(starts[0]).dtype.type(0) if starts else 0
+def same_dtype(starts: Any) -> Any:
+    """The starts in one dtype; Python scalars arrive with a weak one in compiled code."""
+    return [lax.convert_element_type(s, wide_enough(jnp.result_type(*starts))) for s in starts]
 
 
-def stacked_starts(axis: Axis, starts: Any, batched: tuple[bool, ...]) -> Any:
-    """The starts of all rows, as an array of shape (rows, axes of the operand)."""
-    rows = [leading_axis(axis, jnp.asarray(s) if isinstance(s, int) else s, b) for s, b in zip(starts, batched, strict=True)]
-    return concatenate(*[reshape(s, new_sizes=(axis.size, 1)) for s in rows], dimension=1)
+def wide_enough(dtype: Any) -> Any:
+    """A dtype in which an index plus the size of an axis does not overflow: int8 and int16 become int32."""
+    return jnp.promote_types(dtype, np.int32) if dtype.itemsize < 4 else dtype
+
+
+def stacked_starts(axis: Axis, starts: Any, batched: tuple[bool, ...], shape: tuple[int, ...]) -> Any:
+    """The starts of all rows in an operand of this shape, none negative, as an array of shape (rows, axes)."""
+    dtype = next(type_of(s).dtype for s, b in zip(starts, batched) if b)
+    wide = wide_enough(dtype)
+    columns = []
+    for s, b in zip(starts, batched, strict=True):
+        s = leading_axis(axis, np.asarray(s).astype(dtype) if type(s) is int else s, b)
+        columns.append(reshape(convert_element_type(s, new_dtype=wide), new_sizes=(axis.size, 1)))
+    places = concatenate(*columns, dimension=1)
+    if wide.kind == "u":
+        return places
+    sizes = broadcast_in_dim(np.asarray(shape, wide), shape=(axis.size, len(shape)), broadcast_dimensions=(1,))
+    return select_n(lt(places, 0), places, add(places, sizes))
 
 
 dynamic_slice = DynamicSlice("dynamic_slice")

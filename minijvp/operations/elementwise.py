@@ -14,24 +14,45 @@ import numpy as np
 from jax import lax
 
 from minijvp.core.primitive import Axis, Primitive
-from minijvp.core.types import PYTHON_SCALARS, ArrayType, type_of
+from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, type_of
 from minijvp.errors import ArgumentError
+from minijvp.operations.bitwise import bitwise_and
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import (
     Elementwise,
     LinearElementwise,
-    LinearPrimitive,
     add,
+    add_tangents,
     all_batched,
     broadcast_in_dim,
     instantiate,
     is_linear,
+    leading_axis,
+    spread_scalars,
+    zeros,
     zeros_like,
 )
 
 
 def is_complex(x: Any) -> bool:
-    return type_of(x).dtype.kind == "c" if not isinstance(x, ArrayType) else x.dtype.kind == "c"
+    """Whether a value or a type is complex."""
+    return (x if isinstance(x, ArrayType) else type_of(x)).dtype.kind == "c"
+
+
+def full_like(like: Any, value: Any) -> Any:
+    """A scalar as an array of the shape and dtype of `like`. An array of that shape is returned as it is."""
+    if type(value) in PYTHON_SCALARS:
+        value = like.dtype.type(value)
+    elif value.shape == like.shape and not is_scalar(value):
+        return value
+    elif value.dtype != like.dtype:
+        value = convert_element_type(value, new_dtype=like.dtype)
+    return broadcast_in_dim(value, shape=like.shape, broadcast_dimensions=())
+
+
+def is_scalar(x: Any) -> bool:
+    """Whether this is a Python scalar, or stands for one in a program that serves all of them."""
+    return type(type_of(x)) is ScalarType
 
 
 # Arithmetic
@@ -59,6 +80,22 @@ sub = LinearElementwise(
     lax.sub,
     derivatives=[lambda t, out, x, y: t, lambda t, out, x, y: neg(t)],
     transposes=[lambda ct, x, y: ct, lambda ct, x, y: neg(ct)],
+)
+
+
+copy = LinearElementwise(
+    "copy",
+    lambda x: lax.copy_p.bind(jnp.asarray(x)),
+    derivatives=[lambda t, out, x: copy(t)],
+    transposes=[lambda ct, x: copy(ct)],
+    doc="The operand in memory of its own.",
+)
+reduce_precision = LinearElementwise(
+    "reduce_precision",
+    lambda x, *, exponent_bits, mantissa_bits: lax.reduce_precision(x, exponent_bits, mantissa_bits),
+    derivatives=[lambda t, out, x, **bits: reduce_precision(t, **bits)],
+    transposes=[lambda ct, x, **bits: reduce_precision(ct, **bits)],
+    doc="The operand rounded to a float format with the given bits; tangents and cotangents are rounded too.",
 )
 
 
@@ -95,17 +132,21 @@ def _sign_tangent(t: Any, out: Any, x: Any) -> Any:
     """Zero on the real line; on the complex plane, sign turns with the part of the tangent across x (x / |x|)."""
     if not is_complex(x):
         return None
-    size = abs_(x)
-    size = select_n(eq(size, 0.0), size, broadcast_in_dim(size.dtype.type(1), shape=size.shape, broadcast_dimensions=()))
+    zero = eq(x, zeros_like(x))
+    size = abs_(select_n(zero, x, full_like(x, 1.0)))
     along = real(mul(conj(out, input_dtype=out.dtype), t))
-    return div(sub(t, mul(complex_(along, zeros_like(along)), out)), complex_(size, zeros_like(size)))
+    across = sub(t, mul(complex_(along, zeros_like(along)), out))
+    return select_n(zero, div(across, complex_(size, zeros_like(size))), zeros_like(t))
 
 
-abs_ = Elementwise(
-    "abs",
-    lax.abs,
-    lambda t, out, x: real(mul(t, conj(sign(x), input_dtype=x.dtype))) if is_complex(x) else mul(t, sign(x)),
-)
+def _abs_tangent(t: Any, out: Any, x: Any) -> Any:
+    """At 0, as in JAX, 1 on the real line and 0 on the complex plane."""
+    if is_complex(x):
+        return real(mul(t, conj(sign(x), input_dtype=x.dtype)))
+    return select_n(ge(x, 0.0), neg(t), t)
+
+
+abs_ = Elementwise("abs", lax.abs, _abs_tangent)
 sign = Elementwise("sign", lax.sign, _sign_tangent)
 
 # Powers
@@ -113,7 +154,7 @@ sign = Elementwise("sign", lax.sign, _sign_tangent)
 square = Elementwise("square", lax.square, lambda t, out, x: mul(t, mul(x, 2.0)))
 sqrt = Elementwise("sqrt", lax.sqrt, lambda t, out, x: div(mul(t, 0.5), out))
 rsqrt = Elementwise("rsqrt", lax.rsqrt, lambda t, out, x: mul(t, mul(div(out, x), -0.5)))
-cbrt = Elementwise("cbrt", lax.cbrt, lambda t, out, x: mul(t, div(out, mul(x, 3.0))))
+cbrt = Elementwise("cbrt", lax.cbrt, lambda t, out, x: div(t, mul(square(out), 3.0)))
 integer_pow = Elementwise(
     "integer_pow",
     lambda x, *, y: lax.integer_pow(x, y),
@@ -121,27 +162,47 @@ integer_pow = Elementwise(
 )
 
 
+class Power(Elementwise):
+    """x to the power y: y has the dtype of x, or is an integer."""
+
+    def impl(self, x: Any, y: Any) -> Any:
+        if not _is_integer(y):
+            return lax.pow(*spread_scalars((x, y)))
+        x, y = jnp.asarray(x), jnp.asarray(y)
+        shape = x.shape if x.ndim >= y.ndim else y.shape
+        return lax.pow(*(lax.broadcast(a, shape) if a.ndim < len(shape) else a for a in (x, y)))
+
+    def type_rule(self, x: ArrayType, y: ArrayType) -> ArrayType:
+        if y.dtype.kind not in "iu":
+            return super().type_rule(x, y)
+        if x.dtype.kind in "biu" or (x.shape != y.shape and ScalarType not in (type(x), type(y))):
+            raise self.mismatch((x, y))
+        return Primitive.type_rule(self, x, y)
+
+
+def _is_integer(x: Any) -> bool:
+    return type_of(x).dtype.kind in "iu"
+
+
 def _pow_base(t: Any, out: Any, x: Any, y: Any) -> Any:
-    if type_of(y).dtype.kind in "iu":
-        zero = eq(y, 0)
-        y_float = convert_element_type(y, new_dtype=out.dtype, weak_type=False) if type(y) is not int else float(y)
-        lower = pow_(x, select_n(zero, sub(y, 1), zeros_like(y))) if type(y) is not int else pow_(x, y - 1)
-        return mul(t, mul(y_float, lower))
     if type(y) in PYTHON_SCALARS:
         return None if y == 0 else mul(t, mul(pow_(x, y - 1), y))
-    zero = eq(y, 0.0)
-    ones = broadcast_in_dim(y.dtype.type(1), shape=y.shape, broadcast_dimensions=())
-    return mul(t, select_n(zero, mul(y, pow_(x, select_n(zero, sub(y, 1.0), ones))), zeros_like(out)))
+    y = full_like(zeros(shape=out.shape, dtype=y.dtype) if _is_integer(y) else out, y)
+    one = full_like(y, 1)
+    # 0**0 is flat in its base: the power below, 0**-1, must not make it nan.
+    flat = bitwise_and(eq(y, zeros_like(y)), eq(x, zeros_like(x)))
+    lower = pow_(x, select_n(flat, sub(y, one), one))
+    return mul(t, mul(convert_element_type(y, new_dtype=out.dtype), lower))
 
 
 def _pow_exponent(t: Any, out: Any, x: Any, y: Any) -> Any:
     # x**y for x = 0 is flat in y > 0: log 0 must not make it nan.
-    zero = eq(x, 0.0)
-    logarithm = log(select_n(zero, x, broadcast_in_dim(x.dtype.type(1), shape=x.shape, broadcast_dimensions=())))
+    x = full_like(out, x)
+    logarithm = log(select_n(eq(x, 0.0), x, full_like(x, 1.0)))
     return mul(t, mul(logarithm, out))
 
 
-pow_ = Elementwise("pow", lax.pow, _pow_base, _pow_exponent)
+pow_ = Power("pow", lax.pow, _pow_base, _pow_exponent)
 
 # Exponentials and logarithms
 
@@ -154,54 +215,119 @@ logistic = Elementwise("logistic", lax.logistic, lambda t, out, x: mul(t, mul(ou
 
 # Circular and hyperbolic functions, and their inverses
 
+
+def _one_minus_square(x: Any) -> Any:
+    """1 - x*x, exact for x close to 1 and -1 too."""
+    return mul(sub(1.0, x), add(x, 1.0))
+
+
 sin = Elementwise("sin", lax.sin, lambda t, out, x: mul(t, cos(x)))
 cos = Elementwise("cos", lax.cos, lambda t, out, x: neg(mul(t, sin(x))))
 tan = Elementwise("tan", lax.tan, lambda t, out, x: mul(t, add(square(out), 1.0)))
-asin = Elementwise("asin", lax.asin, lambda t, out, x: mul(t, rsqrt(sub(1.0, square(x)))))
-acos = Elementwise("acos", lax.acos, lambda t, out, x: neg(mul(t, rsqrt(sub(1.0, square(x))))))
+asin = Elementwise("asin", lax.asin, lambda t, out, x: mul(t, rsqrt(_one_minus_square(x))))
+acos = Elementwise("acos", lax.acos, lambda t, out, x: neg(mul(t, rsqrt(_one_minus_square(x)))))
 atan = Elementwise("atan", lax.atan, lambda t, out, x: div(t, add(square(x), 1.0)))
 sinh = Elementwise("sinh", lax.sinh, lambda t, out, x: mul(t, cosh(x)))
 cosh = Elementwise("cosh", lax.cosh, lambda t, out, x: mul(t, sinh(x)))
 tanh = Elementwise("tanh", lax.tanh, lambda t, out, x: mul(t, sub(1.0, square(out))))
 asinh = Elementwise("asinh", lax.asinh, lambda t, out, x: mul(t, rsqrt(add(square(x), 1.0))))
 acosh = Elementwise("acosh", lax.acosh, lambda t, out, x: mul(t, mul(rsqrt(sub(x, 1.0)), rsqrt(add(x, 1.0)))))
-atanh = Elementwise("atanh", lax.atanh, lambda t, out, x: div(t, sub(1.0, square(x))))
+atanh = Elementwise("atanh", lax.atanh, lambda t, out, x: div(t, _one_minus_square(x)))
+
+
+def _square_sum(out: Any, x: Any, y: Any) -> Any:
+    return add(square(full_like(out, x)), square(full_like(out, y)))
+
+
 atan2 = Elementwise(
     "atan2",
     lax.atan2,
-    lambda t, out, x, y: mul(t, div(y, add(square(x), square(y)))),
-    lambda t, out, x, y: mul(t, div(neg(x), add(square(x), square(y)))),
+    lambda t, out, x, y: div(mul(t, y), _square_sum(out, x, y)),
+    lambda t, out, x, y: neg(div(mul(x, t), _square_sum(out, x, y))),
 )
 
-# Comparisons, rounding: flat wherever they are not a jump
+# Comparisons, rounding: flat wherever they are not a jump. Those with _to order all floats: -nan, -0 < 0, nan.
 
 eq, ne, lt, le, gt, ge = (Elementwise(n, getattr(lax, n)) for n in ("eq", "ne", "lt", "le", "gt", "ge"))
+eq_to, le_to, lt_to = (Elementwise(n, getattr(lax, f"{n}_p").bind) for n in ("eq_to", "le_to", "lt_to"))
 floor = Elementwise("floor", lax.floor)
 ceil = Elementwise("ceil", lax.ceil)
 round_ = Elementwise("round", lambda x, *, rounding_method: lax.round(x, rounding_method))
 is_finite = Elementwise("is_finite", lax.is_finite)
 
 
-def _share_of_ties(chosen: Any) -> Any:
-    """The tangent of max and min: whole where x is the result, half where x and y tie."""
+def _share_of_ties(position: int) -> Any:
+    """The tangent of max and min: whole where the operand at `position` is the result, half where the two tie."""
 
-    def tangent(t: Any, out: Any, x: Any, y: Any) -> Any:
-        mine, other = (x, y) if chosen == 0 else (y, x)
-        half = mul(t, 0.5)
-        return select_n(eq(mine, out), zeros_like(t), select_n(eq(other, out), t, half))
+    def tangent(t: Any, out: Any, *operands: Any) -> Any:
+        mine, other = operands[position], operands[1 - position]
+        return select_n(eq(mine, out), zeros_like(t), select_n(eq(other, out), t, mul(t, 0.5)))
 
     return tangent
 
 
+def _rem_divisor(t: Any, out: Any, x: Any, y: Any) -> Any:
+    """The remainder is x - n*y; n by rounding, because a quotient close to n may fall to either side of it."""
+    times = round_(div(sub(x, out), y), rounding_method=lax.RoundingMethod.TO_NEAREST_EVEN)
+    return neg(mul(t, times))
+
+
 max_ = Elementwise("max", lax.max, _share_of_ties(0), _share_of_ties(1))
 min_ = Elementwise("min", lax.min, _share_of_ties(0), _share_of_ties(1))
-rem = Elementwise(
-    "rem",
-    lax.rem,
-    lambda t, out, x, y: t,
-    lambda t, out, x, y: mul(neg(t), mul(sign(div(x, y)), floor(abs_(div(x, y))))),
-)
-nextafter = Elementwise("nextafter", lax.nextafter)
+rem = Elementwise("rem", lax.rem, lambda t, out, x, y: t, _rem_divisor)
+nextafter = Elementwise("nextafter", lax.nextafter, lambda t, out, x, y: t, None)
+
+
+class Clamp(Primitive):
+    """`x` moved into the interval from `lower` to `upper`. Each bound has x's shape, or no axes.
+
+    On a bound, where the derivative jumps, it is zero for all three.
+    """
+
+    def impl(self, lower: Any, x: Any, upper: Any) -> Any:
+        x = jnp.asarray(x)
+        return lax.clamp(_bound(lower, x.dtype), x, _bound(upper, x.dtype))
+
+    def type_rule(self, lower: ArrayType, x: ArrayType, upper: ArrayType) -> ArrayType:
+        for bound in (lower, upper):
+            if type(bound) is not ScalarType and (bound.shape not in ((), x.shape) or bound.dtype != x.dtype):
+                raise ArgumentError(
+                    f"clamp received {x!r} with the bounds {lower!r} and {upper!r}.",
+                    "Bounds have the dtype of what they bound, and its shape or none.",
+                )
+        return Primitive.type_rule(self, lower, x, upper)
+
+    def jvp(self, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
+        out = self(*primals)
+        lower, x, upper = (full_like(out, p) for p in primals)
+        choices = (
+            lambda: bitwise_and(gt(lower, x), lt(lower, upper)),
+            lambda: bitwise_and(gt(x, lower), lt(x, upper)),
+            lambda: gt(max_(x, lower), upper),
+        )
+        tangent = None
+        for t, chosen in zip(tangents, choices, strict=True):
+            if t is not None:
+                tangent = add_tangents(tangent, select_n(chosen(), zeros_like(out), full_like(out, t)))
+        return out, tangent
+
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...]) -> tuple[Any, Any]:
+        x = leading_axis(axis, args[1], batched[1])
+
+        def bound(b: Any, is_batched: bool) -> Any:
+            if is_batched:
+                return b if b.ndim == x.ndim else broadcast_in_dim(b, shape=x.shape, broadcast_dimensions=(0,))
+            return leading_axis(axis, b, False) if type_of(b).ndim else b
+
+        return self(bound(args[0], batched[0]), x, bound(args[2], batched[2])), True
+
+
+def _bound(x: Any, dtype: Any) -> Any:
+    """A bound as `lax.clamp` wants it: a Python scalar is cast."""
+    return np.asarray(x, dtype) if type(x) in PYTHON_SCALARS else lax.convert_element_type(x, dtype)
+
+
+clamp = Clamp("clamp")
 
 
 class SelectN(Primitive):
@@ -211,10 +337,13 @@ class SelectN(Primitive):
         return lax.select_n(which, *cases)
 
     def type_rule(self, which: ArrayType, *cases: ArrayType) -> ArrayType:
-        for c in cases:
-            if c.shape != cases[0].shape or c.dtype != cases[0].dtype:
-                raise ArgumentError(f"select_n received cases {', '.join(map(repr, cases))}.", "They must agree.")
-        return ArrayType(cases[0].shape, cases[0].dtype, all(c.weak_type for c in cases))
+        first = cases[0]
+        if which.shape not in ((), first.shape) or any((c.shape, c.dtype) != (first.shape, first.dtype) for c in cases):
+            raise ArgumentError(
+                f"select_n received {which!r} to choose among {', '.join(map(repr, cases))}.",
+                "The cases have one shape and dtype, and the choice has that shape or none.",
+            )
+        return ArrayType(first.shape, first.dtype, all(c.weak_type for c in cases))
 
     def jvp(self, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
         which, *cases = primals
@@ -236,10 +365,10 @@ class SelectN(Primitive):
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...]) -> tuple[Any, Any]:
         which, *cases = args
         cases = all_batched(axis, cases, batched[1:])
-        if batched[0] and which.ndim != cases[0].ndim:
+        if not batched[0]:
+            which = leading_axis(axis, which, False) if type_of(which).ndim else which
+        elif which.ndim != cases[0].ndim:
             which = broadcast_in_dim(which, shape=cases[0].shape, broadcast_dimensions=(0,))
-        elif not batched[0] and which.ndim:
-            which = broadcast_in_dim(which, shape=(axis.size, *which.shape), broadcast_dimensions=tuple(range(1, which.ndim + 1)))
         return self(which, *cases), True
 
 

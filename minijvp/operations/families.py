@@ -166,6 +166,8 @@ def spread_scalars(args: Sequence[Any]) -> Sequence[Any]:
 
 def _spread(x: Any, array: Any) -> Any:
     if type(x) in PYTHON_SCALARS:
+        if getattr(array, "weak_type", False):
+            return lax.full_like(array, x)
         return lax.full(array.shape, np.asarray(x, array.dtype), array.dtype)
     if getattr(x, "weak_type", False) and (x.dtype != array.dtype or x.ndim != array.ndim):
         x = lax.convert_element_type(x, array.dtype)

@@ -44,10 +44,23 @@ class Gather(LinearPrimitive):
     ) -> ArrayType:
         d = dimension_numbers
         dropped = (*d.collapsed_slice_dims, *d.operand_batching_dims)
+        if (
+            not is_index(indices, d.start_index_map)
+            or not len(slice_sizes) == len(d.offset_dims) + len(dropped) == x.ndim
+            or any(not 0 <= m <= n for m, n in zip(slice_sizes, x.shape))
+            or any(slice_sizes[i] > 1 for i in dropped)
+        ):
+            raise ArgumentError(
+                f"{self.name} of slices of {slice_sizes} of {x!r} at indices {indices!r}, with {d}.",
+                "indices holds integers, one for each axis of start_index_map along its last axis; slice_sizes has an "
+                "entry for each axis of the operand, no larger than it, and 1 for axes that collapse or are batched.",
+                "Indexing, x[i], finds the dimension numbers itself.",
+            )
         window = iter([n for i, n in enumerate(slice_sizes) if i not in dropped])
         rows = iter(indices.shape[:-1])
         rank = len(d.offset_dims) + indices.ndim - 1
-        return ArrayType(tuple([next(window) if i in d.offset_dims else next(rows) for i in range(rank)]), x.dtype)
+        shape = tuple([next(window) if i in d.offset_dims else next(rows) for i in range(rank)])
+        return ArrayType(shape, x.dtype, x.weak_type)
 
     def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
         out = self(*primals, **params)
@@ -56,7 +69,9 @@ class Gather(LinearPrimitive):
         # What is filled in out of bounds is constant.
         return out, self(tangents[0], primals[1], **{**params, "fill_value": 0 if params["mode"] == FILL else None})
 
-    def transpose(self, ct: Any, x: ArrayType, indices: Any, *, dimension_numbers: Any, mode: Any, **params: Any) -> Any:
+    def transpose(
+        self, ct: Any, x: ArrayType, indices: Any, *, dimension_numbers: Any, mode: Any, **params: Any
+    ) -> Any:
         flags = {k: params[k] for k in ("indices_are_sorted", "unique_indices")}
         numbers = scatter_numbers(dimension_numbers)
         return scatter_add(zeros_like(x), indices, ct, dimension_numbers=numbers, mode=mode, **flags), None
@@ -89,6 +104,11 @@ class Gather(LinearPrimitive):
         return self(*args, dimension_numbers=numbers, slice_sizes=lead + slice_sizes, **params), True
 
 
+def is_index(indices: ArrayType, axes: tuple[int, ...]) -> bool:
+    """Whether these are integers, along the last axis one for each of `axes`."""
+    return indices.dtype.kind in "iu" and indices.ndim > 0 and indices.shape[-1] == len(axes)
+
+
 def scatter_numbers(d: Any) -> Any:
     """The dimension numbers of the scatter that undoes a gather."""
     return lax.ScatterDimensionNumbers(
@@ -104,7 +124,10 @@ gather = Gather("gather")
 
 
 def take_along_axis(x: Any, indices: Any, axis: int) -> Any:
-    """`x[..., indices[..., i, ...], ...]` along one axis; all other axes of x and indices agree. Indices are in bounds."""
+    """`x[..., indices[..., i, ...], ...]` along one axis; all other axes of x and indices agree.
+
+    Indices are in bounds.
+    """
     shape = type_of(indices).shape
     others = tuple(d for d in range(len(shape)) if d != axis)
     numbers = lax.GatherDimensionNumbers(
@@ -127,7 +150,7 @@ def take_along_axis(x: Any, indices: Any, axis: int) -> Any:
 
 
 class Scatter(Primitive):
-    """The operand with `updates` written to, added to, ... its slices at `indices`; parameters as in jax.lax.scatter."""
+    """The operand with `updates` written to, added to, ... its slices at `indices`; parameters of jax.lax.scatter."""
 
     recomputable = "fair"
 
@@ -138,10 +161,29 @@ class Scatter(Primitive):
     def impl(self, x: Any, indices: Any, updates: Any, *, dimension_numbers: Any, **params: Any) -> Any:
         return self.function(x, indices, updates, dimension_numbers, **params)
 
-    def type_rule(self, x: ArrayType, indices: ArrayType, updates: ArrayType, **params: Any) -> ArrayType:
-        if x.dtype != updates.dtype:
-            raise ArgumentError(f"{self.name} of {updates!r} into {x!r}.", "The dtypes must agree.")
-        return x.strong()
+    def type_rule(
+        self, x: ArrayType, indices: ArrayType, updates: ArrayType, *, dimension_numbers: Any, **params: Any
+    ) -> ArrayType:
+        d = dimension_numbers
+        window = d.update_window_dims
+        dropped = (*d.inserted_window_dims, *d.operand_batching_dims)
+        kept = [n for i, n in enumerate(x.shape) if i not in dropped]
+        rows = tuple([n for i, n in enumerate(updates.shape) if i not in window])
+        if (
+            x.dtype != updates.dtype
+            or not is_index(indices, d.scatter_dims_to_operand_dims)
+            or rows != indices.shape[:-1]
+            or not len(window) == len(kept) == updates.ndim - len(rows) == x.ndim - len(dropped)
+            or any(updates.shape[i] > n for i, n in zip(window, kept))
+        ):
+            raise ArgumentError(
+                f"{self.name} of {updates!r} into {x!r} at indices {indices!r}, with {d}.",
+                "Operand and updates share a dtype; indices holds integers, one for each axis of "
+                "scatter_dims_to_operand_dims along its last axis; updates has the other axes of indices and, at "
+                "update_window_dims, the axes of the operand that are neither inserted nor batched, or parts of them.",
+                "Indexing, x.at[i].set(v), finds the dimension numbers itself.",
+            )
+        return x
 
     def batch(
         self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, dimension_numbers: Any, **params: Any
@@ -189,7 +231,7 @@ class ScatterAdd(Scatter):
     """Adds; updates at the same place add up. Linear in operand and updates together."""
 
     def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
-        x, indices, updates = primals
+        x, indices, _ = primals
         t_x, _, t_updates = tangents
         out = self(*primals, **params)
         if t_updates is None:
@@ -258,6 +300,8 @@ class ScatterMul(Scatter):
         return out, add_tangents(tangent, scatter_add(zeros_like(x), indices, mul(t_updates, factors), **params))
 
     def transpose(self, ct: Any, x: Any, indices: Any, updates: Any, **params: Any) -> Any:
+        if is_linear(updates):
+            raise self.missing("transpose")
         return self(ct, indices, updates, **params), None, None
 
 

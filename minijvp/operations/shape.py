@@ -11,7 +11,7 @@ from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.families import LinearPrimitive, is_linear, leading_axis, reshape, shifted
-from minijvp.operations.slicing import slice
+from minijvp.operations.slicing import slice as static_slice
 
 
 class Iota(Primitive):
@@ -36,7 +36,11 @@ class Transpose(LinearPrimitive):
 
     def type_rule(self, x: ArrayType, *, permutation: tuple[int, ...]) -> ArrayType:
         if sorted(permutation) != list(range(x.ndim)):
-            raise ArgumentError(f"transpose of {x!r} by {permutation}, which is no permutation of its axes.")
+            raise ArgumentError(
+                f"transpose of {x!r} by {permutation}.",
+                f"That is no permutation of the {x.ndim} axes.",
+                "Name every axis once, counted from 0.",
+            )
         return ArrayType(tuple([x.shape[d] for d in permutation]), x.dtype, x.weak_type)
 
     def transpose(self, ct: Any, x: ArrayType, *, permutation: tuple[int, ...]) -> Any:
@@ -55,8 +59,12 @@ class Squeeze(LinearPrimitive):
         return lax.squeeze(x, dimensions)
 
     def type_rule(self, x: ArrayType, *, dimensions: tuple[int, ...]) -> ArrayType:
-        if any(x.shape[d] != 1 for d in dimensions):
-            raise ArgumentError(f"squeeze of {x!r} along axes {dimensions}, which are not all of size 1.")
+        if any(not 0 <= d < x.ndim or x.shape[d] != 1 for d in dimensions):
+            raise ArgumentError(
+                f"squeeze of {x!r} along axes {dimensions}.",
+                "It removes axes of size 1, counted from 0.",
+                "Name axes of size 1; reshape changes sizes, reduce_sum and other reductions remove larger axes.",
+            )
         return ArrayType(tuple([n for d, n in enumerate(x.shape) if d not in dimensions]), x.dtype, x.weak_type)
 
     def transpose(self, ct: Any, x: ArrayType, *, dimensions: tuple[int, ...]) -> Any:
@@ -75,18 +83,19 @@ class Concatenate(LinearPrimitive):
         return lax.concatenate(xs, dimension)
 
     def type_rule(self, *types: ArrayType, dimension: int) -> ArrayType:
-        first = types[0]
         total = 0
         for t in types:
-            same = (*t.shape[:dimension], 0, *t.shape[dimension + 1 :])
-            if same != (*first.shape[:dimension], 0, *first.shape[dimension + 1 :]) or t.dtype != first.dtype:
+            before, after = t.shape[:dimension], t.shape[dimension + 1 :]
+            like = types[0].shape[:dimension], types[0].shape[dimension + 1 :]
+            if not 0 <= dimension < t.ndim or (before, after) != like or t.dtype != types[0].dtype:
                 raise ArgumentError(
                     f"concatenate of {', '.join(map(repr, types))} along axis {dimension}.",
-                    "The operands must agree in dtype and in all other axes.",
+                    "The operands must have that axis, and agree in dtype and in all other axes.",
+                    "The functions in minijvp.numpy promote, and count axes from the end too.",
                 )
             total += t.shape[dimension]
-        shape = (*first.shape[:dimension], total, *first.shape[dimension + 1 :])
-        return ArrayType(shape, first.dtype, all([t.weak_type for t in types]))
+        shape = (*types[0].shape[:dimension], total, *types[0].shape[dimension + 1 :])
+        return ArrayType(shape, types[0].dtype, all(t.weak_type for t in types))
 
     def transpose(self, ct: Any, *xs: Any, dimension: int) -> Any:
         cts, start, shape = [], 0, type_of(ct).shape
@@ -94,7 +103,9 @@ class Concatenate(LinearPrimitive):
             n = type_of(x).shape[dimension] if not is_linear(x) else x.shape[dimension]
             starts = tuple([start if d == dimension else 0 for d in range(len(shape))])
             limits = tuple([start + n if d == dimension else m for d, m in enumerate(shape)])
-            cts.append(slice(ct, start_indices=starts, limit_indices=limits, strides=None) if is_linear(x) else None)
+            cts.append(
+                static_slice(ct, start_indices=starts, limit_indices=limits, strides=None) if is_linear(x) else None
+            )
             start += n
         return tuple(cts)
 
@@ -110,6 +121,10 @@ class Rev(LinearPrimitive):
         return lax.rev(x, dimensions)
 
     def type_rule(self, x: ArrayType, *, dimensions: tuple[int, ...]) -> ArrayType:
+        if len(set(dimensions).intersection(range(x.ndim))) != len(dimensions):
+            raise ArgumentError(
+                f"rev of {x!r} along axes {dimensions}.", "It reverses different axes of the operand, counted from 0."
+            )
         return x
 
     def transpose(self, ct: Any, x: ArrayType, *, dimensions: tuple[int, ...]) -> Any:
@@ -144,5 +159,3 @@ def move_axis(x: Any, source: int, destination: int) -> Any:
     order = [d for d in range(n) if d != source]
     order.insert(destination, source)
     return transpose(x, permutation=tuple(order))
-
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jax import lax
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType
@@ -28,9 +28,12 @@ class ShardingConstraint(LinearPrimitive):
 
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, sharding: Any) -> tuple[Any, bool]:
         if isinstance(sharding, NamedSharding):
-            batch_sharding = NamedSharding(sharding.mesh, PartitionSpec(None, *sharding.spec))
-            return self(*args, sharding=batch_sharding), True
-        return args[0], True
+            # The compiler places the batch axis as it likes.
+            spec = PartitionSpec(PartitionSpec.UNCONSTRAINED, *sharding.spec)
+            sharding = NamedSharding(sharding.mesh, spec, memory_kind=sharding.memory_kind)
+        elif not isinstance(sharding, SingleDeviceSharding):
+            return args[0], True  # Nobody can say what it means with one axis more.
+        return self(*args, sharding=sharding), True
 
 
 sharding_constraint = ShardingConstraint("sharding_constraint")

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
 from minijvp.core.primitive import Axis
-from minijvp.core.types import ArrayType, type_of
+from minijvp.core.types import ArrayType, ScalarType, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.elementwise import select_n, sub
-from minijvp.operations.families import LinearPrimitive, broadcast_in_dim, instantiate, is_linear, leading_axis, reduce_sum
+from minijvp.operations.families import (
+    LinearPrimitive,
+    broadcast_in_dim,
+    instantiate,
+    is_linear,
+    leading_axis,
+    reduce_sum,
+)
 
 Indices = tuple[int, ...]
 
@@ -24,12 +32,18 @@ class Slice(LinearPrimitive):
     def impl(self, x: Any, *, start_indices: Indices, limit_indices: Indices, strides: Indices | None) -> Any:
         return lax.slice(x, start_indices, limit_indices, strides)
 
-    def type_rule(self, x: ArrayType, *, start_indices: Indices, limit_indices: Indices, strides: Indices | None) -> ArrayType:
+    def type_rule(
+        self, x: ArrayType, *, start_indices: Indices, limit_indices: Indices, strides: Indices | None
+    ) -> ArrayType:
         steps = strides or (1,) * x.ndim
         if not len(start_indices) == len(limit_indices) == len(steps) == x.ndim or any(
-            not 0 <= a <= b <= n for a, b, n in zip(start_indices, limit_indices, x.shape, strict=True)
+            not (0 <= a <= b <= n and s > 0) for a, b, n, s in zip(start_indices, limit_indices, x.shape, steps)
         ):
-            raise ArgumentError(f"slice of {x!r} from {start_indices} to {limit_indices} in steps of {strides}.")
+            raise ArgumentError(
+                f"slice of {x!r} from {start_indices} to {limit_indices} in steps of {strides}.",
+                "Each axis needs 0 <= start <= limit <= size, and a step of at least 1.",
+                "Indexing, x[a:b:s], understands negative and excessive bounds; dynamic_slice takes computed starts.",
+            )
         shape = tuple([-(-(b - a) // s) for a, b, s in zip(start_indices, limit_indices, steps)])
         return ArrayType(shape, x.dtype, x.weak_type)
 
@@ -43,7 +57,14 @@ class Slice(LinearPrimitive):
         return pad(ct, zero(ct), padding_config=tuple(config))
 
     def batch(
-        self, axis: Axis, args: tuple, batched: Any, *, start_indices: Indices, limit_indices: Indices, strides: Indices | None
+        self,
+        axis: Axis,
+        args: tuple,
+        batched: Any,
+        *,
+        start_indices: Indices,
+        limit_indices: Indices,
+        strides: Indices | None,
     ) -> tuple[Any, Any]:
         steps = None if strides is None else (1, *strides)
         starts, limits = (0, *start_indices), (axis.size, *limit_indices)
@@ -56,20 +77,26 @@ class Pad(LinearPrimitive):
     linear_arguments = (0, 1)
 
     def impl(self, x: Any, value: Any, *, padding_config: tuple) -> Any:
-        return lax.pad(x, lax.convert_element_type(value, x.dtype), padding_config)
+        value = value if jnp.result_type(value) == x.dtype else lax.convert_element_type(value, x.dtype)
+        return lax.pad(x, value, padding_config)
 
     def type_rule(self, x: ArrayType, value: ArrayType, *, padding_config: tuple) -> ArrayType:
-        shape = [
-            low + high + n + max(n - 1, 0) * interior
-            for n, (low, high, interior) in zip(x.shape, padding_config, strict=True)
-        ]
-        return ArrayType(tuple([max(n, 0) for n in shape]), x.dtype, x.weak_type and value.weak_type)
+        shape = tuple([low + high + n + max(n - 1, 0) * gap for n, (low, high, gap) in zip(x.shape, padding_config)])
+        fits = type(value) is ScalarType or (value.dtype == x.dtype and not value.shape)
+        if not fits or len(padding_config) != x.ndim or any(n < 0 for n in (*shape, *(c[2] for c in padding_config))):
+            raise ArgumentError(
+                f"pad of {x!r} with {value!r} by {padding_config}.",
+                "It takes a value without axes of the operand's dtype, and (low, high, interior) for each axis, "
+                "where interior is not negative and no more is taken away than there is.",
+            )
+        return ArrayType(shape, x.dtype, x.weak_type and value.weak_type and value.dtype == x.dtype)
 
     def jvp(self, primals: tuple, tangents: tuple, *, padding_config: tuple) -> tuple[Any, Any]:
         out = self(*primals, padding_config=padding_config)
         if tangents[0] is None and tangents[1] is None:
             return out, None
-        t, t_value = (instantiate(t, x) for t, x in zip(tangents, primals, strict=True))
+        t = instantiate(tangents[0], primals[0])
+        t_value = zero(t) if tangents[1] is None else tangents[1]
         return out, self(t, t_value, padding_config=padding_config)
 
     def transpose(self, ct: Any, x: Any, value: Any, *, padding_config: tuple) -> Any:

@@ -29,7 +29,7 @@ class JVPTracer(Tracer):
     __slots__ = ("primal", "tangent")
 
     def __init__(self, trace: JVPTrace, primal: Any, tangent: Any):
-        self.trace = trace
+        self.owner = trace
         self.primal = primal
         self.tangent = tangent
 
@@ -52,7 +52,7 @@ class JVPTracer(Tracer):
         return None
 
     def known_value(self, wanted_by: str) -> Any:
-        if self.trace.finished():
+        if self.owner.finished():
             raise self.foreign(wanted_by)
         if self.tangent is not None and wanted_by.startswith(("float", "complex", "item", "tolist")):
             raise ConcretizationError(
@@ -91,7 +91,7 @@ class JVPTrace(Trace):
         """Primals, tangents, and whether there is any tangent."""
         primals, tangents, active = [], [], False
         for x in args:
-            if type(x) is JVPTracer and x.trace is self:
+            if type(x) is JVPTracer and x.owner is self:
                 primals.append(x.primal)
                 tangents.append(x.tangent)
                 active = active or x.tangent is not None

@@ -44,7 +44,7 @@ class LinearTrace(StagingTrace):
 
     def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
         for x in args:
-            if type(x) is StagingTracer and x.trace is self:
+            if type(x) is StagingTracer and x.owner is self:
                 return super().process(primitive, args, params)
         return self.parent.process(primitive, args, params)
 
@@ -67,7 +67,7 @@ class LinearTrace(StagingTrace):
             atoms.append(known[0])
         for t in tangents:
             if t is not None:
-                atoms.append(t.var)
+                atoms.append(t.variable)
         line = state.source or source.capture(4)
         outputs: list[Var] = []
         found: list[Any] = []

@@ -24,14 +24,14 @@ from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, type_of
 class StagingTracer(Tracer):
     """A value that will be known when the program runs; now it is a variable."""
 
-    __slots__ = ("type", "var")
+    __slots__ = ("type", "variable")
 
     type: ArrayType
 
-    def __init__(self, trace: StagingTrace, var: Var):
-        self.trace = trace
-        self.var = var
-        self.type = var.type
+    def __init__(self, trace: StagingTrace, variable: Var):
+        self.owner = trace
+        self.variable = variable
+        self.type = variable.type
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -42,9 +42,9 @@ class StagingTracer(Tracer):
         return self.type.dtype
 
     def made_at(self) -> source.Source | None:
-        assert isinstance(self.trace, StagingTrace)
-        for e in self.trace.equations:
-            if self.var in e.outputs:
+        assert isinstance(self.owner, StagingTrace)
+        for e in self.owner.equations:
+            if self.variable in e.outputs:
                 return e.source
         return None
 
@@ -67,7 +67,7 @@ class StagingTrace(Trace):
         return StagingTracer(self, Var(type))
 
     def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
-        atoms = tuple([x.var if type(x) is StagingTracer and x.trace is self else self.atom(x) for x in args])
+        atoms = tuple([x.variable if type(x) is StagingTracer and x.owner is self else self.atom(x) for x in args])
         types = primitive.type_rule(*[v.type for v in atoms], **params)
         line = state.source or source.capture()
         if type(types) is tuple:
@@ -84,13 +84,13 @@ class StagingTrace(Trace):
 
     def atom(self, x: Any) -> Atom:
         """What stands for `x` in an equation: its variable, a literal, or a new constant."""
-        if type(x) is StagingTracer and x.trace is self:
-            return x.var
+        if type(x) is StagingTracer and x.owner is self:
+            return x.variable
         if type(x) in PYTHON_SCALARS or isinstance(x, np.generic):
             return Literal(x, type_of(x))
         known = self.constants.get(id(x))
         if known is None:
-            if isinstance(x, Tracer) and x.trace.finished():
+            if isinstance(x, Tracer) and x.owner.finished():
                 raise escaped(x, self.description)
             known = self.constants[id(x)] = (Var(type_of(x)), x)
         return known[0]
@@ -98,7 +98,7 @@ class StagingTrace(Trace):
     def finish(self, inputs: Sequence[StagingTracer], outputs: Sequence[Any]) -> Jaxpr:
         """The program recorded so far, from `inputs` to `outputs`."""
         atoms = tuple([self.atom(x) for x in outputs])
-        variables = tuple([x.var for x in inputs])
+        variables = tuple([x.variable for x in inputs])
         return Jaxpr(tuple(self.constants.values()), variables, tuple(self.equations), atoms, self.name)
 
 

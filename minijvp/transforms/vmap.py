@@ -30,7 +30,7 @@ class BatchTracer(Tracer):
     __slots__ = ("batched", "value")
 
     def __init__(self, trace: BatchTrace, value: Any, batched: bool = True):
-        self.trace = trace
+        self.owner = trace
         self.value = value
         self.batched = batched
 
@@ -51,7 +51,7 @@ class BatchTracer(Tracer):
         return self.value.made_at() if isinstance(self.value, Tracer) else None
 
     def known_value(self, wanted_by: str) -> Any:
-        if self.batched or self.trace.finished():
+        if self.batched or self.owner.finished():
             return super().known_value(wanted_by)
         return self.value.known_value(wanted_by) if isinstance(self.value, Tracer) else self.value
 
@@ -90,7 +90,7 @@ class BatchTrace(Trace):
         """The values, and which of them have the batch axis."""
         values, batched = [], []
         for x in args:
-            mine = type(x) is BatchTracer and x.trace is self
+            mine = type(x) is BatchTracer and x.owner is self
             values.append(x.value if mine else x)
             batched.append(mine and x.batched)
         return tuple(values), tuple(batched)

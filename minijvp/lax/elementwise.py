@@ -1,0 +1,141 @@
+"""The elementwise functions of jax.lax. Operands have one shape and one dtype; Python scalars fit every array."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from jax import lax
+
+from minijvp.core.types import PYTHON_SCALARS
+from minijvp.numpy.promotion import array, operand, surface
+from minijvp.operations import bitwise, special
+from minijvp.operations import elementwise as ops
+from minijvp.operations import families as linear
+
+
+def elementwise(original: Callable[..., Any], primitive: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of jax.lax by one of our primitives."""
+    name = original.__name__
+
+    def traced(*xs: Any) -> Any:
+        if all(type(x) in PYTHON_SCALARS for x in xs):
+            xs = tuple([array(x, name) for x in xs])
+        return primitive(*[operand(x, name) for x in xs])
+
+    return surface(original)(traced)
+
+
+
+abs = elementwise(lax.abs, ops.abs_)
+acos = elementwise(lax.acos, ops.acos)
+acosh = elementwise(lax.acosh, ops.acosh)
+add = elementwise(lax.add, linear.add)
+asin = elementwise(lax.asin, ops.asin)
+asinh = elementwise(lax.asinh, ops.asinh)
+atan = elementwise(lax.atan, ops.atan)
+atan2 = elementwise(lax.atan2, ops.atan2)
+atanh = elementwise(lax.atanh, ops.atanh)
+cbrt = elementwise(lax.cbrt, ops.cbrt)
+ceil = elementwise(lax.ceil, ops.ceil)
+clamp = elementwise(lax.clamp, ops.clamp)
+complex = elementwise(lax.complex, ops.complex_)
+cos = elementwise(lax.cos, ops.cos)
+cosh = elementwise(lax.cosh, ops.cosh)
+div = elementwise(lax.div, ops.div)
+eq = elementwise(lax.eq, ops.eq)
+exp = elementwise(lax.exp, ops.exp)
+exp2 = elementwise(lax.exp2, ops.exp2)
+expm1 = elementwise(lax.expm1, ops.expm1)
+floor = elementwise(lax.floor, ops.floor)
+ge = elementwise(lax.ge, ops.ge)
+gt = elementwise(lax.gt, ops.gt)
+imag = elementwise(lax.imag, ops.imag)
+is_finite = elementwise(lax.is_finite, ops.is_finite)
+le = elementwise(lax.le, ops.le)
+log = elementwise(lax.log, ops.log)
+log1p = elementwise(lax.log1p, ops.log1p)
+logistic = elementwise(lax.logistic, ops.logistic)
+lt = elementwise(lax.lt, ops.lt)
+max = elementwise(lax.max, ops.max_)
+min = elementwise(lax.min, ops.min_)
+mul = elementwise(lax.mul, ops.mul)
+ne = elementwise(lax.ne, ops.ne)
+neg = elementwise(lax.neg, ops.neg)
+nextafter = elementwise(lax.nextafter, ops.nextafter)
+pow = elementwise(lax.pow, ops.pow_)
+real = elementwise(lax.real, ops.real)
+rem = elementwise(lax.rem, ops.rem)
+rsqrt = elementwise(lax.rsqrt, ops.rsqrt)
+sign = elementwise(lax.sign, ops.sign)
+sin = elementwise(lax.sin, ops.sin)
+sinh = elementwise(lax.sinh, ops.sinh)
+sqrt = elementwise(lax.sqrt, ops.sqrt)
+square = elementwise(lax.square, ops.square)
+sub = elementwise(lax.sub, ops.sub)
+tan = elementwise(lax.tan, ops.tan)
+tanh = elementwise(lax.tanh, ops.tanh)
+
+bitwise_and = elementwise(lax.bitwise_and, bitwise.bitwise_and)
+bitwise_not = elementwise(lax.bitwise_not, bitwise.bitwise_not)
+bitwise_or = elementwise(lax.bitwise_or, bitwise.bitwise_or)
+bitwise_xor = elementwise(lax.bitwise_xor, bitwise.bitwise_xor)
+clz = elementwise(lax.clz, bitwise.clz)
+mulhi = elementwise(lax.mulhi, bitwise.mulhi)
+population_count = elementwise(lax.population_count, bitwise.population_count)
+shift_left = elementwise(lax.shift_left, bitwise.shift_left)
+shift_right_arithmetic = elementwise(lax.shift_right_arithmetic, bitwise.shift_right_arithmetic)
+shift_right_logical = elementwise(lax.shift_right_logical, bitwise.shift_right_logical)
+
+bessel_i0e = elementwise(lax.bessel_i0e, special.bessel_i0e)
+bessel_i1e = elementwise(lax.bessel_i1e, special.bessel_i1e)
+digamma = elementwise(lax.digamma, special.digamma)
+erf = elementwise(lax.erf, special.erf)
+erf_inv = elementwise(lax.erf_inv, special.erf_inv)
+erfc = elementwise(lax.erfc, special.erfc)
+igamma = elementwise(lax.igamma, special.igamma)
+igamma_grad_a = elementwise(lax.igamma_grad_a, special.igamma_grad_a)
+igammac = elementwise(lax.igammac, special.igammac)
+lgamma = elementwise(lax.lgamma, special.lgamma)
+polygamma = elementwise(lax.polygamma, special.polygamma)
+random_gamma_grad = elementwise(lax.random_gamma_grad, special.random_gamma_grad)
+zeta = elementwise(lax.zeta, special.zeta)
+
+
+@surface(lax.conj)
+def conj(x: Any) -> Any:
+    """The conjugate of complex numbers, and of real ones as complex numbers."""
+    x = array(x, "conj")
+    return ops.conj(x, input_dtype=x.dtype)
+
+
+@surface(lax.integer_pow)
+def integer_pow(x: Any, y: int) -> Any:
+    """x to a power that is a Python integer."""
+    return ops.integer_pow(array(x, "integer_pow"), y=operator.index(y))
+
+
+@surface(lax.reciprocal)
+def reciprocal(x: Any) -> Any:
+    """1 / x."""
+    return ops.div(1.0, array(x, "reciprocal"))
+
+
+@surface(lax.round)
+def round(x: Any, rounding_method: Any = lax.RoundingMethod.AWAY_FROM_ZERO) -> Any:
+    """The nearest integers, halves away from zero or to even."""
+    return ops.round_(array(x, "round"), rounding_method=lax.RoundingMethod(rounding_method))
+
+
+@surface(lax.betainc)
+def betainc(a: Any, b: Any, x: Any) -> Any:
+    """The regularized incomplete beta function."""
+    return special.regularized_incomplete_beta(*[operand(v, "betainc") for v in (a, b, x)])
+
+
+@surface(lax.reduce_precision)
+def reduce_precision(operand: Any, exponent_bits: int, mantissa_bits: int) -> Any:
+    """The operand, rounded to fewer bits of exponent and mantissa."""
+    x = array(operand, "reduce_precision")
+    return ops.reduce_precision(x, exponent_bits=operator.index(exponent_bits), mantissa_bits=operator.index(mantissa_bits))

@@ -1,0 +1,288 @@
+"""Functions that make arrays. Under a trace they are part of the program, and not constants of it."""
+
+from __future__ import annotations
+
+import operator
+from math import prod
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from minijvp.core.tracing import Tracer, state
+from minijvp.core.types import PYTHON_SCALARS, is_arraylike, type_of
+from minijvp.errors import ArgumentError
+from minijvp.numpy.promotion import array as as_operand
+from minijvp.numpy.promotion import as_dtype, broadcast, cast, join, kind_of, normalize_axis, promote, surface
+from minijvp.operations import elementwise
+from minijvp.operations.families import add, broadcast_in_dim, reshape
+from minijvp.operations.families import zeros as zeros_primitive
+from minijvp.operations.shape import concatenate, iota, move_axis
+
+def as_shape(shape: Any, function: str) -> tuple[int, ...]:
+    """A shape as the user gave it (an integer, or a sequence of them), as a tuple of integers."""
+    given = shape if isinstance(shape, (tuple, list)) else (shape,)
+    try:
+        sizes = tuple([operator.index(n) for n in given])
+    except TypeError:
+        sizes = (-1,)
+    if any(n < 0 for n in sizes):
+        raise ArgumentError(
+            f"minijvp.numpy.{function} received the shape {shape!r}.",
+            "A shape is a sequence of integers that are not negative.",
+            "Shapes are static: take them from x.shape, or from arguments in static_argnums of jit.",
+        )
+    return sizes
+
+
+def filled(value: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+    """An array with the same value everywhere."""
+    return broadcast_in_dim(np.asarray(value).astype(dtype)[()], shape=shape, broadcast_dimensions=())
+
+
+@surface(jnp.zeros)
+def zeros(shape: Any, dtype: Any = None, *, device: Any = None) -> Any:
+    """An array of zeros."""
+    return zeros_primitive(shape=as_shape(shape, "zeros"), dtype=as_dtype(float if dtype is None else dtype))
+
+
+@surface(jnp.ones)
+def ones(shape: Any, dtype: Any = None, *, device: Any = None) -> Any:
+    """An array of ones."""
+    return filled(1, as_shape(shape, "ones"), as_dtype(float if dtype is None else dtype))
+
+
+@surface(jnp.empty)
+def empty(shape: Any, dtype: Any = None, *, device: Any = None) -> Any:
+    """An array of zeros: there is no memory without values."""
+    return zeros(shape, dtype)
+
+
+@surface(jnp.full)
+def full(shape: Any, fill_value: Any, dtype: Any = None, *, device: Any = None) -> Any:
+    """An array of one value, or of an array that is broadcast to the shape."""
+    value = asarray(fill_value, dtype)
+    if type(fill_value) in PYTHON_SCALARS and dtype is None:
+        value = asarray(fill_value, type_of(value).dtype)
+    return broadcast(value, as_shape(shape, "full"))
+
+
+def _like(a: Any, dtype: Any, shape: Any, function: str) -> tuple[tuple[int, ...], Any]:
+    t = type_of(a)
+    return (t.shape if shape is None else as_shape(shape, function)), (t.dtype if dtype is None else as_dtype(dtype))
+
+
+@surface(jnp.zeros_like)
+def zeros_like(a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
+    """Zeros of the shape and dtype of an array."""
+    shape, dtype = _like(a, dtype, shape, "zeros_like")
+    return zeros_primitive(shape=shape, dtype=dtype)
+
+
+@surface(jnp.ones_like)
+def ones_like(a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
+    """Ones of the shape and dtype of an array."""
+    shape, dtype = _like(a, dtype, shape, "ones_like")
+    return filled(1, shape, dtype)
+
+
+@surface(jnp.empty_like)
+def empty_like(prototype: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
+    """Zeros of the shape and dtype of an array."""
+    return zeros_like(prototype, dtype, shape)
+
+
+@surface(jnp.full_like)
+def full_like(a: Any, fill_value: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
+    """One value in the shape and dtype of an array."""
+    shape, dtype = _like(a, dtype, shape, "full_like")
+    return full(shape, fill_value, dtype)
+
+
+@surface(jnp.asarray)
+def asarray(a: Any, dtype: Any = None, order: str | None = None, *, copy: bool | None = None, device: Any = None) -> Any:
+    """`a` as an array: nested lists too, of numbers, arrays and tracers."""
+    if isinstance(a, (list, tuple)):
+        return _stacked(a, dtype)
+    if type(a) in PYTHON_SCALARS or not isinstance(a, Tracer):
+        return state.trace.lift(jnp.asarray(a, as_dtype(dtype), order=order))  # type: ignore[arg-type]
+    dtype = as_dtype(dtype)
+    return a if dtype is None or dtype == a.dtype else cast(a, (dtype, False))
+
+
+def _stacked(values: Any, dtype: Any) -> Any:
+    """Nested lists as an array."""
+    if not any(isinstance(x, Tracer) for x in jax.tree_util.tree_leaves(values)):
+        return state.trace.lift(jnp.asarray(values, as_dtype(dtype)))
+    rows = [asarray(v) if isinstance(v, (list, tuple)) else as_operand(v, "asarray") for v in values]
+    rows = promote("asarray", *rows)
+    shapes = {type_of(x).shape for x in rows}
+    if len(shapes) > 1:
+        raise ArgumentError(
+            f"minijvp.numpy.asarray received a list whose entries have shapes {sorted(shapes)}.",
+            "The rows of an array have one shape.",
+        )
+    out = concatenate(*[reshape(x, new_sizes=(1, *type_of(x).shape)) for x in rows], dimension=0)
+    return asarray(out, dtype)
+
+
+@surface(jnp.array)
+def array(
+    object: Any,
+    dtype: Any = None,
+    copy: bool = True,
+    order: str | None = "K",
+    ndmin: int = 0,
+    *,
+    device: Any = None,
+) -> Any:
+    """`object` as an array, with `ndmin` axes at least: nested lists too, of numbers, arrays and tracers."""
+    out = asarray(object, dtype)
+    shape = type_of(out).shape
+    return out if len(shape) >= ndmin else reshape(out, new_sizes=(1,) * (ndmin - len(shape)) + shape)
+
+
+@surface(jnp.arange)
+def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None, *, device: Any = None) -> Any:
+    """Evenly spaced numbers from `start` to before `stop`."""
+    for x in (start, stop, step):
+        if isinstance(x, Tracer):
+            raise _traced_length("arange")
+    if type(start) is int and stop is None and step is None and dtype is None:
+        return iota(dtype=as_dtype(int), shape=(max(start, 0),), dimension=0)
+    return state.trace.lift(jnp.arange(start, stop, step, dtype))
+
+
+def _traced_length(function: str) -> ArgumentError:
+    return ArgumentError(
+        f"minijvp.numpy.{function} received a traced number.",
+        "The length of the result must be known while the program is traced.",
+        "Use Python numbers, or arguments in static_argnums of jit.",
+    )
+
+
+@surface(jnp.linspace)
+def linspace(
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: bool = False,
+    dtype: Any = None,
+    axis: int = 0,
+    *,
+    device: Any = None,
+) -> Any:
+    """`num` evenly spaced numbers from `start` to `stop`."""
+    if not (isinstance(start, Tracer) or isinstance(stop, Tracer)):
+        out = jnp.linspace(start, stop, num, endpoint, retstep, dtype, axis)
+        return tuple(map(state.trace.lift, out)) if retstep else state.trace.lift(out)
+    from_, to = promote("linspace", as_operand(start, "linspace"), as_operand(stop, "linspace"), inexact=True)
+    shape = np.broadcast_shapes(type_of(from_).shape, type_of(to).shape)
+    from_, to = (broadcast(broadcast(x, shape), (num, *shape)) for x in (from_, to))
+    parts = max(num - 1 if endpoint else num, 1)
+    weights = np.arange(num).reshape((num,) + (1,) * len(shape)) / parts
+    weight = broadcast(jnp.asarray(weights, from_.dtype), (num, *shape))
+    out = add(elementwise.mul(from_, elementwise.sub(1.0, weight)), elementwise.mul(to, weight))
+    if axis % (len(shape) + 1):
+        out = move_axis(out, 0, axis)
+    out = asarray(out, dtype)
+    if not retstep:
+        return out
+    first = elementwise.div(elementwise.sub(to, from_), float(parts))
+    return out, reshape(first, new_sizes=(num, *shape))
+
+
+@surface(jnp.eye)
+def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None, *, device: Any = None) -> Any:
+    """A matrix with ones on a diagonal."""
+    n, m = as_shape((N, N if M is None else M), "eye")
+    index = np.dtype(np.int32)
+    rows = add(iota(dtype=index, shape=(n, m), dimension=0), k)
+    on = elementwise.eq(rows, iota(dtype=index, shape=(n, m), dimension=1))
+    return cast(on, (as_dtype(float if dtype is None else dtype), False))
+
+
+@surface(jnp.identity)
+def identity(n: int, dtype: Any = None) -> Any:
+    """The identity matrix."""
+    return eye(n, dtype=dtype)
+
+
+@surface(jnp.tri)
+def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Any:
+    """A matrix with ones at and below a diagonal."""
+    n, m = as_shape((N, N if M is None else M), "tri")
+    return cast(lower_triangle(n, m, k), (as_dtype(np.float32 if dtype is None else dtype), False))
+
+
+def lower_triangle(n: int, m: int, k: int = 0) -> Any:
+    """The places of an (n, m) matrix at and below its k-th diagonal."""
+    index = np.dtype(np.int32)
+    rows = add(iota(dtype=index, shape=(n, m), dimension=0), k)
+    return elementwise.ge(rows, iota(dtype=index, shape=(n, m), dimension=1))
+
+
+@surface(jnp.meshgrid)
+def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> list[Any]:
+    """The coordinates of a grid, an array for each axis."""
+    xs = [as_operand(x, "meshgrid") for x in xi]
+    order = list(range(len(xs)))
+    if indexing == "xy" and len(xs) >= 2:
+        order[0], order[1] = 1, 0
+    sizes = [type_of(x).size for x in xs]
+    shape = tuple([sizes[i] for i in order])
+    grid = []
+    for i, x in enumerate(xs):
+        spread = [1] * len(xs)
+        spread[order[i]] = sizes[i]
+        x = reshape(x, new_sizes=tuple(spread))
+        grid.append(x if sparse else broadcast(x, shape))
+    return grid
+
+
+@surface(jnp.copy)
+def copy(a: Any, order: str | None = None) -> Any:
+    """`a` as an array."""
+    return asarray(a)
+
+
+@surface(jnp.astype)
+def astype(x: Any, dtype: Any, /, *, copy: bool = False, device: Any = None) -> Any:
+    """`x` in another dtype. Of complex numbers, reals keep the real part."""
+    x, dtype = as_operand(x, "astype"), as_dtype(float if dtype is None else dtype)
+    if elementwise.is_complex(x) and dtype.kind != "c":
+        x = elementwise.real(x) if dtype != np.bool_ else elementwise.ne(x, 0.0)
+    if dtype == np.bool_ and x.dtype != np.bool_:
+        return elementwise.ne(x, 0.0 if x.dtype.kind not in "iu" else 0)
+    if x.dtype == dtype:
+        return x
+    return cast(x, (dtype, False))
+
+
+def shape(a: Any) -> tuple[int, ...]:
+    """The sizes of the axes of an array, a tracer or a nested list."""
+    return np.shape(a) if isinstance(a, (list, tuple)) else type_of(a).shape
+
+
+def ndim(a: Any) -> int:
+    """The number of axes of an array, a tracer or a nested list."""
+    return len(shape(a))
+
+
+def size(a: Any, axis: int | None = None) -> int:
+    """The number of elements, or the size of one axis."""
+    sizes = shape(a)
+    return prod(sizes) if axis is None else sizes[normalize_axis(axis, len(sizes), "size")]
+
+
+def result_type(*args: Any) -> Any:
+    """The dtype in which arrays, tracers, scalars and dtypes meet."""
+    if not any(isinstance(x, Tracer) for x in args):
+        return jnp.result_type(*args)
+    kinds = [
+        kind_of(x) if is_arraylike(x) else (np.dtype(as_dtype(x)), False)  # a dtype stands for an array of it
+        for x in args
+    ]
+    return np.dtype(join(kinds)[0])

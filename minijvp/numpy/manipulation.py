@@ -1,0 +1,528 @@
+"""Functions that move elements: shapes, axes, joining, splitting, repeating, sorting."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from minijvp.core.types import type_of
+from minijvp.errors import ArgumentError
+from minijvp.numpy import indexing
+from minijvp.numpy.creation import as_shape, lower_triangle
+from minijvp.numpy.promotion import (
+    array,
+    as_dtype,
+    broadcast,
+    cast,
+    common_shape,
+    normalize_axes,
+    normalize_axis,
+    operand,
+    promote,
+    same_shape,
+    surface,
+)
+from minijvp.numpy.ufuncs import constant, where
+from minijvp.operations import shape as ops
+from minijvp.operations import slicing, sorting
+from minijvp.operations.families import broadcast_in_dim
+from minijvp.operations.families import reshape as reshape_primitive
+
+
+@surface(jnp.reshape)
+def reshape(a: Any, shape: Any, order: str = "C", *, copy: bool | None = None, out_sharding: Any = None) -> Any:
+    """The elements in another shape; one size may be -1."""
+    x = array(a, "reshape")
+    given = x.shape
+    sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    if order == "F":
+        return transpose(reshape(transpose(x), tuple(reversed(complete(sizes, given)))))
+    if order != "C":
+        raise ArgumentError(f"minijvp.numpy.reshape received order={order!r}.", "It is 'C' or 'F'.")
+    sizes = complete(sizes, given)
+    return x if sizes == given else reshape_primitive(x, new_sizes=sizes)
+
+
+def complete(sizes: tuple, given: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape with its -1 filled in."""
+    total = prod(given)
+    try:
+        sizes = tuple([operator.index(n) for n in sizes])
+    except TypeError:
+        as_shape(sizes, "reshape")
+    rest = prod(n for n in sizes if n != -1)
+    if sizes.count(-1) == 1 and rest and total % rest == 0:
+        return tuple([total // rest if n == -1 else n for n in sizes])
+    if -1 in sizes or rest != total:
+        raise ArgumentError(
+            f"minijvp.numpy.reshape received an array of shape {given} and the shape {sizes}.",
+            f"The array has {total} elements; the shape must hold as many, with at most one -1 for a size to be found.",
+            "Correct the shape.",
+        )
+    return sizes
+
+
+@surface(jnp.ravel)
+def ravel(a: Any, order: str = "C", *, out_sharding: Any = None) -> Any:
+    """The elements along one axis."""
+    return reshape(a, (-1,), order)
+
+
+@surface(jnp.transpose)
+def transpose(a: Any, axes: Any = None) -> Any:
+    """The axes in another order, by default reversed."""
+    x = array(a, "transpose")
+    ndim = len(x.shape)
+    order = tuple(reversed(range(ndim))) if axes is None else normalize_axes(tuple(axes), ndim, "transpose")
+    return x if order == tuple(range(ndim)) else ops.transpose(x, permutation=order)
+
+
+permute_dims = transpose
+
+
+@surface(jnp.matrix_transpose)
+def matrix_transpose(x: Any, /) -> Any:
+    """The last two axes exchanged."""
+    return swapaxes(x, -1, -2)
+
+
+@surface(jnp.swapaxes)
+def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
+    """Two axes exchanged."""
+    x = array(a, "swapaxes")
+    order = list(range(len(x.shape)))
+    i, j = (normalize_axis(k, len(order), "swapaxes") for k in (axis1, axis2))
+    order[i], order[j] = order[j], order[i]
+    return transpose(x, order)
+
+
+@surface(jnp.moveaxis)
+def moveaxis(a: Any, source: Any, destination: Any) -> Any:
+    """Some axes in other places; the rest stay in order."""
+    x = array(a, "moveaxis")
+    ndim = len(x.shape)
+    from_, to = (normalize_axes(k, ndim, "moveaxis") for k in (source, destination))
+    if len(from_) != len(to):
+        raise ArgumentError(f"minijvp.numpy.moveaxis received {len(from_)} axes and {len(to)} places.")
+    order = [d for d in range(ndim) if d not in from_]
+    for place, axis in sorted(zip(to, from_, strict=True)):
+        order.insert(place, axis)
+    return transpose(x, order)
+
+
+@surface(jnp.rollaxis)
+def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
+    """One axis moved to before another."""
+    x = array(a, "rollaxis")
+    ndim = len(x.shape)
+    axis = normalize_axis(axis, ndim, "rollaxis")
+    start = start + ndim if start < 0 else start
+    return moveaxis(x, axis, start - 1 if axis < start else start)
+
+
+@surface(jnp.expand_dims)
+def expand_dims(a: Any, axis: Any) -> Any:
+    """New axes of size 1 at these places of the result."""
+    x = array(a, "expand_dims")
+    count = len(axis) if isinstance(axis, (tuple, list)) else 1
+    return ops.expand_dims(x, normalize_axes(axis, len(x.shape) + count, "expand_dims"))
+
+
+@surface(jnp.squeeze)
+def squeeze(a: Any, axis: Any = None) -> Any:
+    """Without axes of size 1: all, or those named."""
+    x = array(a, "squeeze")
+    shape = x.shape
+    axes = tuple(d for d, n in enumerate(shape) if n == 1) if axis is None else normalize_axes(axis, len(shape), "squeeze")
+    return ops.squeeze(x, dimensions=axes) if axes else x
+
+
+@surface(jnp.broadcast_to)
+def broadcast_to(array: Any, shape: Any, *, out_sharding: Any = None) -> Any:
+    """The array repeated along new leading axes and axes of size 1."""
+    x = as_array(array, "broadcast_to")
+    wanted = as_shape(shape, "broadcast_to")
+    if common_shape("broadcast_to", type_of(x).shape, wanted) != wanted:
+        raise ArgumentError(f"minijvp.numpy.broadcast_to cannot repeat {type_of(x)!r} to the shape {wanted}.")
+    return broadcast(x, wanted)
+
+
+as_array = array
+
+
+@surface(jnp.broadcast_arrays)
+def broadcast_arrays(*args: Any) -> list[Any]:
+    """All arrays in their common shape."""
+    return list(same_shape("broadcast_arrays", *[array(x, "broadcast_arrays") for x in args]))
+
+
+def atleast(n: int, x: Any) -> Any:
+    """NumPy's way to at least n axes: in front for one and two; (1, n, 1), (m, n, 1) for three."""
+    shape = type_of(x).shape
+    if len(shape) >= n:
+        return x
+    new = (1,) * (n - len(shape)) + shape if n < 3 else {0: (1, 1, 1), 1: (1, *shape, 1), 2: (*shape, 1)}[len(shape)]
+    return reshape(x, new)
+
+
+@surface(jnp.atleast_1d)
+def atleast_1d(*arys: Any) -> Any:
+    """Arrays with one axis at least."""
+    out = [atleast(1, array(x, "atleast_1d")) for x in arys]
+    return out[0] if len(out) == 1 else out
+
+
+@surface(jnp.atleast_2d)
+def atleast_2d(*arys: Any) -> Any:
+    """Arrays with two axes at least."""
+    out = [atleast(2, array(x, "atleast_2d")) for x in arys]
+    return out[0] if len(out) == 1 else out
+
+
+@surface(jnp.atleast_3d)
+def atleast_3d(*arys: Any) -> Any:
+    """Arrays with three axes at least."""
+    out = [atleast(3, array(x, "atleast_3d")) for x in arys]
+    return out[0] if len(out) == 1 else out
+
+
+# Joining and splitting
+
+
+def sequence_of(arrays: Any, function: str) -> list[Any]:
+    """The arrays of a sequence; an array stands for its rows."""
+    if not isinstance(arrays, (tuple, list)):
+        arrays = list(array(arrays, function))
+    if not arrays:
+        raise ArgumentError(f"minijvp.numpy.{function} received no arrays.", "", "Pass one at least.")
+    return [array(x, function) for x in arrays]
+
+
+@surface(jnp.concatenate)
+def concatenate(arrays: Any, axis: int | None = 0, dtype: Any = None) -> Any:
+    """The arrays one after the other along an axis."""
+    xs = sequence_of(arrays, "concatenate")
+    if axis is None:
+        xs, axis = [ravel(x) for x in xs], 0
+    xs = promote("concatenate", *xs) if dtype is None else [cast(x, (as_dtype(dtype), False)) for x in xs]
+    axis = normalize_axis(axis, len(type_of(xs[0]).shape), "concatenate")
+    return xs[0] if len(xs) == 1 else ops.concatenate(*xs, dimension=axis)
+
+
+@surface(jnp.concat)
+def concat(arrays: Any, /, *, axis: int | None = 0) -> Any:
+    """The arrays one after the other along an axis."""
+    return concatenate(arrays, axis)
+
+
+@surface(jnp.stack)
+def stack(arrays: Any, axis: int = 0, out: None = None, dtype: Any = None) -> Any:
+    """The arrays along a new axis."""
+    xs = sequence_of(arrays, "stack")
+    shapes = {type_of(x).shape for x in xs}
+    if len(shapes) > 1:
+        raise ArgumentError(f"minijvp.numpy.stack received arrays of shapes {sorted(shapes)}.", "They must be equal.")
+    axis = normalize_axis(axis, len(type_of(xs[0]).shape) + 1, "stack")
+    return concatenate([ops.expand_dims(x, (axis,)) for x in xs], axis, dtype)
+
+
+@surface(jnp.vstack)
+def vstack(tup: Any, dtype: Any = None) -> Any:
+    """The arrays as rows below each other."""
+    return concatenate([atleast(2, x) for x in sequence_of(tup, "vstack")], 0, dtype)
+
+
+@surface(jnp.hstack)
+def hstack(tup: Any, dtype: Any = None) -> Any:
+    """The arrays side by side."""
+    xs = [atleast(1, x) for x in sequence_of(tup, "hstack")]
+    return concatenate(xs, 0 if len(type_of(xs[0]).shape) == 1 else 1, dtype)
+
+
+@surface(jnp.dstack)
+def dstack(tup: Any, dtype: Any = None) -> Any:
+    """The arrays along the third axis."""
+    return concatenate([atleast(3, x) for x in sequence_of(tup, "dstack")], 2, dtype)
+
+
+@surface(jnp.column_stack)
+def column_stack(tup: Any) -> Any:
+    """Arrays of one axis as columns."""
+    xs = sequence_of(tup, "column_stack")
+    return concatenate([x if len(type_of(x).shape) > 1 else reshape(x, (-1, 1)) for x in xs], 1)
+
+
+@surface(jnp.append)
+def append(arr: Any, values: Any, axis: int | None = None) -> Any:
+    """The values after the array."""
+    return concatenate([array(arr, "append"), array(values, "append")], axis)
+
+
+def cut(x: Any, places: Sequence[int], axis: int) -> list[Any]:
+    """`x` cut at places along an axis."""
+    shape = type_of(x).shape
+    pieces, ends = [], [min(max(p, 0), shape[axis]) for p in (*places, shape[axis])]
+    start = 0
+    for end in ends:
+        begin = min(start, end)
+        starts = tuple([begin if d == axis else 0 for d in range(len(shape))])
+        limits = tuple([end if d == axis else n for d, n in enumerate(shape)])
+        pieces.append(slicing.slice(x, start_indices=starts, limit_indices=limits, strides=None))
+        start = end
+    return pieces
+
+
+def split_evenly(function: str, x: Any, sections: Any, axis: int, exactly: bool) -> list[Any]:
+    x = array(x, function)
+    axis = normalize_axis(axis, len(type_of(x).shape), function)
+    n = type_of(x).shape[axis]
+    if isinstance(sections, (tuple, list, np.ndarray)):
+        return cut(x, [p if p >= 0 else p + n for p in map(int, sections)], axis)
+    sections = operator.index(sections)
+    if sections <= 0 or (exactly and n % sections):
+        raise ArgumentError(
+            f"minijvp.numpy.{function} cannot cut an axis of size {n} into {sections} equal parts.",
+            "The number of parts must divide the size.",
+            "Use array_split, or pass the places to cut at.",
+        )
+    each, extra = n // sections, n % sections
+    return cut(x, [each * i + min(i, extra) for i in range(1, sections)], axis)
+
+
+@surface(jnp.split)
+def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+    """The array cut into equal parts, or at places."""
+    return split_evenly("split", ary, indices_or_sections, axis, True)
+
+
+@surface(jnp.array_split)
+def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+    """The array cut into parts that are as equal as can be, or at places."""
+    return split_evenly("array_split", ary, indices_or_sections, axis, False)
+
+
+@surface(jnp.vsplit)
+def vsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
+    """The array cut along its first axis."""
+    return split_evenly("vsplit", ary, indices_or_sections, 0, True)
+
+
+@surface(jnp.hsplit)
+def hsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
+    """The array cut along its second axis, or its only one."""
+    axis = 0 if len(type_of(ary).shape) == 1 else 1
+    return split_evenly("hsplit", ary, indices_or_sections, axis, True)
+
+
+@surface(jnp.unstack)
+def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
+    """The rows along an axis."""
+    x = array(x, "unstack")
+    axis = normalize_axis(axis, len(type_of(x).shape), "unstack")
+    return tuple([ops.squeeze(p, dimensions=(axis,)) for p in cut(x, range(1, type_of(x).shape[axis]), axis)])
+
+
+# Repeating and turning
+
+
+@surface(jnp.flip)
+def flip(m: Any, axis: Any = None) -> Any:
+    """The elements in reverse order along axes, by default all."""
+    x = array(m, "flip")
+    return ops.rev(x, dimensions=normalize_axes(axis, len(x.shape), "flip"))
+
+
+@surface(jnp.fliplr)
+def fliplr(m: Any) -> Any:
+    """The columns in reverse order."""
+    return flip(m, 1)
+
+
+@surface(jnp.flipud)
+def flipud(m: Any) -> Any:
+    """The rows in reverse order."""
+    return flip(m, 0)
+
+
+@surface(jnp.rot90)
+def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
+    """The array turned by 90 degrees, k times, in the plane of two axes."""
+    x = array(m, "rot90")
+    first, second = normalize_axes(axes, len(x.shape), "rot90")
+    turns = {
+        0: lambda: x,
+        1: lambda: flip(swapaxes(x, first, second), first),
+        2: lambda: flip(x, (first, second)),
+        3: lambda: flip(swapaxes(x, first, second), second),
+    }
+    return turns[k % 4]()
+
+
+@surface(jnp.roll)
+def roll(a: Any, shift: Any, axis: Any = None) -> Any:
+    """The elements moved along axes; what leaves at the end enters at the front."""
+    x = array(a, "roll")
+    if axis is None:
+        return reshape(roll(ravel(x), shift, 0), x.shape)
+    axes = normalize_axes(axis, len(x.shape), "roll")
+    shifts = tuple(shift) if isinstance(shift, (tuple, list)) else (shift,) * len(axes)
+    for d, s in zip(axes, shifts, strict=True):
+        n = type_of(x).shape[d]
+        place = -operator.index(s) % n if n else 0
+        if place:
+            x = ops.concatenate(*reversed(cut(x, [place], d)), dimension=d)
+    return x
+
+
+@surface(jnp.tile)
+def tile(A: Any, reps: Any) -> Any:
+    """The array repeated as a whole along each axis."""
+    x = array(A, "tile")
+    counts = as_shape(reps, "tile")
+    shape = (1,) * (len(counts) - len(x.shape)) + x.shape
+    counts = (1,) * (len(shape) - len(counts)) + counts
+    x = reshape(x, tuple(v for n in shape for v in (1, n)))
+    x = broadcast(x, tuple(v for c, n in zip(counts, shape, strict=True) for v in (c, n)))
+    return reshape(x, tuple(c * n for c, n in zip(counts, shape, strict=True)))
+
+
+@surface(jnp.repeat)
+def repeat(
+    a: Any,
+    repeats: Any,
+    axis: int | None = None,
+    *,
+    total_repeat_length: int | None = None,
+    out_sharding: Any = None,
+) -> Any:
+    """Each element repeated, along an axis; `repeats` is a number, or one for each element."""
+    x = array(a, "repeat")
+    if axis is None:
+        x, axis = ravel(x), 0
+    axis = normalize_axis(axis, len(x.shape), "repeat")
+    n = x.shape[axis]
+    if total_repeat_length is not None:
+        raise ArgumentError("minijvp.numpy.repeat under a trace does not take total_repeat_length.")
+    counts = np.asarray(repeats).ravel()
+    if counts.size == 1:
+        x = ops.expand_dims(x, (axis + 1,))
+        shape = list(x.shape)
+        shape[axis + 1] = int(counts[0])
+        x = broadcast(x, tuple(shape))
+        return reshape(x, (*shape[:axis], n * shape[axis + 1], *shape[axis + 2 :]))
+    return indexing.take(x, np.repeat(np.arange(n), counts), axis)
+
+
+@surface(jnp.pad)
+def pad(array: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> Any:
+    """The array with elements added around it: constants, its edge, or itself mirrored or repeated."""
+    x = as_array(array, "pad")
+    widths = np.broadcast_to(np.asarray(pad_width, int), (len(x.shape), 2))
+    if mode == "constant":
+        value = kwargs.pop("constant_values", 0)
+        if kwargs or np.shape(value):
+            raise ArgumentError(
+                f"minijvp.numpy.pad under a trace received {kwargs or value!r}.", "It pads with one value."
+            )
+        value = cast(operand(value, "pad"), (x.dtype, False))
+        value = np.asarray(value).astype(x.dtype)[()] if isinstance(value, (bool, int, float, complex)) else value
+        return slicing.pad(x, value, padding_config=tuple((int(a), int(b), 0) for a, b in widths))
+    if mode not in ("edge", "reflect", "symmetric", "wrap") or kwargs:
+        raise ArgumentError(
+            f"minijvp.numpy.pad under a trace received mode={mode!r} and {kwargs}.",
+            "It knows constant, edge, reflect, symmetric and wrap.",
+        )
+    for d, (before, after) in enumerate(widths):
+        if before or after:
+            # NumPy says which element goes where.
+            order = np.pad(np.arange(x.shape[d]), (before, after), mode)  # type: ignore[call-overload]
+            x = indexing.take(x, order, d)
+    return x
+
+
+# Diagonals and triangles
+
+
+@surface(jnp.tril)
+def tril(m: Any, k: int = 0) -> Any:
+    """The matrices with zeros above the k-th diagonal."""
+    x = array(m, "tril")
+    below = lower_triangle(*x.shape[-2:], k)
+    return where(below, x, constant(0, x))
+
+
+@surface(jnp.triu)
+def triu(m: Any, k: int = 0) -> Any:
+    """The matrices with zeros below the k-th diagonal."""
+    x = array(m, "triu")
+    return where(lower_triangle(*x.shape[-2:], k - 1), constant(0, x), x)
+
+
+@surface(jnp.diagonal)
+def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+    """The elements on a diagonal of two axes, along a last axis."""
+    x = moveaxis(array(a, "diagonal"), (axis1, axis2), (-2, -1))
+    n, m = x.shape[-2:]
+    count = max(min(n + min(offset, 0), m - max(offset, 0)), 0)
+    numbers = np.arange(count)
+    return indexing.getitem(x, (..., numbers - min(offset, 0), numbers + max(offset, 0)))
+
+
+@surface(jnp.diag)
+def diag(v: Any, k: int = 0) -> Any:
+    """The matrix with a given diagonal, or the diagonal of a matrix."""
+    x = array(v, "diag")
+    if len(x.shape) == 2:
+        return diagonal(x, k)
+    if len(x.shape) != 1:
+        raise ArgumentError(f"minijvp.numpy.diag received {type_of(x)!r}.", "It takes a vector or a matrix.")
+    n = x.shape[0] + abs(k)
+    rows = slicing.pad(x, np.zeros((), x.dtype)[()], padding_config=((max(k, 0), max(-k, 0), 0),))
+    spread = broadcast_in_dim(rows, shape=(n, n), broadcast_dimensions=(1,))
+    index = np.dtype(np.int32)
+    columns = ops.iota(dtype=index, shape=(n, n), dimension=1)
+    shifted = ops.iota(dtype=index, shape=(n, n), dimension=0) + k
+    return where(shifted == columns, spread, constant(0, spread))
+
+
+# Order
+
+
+@surface(jnp.sort)
+def sort(
+    a: Any, axis: int | None = -1, *, kind: None = None, order: None = None, stable: bool = True, descending: bool = False
+) -> Any:
+    """The elements in order along an axis."""
+    x = array(a, "sort")
+    if axis is None:
+        x, axis = ravel(x), 0
+    axis = normalize_axis(axis, len(x.shape), "sort")
+    (out,) = sorting.sort(x, dimension=axis, is_stable=stable, num_keys=1)
+    return ops.rev(out, dimensions=(axis,)) if descending else out
+
+
+@surface(jnp.argsort)
+def argsort(
+    a: Any, axis: int | None = -1, *, kind: None = None, order: None = None, stable: bool = True, descending: bool = False
+) -> Any:
+    """The indices that put the elements in order along an axis."""
+    x = array(a, "argsort")
+    if axis is None:
+        x, axis = ravel(x), 0
+    axis = normalize_axis(axis, len(x.shape), "argsort")
+    if descending:
+        # Equal elements keep their order: reverse before, and count from the end after.
+        x = ops.rev(x, dimensions=(axis,)) if stable else x
+    dtype = np.dtype(np.int32) if x.shape[axis] < 2**31 else np.dtype(np.int64)
+    dtype = as_dtype(int) if dtype == np.int32 else dtype
+    numbers = ops.iota(dtype=dtype, shape=x.shape, dimension=axis)
+    _, out = sorting.sort(x, numbers, dimension=axis, is_stable=stable, num_keys=1)
+    if not descending:
+        return out
+    out = ops.rev(out, dimensions=(axis,))
+    return constant(x.shape[axis] - 1, out) - out if stable else out

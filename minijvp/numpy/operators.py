@@ -1,0 +1,166 @@
+"""Operators and methods of tracers: those of arrays. `minijvp.numpy` installs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from minijvp.core.tracing import Tracer
+from minijvp.core.types import PYTHON_SCALARS, is_arraylike
+from minijvp.numpy import contractions, creation, indexing, manipulation, reductions, ufuncs
+
+
+def operator(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """A binary operator; what is no array is left to the other operand."""
+
+    def method(self: Any, other: Any) -> Any:
+        if isinstance(other, Tracer) or type(other) in PYTHON_SCALARS or is_arraylike(other):
+            return function(self, other)
+        return NotImplemented
+
+    return method
+
+
+def reflected(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """The operator of the right operand."""
+    return operator(lambda x, y: function(y, x))
+
+
+BINARY = {
+    "add": ufuncs.add,
+    "sub": ufuncs.subtract,
+    "mul": ufuncs.multiply,
+    "truediv": ufuncs.divide,
+    "floordiv": ufuncs.floor_divide,
+    "mod": ufuncs.remainder,
+    "divmod": ufuncs.divmod,
+    "pow": ufuncs.power,
+    "matmul": contractions.matmul,
+    "and": ufuncs.bitwise_and,
+    "or": ufuncs.bitwise_or,
+    "xor": ufuncs.bitwise_xor,
+    "lshift": ufuncs.left_shift,
+    "rshift": ufuncs.right_shift,
+}
+COMPARISONS = {
+    "eq": ufuncs.equal,
+    "ne": ufuncs.not_equal,
+    "lt": ufuncs.less,
+    "le": ufuncs.less_equal,
+    "gt": ufuncs.greater,
+    "ge": ufuncs.greater_equal,
+}
+UNARY = {"neg": ufuncs.negative, "pos": ufuncs.positive, "abs": ufuncs.absolute, "invert": ufuncs.invert}
+METHODS = {
+    "all": reductions.all,
+    "any": reductions.any,
+    "argmax": reductions.argmax,
+    "argmin": reductions.argmin,
+    "argsort": manipulation.argsort,
+    "astype": creation.astype,
+    "clip": ufuncs.clip,
+    "conj": ufuncs.conj,
+    "conjugate": ufuncs.conj,
+    "copy": creation.copy,
+    "cumprod": reductions.cumprod,
+    "cumsum": reductions.cumsum,
+    "diagonal": manipulation.diagonal,
+    "dot": contractions.dot,
+    "max": reductions.max,
+    "mean": reductions.mean,
+    "min": reductions.min,
+    "prod": reductions.prod,
+    "ptp": reductions.ptp,
+    "ravel": manipulation.ravel,
+    "repeat": manipulation.repeat,
+    "round": ufuncs.round,
+    "sort": manipulation.sort,
+    "squeeze": manipulation.squeeze,
+    "std": reductions.std,
+    "sum": reductions.sum,
+    "swapaxes": manipulation.swapaxes,
+    "take": indexing.take,
+    "trace": contractions.trace,
+    "var": reductions.var,
+}
+
+
+def reshape_method(self: Any, *shape: Any, order: str = "C") -> Any:
+    """The elements in another shape, given as a tuple or as arguments."""
+    return manipulation.reshape(self, shape[0] if len(shape) == 1 else shape, order)
+
+
+def transpose_method(self: Any, *axes: Any) -> Any:
+    """The axes in another order, given as a tuple or as arguments."""
+    if not axes or axes == (None,):
+        return manipulation.transpose(self)
+    return manipulation.transpose(self, axes[0] if isinstance(axes[0], (tuple, list)) else axes)
+
+
+def flatten_method(self: Any, order: str = "C") -> Any:
+    """The elements along one axis."""
+    return manipulation.ravel(self, order)
+
+
+def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+    """NumPy's operators on a NumPy array and a tracer are ours; its functions are refused."""
+    function = OPERATOR_UFUNCS.get(ufunc)
+    # `array * tracer` asks here, and so does np.multiply: only the operator comes without keywords, and both are safe.
+    if function is None or method != "__call__" or kwargs:
+        raise self.foreign(f"numpy.{ufunc.__name__}")
+    return function(*inputs)
+
+
+OPERATOR_UFUNCS = {
+    np.add: ufuncs.add,
+    np.subtract: ufuncs.subtract,
+    np.multiply: ufuncs.multiply,
+    np.true_divide: ufuncs.divide,
+    np.floor_divide: ufuncs.floor_divide,
+    np.remainder: ufuncs.remainder,
+    np.divmod: ufuncs.divmod,
+    np.power: ufuncs.power,
+    np.matmul: contractions.matmul,
+    np.bitwise_and: ufuncs.bitwise_and,
+    np.bitwise_or: ufuncs.bitwise_or,
+    np.bitwise_xor: ufuncs.bitwise_xor,
+    np.left_shift: ufuncs.left_shift,
+    np.right_shift: ufuncs.right_shift,
+    np.equal: ufuncs.equal,
+    np.not_equal: ufuncs.not_equal,
+    np.less: ufuncs.less,
+    np.less_equal: ufuncs.less_equal,
+    np.greater: ufuncs.greater,
+    np.greater_equal: ufuncs.greater_equal,
+}
+
+
+def install() -> None:
+    """Give tracers the operators, methods and attributes of arrays."""
+    for name, function in BINARY.items():
+        setattr(Tracer, f"__{name}__", operator(function))
+        setattr(Tracer, f"__r{name}__", reflected(function))
+    for name, function in COMPARISONS.items():
+        setattr(Tracer, f"__{name}__", operator(function))
+    for name, function in UNARY.items():
+        setattr(Tracer, f"__{name}__", lambda self, function=function: function(self))
+    for name, function in METHODS.items():
+        setattr(Tracer, name, function)
+    attributes: dict[str, Any] = {
+        "__getitem__": indexing.getitem,
+        "__array_ufunc__": array_ufunc,
+        "__round__": lambda self, decimals=0: ufuncs.round(self, decimals),
+        "reshape": reshape_method,
+        "transpose": transpose_method,
+        "flatten": flatten_method,
+        "at": property(indexing.at),
+        "T": property(manipulation.transpose),
+        "mT": property(manipulation.matrix_transpose),
+        "real": property(ufuncs.real),
+        "imag": property(ufuncs.imag),
+    }
+    for name, attribute in attributes.items():
+        setattr(Tracer, name, attribute)
+

@@ -1,0 +1,240 @@
+"""From what users pass to what primitives take: dtypes promoted and shapes broadcast, as jax.numpy does it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache, wraps
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from minijvp.core.tracing import EVALUATION, state
+from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, ArrayType, ScalarType, is_inexact, type_of
+from minijvp.errors import ArgumentError
+from minijvp.operations.casting import convert_element_type
+from minijvp.operations.families import broadcast_in_dim
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+Kind = tuple[Any, bool]
+"""A dtype, and whether it is weak."""
+
+
+def surface(original: Callable[..., Any]) -> Callable[[Function], Function]:
+    """Decorator of a definition over our primitives: with nothing traced, the function of JAX computes at once."""
+
+    def decorate(traced: Function) -> Function:
+        name = original.__name__
+
+        @wraps(traced)
+        def function(*args: Any, **kwargs: Any) -> Any:
+            if state.trace is EVALUATION:
+                return original(*args, **kwargs)
+            return traced(*args, **kwargs)
+
+        function.__name__ = function.__qualname__ = name
+        function.__doc__ = traced.__doc__ or f"What {original.__module__.removeprefix('jax._src.')}.{name} returns, for arrays and tracers."
+        return function  # type: ignore[return-value]
+
+    return decorate
+
+
+def operand(x: Any, function: str) -> Any:
+    """`x` as a tracer, a jax array or a Python scalar. Raises ArgumentError if it is none, nor a NumPy value."""
+    cls = type(x)
+    if cls in ARRAY_CLASSES or cls in PYTHON_SCALARS:
+        return x
+    try:
+        type_of(x)
+    except ArgumentError:
+        raise ArgumentError(
+            f"minijvp.numpy.{function} received {x!r:.200} of type {cls.__name__}.",
+            "It takes arrays and Python scalars, as jax.numpy does: lists and tuples would be converted element by element.",
+            "Convert it first: mnp.asarray(x).",
+        ) from None
+    return jnp.asarray(x)
+
+
+def array(x: Any, function: str) -> Any:
+    """`x` as a tracer or a jax array; Python scalars become weakly typed."""
+    x = operand(x, function)
+    return jnp.asarray(x) if type(x) in PYTHON_SCALARS else x
+
+
+def kind_of(x: Any) -> Kind:
+    t = type_of(x)
+    return t.dtype, t.weak_type
+
+
+def join(kinds: Sequence[Kind]) -> Kind:
+    """The dtype in which operands of these kinds meet, by the type lattice of JAX."""
+    first, *rest = kinds
+    for kind in rest:
+        if kind != first:
+            first = _join(first, kind, jax.config.jax_enable_x64)  # type: ignore[attr-defined]
+    return first
+
+
+@lru_cache(maxsize=4096)
+def _join(x: Kind, y: Kind, x64: bool) -> Kind:
+    return result_kind(jnp.add, x, y)
+
+
+def result_kind(function: Callable[..., Any], *kinds: Kind) -> Kind:
+    """The kind that a function of jax.numpy gives its result for scalars of these kinds."""
+    scalars = [jax.ShapeDtypeStruct((), dtype, weak_type=weak) for dtype, weak in kinds]
+    out = jax.eval_shape(function, *scalars)
+    return out.dtype, bool(out.weak_type)
+
+
+@lru_cache(maxsize=4096)
+def _inexact(kind: Kind, x64: bool) -> Kind:
+    return result_kind(jnp.sin, kind)
+
+
+def inexact_kind(kind: Kind) -> Kind:
+    """The kind itself if it is floating, or the floating kind that integers become in a quotient or a sine."""
+    return kind if is_inexact(kind[0]) else _inexact(kind, jax.config.jax_enable_x64)  # type: ignore[attr-defined]
+
+
+@cache
+def letter_of(dtype: Any) -> str:
+    """The sort of a dtype: b(ool), i(nteger), u(nsigned), f(loat, of every width and format) or c(omplex)."""
+    sorts = {"b": jnp.bool_, "i": jnp.signedinteger, "u": jnp.unsignedinteger, "f": jnp.floating, "c": jnp.complexfloating}
+    return next(letter for letter, sort in sorts.items() if jnp.issubdtype(dtype, sort))
+
+
+def cast(x: Any, kind: Kind) -> Any:
+    """`x` in another kind. A Python scalar becomes one of the right sort, which fits every array."""
+    dtype, weak = kind
+    if type(x) in PYTHON_SCALARS:
+        return scalar_like(x, dtype)
+    if x.dtype == dtype:
+        return x
+    return convert_element_type(x, new_dtype=dtype, weak_type=weak)
+
+
+def scalar_like(x: Any, dtype: Any) -> Any:
+    """The Python scalar of the sort of `dtype`. Raises OverflowError for an integer that does not fit."""
+    letter = letter_of(dtype)
+    if letter in "iu":
+        limits = np.iinfo(dtype)
+        if not limits.min <= x <= limits.max:
+            raise OverflowError(f"the Python integer {x} does not fit into {dtype.name}.")
+        return int(x)
+    if letter == "b":
+        return bool(x)
+    return complex(x) if letter == "c" and type(x) is complex else float(x)
+
+
+def fits(scalar: Any, letter: str) -> bool:
+    """Whether an array of a dtype of this sort keeps its dtype when it meets the Python scalar."""
+    cls = type(scalar)
+    if letter == "f":
+        return cls is not complex
+    if letter == "c":
+        return True
+    return cls is bool or (cls is int and letter in "iu")
+
+
+def promote(function: str, *xs: Any, inexact: bool = False) -> list[Any]:
+    """The operands in their common dtype; with `inexact`, one with fractions. Python scalars stay scalars beside arrays."""
+    xs = tuple([operand(x, function) for x in xs])
+    if all([type(x) in PYTHON_SCALARS for x in xs]):
+        xs = tuple([jnp.asarray(x) for x in xs])
+    kind = join([kind_of(x) for x in xs])
+    if inexact:
+        kind = inexact_kind(kind)
+    return [cast(x, kind) for x in xs]
+
+
+def promote_pair(function: str, x: Any, y: Any, inexact: bool = False) -> tuple[Any, Any]:
+    """Two operands in a common dtype and shape."""
+    # Most calls are an array with a scalar, or with an array of its own dtype: nothing to look up.
+    if type(y) in PYTHON_SCALARS and type(x) in ARRAY_CLASSES:
+        letter = letter_of(x.dtype)
+        if fits(y, letter) and not (inexact and letter in "iub"):
+            return x, scalar_like(y, x.dtype)
+    elif type(x) in PYTHON_SCALARS and type(y) in ARRAY_CLASSES:
+        letter = letter_of(y.dtype)
+        if fits(x, letter) and not (inexact and letter in "iub"):
+            return scalar_like(x, y.dtype), y
+    elif type(x) in ARRAY_CLASSES and type(y) in ARRAY_CLASSES and x.dtype == y.dtype:
+        if not (inexact and letter_of(x.dtype) in "iub"):
+            return (x, y) if x.shape == y.shape else same_shape(function, x, y)
+    x, y = promote(function, x, y, inexact=inexact)
+    return same_shape(function, x, y)
+
+
+def same_shape(function: str, *xs: Any) -> Any:
+    """The operands broadcast against each other. Python scalars stay. Raises ArgumentError if the shapes do not fit."""
+    shapes = [x.shape for x in xs if type(x) not in PYTHON_SCALARS]
+    if all([s == shapes[0] for s in shapes]):
+        return xs
+    shape = common_shape(function, *shapes)
+    return tuple([x if type(x) in PYTHON_SCALARS else broadcast(x, shape) for x in xs])
+
+
+def common_shape(function: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that all broadcast to."""
+    try:
+        return _common_shape(*shapes)
+    except ValueError:
+        listed = " and ".join(map(str, shapes))
+        raise ArgumentError(
+            f"minijvp.numpy.{function} received operands of shapes {listed}, which do not broadcast.",
+            "From the last axis backwards, sizes must be equal, or one of them 1.",
+            "Reshape one of them (x[:, None] adds an axis), or correct the operands.",
+        ) from None
+
+
+@lru_cache(maxsize=4096)
+def _common_shape(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(np.broadcast_shapes(*shapes))
+
+
+def broadcast(x: Any, shape: tuple[int, ...]) -> Any:
+    """`x` repeated to `shape`, along new leading axes and axes of size 1."""
+    given = type_of(x).shape
+    if given == shape:
+        return x
+    first = len(shape) - len(given)
+    return broadcast_in_dim(x, shape=shape, broadcast_dimensions=tuple(range(first, len(shape))))
+
+
+def as_dtype(dtype: Any) -> Any:
+    """A dtype as the user gave it, as it exists with or without 64 bits; None stays None."""
+    return None if dtype is None else jax.dtypes.canonicalize_dtype(dtype)
+
+
+def normalize_axis(axis: Any, ndim: int, function: str) -> int:
+    """A non-negative axis. Raises ArgumentError if there is no such axis."""
+    try:
+        index = axis.__index__()
+    except (AttributeError, TypeError):
+        index = None
+    if index is None or not -ndim <= index < ndim:
+        raise ArgumentError(
+            f"minijvp.numpy.{function} received axis={axis!r} for an array with {ndim} axes.",
+            "Axes are integers, counted from 0, or from the end by negative numbers.",
+            "Correct the axis.",
+        )
+    return index % ndim
+
+
+def normalize_axes(axes: Any, ndim: int, function: str) -> tuple[int, ...]:
+    """Non-negative axes for an axis, a sequence of them, or None (all)."""
+    if axes is None:
+        return tuple(range(ndim))
+    given = tuple(axes) if isinstance(axes, (tuple, list)) else (axes,)
+    found = tuple([normalize_axis(a, ndim, function) for a in given])
+    if len(set(found)) != len(found):
+        raise ArgumentError(f"minijvp.numpy.{function} received axis={axes!r}, which names an axis twice.")
+    return found
+
+
+def plain_type(x: Any) -> ArrayType:
+    """The type of a value, an array's also for a Python scalar."""
+    t = type_of(x)
+    return ArrayType(t.shape, t.dtype, t.weak_type) if type(t) is ScalarType else t

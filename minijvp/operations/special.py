@@ -1,0 +1,160 @@
+"""Special functions: the error, gamma, zeta, beta and Bessel functions.
+
+Derivatives as in elementwise.py, by the same handbook: chapters 6, 7, 9, 23 and 26.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+
+from minijvp.core.types import PYTHON_SCALARS
+from minijvp.errors import MissingRuleError
+from minijvp.operations.bitwise import bitwise_and
+from minijvp.operations.elementwise import (
+    abs_,
+    div,
+    eq,
+    exp,
+    full_like,
+    log,
+    log1p,
+    lt,
+    mul,
+    neg,
+    select_n,
+    sign,
+    square,
+    sub,
+)
+from minijvp.operations.families import Elementwise, add
+
+
+class SpecialFunction(Elementwise):
+    """An elementwise primitive computed by a series or an iteration."""
+
+    recomputable = "fair"
+
+
+def _no_derivative(name: str, argument: str) -> Callable[..., Any]:
+    def tangent(*args: Any) -> Any:
+        raise MissingRuleError(
+            f"the derivative of {name} in its argument {argument} is not known to minijvp.",
+            "It is no combination of the functions that there are.",
+            f"Differentiate around it: stop_gradient({argument}).",
+        )
+
+    return tangent
+
+
+# Error functions
+
+erf = SpecialFunction("erf", lax.erf, lambda t, out, x: mul(t, mul(exp(neg(square(x))), 2 / math.sqrt(math.pi))))
+erfc = SpecialFunction("erfc", lax.erfc, lambda t, out, x: mul(t, mul(exp(neg(square(x))), -2 / math.sqrt(math.pi))))
+erf_inv = SpecialFunction(
+    "erf_inv", lax.erf_inv, lambda t, out, x: mul(t, mul(exp(square(out)), math.sqrt(math.pi) / 2))
+)
+
+# Gamma and zeta functions
+
+
+def _raised(x: Any, by: float) -> Any:
+    return x + by if type(x) in PYTHON_SCALARS else add(x, by)
+
+
+lgamma = SpecialFunction("lgamma", lax.lgamma, lambda t, out, x: mul(t, digamma(x)))
+digamma = SpecialFunction("digamma", lax.digamma, lambda t, out, x: mul(t, polygamma(1.0, x)))
+polygamma = SpecialFunction(
+    "polygamma",
+    lax.polygamma,
+    _no_derivative("polygamma", "m"),
+    lambda t, out, m, x: mul(t, polygamma(_raised(m, 1.0), x)),
+)
+zeta = SpecialFunction(
+    "zeta",
+    lax.zeta,
+    _no_derivative("zeta", "x"),
+    lambda t, out, x, q: neg(mul(t, mul(x, zeta(_raised(x, 1.0), q)))),
+)
+
+
+def _times(n: Any, logarithm: Any, x: Any, pole: float) -> Any:
+    """n times a logarithm that is infinite at the pole: zero for n = 0 there too, as x**0 is 1 for x = 0."""
+    return mul(n, logarithm(select_n(bitwise_and(eq(n, 0.0), eq(x, pole)), x, full_like(x, 1.0))))
+
+
+def _gamma_density(out: Any, a: Any, x: Any) -> Any:
+    """The derivative of igamma in x: x**(a-1) exp(-x) / gamma(a)."""
+    a, x = full_like(out, a), full_like(out, x)
+    return exp(sub(sub(_times(sub(a, 1.0), log, x, 0.0), x), lgamma(a)))
+
+
+def _log_excess(out: Any, a: Any, x: Any) -> Any:
+    """log x - digamma(a): the derivative of log(x**(a-1) / gamma(a)) in a."""
+    return sub(log(full_like(out, x)), digamma(full_like(out, a)))
+
+
+igamma = SpecialFunction(
+    "igamma",
+    lax.igamma,
+    lambda t, out, a, x: mul(t, igamma_grad_a(a, x)),
+    lambda t, out, a, x: mul(t, _gamma_density(out, a, x)),
+)
+igammac = SpecialFunction(
+    "igammac",
+    lax.igammac,
+    lambda t, out, a, x: neg(mul(t, igamma_grad_a(a, x))),
+    lambda t, out, a, x: neg(mul(t, _gamma_density(out, a, x))),
+)
+igamma_grad_a = SpecialFunction(
+    "igamma_grad_a",
+    lax.igamma_grad_a,
+    _no_derivative("igamma_grad_a", "a"),
+    lambda t, out, a, x: mul(t, mul(_gamma_density(out, a, x), _log_excess(out, a, x))),
+)
+
+
+def _random_gamma_grad_x(t: Any, out: Any, a: Any, x: Any) -> Any:
+    # out is -igamma_grad_a / density; the logarithmic derivative of the density in x is (a - 1) / x - 1.
+    slope = sub(div(sub(full_like(out, a), 1.0), x), 1.0)
+    return neg(mul(t, add(_log_excess(out, a, x), mul(out, slope))))
+
+
+random_gamma_grad = SpecialFunction(
+    "random_gamma_grad", lax.random_gamma_grad, _no_derivative("random_gamma_grad", "a"), _random_gamma_grad_x
+)
+
+
+def _beta_density(t: Any, out: Any, a: Any, b: Any, x: Any) -> Any:
+    a, b = full_like(out, a), full_like(out, b)
+    log_beta = sub(add(lgamma(a), lgamma(b)), lgamma(add(a, b)))
+    powers = add(_times(sub(a, 1.0), log, x, 0.0), _times(sub(b, 1.0), log1p, neg(x), -1.0))
+    return mul(t, exp(sub(powers, log_beta)))
+
+
+regularized_incomplete_beta = SpecialFunction(
+    "regularized_incomplete_beta",
+    lax.betainc,
+    _no_derivative("regularized_incomplete_beta", "a"),
+    _no_derivative("regularized_incomplete_beta", "b"),
+    _beta_density,
+)
+
+# Modified Bessel functions, times exp(-|x|)
+
+
+def _bessel_i1e_tangent(t: Any, out: Any, x: Any) -> Any:
+    # Close to 0, out / x is (1 - |x|) / 2.
+    tiny = lt(abs_(x), float(jnp.finfo(x.dtype).eps))
+    ratio = select_n(tiny, div(out, select_n(tiny, x, full_like(x, 1.0))), mul(sub(1.0, mul(sign(x), x)), 0.5))
+    return mul(t, sub(sub(bessel_i0e(x), ratio), mul(sign(x), out)))
+
+
+bessel_i0e = SpecialFunction(
+    "bessel_i0e", lax.bessel_i0e, lambda t, out, x: mul(t, sub(bessel_i1e(x), mul(sign(x), out)))
+)
+bessel_i1e = SpecialFunction("bessel_i1e", lax.bessel_i1e, _bessel_i1e_tangent)

@@ -1,0 +1,556 @@
+"""Indexing against jax.numpy: values, tangents, pullbacks and batches, for every sort of index."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax import lax
+
+from minijvp.core.jaxpr import lower
+from minijvp.core.primitive import Axis
+from minijvp.core.types import type_of
+from minijvp.errors import ArgumentError, ConcretizationError
+from minijvp.numpy.indexing import at, getitem, take, take_along_axis
+from minijvp.transforms.jvp import jvp_flat
+from minijvp.transforms.staging import stage
+from minijvp.transforms.vmap import vmap_flat
+from tests.checks import assert_close, direction, instantiated, pullback
+
+SHAPE = (4, 3, 5)
+X = jnp.asarray(np.random.default_rng(0).standard_normal(SHAPE))
+L, J = np.array([0, -2, 3]), np.array([[1], [-1]])
+K = np.array([2, 0, 2], np.int8)
+MASK = np.array([True, False, True, True])
+MASK2 = np.arange(12).reshape(4, 3) % 3 != 1
+MASK3 = np.asarray(X) > 0
+A = jnp.asarray
+
+BASIC = [
+    ...,
+    (),
+    slice(None),
+    2,
+    -1,
+    11,
+    -11,
+    np.int32(1),
+    np.array(2),
+    (1, 2),
+    (1, 2, 3),
+    (-1, ..., 4),
+    (..., 1),
+    (slice(1, 3), slice(None, None, 2)),
+    (slice(None), slice(None, None, -1)),
+    slice(None, None, -2),
+    (slice(3, 0, -2), slice(0, 0), 1),
+    slice(-100, 100),
+    slice(100, -100, -3),
+    slice(3, 1),
+    slice(np.int64(1), A(3)),
+    None,
+    (None, 0, None, ..., None),
+    (..., None, slice(1, -1)),
+    (0, slice(None, None, 2), slice(4, 0, -3)),
+]
+ADVANCED = [
+    True,
+    False,
+    np.True_,
+    (0, True),
+    (None, True, 0),
+    L,
+    A(L),
+    K,
+    A(K),
+    A(np.array([0, 3], np.uint8)),
+    J,
+    (L,),
+    (L, 1),
+    (1, L),
+    (1, slice(None), L),
+    (A(1), slice(None), L),
+    (slice(None), L % 3, K),
+    (slice(None), A(L % 3), K),
+    (L, slice(None), K),
+    (L, None, K),
+    (L, ..., K),
+    (slice(None), L % 3, ..., K),
+    (None, L),
+    (0, None, L % 3),
+    (J, L % 3),
+    (J, slice(None), L),
+    (L, slice(None, None, 2)),
+    (L, slice(None, None, -1)),
+    (slice(None, None, -2), L % 3),
+    (slice(1, 3), L % 3, slice(3, None, -2)),
+    (slice(1, 3), slice(0, 2), A(L)),
+    (slice(None, None, 3), 1, A(L), None),
+    (True, L),
+    (L, slice(None), True),
+    (L, slice(2, 2)),
+    np.zeros(0, int),
+    (slice(None), np.zeros((0, 3), int)),
+    MASK,
+    A(MASK),
+    MASK2,
+    MASK3,
+    (MASK, 1),
+    (slice(None), np.array([True, False, True]), slice(1, 3)),
+    (MASK, slice(None), L),
+    (1, MASK2[0]),
+    (..., MASK3[0, 0]),
+    np.zeros(4, bool),
+    np.array([7, -7]),
+    A(np.array([7, -7])),
+    A(-2),
+    (A(1), A(2)),
+    (A(np.int8(-1)), slice(1, 3), A(np.uint16(2))),
+    (slice(None, None, 2), A(1), slice(None, None, -2)),
+    (A(9), None, ..., A(-9)),
+]
+INDICES = BASIC + ADVANCED
+
+
+def name_of(index: Any) -> str:
+    return repr(index).replace("\n", "").replace("slice", "s")[:80]
+
+
+def judged(index: Any) -> Any:
+    """The index for JAX, which stumbles over np.True_."""
+    if isinstance(index, tuple):
+        return tuple(map(judged, index))
+    return bool(index) if isinstance(index, np.bool_) else index
+
+
+def check(fun: Any, judge: Any, *primals: Any, tolerance: float = 1e-12, batch: bool = True) -> None:
+    """Staged value, tangent, pullback and batches of a function of floating arrays, against JAX."""
+    expected = judge(*primals)
+    jaxpr = stage(lambda *xs: [fun(*xs)], [type_of(x) for x in primals]).check()
+    assert jaxpr.out_types[0].weak_type == expected.aval.weak_type
+    assert_close(lower(jaxpr, *primals), [expected], tolerance, "value")
+    tangents = [direction(x, k) for k, x in enumerate(primals)]
+    outs, found = jvp_flat(lambda *xs: [fun(*xs)], primals, tangents)
+    assert_close(outs, [expected], tolerance, "primal")
+    assert_close([instantiated(found[0], expected)], [jax.jvp(judge, primals, tangents)[1]], tolerance, "tangent")
+    ct = direction(expected, 7)
+    actual = pullback(lambda *xs: [fun(*xs)], primals, [ct])
+    assert_close(actual, jax.vjp(judge, *primals)[1](ct), tolerance, "pullback")
+    if batch:
+        check_batch(fun, judge, [jnp.stack([x, 2 * x, x + 1]) for x in primals], [True] * len(primals))
+
+
+def check_batch(fun: Any, judge: Any, args: list[Any], batched: list[bool]) -> None:
+    outs, out_batched = vmap_flat(lambda *xs: [fun(*xs)], Axis(3), args, batched)
+    actual = outs[0] if out_batched[0] else jnp.broadcast_to(outs[0], (3, *outs[0].shape))
+    rows = [judge(*[x[k] if b else x for x, b in zip(args, batched, strict=True)]) for k in range(3)]
+    assert_close([actual], [jnp.stack(rows)], 1e-12, "batch")
+
+
+@pytest.mark.parametrize("index", INDICES, ids=name_of)
+def test_getitem(index):
+    check(lambda x: getitem(x, index), lambda x: x[judged(index)], X)
+
+
+@pytest.mark.parametrize("index", BASIC, ids=name_of)
+def test_basic_indices_need_no_gather(index):
+    names = [e.primitive.name for e in stage(lambda x: [getitem(x, index)], [type_of(X)]).equations]
+    assert set(names) <= {"slice", "rev", "squeeze", "reshape"}
+    assert len(names) <= 3
+
+
+def test_nothing_happens_for_whole_arrays():
+    for index in (..., (), slice(None), (slice(None), ...)):
+        assert stage(lambda x: [getitem(x, index)], [type_of(X)]).equations == ()
+
+
+def test_traced_integers_are_a_dynamic_slice():
+    types = [type_of(X), type_of(A(1))]
+    jaxpr = stage(lambda x, i: [getitem(x, (i, slice(1, 3), -1))], types)
+    assert [e.primitive.name for e in jaxpr.equations] == ["dynamic_slice", "squeeze"]
+
+
+TRACED = [
+    (lambda i: i, A(-1)),
+    (lambda i: i, A(L)),
+    (lambda i: (slice(None), i), A(K)),
+    (lambda i: (slice(None, None, -1), i, slice(1, 4)), A(2)),
+    (lambda i: (slice(None, None, -1), i, slice(1, 4)), A(L)),
+    (lambda i: (i, slice(None), i), A(J)),
+    (lambda i: (i, ..., 1), A(np.array([0, 2], np.uint8))),
+    (lambda i: (i, L % 3, slice(None, None, 2)), A(L)),
+    (lambda i: (i, MASK2[0]), A(1)),
+    (lambda i: (i, True, None), A(1)),
+]
+
+
+@pytest.mark.parametrize(("index", "i"), TRACED)
+def test_traced_integers(index, i):
+    judge = lambda x, i: x[index(i)]
+    fun = lambda x, i: getitem(x, index(i))
+    jaxpr = stage(lambda x, i: [fun(x, i)], [type_of(X), type_of(i)]).check()
+    assert_close(lower(jaxpr, X, i), [judge(X, i)], 1e-12, "value")
+    check(lambda x: fun(x, i), lambda x: judge(x, i), X)
+    xs, indices = jnp.stack([X, 2 * X, X + 1]), jnp.stack([i, jnp.zeros_like(i), i % 3])
+    for batched in ([True, True], [True, False], [False, True]):
+        check_batch(fun, judge, [xs if batched[0] else X, indices if batched[1] else i], batched)
+
+        def pull(x, i):
+            out = jax.eval_shape(judge, X, A(indices[0]))
+            return pullback(lambda x: [fun(x, i)], [x], [jnp.ones(out.shape)])[0]
+
+        def judge_pull(x, i):
+            out, pull = jax.vjp(lambda x: judge(x, i), x)
+            return pull(jnp.ones(out.shape))[0]
+
+        check_batch(pull, judge_pull, [xs if batched[0] else X, indices if batched[1] else i], batched)
+
+
+def test_constants_indexed_by_tracers():
+    """An array that nothing traces, and an index that is."""
+    outs, batched = vmap_flat(lambda i: [getitem(np.asarray(X), i)], Axis(3), [A(L)], [True])
+    assert batched == (True,)
+    np.testing.assert_array_equal(outs[0], X[L])
+
+
+def test_concrete_index_arrays_are_one_constant():
+    jaxpr = stage(lambda x: [getitem(x, (L, slice(None, None, 2), K))], [type_of(X)])
+    assert [e.primitive.name for e in jaxpr.equations] == ["gather"]
+    again = stage(lambda x: [getitem(x, (L.copy(), slice(None, None, 2), K))], [type_of(X)])
+    assert jaxpr.constants[0][1] is again.constants[0][1]
+
+
+def test_index_tables_are_narrow():
+    jaxpr = stage(lambda x, i: [getitem(x, i)], [type_of(X), type_of(A(L))])
+    (e,) = [e for e in jaxpr.equations if e.primitive.name == "gather"]
+    assert e.inputs[1].type.dtype == np.int32
+
+
+def test_weak_types_stay_weak():
+    weak = jnp.full(3, 1.0)
+    assert weak.weak_type
+    for index in (1, slice(1, 2), A(1), L % 3, A(L % 3)):
+        assert stage(lambda x: [getitem(x, index)], [type_of(weak)]).out_types[0].weak_type
+        assert stage(lambda x: [at(x)[index].set(X[0, 0, 0])], [type_of(weak)]).out_types[0].weak_type
+
+
+@pytest.mark.parametrize(
+    ("index", "error", "text"),
+    [
+        ([0, 1], TypeError, "tuple"),
+        (([0, 1], 0), TypeError, "asarray"),
+        (range(2), TypeError, "asarray"),
+        ("a", TypeError, "integers"),
+        (1.0, TypeError, "integers"),
+        (np.ones(2), TypeError, "float64"),
+        (A(np.ones(2)), TypeError, "float64"),
+        ((0, 0, 0, 0), IndexError, "too many"),
+        ((MASK3, 0), IndexError, "too many"),
+        ((..., ...), IndexError, "ellipsis"),
+        (np.ones(3, bool), IndexError, "boolean index of shape"),
+        (slice(None, None, 0), ValueError, "zero"),
+        (slice(1.0, None), TypeError, "interpreted as an integer"),
+        ((np.arange(2), np.arange(3)), ValueError, "do not broadcast"),
+        ((False, np.arange(3)), ValueError, "do not broadcast"),
+    ],
+    ids=name_of,
+)
+def test_errors(index, error, text):
+    with pytest.raises(error, match=text):
+        stage(lambda x: [getitem(x, index)], [type_of(X)])
+    with pytest.raises(error):
+        X[index]
+
+
+def test_traced_masks_and_bounds_are_refused():
+    types = [type_of(X), type_of(A(MASK)), type_of(A(1))]
+    with pytest.raises(ConcretizationError, match=r"mnp\.where"):
+        stage(lambda x, m, i: [getitem(x, m)], types)
+    with pytest.raises(ConcretizationError, match=r"mnp\.where"):
+        stage(lambda x, m, i: [at(x)[m].set(1.0)], types)
+    with pytest.raises(ConcretizationError, match=r"lax\.dynamic_slice"):
+        stage(lambda x, m, i: [getitem(x, slice(i, None))], types)
+
+
+def test_masks_that_depend_on_no_tangent_are_concrete():
+    (out,), (t,) = jvp_flat(lambda x: [getitem(x, jnp.asarray(MASK3))], [X], [X])
+    np.testing.assert_array_equal(out, X[MASK3])
+    np.testing.assert_array_equal(t, X[MASK3])
+
+
+def test_empty_axes():
+    empty = jnp.zeros((0, 3))
+    types = [type_of(empty)]
+    assert stage(lambda x: [getitem(x, np.zeros(0, int))], types).out_types[0].shape == (0, 3)
+    for index in (0, A(0), A(L), L):
+        with pytest.raises(IndexError, match="size 0"):
+            stage(lambda x: [getitem(x, index)], types)
+    assert stage(lambda x: [at(x)[A(L)].set(1.0)], types).out_types[0].shape == (0, 3)
+
+
+def test_arrays_without_axes():
+    x = A(2.5)
+    for index in ((), ..., None, True, False, (None, ...), np.array(False)):
+        check(lambda x: getitem(x, index), lambda x: x[index], x)
+        check(lambda x, v: at(x)[index].set(v), lambda x, v: x.at[index].set(v), x, A(1.5))
+        check(lambda x, v: at(x)[index].add(v), lambda x, v: x.at[index].add(v), x, A(1.5))
+
+
+# Property
+
+axis_index = st.one_of(
+    st.integers(-7, 6),
+    st.slices(6),
+    st.builds(slice, *[st.none() | st.integers(-9, 9)] * 2, st.none() | st.sampled_from([-3, -2, -1, 1, 2, 3])),
+    st.sampled_from([np.array([0, -1, 1]), np.array([[2], [0]]), A(np.array([1, 1, -2])), A(-1), np.array(1)]),
+)
+
+
+@st.composite
+def any_index(draw):
+    entries = draw(st.lists(axis_index, max_size=3))
+    for extra in draw(st.lists(st.sampled_from([None, None, True]), max_size=2)):
+        entries.insert(draw(st.integers(0, len(entries))), extra)
+    if draw(st.booleans()):
+        entries.insert(draw(st.integers(0, len(entries))), ...)
+    return tuple(entries)
+
+
+@given(any_index())
+@settings(max_examples=40, derandomize=True, deadline=None)
+def test_any_index(index):
+    try:
+        expected = X[index]
+    except (TypeError, ValueError, IndexError):
+        with pytest.raises((TypeError, ValueError, IndexError)):
+            stage(lambda x: [getitem(x, index)], [type_of(X)])
+        return
+    check(lambda x: getitem(x, index), lambda x: x[index], X, batch=False)
+    v = direction(expected, 3)
+    check(lambda x, v: at(x)[index].add(v), lambda x, v: x.at[index].add(v), X, v, batch=False)
+
+
+# Updates
+
+V = jnp.asarray(np.random.default_rng(1).standard_normal(SHAPE))
+UPDATED = [
+    ...,
+    2,
+    -1,
+    11,
+    (1, slice(None, None, -1)),
+    (slice(1, 3), slice(None, None, 2)),
+    (None, 1, slice(3, 0, -2)),
+    (slice(0, 2), 1, slice(1, 4)),
+    (slice(None), None, slice(None, None, -1)),
+    slice(2, 2),
+    True,
+    False,
+    np.array([0, -1]),
+    A(np.array([0, -1])),
+    A(-1),
+    (np.array([0, -1]), slice(None), np.array([2, 1])),
+    (slice(None, None, -2), A(np.array([0, 2]))),
+    MASK,
+    MASK3,
+    A(np.array([0, 7, -9])),
+]
+
+
+@pytest.mark.parametrize("index", UPDATED, ids=name_of)
+@pytest.mark.parametrize("method", ["set", "add", "subtract", "multiply", "divide", "power", "min", "max"])
+def test_updates(method, index):
+    # jax.numpy does not know what is unique here: it needs the promise to differentiate products.
+    options = {"unique_indices": True} if method in ("multiply", "divide", "power") else {}
+    x = jnp.abs(X) + 0.5
+    fun = lambda x, v: getattr(at(x)[index], method)(v, **options)
+    judge = lambda x, v: getattr(x.at[index], method)(v, **options)
+    v = jnp.abs(direction(x[index], 5)) + 0.5
+    check(fun, judge, x, v)
+    if v.ndim:
+        check(fun, judge, x, v[:1], batch=False)
+    check(lambda x: fun(x, 2.0), lambda x: judge(x, 2.0), x)
+
+
+@pytest.mark.parametrize("method", ["set", "add", "subtract", "min", "max"])
+def test_repeated_indices(method):
+    for i in (np.array([1, 2, 1, -2]), A(np.array([1, 2, 1, -2]))):
+        v = direction(X[i], 5)
+        judge = lambda x, v: getattr(x.at[i], method)(v)
+        check(lambda x, v: getattr(at(x)[i], method)(v), judge, X, v, batch=False)
+
+
+def test_products_at_known_different_indices_need_no_promise():
+    for index in (MASK, np.array([2, 0]), (np.array([2, 0]), slice(None, None, 2))):
+        v = direction(X[index], 5)
+        fun = lambda x, v: at(x)[index].multiply(v)
+        check(fun, lambda x, v: x.at[index].multiply(v, unique_indices=True), X, v)
+
+
+@pytest.mark.parametrize("method", ["set", "add", "multiply", "min"])
+def test_updates_in_batches(method):
+    i = A(np.array([[0, 1], [2, 0], [3, 3 if method in ("add", "multiply") else 1]]))
+    xs, v = jnp.stack([X, 2 * X, X + 1]), direction(X[0], 5)
+    vs = jnp.stack([v, 2 * v, v + 1])
+    fun = lambda x, i, v: getattr(at(x)[i, ::-1], method)(v)
+    judge = lambda x, i, v: getattr(x.at[i, ::-1], method)(v)
+    for flags in np.ndindex(2, 2, 2):
+        if any(flags):
+            args = [many if b else one for many, one, b in zip((xs, i, vs), (X, i[0], v), flags, strict=True)]
+            check_batch(fun, judge, args, [bool(b) for b in flags])
+
+
+@pytest.mark.parametrize("mode", ["drop", "fill", "clip", "promise_in_bounds", None, lax.GatherScatterMode.CLIP])
+@pytest.mark.parametrize("i", [np.array([7, -9, -1]), A(np.array([7, -9, -1])), 11, -11, 2, A(-9)], ids=name_of)
+def test_modes(mode, i):
+    check(lambda x: at(x)[i].get(mode=mode), lambda x: x.at[i].get(mode=mode), X, batch=False)
+    options = {"mode": mode, "fill_value": -7}
+    check(lambda x: at(x)[i].get(**options), lambda x: x.at[i].get(**options), X, batch=False)
+    if mode != "promise_in_bounds":
+        check(lambda x: at(x)[i].set(3.0, mode=mode), lambda x: x.at[i].set(3.0, mode=mode), X, batch=False)
+        check(lambda x: at(x)[i].add(3.0, mode=mode), lambda x: x.at[i].add(3.0, mode=mode), X, batch=False)
+    options = {"mode": "fill", "wrap_negative_indices": False}
+    check(lambda x: at(x)[i].get(**options), lambda x: x.at[i].get(**options), X, batch=False)
+
+
+@pytest.mark.parametrize("i", [np.array([7, -9, -1]), A(np.array([7, -9, -1])), 11, -11, A(-9)], ids=name_of)
+def test_wrapping_mode(i):
+    judge = lambda x: x[np.asarray(i) % 4]
+    check(lambda x: at(x)[i].get(mode="wrap"), judge, X)
+    check(lambda x: at(x)[i].add(1.0, mode="wrap"), lambda x: x.at[np.asarray(i) % 4].add(1.0), X)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int8", "uint8", "bool", "complex128", "float32", "bfloat16"])
+def test_fill_values_of_other_dtypes(dtype):
+    x, i = jnp.asarray(np.arange(4), dtype), A(np.array([9, -1]))
+    for options in ({}, {"fill_value": 1}):
+        jaxpr = stage(lambda x: [at(x)[i].get(mode="fill", **options)], [type_of(x)])
+        assert_close(lower(jaxpr, x), [x.at[i].get(mode="fill", **options)], 0, dtype)
+
+
+def test_apply():
+    for index in (1, (slice(None, None, 2), -1), np.array([0, 2]), A(np.array([0, 2])), MASK):
+        judge = lambda x: x.at[index].set(jnp.sin(x[index]))
+        from minijvp.operations.elementwise import sin, sqrt
+
+        check(lambda x: at(x)[index].apply(sin), judge, X)
+        np.testing.assert_allclose(at(X)[index].apply(jnp.sin), X.at[index].apply(jnp.sin))
+    i = A(np.array([1, 9]))
+    positive = jnp.abs(X) + 1
+    check(lambda x: at(x)[i].apply(sqrt), lambda x: x.at[1].set(jnp.sqrt(x[1])), positive)
+    with pytest.raises(ArgumentError, match="repeat"):
+        at(X)[np.array([1, 1])].apply(jnp.sin)
+
+
+@pytest.mark.parametrize("method", ["set", "add", "subtract", "multiply", "divide", "power", "min", "max"])
+@pytest.mark.filterwarnings("ignore:.*(x.at|scatter inputs)")
+def test_dtypes_of_updates(method):
+    cases = [
+        (jnp.arange(1, 5), 2),
+        (jnp.arange(1, 5), np.int8(2)),
+        (jnp.arange(1, 5), 1.5),
+        (jnp.arange(1, 5, dtype=jnp.int8), A(2)),
+        (jnp.arange(1, 5, dtype=jnp.float32), 2),
+        (jnp.arange(1, 5, dtype=jnp.float32), np.float64(2.5)),
+        (jnp.arange(1, 5, dtype=jnp.float32), True),
+        (jnp.arange(1, 5, dtype=jnp.bfloat16), 1.5),
+        (jnp.arange(1, 5) * (1 + 1j), 2.5),
+        (jnp.full(4, 2.0), A(3.0)),
+    ]
+    for x, v in cases:
+        if method in ("min", "max") and x.dtype.kind == "c":
+            continue
+        jaxpr = stage(lambda x: [getattr(at(x)[A([0, 2])], method)(v)], [type_of(x)]).check()
+        expected = getattr(x.at[A([0, 2])], method)(v)
+        assert jaxpr.out_types == (type_of(expected),)
+        assert_close(lower(jaxpr, x), [expected], 1e-6, f"{x.dtype} {v}")
+
+
+def test_values():
+    stage_ = lambda fun: lower(stage(lambda x: [fun(x)], [type_of(X)]), X)[0]
+    np.testing.assert_array_equal(stage_(lambda x: at(x)[0].set([1, 2, 3, 4, 5])), X.at[0].set([1, 2, 3, 4, 5]))
+    np.testing.assert_array_equal(stage_(lambda x: at(x)[0].mul(2)), X.at[0].mul(2))
+    for bad in (np.ones(7), np.ones((1, 3, 5))):
+        with pytest.raises(ValueError, match="broadcast"):
+            stage_(lambda x: at(x)[0].set(bad))
+        with pytest.raises(ValueError):
+            X.at[0].set(bad)
+    with pytest.raises(TypeError, match="booleans"):
+        at(jnp.array([True]))[0].add(True)
+    with pytest.warns(FutureWarning, match="do not fit"):
+        at(jnp.arange(3))[0].set(1.5)
+    with pytest.raises(ValueError, match="mode='raise'"):
+        at(X)[0].set(1.0, mode="raise")
+    assert repr(at(1)) == "At(1)"
+    assert repr(at(1)[0]) == "IndexUpdate(1, 0)"
+
+
+# take
+
+
+@pytest.mark.parametrize("mode", [None, "fill", "clip", "wrap"])
+@pytest.mark.parametrize("axis", [None, 0, 1, -1])
+@pytest.mark.parametrize("i", [1, -1, A(2), np.array([9, -1, -9]), A(np.array([[0, 1], [-3, 70]]))], ids=name_of)
+def test_take(i, axis, mode):
+    check(lambda x: take(x, i, axis, mode=mode), lambda x: jnp.take(x, i, axis, mode=mode), X)
+
+
+def test_take_options_and_errors():
+    check(lambda x: take(x, A([9, 1]), fill_value=3.0), lambda x: jnp.take(x, A([9, 1]), fill_value=3.0), X[0, 0])
+    check(lambda x: take(x, A([True]), 0), lambda x: jnp.take(x, A([True]), 0), X)
+    check(lambda x: take(x, 0), lambda x: jnp.take(x, 0), A(1.0))
+    types = [type_of(X)]
+    for args in ((A([1.0]),), ([0, 1],), (0, 5), (0, 0, None, "raise"), (0, 0, X)):
+        with pytest.raises((ArgumentError, TypeError)):
+            stage(lambda x: [take(x, *args)], types)
+    with pytest.raises(IndexError):
+        stage(lambda x: [take(x, A([0]), 0)], [type_of(jnp.zeros((0, 3)))])
+    np.testing.assert_array_equal(take(X, 1, 0), X[1])
+
+
+ALONG = [
+    ((4, 3, 5), (4, 3, 2), 2),
+    ((4, 3, 5), (4, 3, 2), -1),
+    ((4, 3, 5), (6, 3, 5), 0),
+    ((4, 3, 5), (1, 1, 2), 2),
+    ((4, 3, 5), (4, 1, 2), 2),
+    ((4, 3, 5), (1, 7, 5), 1),
+    ((1, 3, 5), (4, 3, 2), 2),
+    ((4, 1, 5), (1, 3, 2), 2),
+    ((1, 3, 1), (2, 2, 4), 1),
+    ((4, 3, 5), (4, 3, 0), 2),
+    ((1, 4), (1, 2), 1),
+    ((5,), (3,), 0),
+    ((4, 3), (6,), None),
+]
+
+
+@pytest.mark.parametrize(("shape", "index_shape", "axis"), ALONG)
+@pytest.mark.parametrize("mode", [None, "clip"])
+def test_take_along_axis(shape, index_shape, axis, mode):
+    rng = np.random.default_rng(2)
+    x = jnp.asarray(rng.standard_normal(shape))
+    i = jnp.asarray(rng.integers(-6, 7, index_shape))
+    fun = lambda x, i: take_along_axis(x, i, axis, mode=mode)
+    judge = lambda x, i: jnp.take_along_axis(x, i, axis, mode=mode)
+    check(lambda x: fun(x, i), lambda x: judge(x, i), x)
+    xs, indices = jnp.stack([x, 2 * x, x + 1]), jnp.stack([i, i // 2, -i])
+    for batched in ([True, True], [False, True]):
+        check_batch(fun, judge, [xs if batched[0] else x, indices], batched)
+
+
+def test_take_along_axis_errors():
+    types = [type_of(X)]
+    for i, axis in ((A([1]), 0), (jnp.ones((3, 3, 2), int), 2), (jnp.ones((4, 3, 2)), 2), (A(1), None), ([1], 0)):
+        with pytest.raises(ArgumentError):
+            stage(lambda x: [take_along_axis(x, i, axis)], types)
+    with pytest.raises(IndexError):
+        stage(lambda x: [take_along_axis(x, jnp.zeros((2, 3), int), 0)], [type_of(jnp.zeros((0, 3)))])
+    i = A(np.array([7, -1]))
+    options = {"axis": 0, "fill_value": -5.0}
+    check(lambda x: take_along_axis(x, i, **options), lambda x: jnp.take_along_axis(x, i, **options), X[0, 0])

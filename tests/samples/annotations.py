@@ -1,0 +1,27 @@
+"""Samples of minijvp.operations.annotations."""
+
+import numpy as np
+from jax import lax
+
+from minijvp.operations import annotations as ops
+from tests.samples import Sample, random
+
+constant = {
+    "finite_differences": False,
+    "why": "Its derivative is zero because it says so, not because it is constant.",
+}
+
+
+def barrier(*xs):
+    return Sample(ops.optimization_barrier, xs, lambda *xs: lax.optimization_barrier(xs))
+
+
+SAMPLES = [
+    *(
+        Sample(ops.stop_gradient, (random(2, 3, dtype=dtype),), lax.stop_gradient, **constant)
+        for dtype in (np.float32, np.float64, np.complex64, np.int32)
+    ),
+    barrier(random(2, 3)),
+    barrier(random(2, 3, dtype=float), random(2, dtype=float), np.float64(1.5)),
+    barrier(random(3, dtype=np.complex64), random(2, dtype=np.int32), random(2, dtype=bool)),
+]
