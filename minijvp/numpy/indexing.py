@@ -557,7 +557,7 @@ class IndexUpdate:
         fill_value: Any = None,
         wrap_negative_indices: bool = True,
     ) -> Any:
-        """x[index], with a choice of what is read out of bounds; "fill" gives nan or the smallest integer by default."""
+        """x[index], with a choice of what is read out of bounds: by default "fill" gives nan, or the smallest integer."""
         rules = bounds(mode, PROMISE, wrap_negative_indices)
         return read(self.array, self.index, rules, fill_value, indices_are_sorted, unique_indices)
 

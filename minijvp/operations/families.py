@@ -170,7 +170,8 @@ def _spread(x: Any, array: Any) -> Any:
             return lax.full_like(array, x)
         return lax.full(array.shape, np.asarray(x, array.dtype), array.dtype)
     if getattr(x, "weak_type", False) and (x.dtype != array.dtype or x.ndim != array.ndim):
-        x = lax.convert_element_type(x, array.dtype)
+        if x.dtype != array.dtype or not getattr(array, "weak_type", False):
+            x = lax.convert_element_type(x, array.dtype)
         return lax.broadcast(x, array.shape) if x.ndim < array.ndim else x
     return x
 
@@ -233,7 +234,8 @@ class BroadcastInDim(LinearPrimitive):
 
     def type_rule(self, x: ArrayType, *, shape: tuple[int, ...], broadcast_dimensions: tuple[int, ...]) -> ArrayType:
         if len(broadcast_dimensions) != x.ndim or any(
-            n not in (1, shape[d]) for n, d in zip(x.shape, broadcast_dimensions, strict=True)
+            not 0 <= d < len(shape) or n not in (1, shape[d])
+            for n, d in zip(x.shape, broadcast_dimensions, strict=True)
         ):
             raise ArgumentError(f"{x!r} cannot be broadcast to {shape} with its axes at {broadcast_dimensions}.")
         return ArrayType(shape, x.dtype, x.weak_type)
@@ -282,6 +284,8 @@ class ReduceSum(LinearPrimitive):
         return lax.reduce_sum(x, axes)
 
     def type_rule(self, x: ArrayType, *, axes: tuple[int, ...]) -> ArrayType:
+        if axes and (max(axes) >= x.ndim or min(axes) < 0):
+            raise ArgumentError(f"reduce_sum of {x!r} over axes {axes}.", f"It has {x.ndim} axes, counted from 0.")
         return ArrayType(tuple(n for d, n in enumerate(x.shape) if d not in axes), x.dtype, x.weak_type)
 
     def transpose(self, ct: Any, x: ArrayType, *, axes: tuple[int, ...]) -> Any:

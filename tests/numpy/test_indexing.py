@@ -137,7 +137,7 @@ def check(fun: Any, judge: Any, *primals: Any, tolerance: float = 1e-12, batch: 
     tangents = [direction(x, k) for k, x in enumerate(primals)]
     outs, found = jvp_flat(lambda *xs: [fun(*xs)], primals, tangents)
     assert_close(outs, [expected], tolerance, "primal")
-    assert_close([instantiated(found[0], expected)], [jax.jvp(judge, primals, tangents)[1]], tolerance, "tangent")
+    assert_close([instantiated(found[0], expected)], [jax.jvp(judge, primals, tuple(tangents))[1]], tolerance, "tangent")
     ct = direction(expected, 7)
     actual = pullback(lambda *xs: [fun(*xs)], primals, [ct])
     assert_close(actual, jax.vjp(judge, *primals)[1](ct), tolerance, "pullback")
