@@ -34,11 +34,14 @@ class ConcretizationError(MinijvpError, TypeError):
     """Python asked a tracer for a concrete value (`if`, `int()`, `float()` ...) that it does not have."""
 
 
-class EscapedTracerError(MinijvpError, TypeError):
+# The next two are no TypeErrors: JAX replaces a TypeError about an argument by one of its own, or ignores it.
+
+
+class EscapedTracerError(MinijvpError, RuntimeError):
     """A tracer was used after the transformation that made it had ended."""
 
 
-class ForeignFunctionError(MinijvpError, TypeError):
+class ForeignFunctionError(MinijvpError, RuntimeError):
     """A tracer was handed to a function of NumPy or jax.numpy, which cannot trace it."""
 
 

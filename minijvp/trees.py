@@ -8,18 +8,23 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.tree_util import keystr, tree_flatten, tree_flatten_with_path, tree_structure, tree_unflatten
 
+from minijvp.core.tracing import Tracer, escaped
 from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, type_of
 from minijvp.errors import ArgumentError
 
 __all__ = [
     "argument_name",
     "as_arrays",
+    "call_namer",
     "flatten_prefix",
     "function_name",
     "leaf_paths",
     "normalize_indices",
+    "require_callable",
+    "result_namer",
     "tree_flatten",
     "tree_structure",
     "tree_unflatten",
@@ -49,11 +54,42 @@ def argument_name(fun: Any, index: int) -> str:
     return names[index] if index < len(names) else f"argument {index}"
 
 
+def call_namer(fun: Any, args: Sequence[Any], kwargs: dict[str, Any], positions: Sequence[int] = ()) -> Callable[[int], str]:
+    """A function from the number of a leaf of `(args, kwargs)` to a name like `params[0]['w']`.
+
+    `positions` are those of `args` in the call, where they are not all of its arguments.
+    """
+
+    def name(i: int) -> str:
+        roots = [(argument_name(fun, k), x) for k, x in zip(positions or range(len(args)), args, strict=True)]
+        roots += [(k, kwargs[k]) for k in sorted(kwargs)]
+        return [root + path for root, x in roots for path in leaf_paths(x)][i]
+
+    return name
+
+
+def result_namer(result: Any, name: str) -> Callable[[int], str]:
+    """A function from the number of a leaf of what the function `name` returned to a name like `result['a'] of f`."""
+    return lambda i: f"result{leaf_paths(result)[i]} of {name}"
+
+
+def require_callable(fun: Any, transformation: str) -> None:
+    """Raise ArgumentError for what is not a function."""
+    if not callable(fun):
+        raise ArgumentError(
+            f"{transformation} received {fun!r:.200}, which cannot be called.",
+            "A transformation takes a function.",
+            f"Write {transformation}(f) and not {transformation}(f(x)).",
+        )
+
+
 def as_arrays(leaves: Sequence[Any], where: Callable[[int], str]) -> list[Any]:
     """The leaves with Python and NumPy scalars and arrays made jax arrays; ArgumentError names the leaf that is no array."""
     arrays = []
     for i, x in enumerate(leaves):
         if type(x) in ARRAY_CLASSES:
+            if isinstance(x, Tracer) and x.owner.finished():
+                raise escaped(x, where(i))
             arrays.append(x)
             continue
         try:
@@ -73,15 +109,26 @@ def normalize_indices(indices: Sequence[int], n: int, what: str, fun: Any) -> tu
     """Non-negative positions among `n` arguments; ArgumentError if one is out of range or repeated."""
     positions = []
     for i in indices:
+        if isinstance(i, bool) or not isinstance(i, (int, np.integer)):
+            raise ArgumentError(
+                f"{what} received {i!r} of type {type(i).__name__}.",
+                f"{what} takes the positions of arguments, which are integers.",
+                "Pass an integer, or a tuple of integers.",
+            )
         if not -n <= i < n:
             raise ArgumentError(
                 f"{what}={i} is out of range: {function_name(fun)} was called with {n} positional argument{'s' * (n != 1)}.",
                 f"{what} counts positional arguments from 0.",
-                "Correct it, or name the argument: grad and value_and_grad take argnums='name' too.",
+                "Correct it, or pass the argument by position."
+                + (" An argument passed by name is selected by its name." if what == "argnums" else ""),
             )
         positions.append(i % n)
     if len(set(positions)) != len(positions):
-        raise ArgumentError(f"{what}={tuple(indices)} names an argument twice.", "", "Name each argument once.")
+        raise ArgumentError(
+            f"{what}={tuple(indices)} names an argument of {function_name(fun)} twice.",
+            "An argument is selected or it is not.",
+            "Name each argument once.",
+        )
     return tuple(positions)
 
 
@@ -137,7 +184,7 @@ class FlatFunction:
             aux_leaves, self.aux_tree = tree_flatten(aux)
         leaves, self.out_tree = tree_flatten(result)
         self.n = len(leaves)
-        return as_arrays(leaves, lambda i: f"the result {leaf_paths(result)[i]} of {self.name}") + aux_leaves
+        return as_arrays(leaves, result_namer(result, self.name)) + aux_leaves
 
     def result(self, outs: Sequence[Any], derivative: Sequence[Any]) -> tuple[Any, ...]:
         """(result, derivative) or (result, derivative, auxiliary data), from flat outputs."""

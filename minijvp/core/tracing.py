@@ -209,10 +209,14 @@ class Tracer:
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
         raise self.foreign("a NumPy function or np.asarray")
 
+    @property
     def __jax_array__(self) -> Any:
-        # An operator of jax.Array asks this first and then tries ours; only a jax.numpy function means it.
+        # A property, since many functions of JAX only ask whether there is such a method. An operator of jax.Array
+        # asks too, before it leaves the operation to ours.
         if sys._getframe(1).f_code.co_name.startswith("_operator_"):
-            return self
+            return None
+        if self.owner.finished():
+            raise escaped(self, "a function of minijvp.numpy, jax.numpy or jax.lax")
         raise self.foreign("a jax.numpy or jax.lax function")
 
     def foreign(self, function: str) -> Exception:

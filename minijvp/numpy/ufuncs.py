@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import jax.numpy as jnp
@@ -25,11 +27,13 @@ from minijvp.numpy.promotion import (
     operand,
     promote,
     promote_pair,
+    result_kind,
     same_shape,
     surface,
 )
 from minijvp.operations import bitwise, elementwise
 from minijvp.operations import families as linear
+from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import broadcast_in_dim, zeros
 
 
@@ -43,7 +47,9 @@ def unary(original: Callable[..., Any], primitive: Callable[..., Any]) -> Callab
     return surface(original)(traced)
 
 
-def unary_inexact(original: Callable[..., Any], primitive: Callable[..., Any]) -> Callable[..., Any]:
+def unary_inexact(
+    original: Callable[..., Any], primitive: Callable[..., Any], exact: bool = False
+) -> Callable[..., Any]:
     """A function of one array that turns integers into floating numbers first."""
     name = original.__name__
 
@@ -52,7 +58,7 @@ def unary_inexact(original: Callable[..., Any], primitive: Callable[..., Any]) -
             x = array(x, name)
         return primitive(x if is_inexact(x.dtype) else cast(x, inexact_kind(kind_of(x))))
 
-    return surface(original)(traced)
+    return surface(original)(of_its_kind(original, traced) if exact else traced)
 
 
 def unary_of_fractions(original: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
@@ -67,7 +73,7 @@ def unary_of_fractions(original: Callable[..., Any], function: Callable[..., Any
 
 
 def binary(
-    original: Callable[..., Any], function: Callable[..., Any], inexact: bool = False
+    original: Callable[..., Any], function: Callable[..., Any], inexact: bool = False, exact: bool = False
 ) -> Callable[..., Any]:
     """A function of two arrays of a common dtype and shape; with `inexact`, a floating dtype."""
     name = original.__name__
@@ -75,7 +81,24 @@ def binary(
     def traced(x: Any, y: Any, /) -> Any:
         return function(*promote_pair(name, x, y, inexact))
 
-    return surface(original)(traced)
+    return surface(original)(of_its_kind(original, traced) if exact else traced)
+
+
+def of_its_kind(original: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
+    """A traced function whose result is as weakly or strongly typed as that of jax.numpy, where that follows no rule."""
+
+    def exactly(*xs: Any) -> Any:
+        out = function(*xs)
+        kind = known_kind(original, *[kind_of(x) for x in xs])
+        return out if type_of(out).weak_type == kind[1] else convert_element_type(out, new_dtype=kind[0], weak_type=kind[1])
+
+    return exactly
+
+
+@lru_cache(maxsize=4096)
+def known_kind(original: Callable[..., Any], *kinds: Any) -> Any:
+    """The kind of the result of a function of jax.numpy."""
+    return result_kind(original, *kinds)
 
 
 def for_booleans(boolean: Callable[..., Any], number: Callable[..., Any]) -> Callable[..., Any]:
@@ -132,8 +155,8 @@ exp2 = unary_inexact(jnp.exp2, elementwise.exp2)
 expm1 = unary_inexact(jnp.expm1, elementwise.expm1)
 log = unary_inexact(jnp.log, elementwise.log)
 log1p = unary_inexact(jnp.log1p, elementwise.log1p)
-log2 = unary_inexact(jnp.log2, lambda x: elementwise.mul(elementwise.log(x), 1 / math.log(2)))
-log10 = unary_inexact(jnp.log10, lambda x: elementwise.mul(elementwise.log(x), 1 / math.log(10)))
+log2 = unary_inexact(jnp.log2, lambda x: elementwise.mul(elementwise.log(x), 1 / math.log(2)), exact=True)
+log10 = unary_inexact(jnp.log10, lambda x: elementwise.mul(elementwise.log(x), 1 / math.log(10)), exact=True)
 sqrt = unary_inexact(jnp.sqrt, elementwise.sqrt)
 cbrt = unary_inexact(jnp.cbrt, elementwise.cbrt)
 reciprocal = unary_inexact(jnp.reciprocal, lambda x: elementwise.div(1.0, x))
@@ -151,9 +174,20 @@ def _sinc(x: Any) -> Any:
     return choose(small, series, elementwise.div(elementwise.sin(safe), safe))
 
 
-sinc = unary_inexact(jnp.sinc, _sinc)
+sinc = unary_inexact(jnp.sinc, _sinc, exact=True)
 
 # Parts, signs and rounding
+
+
+def require_real(x: Any, function: str) -> Any:
+    """`x` itself. Raises ArgumentError for complex numbers."""
+    if type(x) in ARRAY_CLASSES and elementwise.is_complex(x):
+        raise ArgumentError(
+            f"minijvp.numpy.{function} received {type_of(x)!r}.",
+            "It is not defined for complex numbers.",
+            "Apply it to mnp.real(x), mnp.imag(x) or mnp.abs(x).",
+        )
+    return x
 
 
 def magnitude(x: Any) -> Any:
@@ -178,11 +212,11 @@ negative = unary(jnp.negative, elementwise.neg)
 positive = unary(jnp.positive, lambda x: x)
 absolute = unary(jnp.abs, magnitude)
 abs = absolute
-fabs = unary_inexact(jnp.fabs, elementwise.abs_)
+fabs = unary_inexact(jnp.fabs, lambda x: elementwise.abs_(require_real(x, "fabs")))
 sign = unary(jnp.sign, elementwise.sign)
 square = unary(
     jnp.square,
-    lambda x: elementwise.square(cast(x, (np.dtype(np.int32), False)) if x.dtype == np.bool_ else x),
+    lambda x: elementwise.square(as_integer(x)),
 )
 real = unary(jnp.real, _real)
 imag = unary(jnp.imag, _imag)
@@ -195,7 +229,14 @@ ceil = unary_of_fractions(jnp.ceil, elementwise.ceil)
 trunc = unary_of_fractions(
     jnp.trunc, lambda x: elementwise.select_n(elementwise.lt(x, 0.0), elementwise.floor(x), elementwise.ceil(x))
 )
-rint = unary_inexact(jnp.rint, _round_to_even)
+
+
+@surface(jnp.rint)
+def rint(x: Any, /) -> Any:
+    """The nearest integers as floating numbers, halves to even."""
+    x = array(x, "rint")
+    return _round_to_even(x if is_inexact(x.dtype) else cast(x, (as_dtype(float), False)))
+
 
 
 @surface(jnp.round)
@@ -207,6 +248,7 @@ def round(a: Any, decimals: int = 0, out: None = None) -> Any:
         if decimals < 0:
             raise ArgumentError("minijvp.numpy.round received integers and decimals < 0.", "", "Convert to float first.")
         return x
+    decimals = operator.index(decimals)
     if decimals == 0:
         return _round_to_even(x)
     factor = float(10**decimals)
@@ -236,7 +278,7 @@ multiply = binary(jnp.multiply, for_booleans(bitwise.bitwise_and, elementwise.mu
 divide = binary(jnp.divide, elementwise.div, inexact=True)
 true_divide = divide
 arctan2 = binary(jnp.arctan2, elementwise.atan2, inexact=True)
-nextafter = binary(jnp.nextafter, elementwise.nextafter, inexact=True)
+nextafter = binary(jnp.nextafter, elementwise.nextafter, inexact=True, exact=True)
 
 
 def both_arrays(x: Any, y: Any) -> tuple[Any, Any]:
@@ -249,11 +291,18 @@ def with_booleans_as_integers(function: Callable[..., Any]) -> Callable[..., Any
 
     def of_integers(x: Any, y: Any) -> Any:
         x, y = both_arrays(x, y)
-        if x.dtype == np.bool_:
-            x, y = (cast(v, (np.dtype(np.int32), False)) for v in (x, y))
-        return function(x, y)
+        return function(as_integer(x), as_integer(y))
 
     return of_integers
+
+
+def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A remainder of integers that is 0 where the divisor is."""
+
+    def guarded(x: Any, y: Any) -> Any:
+        return function(x, y if is_inexact(y.dtype) else choose(elementwise.eq(y, 0), 1, y))
+
+    return guarded
 
 
 def _floor_divide(x: Any, y: Any) -> Any:
@@ -268,7 +317,8 @@ def _floor_divide(x: Any, y: Any) -> Any:
         quotient = elementwise.div(x, y)
         return choose(down, elementwise.sub(quotient, 1), quotient)
     quotient = elementwise.div(elementwise.sub(x, remainder), y)
-    return _round_to_even(choose(down, elementwise.sub(quotient, 1.0), quotient))
+    quotient = _round_to_even(choose(down, elementwise.sub(quotient, 1.0), quotient))
+    return choose(elementwise.eq(y, 0.0), elementwise.div(x, y), quotient)
 
 
 def _remainder(x: Any, y: Any) -> Any:
@@ -282,9 +332,9 @@ def _remainder(x: Any, y: Any) -> Any:
 
 
 floor_divide = binary(jnp.floor_divide, with_booleans_as_integers(_floor_divide))
-remainder = binary(jnp.remainder, with_booleans_as_integers(_remainder))
+remainder = binary(jnp.remainder, with_booleans_as_integers(_guarded(_remainder)))
 mod = remainder
-fmod = binary(jnp.fmod, with_booleans_as_integers(elementwise.rem))
+fmod = binary(jnp.fmod, with_booleans_as_integers(_guarded(elementwise.rem)))
 
 
 @surface(jnp.divmod)
@@ -298,7 +348,7 @@ def power(x: Any, y: Any, /) -> Any:
     """x to the power y. An integer exponent that Python knows is a product of factors."""
     if type(y) is int:
         return _static_power(array(x, "power"), y)
-    x, y = operand(x, "power"), operand(y, "power")
+    x, y = (as_integer(operand(v, "power")) for v in (x, y))
     if type(x) not in PYTHON_SCALARS and is_inexact(x.dtype) and letter_of(type_of(y).dtype) in "iu":
         kind = join((kind_of(x), kind_of(y)))
         y = y if type(y) in PYTHON_SCALARS else y
@@ -308,11 +358,14 @@ def power(x: Any, y: Any, /) -> Any:
     return elementwise.pow_(x, y) if letter in "fc" else _integer_power(x, y)
 
 
+def as_integer(x: Any) -> Any:
+    """`x`, with booleans as int32."""
+    return cast(x, (np.dtype(np.int32), False)) if type_of(x).dtype == np.bool_ else x
+
+
 def _static_power(x: Any, n: int) -> Any:
+    x = as_integer(x)
     letter = letter_of(x.dtype)
-    if letter == "b":
-        x = cast(x, join((kind_of(x), kind_of(n))))
-        letter = "i"
     if letter in "iu" and n < 0:
         raise ArgumentError(
             f"minijvp.numpy.power received {type_of(x)!r} and the exponent {n}.",
@@ -323,10 +376,8 @@ def _static_power(x: Any, n: int) -> Any:
 
 
 def _integer_power(x: Any, y: Any) -> Any:
-    """By squaring; an exponent has at most as many bits as 6 or 7 rounds reach before every integer type overflows."""
+    """By squaring, a bit of the exponent at a time."""
     x, y = both_arrays(x, y)
-    if x.dtype == np.bool_:
-        return bitwise.bitwise_or(x, bitwise.bitwise_not(y))
     out = constant(1, x)
     for _ in range(x.dtype.itemsize * 8):
         odd = elementwise.ne(bitwise.bitwise_and(y, 1), 0)
@@ -365,12 +416,13 @@ def _logaddexp_complex(x: Any, y: Any) -> Any:
 
 
 def _logaddexp2(x: Any, y: Any) -> Any:
+    x, y = both_arrays(x, y)
     scale = math.log(2)
     return elementwise.div(_logaddexp(elementwise.mul(x, scale), elementwise.mul(y, scale)), scale)
 
 
 def _hypot(x: Any, y: Any) -> Any:
-    x, y = elementwise.abs_(x), elementwise.abs_(y)
+    x, y = (elementwise.abs_(require_real(v, "hypot")) for v in both_arrays(x, y))
     larger, smaller = elementwise.max_(x, y), elementwise.min_(x, y)
     zero = elementwise.eq(larger, 0.0)
     ratio = elementwise.div(smaller, choose(zero, 1.0, larger))
@@ -404,11 +456,11 @@ def _nan_aside(extremum: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-logaddexp = binary(jnp.logaddexp, _logaddexp, inexact=True)
-logaddexp2 = binary(jnp.logaddexp2, _logaddexp2, inexact=True)
-hypot = binary(jnp.hypot, _hypot, inexact=True)
-copysign = binary(jnp.copysign, _copysign, inexact=True)
-heaviside = binary(jnp.heaviside, _heaviside, inexact=True)
+logaddexp = binary(jnp.logaddexp, _logaddexp, inexact=True, exact=True)
+logaddexp2 = binary(jnp.logaddexp2, _logaddexp2, inexact=True, exact=True)
+hypot = binary(jnp.hypot, _hypot, inexact=True, exact=True)
+copysign = binary(jnp.copysign, _copysign, inexact=True, exact=True)
+heaviside = binary(jnp.heaviside, _heaviside, inexact=True, exact=True)
 maximum = binary(jnp.maximum, elementwise.max_)
 minimum = binary(jnp.minimum, elementwise.min_)
 fmax = binary(jnp.fmax, _nan_aside(elementwise.max_))
@@ -560,8 +612,7 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
 def clip(arr: Any, /, min: Any = None, max: Any = None) -> Any:
     """The elements, not below `min` and not above `max`."""
     out = array(arr, "clip")
-    if elementwise.is_complex(out):
-        raise ArgumentError("minijvp.numpy.clip received complex numbers.", "They have no order.", "Clip the parts.")
+    out = require_real(out, "clip")
     out = out if min is None else maximum(min, out)
     return out if max is None else minimum(max, out)
 
@@ -572,6 +623,8 @@ def nan_to_num(
 ) -> Any:
     """The elements, with nan and the infinities replaced (infinities by the largest finite numbers)."""
     x = array(x, "nan_to_num")
+    if type_of(x).weak_type and is_inexact(x.dtype):
+        x = convert_element_type(x, new_dtype=x.dtype, weak_type=False)
     if not is_inexact(x.dtype):
         return x
     if elementwise.is_complex(x):

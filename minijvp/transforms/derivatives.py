@@ -75,6 +75,7 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[
     >>> [float(ct) for ct in pullback(1.0)]
     [0.0, 3.0]
     """
+    trees.require_callable(fun, "vjp")
     leaves, tree = tree_flatten(primals)
     leaves = trees.as_arrays(leaves, leaf_namer(primals, "primals"))
     flat_fun = FlatFunction(fun, tree, has_aux)
@@ -102,7 +103,7 @@ class Selection:
         if type(argnums) is int and 0 <= argnums < len(args):
             self.single, self.keys = True, [argnums]
         else:
-            self.single = isinstance(argnums, (int, str, np.integer))
+            self.single = not isinstance(argnums, (tuple, list, set, frozenset, range))
             self.keys = resolve_all(fun, (argnums,) if self.single else tuple(argnums), args, kwargs)  # type: ignore[arg-type]
         self.values = tuple([args[k] if type(k) is int else kwargs[k] for k in self.keys])
         leaves, self.tree = tree_flatten(self.values)
@@ -138,14 +139,18 @@ def resolve_all(fun: Callable[..., Any], wanted: tuple, args: tuple, kwargs: dic
     """Where the arguments that argnums names stand in this call."""
     keys = [resolve(fun, key, args, kwargs) for key in wanted]
     if len(set(keys)) != len(keys):
-        raise ArgumentError(f"argnums={wanted!r} names an argument twice.", "", "Name each argument once.")
+        raise ArgumentError(
+            f"argnums={wanted!r} names an argument of {trees.function_name(fun)} twice.",
+            "An argument is selected or it is not.",
+            "Name each argument once.",
+        )
     return keys
 
 
 def resolve(fun: Callable[..., Any], key: Any, args: tuple, kwargs: dict[str, Any]) -> int | str:
     """Where the argument that `key` names stands in this call."""
     if not isinstance(key, str):
-        return trees.normalize_indices((int(key),), len(args), "argnums", fun)[0]
+        return trees.normalize_indices((key,), len(args), "argnums", fun)[0]
     if key in kwargs:
         return key
     try:
@@ -190,7 +195,7 @@ def grad(
     >>> minijvp.grad(lambda w, x: w * x, argnums='w')(2.0, x=5.0)
     Array(5., dtype=float32, weak_type=True)
     """
-    require_callable(fun, "grad")
+    trees.require_callable(fun, "grad")
 
     @wraps(fun)
     def gradient(*args: Any, **kwargs: Any) -> Any:
@@ -221,7 +226,7 @@ def value_and_grad(
     >>> float(value), float(gradient['x']), float(gradient['y'])
     (107.0, 16.0, 30.0)
     """
-    require_callable(fun, "value_and_grad")
+    trees.require_callable(fun, "value_and_grad")
 
     @wraps(fun)
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
@@ -261,15 +266,6 @@ def seed(dtype: Any) -> Any:
     if dtype not in _ones:
         _ones[dtype] = jnp.ones((), dtype)
     return _ones[dtype]
-
-
-def require_callable(fun: Any, transformation: str) -> None:
-    if not callable(fun):
-        raise ArgumentError(
-            f"{transformation} received {fun!r:.200}, which cannot be called.",
-            "A transformation takes a function and returns one.",
-            f"Write {transformation}(f)(x), not {transformation}(f(x)).",
-        )
 
 
 def require_differentiable(
@@ -341,7 +337,7 @@ def jacfwd(
     >>> minijvp.jacfwd(lambda x: x ** 2)(mnp.array([1.0, 3.0])).tolist()
     [[2.0, 0.0], [0.0, 6.0]]
     """
-    require_callable(fun, "jacfwd")
+    trees.require_callable(fun, "jacfwd")
 
     @wraps(fun)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
@@ -384,7 +380,7 @@ def jacrev(
     >>> minijvp.jacrev(lambda x: x ** 2)(mnp.array([1.0, 3.0])).tolist()
     [[2.0, 0.0], [0.0, 6.0]]
     """
-    require_callable(fun, "jacrev")
+    trees.require_callable(fun, "jacrev")
 
     @wraps(fun)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
@@ -405,7 +401,7 @@ def jacrev(
             split_block(next(found), shapes, 0) if is_inexact(type_of(x).dtype) else float0_blocks(x, shapes)
             for x in leaves
         ]
-        rows = [selection.unflatten(list(row)) for row in zip(*columns, strict=True)]
+        rows = [selection.unflatten([blocks[i] for blocks in columns]) for i in range(len(results))]
         jacobian = tree_unflatten(flat_fun.out_tree, rows)
         return (jacobian, flat_fun.aux(outs)) if has_aux else jacobian
 
@@ -430,6 +426,7 @@ def hessian(
     >>> minijvp.hessian(lambda x: x[0] ** 2 * x[1])(mnp.array([1.0, 3.0])).tolist()
     [[6.0, 2.0], [2.0, 0.0]]
     """
+    trees.require_callable(fun, "hessian")
     inner = jacrev(fun, argnums, has_aux, holomorphic)
     return jacfwd(inner, argnums, has_aux, holomorphic)
 

@@ -171,6 +171,7 @@ def jvp(
     >>> float(out), float(tangent)
     (0.0, 2.0)
     """
+    trees.require_callable(fun, "jvp")
     for value, name in ((primals, "primals"), (tangents, "tangents")):
         if not isinstance(value, (tuple, list)):
             raise ArgumentError(

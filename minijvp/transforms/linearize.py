@@ -278,6 +278,7 @@ def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> 
     >>> float(pushforward(3.0))
     3.0
     """
+    trees.require_callable(fun, "linearize")
     leaves, tree = tree_flatten(primals)
     leaves = trees.as_arrays(leaves, leaf_namer(primals, "primals"))
     flat_fun = trees.FlatFunction(fun, tree, has_aux)

@@ -139,13 +139,16 @@ def make_jaxpr(
       in (c,) }
     """
 
+    trees.require_callable(fun, "make_jaxpr")
+
     @wraps(fun)
     def jaxpr_maker(*args: Any, **kwargs: Any) -> Any:
-        indices = (static_argnums,) if isinstance(static_argnums, int) else tuple(static_argnums)
+        indices = tuple(static_argnums) if isinstance(static_argnums, (tuple, list)) else (static_argnums,)
         static = trees.normalize_indices(indices, len(args), "static_argnums", fun)
-        dynamic = tuple(x for i, x in enumerate(args) if i not in static)
+        positions = [i for i in range(len(args)) if i not in static]
+        dynamic = tuple([args[i] for i in positions])
         leaves, tree = tree_flatten((dynamic, kwargs))
-        trees.as_arrays(leaves, lambda i: f"argument {trees.leaf_paths((dynamic, kwargs))[i]}")
+        trees.as_arrays(leaves, trees.call_namer(fun, dynamic, kwargs, positions))
         jaxpr, out_tree = stage_tree(with_static(fun, args, static), tree, tuple(map(argument_type, leaves)))
         if return_shape:
             return jaxpr, tree_unflatten(out_tree, [shape_struct(t) for t in jaxpr.out_types])
@@ -180,7 +183,7 @@ def stage_tree(fun: Callable[..., Any], tree: Any, types: tuple[ArrayType, ...])
         args, kwargs = tree_unflatten(tree, leaves)
         result = fun(*args, **kwargs)
         outputs, out_tree = tree_flatten(result)
-        return trees.as_arrays(outputs, lambda i: f"the result {trees.leaf_paths(result)[i]} of {name}")
+        return trees.as_arrays(outputs, trees.result_namer(result, name))
 
     jaxpr = stage(flat_fun, types, name)
     return jaxpr, out_tree
@@ -195,13 +198,19 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     >>> minijvp.eval_shape(mnp.dot, jax.ShapeDtypeStruct((1000, 9), 'float32'), jax.ShapeDtypeStruct((9,), 'float32'))
     ShapeDtypeStruct(shape=(1000,), dtype=float32)
     """
+    trees.require_callable(fun, "eval_shape")
     leaves, tree = tree_flatten((args, kwargs))
-    types = tuple(abstract_type(x) for x in leaves)
+    types = abstract_types(leaves, trees.call_namer(fun, args, kwargs))
     jaxpr, out_tree = stage_tree(fun, tree, types)
     return tree_unflatten(out_tree, [shape_struct(t) for t in jaxpr.out_types])
 
 
-def abstract_type(x: Any) -> ArrayType:
-    if isinstance(x, jax.ShapeDtypeStruct):
-        return ArrayType(tuple(x.shape), jax.dtypes.canonicalize_dtype(x.dtype), bool(x.weak_type))
-    return argument_type(x)
+def abstract_types(leaves: Sequence[Any], where: Callable[[int], str]) -> tuple[ArrayType, ...]:
+    """The types of arrays and of `jax.ShapeDtypeStruct`s; ArgumentError names the leaf that is neither."""
+    types = []
+    for i, x in enumerate(leaves):
+        if isinstance(x, jax.ShapeDtypeStruct):
+            types.append(ArrayType(tuple(x.shape), jax.dtypes.canonicalize_dtype(x.dtype), bool(x.weak_type)))
+        else:
+            types.append(argument_type(trees.as_arrays((x,), lambda _, i=i: where(i))[0]))
+    return tuple(types)

@@ -21,7 +21,7 @@ from minijvp.core.types import is_inexact
 from minijvp.errors import ArgumentError
 from minijvp.operations.families import add
 from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
-from minijvp.transforms.staging import abstract_type, stage
+from minijvp.transforms.staging import abstract_types, stage
 
 
 def transpose_flat(
@@ -121,8 +121,9 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], 
     >>> [float(ct) for ct in minijvp.linear_transpose(lambda x, y: 2 * x + 3 * y, 0.0, 0.0)(1.0)]
     [2.0, 3.0]
     """
+    trees.require_callable(fun, "linear_transpose")
     leaves, tree = tree_flatten(primals)
-    types = [abstract_type(x) for x in leaves]
+    types = abstract_types(leaves, leaf_namer(primals, "primals"))
     for i, t in enumerate(types):
         if not is_inexact(t.dtype):
             raise ArgumentError(
