@@ -12,7 +12,7 @@ import numpy as np
 from jax.tree_util import keystr, tree_flatten, tree_flatten_with_path, tree_structure, tree_unflatten
 
 from minijvp.core.tracing import Tracer, escaped
-from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, type_of
+from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, ArrayType, type_of
 from minijvp.errors import ArgumentError
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "function_name",
     "leaf_paths",
     "normalize_indices",
+    "require_array",
     "require_callable",
     "result_namer",
     "tree_flatten",
@@ -89,15 +90,21 @@ def as_arrays(leaves: Sequence[Any], where: Callable[[int], str]) -> list[Any]:
     for i, x in enumerate(leaves):
         if type(x) in ARRAY_CLASSES:
             if isinstance(x, Tracer) and x.owner.finished():
-                raise escaped(x, where(i))
+                raise escaped(x, f"a transformation (as {where(i)})")
             arrays.append(x)
             continue
-        try:
-            type_of(x)
-        except ArgumentError as error:
-            raise ArgumentError(f"{where(i)} is not an array: {error.what}", error.why, error.do) from None
+        require_array(x, lambda i=i: where(i))
         arrays.append(jnp.asarray(x) if needs_conversion(x) else x)
     return arrays
+
+
+def require_array(x: Any, where: Callable[[], str]) -> ArrayType:
+    """The type of a leaf; ArgumentError names the leaf if it is no array."""
+    try:
+        return type_of(x)
+    except ArgumentError as error:
+        what = f"{where()} is {x!r:.200} of type {type(x).__name__}, which is not an array."
+        raise ArgumentError(what, error.why, error.do) from None
 
 
 def needs_conversion(x: Any) -> bool:

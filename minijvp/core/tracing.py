@@ -15,7 +15,7 @@ from typing import Any
 
 from minijvp.core import source
 from minijvp.core.types import ARRAY_CLASSES, ArrayType, register_type_reader, type_of
-from minijvp.errors import ConcretizationError, EscapedTracerError, ForeignFunctionError
+from minijvp.errors import ArgumentError, ConcretizationError, EscapedTracerError, ForeignFunctionError
 
 live_traces: set[Trace] = set()
 """Every trace that is active now, in any thread. Empty means: nothing is being traced, only computed."""
@@ -52,7 +52,7 @@ class EvalTrace(Trace):
     def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
         try:
             return primitive.evaluate(args, params)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, EscapedTracerError):
             refuse_tracers(args, primitive.name)
             raise
 
@@ -155,6 +155,11 @@ class Tracer:
         """The line of user code that made this value, where it is known."""
         return None
 
+    def origin(self) -> str:
+        """For messages: where the value was made, if that is known."""
+        line = self.made_at()
+        return f", made at {line}: {line.text}" if line else ""
+
     def known_value(self, wanted_by: str) -> Any:
         """The value one floor down, or ConcretizationError if there is none to be had."""
         if self.owner.finished():
@@ -162,9 +167,8 @@ class Tracer:
         raise self.not_concrete(wanted_by)
 
     def not_concrete(self, wanted_by: str) -> ConcretizationError:
-        line = self.made_at()
         return ConcretizationError(
-            f"{wanted_by} needs the value of a traced {self.type!r}" + (f", made at {line}: {line.text}" if line else "") + ".",
+            f"{wanted_by} needs the value of a traced {self.type!r}{self.origin()}.",
             f"Under {self.owner.description} the program runs once for all values, so there is no value to look at.",
             "Use mnp.where (or mnp.select) in place of `if`, an argument in static_argnums or static_argnames of jit for "
             "values that steer Python, or take this part of the program out of the transformation.",
@@ -194,14 +198,28 @@ class Tracer:
         return self.known_value("tolist()").tolist()
 
     def __len__(self) -> int:
-        if not self.shape:
-            raise TypeError(f"len() of a traced {self.type!r}: a value without axes has no length.")
+        self.require_axes("len()")
         return self.shape[0]
 
     def __iter__(self) -> Any:
-        if not self.shape:
-            raise TypeError(f"iteration over a traced {self.type!r}: a value without axes cannot be iterated.")
+        self.require_axes("iteration")
         return (self[i] for i in range(self.shape[0]))  # type: ignore[index]
+
+    def require_axes(self, wanted_by: str) -> None:
+        """Raise ArgumentError for a value that is a single number."""
+        if not self.shape:
+            raise ArgumentError(
+                f"{wanted_by} received a traced {self.type!r}.",
+                "A value without axes is a single number: it has no elements to count or to go through.",
+                "Use the value itself, or give it an axis: mnp.atleast_1d(x).",
+            )
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise ArgumentError(
+            f"an element of a traced {self.type!r} was assigned to.",
+            "Arrays cannot be changed: a derivative or a compiled program needs the old value and the new one.",
+            "Write x = x.at[index].set(value), which makes a new array.",
+        )
 
     def __repr__(self) -> str:
         return f"<{self.owner.description} {self.type!r}>"
@@ -216,14 +234,14 @@ class Tracer:
         if sys._getframe(1).f_code.co_name.startswith("_operator_"):
             return None
         if self.owner.finished():
-            raise escaped(self, "a function of minijvp.numpy, jax.numpy or jax.lax")
-        raise self.foreign("a jax.numpy or jax.lax function")
+            raise escaped(self, "a function of minijvp.numpy or of JAX")
+        raise self.foreign("a function or an index of JAX")
 
     def foreign(self, function: str) -> Exception:
         if self.owner.finished():
             return escaped(self, function)
         return ForeignFunctionError(
-            f"{function} received a traced {self.type!r} of {self.owner.description}.",
+            f"{function} received a traced {self.type!r} of {self.owner.description}{self.origin()}.",
             "It does not know minijvp's tracers, and would have to drop the derivative or the batch axis.",
             "Use the function of the same name in minijvp.numpy (x.at[i].set(v) on an array that is not traced: "
             "mnp.asarray(x).at[i].set(v); table[i]: mnp.asarray(table)[i]).",
@@ -232,11 +250,8 @@ class Tracer:
 
 def escaped(tracer: Tracer, used_by: str) -> EscapedTracerError:
     """The error for `tracer`, used by `used_by` after its transformation has ended."""
-    line = tracer.made_at()
     return EscapedTracerError(
-        f"{used_by} received a {type(tracer).__name__} that escaped from {tracer.owner.description}"
-        + (f"; it was made at {line}: {line.text}" if line else "")
-        + ".",
+        f"{used_by} received a {type(tracer).__name__} that escaped from {tracer.owner.description}{tracer.origin()}.",
         "That transformation has ended, and its tracers stand for no value any more. It was probably stored in a "
         "global, a list, an attribute or a cache while the function was being transformed.",
         "Return the value from the transformed function (for values besides the result: has_aux=True).",

@@ -18,7 +18,7 @@ from minijvp.core.jaxpr import Jaxpr, evaluate, lower
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import EVALUATION, Tracer, evaluating, live_traces, refuse_tracers, state
 from minijvp.core.types import ArrayType
-from minijvp.errors import ArgumentError
+from minijvp.errors import ArgumentError, EscapedTracerError
 from minijvp.operations.families import is_linear
 from minijvp.operations.sharding import sharding_constraint
 from minijvp.transforms.jvp import jvp_jaxpr
@@ -118,8 +118,8 @@ class StaticArguments:
 
     def __init__(self, fun: Callable[..., Any], argnums: Any, argnames: Any):
         self.fun = fun
-        self.argnums = as_tuple(argnums, int)
-        self.argnames = as_tuple(argnames, str)
+        self.argnums = as_tuple(argnums, int, "static_argnums")
+        self.argnames = as_tuple(argnames, str, "static_argnames")
         names = positional_names(fun)
         if argnums is None:
             self.argnums = tuple(names.index(n) for n in self.argnames if n in names)
@@ -155,8 +155,17 @@ class StaticArguments:
         return fun
 
 
-def as_tuple(value: Any, single: type) -> tuple:
-    return () if value is None else (value,) if isinstance(value, single) else tuple(value)
+def as_tuple(value: Any, single: type, what: str) -> tuple:
+    """One entry or several as a tuple; ArgumentError if one is not of the type `single`."""
+    entries = () if value is None else tuple(value) if isinstance(value, Iterable) and type(value) is not str else (value,)
+    for entry in entries:
+        if not isinstance(entry, single) or type(entry) is bool:
+            raise ArgumentError(
+                f"jit received {what}={value!r}.",
+                "Positions of arguments are integers, and their names are strings.",
+                "Pass one, or a tuple of them; static_argnums takes positions, static_argnames takes names.",
+            )
+    return entries
 
 
 def positional_names(fun: Callable[..., Any]) -> list[str]:
@@ -232,8 +241,7 @@ def jit(
     options.update({k: v for k, v in shardings.items() if v is not None})
     if fun is None:
         return partial(jit, **options)
-    if not callable(fun):
-        raise ArgumentError(f"jit received {fun!r:.200}, which cannot be called.", "", "Pass a function.")
+    trees.require_callable(fun, "jit")
     return _Jitted(fun, options).wrapper()
 
 
@@ -251,7 +259,14 @@ class _Jitted:
         def lowered(*args: Any, **kwargs: Any) -> Any:
             return self.lowered(args, kwargs)
 
-        self.compiled = jax.jit(lowered, **options)
+        try:
+            self.compiled = jax.jit(lowered, **options)
+        except (TypeError, ValueError) as error:
+            raise ArgumentError(
+                f"jit of {trees.function_name(fun)} received options that do not fit: {error}",
+                f"The function has the parameters {positional_names(fun)}; options name its arguments, by position from 0 or by name.",
+                "Correct the option.",
+            ) from None
 
     def wrapper(self) -> Callable[..., Any]:
         compiled, under_trace, diagnose = self.compiled, self.call_under_trace, self.diagnose
@@ -263,7 +278,7 @@ class _Jitted:
                 return under_trace(args, kwargs)
             try:
                 return compiled(*args, **kwargs) if kwargs else compiled(*args)
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, EscapedTracerError):
                 diagnose(args, kwargs)
                 raise
 
@@ -282,7 +297,7 @@ class _Jitted:
     def call_under_trace(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         dynamic, dynamic_kwargs, static = self.static.split(args, kwargs)
         leaves, tree = tree_flatten((dynamic, dynamic_kwargs))
-        leaves = self.require_arrays(leaves, (dynamic, dynamic_kwargs))
+        leaves = self.require_arrays(leaves, args, kwargs)
         types = tuple(map(argument_type, leaves))
         key = (tree, types, static, jax.config.jax_enable_x64, tuple(state.axis_sizes.items()))  # type: ignore[attr-defined]
         staged = self.staged.get(key)
@@ -314,10 +329,15 @@ class _Jitted:
 
         return constrained
 
-    def require_arrays(self, leaves: Sequence[Any], tree: Any) -> list[Any]:
+    def require_arrays(self, leaves: Sequence[Any], args: tuple, kwargs: dict[str, Any]) -> list[Any]:
+        """The leaves of the arguments that are not static, as arrays; ArgumentError names the one that is none."""
+
         def where(i: int) -> str:
-            path = trees.leaf_paths(tree)[i]
-            return f"the argument at {path} (args, kwargs) of {trees.function_name(self.fun)}"
+            dynamic, dynamic_kwargs, static = self.static.split(args, kwargs)
+            fixed = {key for key, _, _ in static}
+            positions = [k for k in range(len(args)) if k not in fixed]
+            name = trees.call_namer(self.fun, dynamic, dynamic_kwargs, positions)(i)
+            return f"{name}, an argument of {trees.function_name(self.fun)} under jit,"
 
         return trees.as_arrays(leaves, where)
 
@@ -326,7 +346,7 @@ class _Jitted:
         dynamic, dynamic_kwargs, _ = self.static.split(args, kwargs)
         leaves, _ = tree_flatten((dynamic, dynamic_kwargs))
         refuse_tracers(leaves, trees.function_name(self.fun))
-        self.require_arrays(leaves, (dynamic, dynamic_kwargs))
+        self.require_arrays(leaves, args, kwargs)
 
 
 def constrain(tree: Any, shardings: Any, what: str) -> Any:

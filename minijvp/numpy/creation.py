@@ -180,18 +180,17 @@ def linspace(
         return tuple(map(state.trace.lift, out)) if retstep else state.trace.lift(out)
     from_, to = promote("linspace", as_operand(start, "linspace"), as_operand(stop, "linspace"), inexact=True)
     shape = np.broadcast_shapes(type_of(from_).shape, type_of(to).shape)
-    from_, to = (broadcast(broadcast(x, shape), (num, *shape)) for x in (from_, to))
+    from_, to = broadcast(from_, shape), broadcast(to, shape)
     parts = max(num - 1 if endpoint else num, 1)
+    step = elementwise.div(elementwise.sub(to, from_), float(parts))
+    from_, to = broadcast(from_, (num, *shape)), broadcast(to, (num, *shape))
     weights = np.arange(num).reshape((num,) + (1,) * len(shape)) / parts
     weight = broadcast(jnp.asarray(weights, from_.dtype), (num, *shape))
     out = add(elementwise.mul(from_, elementwise.sub(1.0, weight)), elementwise.mul(to, weight))
     if axis % (len(shape) + 1):
         out = move_axis(out, 0, axis)
     out = asarray(out, dtype)
-    if not retstep:
-        return out
-    first = elementwise.div(elementwise.sub(to, from_), float(parts))
-    return out, reshape(first, new_sizes=(num, *shape))
+    return (out, step) if retstep else out
 
 
 @surface(jnp.eye)

@@ -103,7 +103,11 @@ def bounds(mode: Any, default: Any, wrap: bool = True) -> Bounds:
 
 def places_of(index: Any, shape: tuple[int, ...], rules: Bounds) -> list[Place]:
     """The places that an index of an array of this shape names. Static integers are counted from 0 afterwards."""
-    entries = [entry_of(e) for e in (index if isinstance(index, tuple) else (index,))]
+    if isinstance(index, tuple):
+        # A sequence in a tuple is an array, as in NumPy; alone it is refused, as in JAX.
+        entries = [entry_of(as_index_array(e) if isinstance(e, (list, tuple)) else e) for e in index]
+    else:
+        entries = [entry_of(index)]
     ellipses = sum([e is Ellipsis for e in entries])
     taken = sum([0 if e is None or e is Ellipsis else e.ndim if is_mask(e) else 1 for e in entries])
     if ellipses > 1:
@@ -138,6 +142,11 @@ def places_of(index: Any, shape: tuple[int, ...], rules: Bounds) -> list[Place]:
     return places
 
 
+def as_index_array(e: Sequence[Any]) -> np.ndarray:
+    """A sequence of integers or booleans as an array; the empty one holds integers."""
+    return np.asarray(e) if len(e) else np.zeros(0, np.int64)
+
+
 def entry_of(e: Any) -> Any:
     """One entry of an index: None, Ellipsis, a slice, an int, a concrete mask, or an array of integers."""
     if e is None or e is Ellipsis or isinstance(e, slice):
@@ -166,7 +175,7 @@ def not_an_index(what: str) -> ArgumentError:
     return ArgumentError(
         f"indexing received {what} as an index.",
         "An index has integers, slices, None, Ellipsis, and arrays of integers or booleans.",
-        "Convert a sequence: x[mnp.asarray(indices)]; for several axes, use a tuple.",
+        "Convert a list: x[mnp.asarray(indices)]; for several axes, use a tuple.",
     )
 
 
@@ -557,7 +566,7 @@ class IndexUpdate:
         fill_value: Any = None,
         wrap_negative_indices: bool = True,
     ) -> Any:
-        """x[index], with a choice of what is read out of bounds: by default "fill" gives nan, or the smallest integer."""
+        """x[index], with a choice of what is read out of bounds; "fill" gives nan, or the smallest integer."""
         rules = bounds(mode, PROMISE, wrap_negative_indices)
         return read(self.array, self.index, rules, fill_value, indices_are_sorted, unique_indices)
 

@@ -19,7 +19,6 @@ from minijvp.numpy.promotion import (
     as_dtype,
     broadcast,
     cast,
-    common_shape,
     normalize_axes,
     normalize_axis,
     operand,
@@ -147,7 +146,8 @@ def broadcast_to(array: Any, shape: Any, *, out_sharding: Any = None) -> Any:
     """The array repeated along new leading axes and axes of size 1."""
     x = as_array(array, "broadcast_to")
     wanted = as_shape(shape, "broadcast_to")
-    if common_shape("broadcast_to", type_of(x).shape, wanted) != wanted:
+    given = type_of(x).shape
+    if len(given) > len(wanted) or any(n not in (1, m) for n, m in zip(given[::-1], wanted[::-1], strict=False)):
         raise ArgumentError(f"minijvp.numpy.broadcast_to cannot repeat {type_of(x)!r} to the shape {wanted}.")
     return broadcast(x, wanted)
 

@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, is_inexact, type_of
+from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.numpy.promotion import (
     array,
@@ -27,7 +28,6 @@ from minijvp.numpy.promotion import (
     operand,
     promote,
     promote_pair,
-    result_kind,
     same_shape,
     surface,
 )
@@ -89,16 +89,17 @@ def of_its_kind(original: Callable[..., Any], function: Callable[..., Any]) -> C
 
     def exactly(*xs: Any) -> Any:
         out = function(*xs)
-        kind = known_kind(original, *[kind_of(x) for x in xs])
-        return out if type_of(out).weak_type == kind[1] else convert_element_type(out, new_dtype=kind[0], weak_type=kind[1])
+        weak = result_is_weak(original, *map(type_of, xs))
+        return out if type_of(out).weak_type == weak else convert_element_type(out, new_dtype=out.dtype, weak_type=weak)
 
     return exactly
 
 
 @lru_cache(maxsize=4096)
-def known_kind(original: Callable[..., Any], *kinds: Any) -> Any:
-    """The kind of the result of a function of jax.numpy."""
-    return result_kind(original, *kinds)
+def result_is_weak(original: Callable[..., Any], *types: ArrayType) -> bool:
+    """Whether the result of a function of jax.numpy is weakly typed."""
+    arguments = [jax.ShapeDtypeStruct(t.shape, t.dtype, weak_type=t.weak_type) for t in types]
+    return bool(jax.eval_shape(original, *arguments).weak_type)
 
 
 def for_booleans(boolean: Callable[..., Any], number: Callable[..., Any]) -> Callable[..., Any]:
@@ -195,7 +196,7 @@ def magnitude(x: Any) -> Any:
 
 
 def _imag(x: Any) -> Any:
-    return elementwise.imag(x) if elementwise.is_complex(x) else zeros(shape=type_of(x).shape, dtype=x.dtype)
+    return elementwise.imag(x) if elementwise.is_complex(x) else constant(0, x)
 
 
 def _real(x: Any) -> Any:
@@ -259,7 +260,9 @@ def round(a: Any, decimals: int = 0, out: None = None) -> Any:
 def angle(z: Any, deg: bool = False) -> Any:
     """The angle of complex numbers in radians, or in degrees."""
     z = array(z, "angle")
-    z = z if is_inexact(z.dtype) else cast(z, (as_dtype(float), False))
+    dtype = z.dtype if is_inexact(z.dtype) else as_dtype(float)
+    if z.dtype != dtype or type_of(z).weak_type:
+        z = convert_element_type(z, new_dtype=dtype, weak_type=False)
     out = elementwise.atan2(_imag(z), _real(z))
     return elementwise.mul(out, 180 / math.pi) if deg else out
 
@@ -348,14 +351,19 @@ def power(x: Any, y: Any, /) -> Any:
     """x to the power y. An integer exponent that Python knows is a product of factors."""
     if type(y) is int:
         return _static_power(array(x, "power"), y)
-    x, y = (as_integer(operand(v, "power")) for v in (x, y))
+    return _general_power(operand(x, "power"), operand(y, "power"))
+
+
+def _power(x: Any, y: Any) -> Any:
     if type(x) not in PYTHON_SCALARS and is_inexact(x.dtype) and letter_of(type_of(y).dtype) in "iu":
         kind = join((kind_of(x), kind_of(y)))
-        y = y if type(y) in PYTHON_SCALARS else y
         return elementwise.pow_(*same_shape("power", cast(x, kind), y))
     x, y = promote_pair("power", x, y)
     letter = letter_of((x if type(y) in PYTHON_SCALARS else y).dtype)
-    return elementwise.pow_(x, y) if letter in "fc" else _integer_power(x, y)
+    return elementwise.pow_(x, y) if letter in "fc" else _integer_power(*map(as_integer, both_arrays(x, y)))
+
+
+_general_power = of_its_kind(jnp.power, _power)
 
 
 def as_integer(x: Any) -> Any:
@@ -377,7 +385,6 @@ def _static_power(x: Any, n: int) -> Any:
 
 def _integer_power(x: Any, y: Any) -> Any:
     """By squaring, a bit of the exponent at a time."""
-    x, y = both_arrays(x, y)
     out = constant(1, x)
     for _ in range(x.dtype.itemsize * 8):
         odd = elementwise.ne(bitwise.bitwise_and(y, 1), 0)

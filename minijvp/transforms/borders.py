@@ -42,8 +42,10 @@ def _from_border(t: Any, kind: ArrayType, what: str, i: int, where: Callable[[in
         try:
             given = type_of(t)
         except ArgumentError as error:
-            raise ArgumentError(f"the {what} at {where(i)} is not an array: {error.what}", error.why, error.do) from None
-        if type(t) in PYTHON_SCALARS and not kind.shape and is_inexact(kind.dtype):
+            found = f"{t!r:.200} of type {type(t).__name__}, which is not an array."
+            raise ArgumentError(f"the {what} at {where(i)} is {found}", error.why, error.do) from None
+        fits = is_inexact(kind.dtype) and not (type(t) is complex and kind.dtype.kind != "c")
+        if type(t) in PYTHON_SCALARS and not kind.shape and fits:
             return jnp.asarray(t, kind.dtype)
         if given.shape == kind.shape and given.dtype == kind.dtype and is_inexact(kind.dtype):
             return t if isinstance(t, (Tracer, jax.Array)) else jnp.asarray(t)

@@ -56,7 +56,7 @@ class JVPTracer(Tracer):
             raise self.foreign(wanted_by)
         if self.tangent is not None and wanted_by.startswith(("float", "complex", "item", "tolist")):
             raise ConcretizationError(
-                f"{wanted_by} was asked of a {self.type!r} that is being differentiated.",
+                f"{wanted_by} was asked of a {self.type!r} that is being differentiated{self.origin()}.",
                 "The result would be a plain number without its derivative, and the gradient would be wrong.",
                 "Keep the array; where the derivative is not wanted, say so: float(minijvp.stop_gradient(x)).",
             )

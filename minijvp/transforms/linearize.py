@@ -22,6 +22,7 @@ from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate
 from minijvp.core.primitive import Primitive
 from minijvp.core.tracing import EVALUATION, Trace, current, evaluating, refuse_tracers, state
 from minijvp.core.types import PYTHON_SCALARS, is_inexact, type_of
+from minijvp.errors import EscapedTracerError
 from minijvp.operations.families import instantiate
 from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
 from minijvp.transforms.jvp import JVPTrace, JVPTracer
@@ -131,7 +132,7 @@ class LinearizeTrace(JVPTrace):
             if step is None:
                 step = new_step(primitive, primals, types, tangents, params)
             outs = step.known(*primals)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, EscapedTracerError):
             refuse_tracers(primals, primitive.name)
             raise
         return outs, self.recorder.record_step(step, primals, outs, tangents)

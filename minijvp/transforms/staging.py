@@ -148,8 +148,8 @@ def make_jaxpr(
         positions = [i for i in range(len(args)) if i not in static]
         dynamic = tuple([args[i] for i in positions])
         leaves, tree = tree_flatten((dynamic, kwargs))
-        trees.as_arrays(leaves, trees.call_namer(fun, dynamic, kwargs, positions))
-        jaxpr, out_tree = stage_tree(with_static(fun, args, static), tree, tuple(map(argument_type, leaves)))
+        types = abstract_types(leaves, trees.call_namer(fun, dynamic, kwargs, positions))
+        jaxpr, out_tree = stage_tree(with_static(fun, args, static), tree, types)
         if return_shape:
             return jaxpr, tree_unflatten(out_tree, [shape_struct(t) for t in jaxpr.out_types])
         return jaxpr
@@ -212,5 +212,6 @@ def abstract_types(leaves: Sequence[Any], where: Callable[[int], str]) -> tuple[
         if isinstance(x, jax.ShapeDtypeStruct):
             types.append(ArrayType(tuple(x.shape), jax.dtypes.canonicalize_dtype(x.dtype), bool(x.weak_type)))
         else:
-            types.append(argument_type(trees.as_arrays((x,), lambda _, i=i: where(i))[0]))
+            trees.require_array(x, lambda i=i: where(i))
+            types.append(argument_type(x))
     return tuple(types)

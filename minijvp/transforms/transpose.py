@@ -18,7 +18,7 @@ from minijvp import trees
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal
 from minijvp.core.tracing import state
 from minijvp.core.types import is_inexact
-from minijvp.errors import ArgumentError
+from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.operations.families import add
 from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
 from minijvp.transforms.staging import abstract_types, stage
@@ -40,6 +40,7 @@ def transpose_flat(
             values[v] = x
     received: dict[Atom, Any] = {}
     outer = state.source
+    e: Equation | None = None
     try:
         pending = _evaluate_known(jaxpr, values, is_linear)
         for v, ct in zip(jaxpr.outputs, cotangents, strict=True):
@@ -61,9 +62,29 @@ def transpose_flat(
             for v, ct in zip(e.inputs, found if type(found) is tuple else (found,)):
                 if ct is not None and v in is_linear:
                     received[v] = add(received[v], ct) if v in received else ct
+    except (TypeError, ValueError) as error:
+        if e is not None and is_about_linearity(error):
+            raise not_linear(e) from error
+        raise
     finally:
         state.source = outer
     return [received.get(v) for v, flag in zip(jaxpr.inputs, linear, strict=True) if flag]
+
+
+def is_about_linearity(error: Exception) -> bool:
+    """Whether a transpose rule failed for want of a value: there is no rule, or it used an argument that is linear."""
+    return (isinstance(error, MissingRuleError) and ", at " not in error.what) or "ArrayType" in str(error)
+
+
+def not_linear(e: Equation) -> MissingRuleError:
+    """The error for an equation that cannot be transposed."""
+    line = f", at {e.source}: {e.source.text}" if e.source else ""
+    return MissingRuleError(
+        f"the primitive {e.primitive.name!r} has no transpose rule for {', '.join(repr(v.type) for v in e.inputs)}{line}.",
+        "It is not linear in the arguments that the transposed function is linear in, or nobody has said how it is transposed.",
+        "Transpose linear functions only (x * c with a known c, and not x * x): for another function, vjp transposes its "
+        "derivative. A primitive that is linear needs a transpose rule where it is defined.",
+    )
 
 
 def _evaluate_known(jaxpr: Jaxpr, values: dict[Atom, Any], is_linear: set[Atom]) -> list[Equation]:
@@ -133,6 +154,13 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], 
             )
     flat_fun = trees.FlatFunction(fun, tree)
     jaxpr = stage(flat_fun.positional, types, trees.function_name(fun))
+    for i, t in enumerate(jaxpr.out_types):
+        if not is_inexact(t.dtype):
+            raise ArgumentError(
+                f"linear_transpose of {flat_fun.name}: leaf {i} of the result is {t!r}.",
+                "Integers and booleans have no cotangents.",
+                "Return floating results only.",
+            )
 
     def transposed(ct: Any) -> tuple[Any, ...]:
         given, ct_tree = tree_flatten(ct)

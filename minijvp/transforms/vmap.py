@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache, wraps
 from typing import Any
 
+import numpy as np
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
@@ -171,15 +172,15 @@ def vmap(
     >>> minijvp.vmap(mnp.dot, in_axes=(0, None))(mnp.ones((3, 2)), mnp.array([1.0, 2.0])).tolist()
     [3.0, 3.0, 3.0]
     """
-    if not callable(fun):
-        raise ArgumentError(f"vmap received {fun!r:.200}, which cannot be called.", "", "Write vmap(f)(x), not vmap(f(x)).")
+    trees.require_callable(fun, "vmap")
+    require_axis(axis_name, axis_size)
     if isinstance(in_axes, list):
         in_axes = tuple(in_axes)
 
     @wraps(fun)
     def mapped(*args: Any, **kwargs: Any) -> Any:
         leaves, tree, axes = flatten_mapped(fun, in_axes, args, kwargs)
-        axis = Axis(common_size(fun, leaves, axes, axis_size, (args, kwargs)), axis_name)
+        axis = Axis(common_size(fun, leaves, axes, axis_size, trees.call_namer(fun, args, kwargs)), axis_name)
         batched = [a is not None for a in axes]
         moved = [x if a is None else move_axis(x, a, 0) for x, a in zip(leaves, axes, strict=True)]
         out_tree = result = None
@@ -189,8 +190,7 @@ def vmap(
             inner_args, inner_kwargs = tree_unflatten(tree, xs)
             result = fun(*inner_args, **inner_kwargs)
             outs, out_tree = tree_flatten(result)
-            name = f"the result of {trees.function_name(fun)}"
-            return trees.as_arrays(outs, lambda i: name + trees.leaf_paths(result)[i])
+            return trees.as_arrays(outs, trees.result_namer(result, trees.function_name(fun)))
 
         outs, out_batched = vmap_flat(flat_fun, axis, moved, batched)
         destinations = trees.flatten_prefix(out_axes, result, "out_axes")
@@ -202,41 +202,64 @@ def vmap(
     return mapped
 
 
+def require_axis(name: Any, size: Any) -> None:
+    """Raise ArgumentError for an axis_name or axis_size that is none."""
+    try:
+        hash(name)
+    except TypeError:
+        raise ArgumentError(
+            f"vmap received axis_name={name!r}, which cannot be hashed.",
+            "Collectives look the axis up by its name.",
+            "Pass a string.",
+        ) from None
+    is_size = size is None or (isinstance(size, (int, np.integer)) and type(size) is not bool and size >= 0)
+    if not is_size:
+        raise ArgumentError(
+            f"vmap received axis_size={size!r}.",
+            "It is the number of elements along the mapped axis.",
+            "Pass an integer that is not negative, or leave it out where an argument is mapped.",
+        )
+
+
 def flatten_mapped(
     fun: Callable[..., Any], in_axes: Any, args: tuple, kwargs: dict[str, Any]
 ) -> tuple[list[Any], Any, list[int | None]]:
     """The leaves of the arguments, their tree, and for each leaf its mapped axis (not negative) or None."""
     if isinstance(in_axes, tuple) and len(in_axes) != len(args):
         raise ArgumentError(
-            f"in_axes={in_axes} has {len(in_axes)} entries, but {trees.function_name(fun)} was called with {len(args)} "
-            "positional arguments.",
+            f"in_axes={in_axes} has {len(in_axes)} entr{'ies' if len(in_axes) != 1 else 'y'}, but "
+            f"{trees.function_name(fun)} was called with {len(args)} positional argument{'s' * (len(args) != 1)}.",
             "A tuple of in_axes has one entry for each positional argument.",
             "Add None for each argument that is not mapped, or correct the call.",
         )
     leaves, tree = tree_flatten((args, kwargs))
-
-    def where(i: int) -> str:
-        return f"the argument at {trees.leaf_paths((args, kwargs))[i]} (args, kwargs) of {trees.function_name(fun)}"
-
+    where = trees.call_namer(fun, args, kwargs)
     leaves = trees.as_arrays(leaves, where)
     axes = trees.flatten_prefix(in_axes, args, "in_axes")
-    axes += [0] * (len(leaves) - len(axes))
+    n = len(axes)
+    axes += [0] * (len(leaves) - n)
     for i, (x, a) in enumerate(zip(leaves, axes, strict=True)):
         if a is None:
             continue
         ndim = type_of(x).ndim
-        if not isinstance(a, int) or not -ndim <= a < ndim:
+        if type(a) is bool or not isinstance(a, (int, np.integer)) or not -ndim <= a < ndim:
             raise ArgumentError(
-                f"vmap cannot map axis {a!r} of {where(i)}, which is {type_of(x)!r}.",
-                f"It has {ndim} axes, counted from 0 (or from the end by negative numbers); in_axes takes integers and None.",
-                "Correct in_axes, or say None for an argument that is the same for all.",
+                f"vmap of {trees.function_name(fun)} cannot map axis {a!r} of {where(i)}, which is {type_of(x)!r}.",
+                f"It has {ndim} ax{'e' if ndim != 1 else 'i'}s, counted from 0 (or from the end by negative numbers); "
+                "in_axes takes integers and None.",
+                "Correct in_axes, or say None for an argument that is the same for all."
+                + (" Keyword arguments are always mapped over axis 0: pass this one by position." if i >= n else ""),
             )
         axes[i] = a % ndim
     return leaves, tree, axes
 
 
 def common_size(
-    fun: Callable[..., Any], leaves: Sequence[Any], axes: Sequence[int | None], given: int | None, tree: Any
+    fun: Callable[..., Any],
+    leaves: Sequence[Any],
+    axes: Sequence[int | None],
+    given: int | None,
+    where: Callable[[int], str],
 ) -> int:
     """The size of the mapped axis, which all mapped leaves must share."""
     sizes = {i: type_of(x).shape[a] for i, (x, a) in enumerate(zip(leaves, axes, strict=True)) if a is not None}
@@ -249,10 +272,9 @@ def common_size(
             "The size of the mapped axis cannot be known.",
             "Give an argument an axis in in_axes, or pass axis_size.",
         )
-    paths = trees.leaf_paths(tree)
-    listed = "; ".join(f"{paths[i]}: {type_of(leaves[i])!r} has {n} along axis {axes[i]}" for i, n in sizes.items())
+    listed = "; ".join(f"{where(i)}: {type_of(leaves[i])!r} has {n} along axis {axes[i]}" for i, n in sizes.items())
     raise ArgumentError(
-        f"vmap of {trees.function_name(fun)} got mapped axes of different sizes (paths in (args, kwargs)): {listed}"
+        f"vmap of {trees.function_name(fun)} got mapped axes of different sizes: {listed}"
         + (f"; axis_size={given}" if given is not None else "")
         + ".",
         "All mapped axes run together.",
@@ -271,11 +293,12 @@ def place_axis(fun: Callable[..., Any], axis: Axis, x: Any, batched: bool, desti
             )
         return x
     ndim = type_of(x).ndim + (not batched)
-    if not isinstance(destination, int) or not -ndim <= destination < ndim:
+    is_integer = isinstance(destination, (int, np.integer)) and type(destination) is not bool
+    if not is_integer or not -ndim <= destination < ndim:
         raise ArgumentError(
-            f"out_axes={destination!r} is out of range for a result of {trees.function_name(fun)} that has {ndim} axes "
-            "with the mapped one.",
-            "Axes are counted from 0, or from the end by negative numbers.",
+            f"out_axes={destination!r} is out of range for a result of {trees.function_name(fun)} that has {ndim} "
+            f"ax{'e' if ndim != 1 else 'i'}s with the mapped one.",
+            "Axes are integers, counted from 0, or from the end by negative numbers.",
             "Correct out_axes.",
         )
     return move_axis(leading_axis(axis, x, batched), 0, destination % ndim)

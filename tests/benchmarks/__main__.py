@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -45,7 +46,7 @@ def progress(line: str) -> None:
         print(file=sys.stderr, flush=True)
 
 
-def machine() -> dict[str, object]:
+def machine() -> dict[str, Any]:
     return {
         "jax": jax.__version__,
         "python": platform.python_version(),
@@ -53,6 +54,12 @@ def machine() -> dict[str, object]:
         "cores": os.cpu_count(),
         "load": os.getloadavg(),
     }
+
+
+def load(before: dict[str, Any]) -> str:
+    """How far to trust the figures: on a busy machine they are those of the other processes too."""
+    busy, cores = max(before["load"][0], os.getloadavg()[0]), before["cores"]
+    return f"Load {busy:.1f} on {cores} cores{': too busy for differences of a few percent' if busy > cores else ''}."
 
 
 def main() -> None:
@@ -73,6 +80,7 @@ def main() -> None:
         if row.error:
             print(f"failed: {row.name}: {row.error}")
     print(NOTES)
+    print(load(before), "The JSON report has quartiles and ratios of the fastest.")
     if options.json:
         report = {"quick": options.quick, "machine": before, "rows": [row.as_dict() for row in rows]}
         options.json.write_text(json.dumps(report, indent=2) + "\n")

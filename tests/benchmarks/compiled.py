@@ -55,5 +55,5 @@ BENCHMARKS = {
     "call: 100 arguments": partial(overhead, 100),
     "run: matmul chain, about 1 ms": partial(run_chain, 8, 256, 64),
     "run: MLP gradient step, about 20 ms": partial(run_steps, 8, 512, 128),
-    "run: MLP gradient step, about 200 ms": partial(run_steps, 16, 1024, 256),
+    "run: MLP gradient step, about 200 ms": partial(run_steps, 16, 1024, 128),
 }

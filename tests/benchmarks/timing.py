@@ -17,15 +17,17 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Settings:
-    """How long to measure: seconds for each benchmark, and for each sample of something tiny."""
+    """How long to measure each benchmark: until the seconds are over, and at least so many rounds."""
 
     seconds: float
-    sample: float
-    rounds: int = 5
+    rounds: int
 
 
-FULL = Settings(seconds=13.0, sample=0.02)
-QUICK = Settings(seconds=2.0, sample=0.005, rounds=3)
+FULL = Settings(seconds=11.0, rounds=5)
+QUICK = Settings(seconds=1.5, rounds=3)
+
+# Seconds of a sample of something tiny: less than a time slice, so that most samples escape the other processes.
+SAMPLE = 0.001
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Row:
     ratio: float = math.nan
     goal: float | None = None
     quartiles: tuple[float, float] | None = None
+    fastest: float = math.nan  # ratio of the fastest samples: what other processes disturb least
     rounds: int = 0
     unit: str = "s"
     error: str = ""
@@ -82,7 +85,10 @@ def table(rows: Sequence[Row]) -> str:
     """The rows in columns: names to the left, figures to the right."""
     lines = [HEADER, *(row.cells() for row in rows)]
     widths = [max(map(len, column)) for column in zip(*lines)]
-    return "\n".join("  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) for line in lines)
+    return "\n".join(
+        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:]))])
+        for line in lines
+    )
 
 
 Call = tuple[Callable[..., Any], tuple]
@@ -98,13 +104,23 @@ def seconds_per_call(call: Call, calls: int) -> float:
     return (time.perf_counter() - start) / calls
 
 
+def calls_per_sample(call: Call) -> int:
+    """How many calls take as long as a sample should, once the function is warm."""
+    seconds_per_call(call, 1)
+    count, found = 1, seconds_per_call(call, 1)
+    while found * count < SAMPLE:
+        # The fastest of a few: an interruption here would make every sample too short.
+        count *= 4
+        found = min(seconds_per_call(call, count) for _ in range(3))
+    return max(1, round(SAMPLE / found))
+
+
 def interleave(calls: Sequence[Call], settings: Settings) -> list[list[float]]:
     """Seconds per call of each: in every round one sample of each, in turn, until the time is used up."""
-    for call in calls:
-        seconds_per_call(call, 2)
-    counts = [max(1, round(settings.sample / min(seconds_per_call(c, 1) for _ in range(3)))) for c in calls]
+    counts = [calls_per_sample(call) for call in calls]
     samples: list[list[float]] = [[] for _ in calls]
-    end = time.perf_counter() + settings.seconds
+    collected = time.perf_counter()
+    end = collected + settings.seconds
     # What exists already is frozen, so that collecting the garbage of a round is cheap.
     gc.collect()
     gc.freeze()
@@ -113,7 +129,9 @@ def interleave(calls: Sequence[Call], settings: Settings) -> list[list[float]]:
         while len(samples[0]) < settings.rounds or time.perf_counter() < end:
             for call, count, found in zip(calls, counts, samples, strict=True):
                 found.append(seconds_per_call(call, count))
-            gc.collect()
+            if time.perf_counter() > collected + 0.2:
+                gc.collect()
+                collected = time.perf_counter()
     finally:
         gc.enable()
         gc.unfreeze()
@@ -127,18 +145,21 @@ def paired(name: str, ours: Sequence[float], theirs: Sequence[float], goal: floa
     if len(ratios) > 1:
         first, _, third = quantiles(ratios, n=4, method="inclusive")
         spread = first, third
-    return Row(name, median(ours), median(theirs), median(ratios), goal, spread, len(ratios), unit)
+    fastest = min(ours) / min(theirs) if unit == "s" else math.nan
+    return Row(name, median(ours), median(theirs), median(ratios), goal, spread, fastest, len(ratios), unit)
 
 
 def compare(name: str, ours: Call, theirs: Call, goal: float | None, settings: Settings) -> list[Row]:
-    return [paired(name, *interleave([ours, theirs], settings), goal)]
+    first, second = interleave([ours, theirs], settings)
+    return [paired(name, first, second, goal)]
 
 
 def check_same(ours: Any, theirs: Any, tolerance: float = 1e-4) -> None:
     """Equal trees of equal arrays, within a tolerance relative to the largest entry of each array."""
     assert jax.tree.structure(ours) == jax.tree.structure(theirs), "the results have different structures"
     for (path, b), a in zip(jax.tree_util.tree_leaves_with_path(theirs), jax.tree.leaves(ours), strict=True):
-        assert a.shape == b.shape and a.dtype == b.dtype, f"{jax.tree_util.keystr(path)}: {a.aval}, should be {b.aval}"
+        types = (a.shape, a.dtype), (b.shape, b.dtype)
+        assert types[0] == types[1], f"{jax.tree_util.keystr(path)}: {types[0]}, should be {types[1]}"
         a, b = np.asarray(a), np.asarray(b)
         assert np.isfinite(b).all(), f"{jax.tree_util.keystr(path)} is not finite"
         error, scale = np.abs(a - b).max(), np.abs(b).max()

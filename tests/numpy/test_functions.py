@@ -1,0 +1,164 @@
+"""Creation, manipulation, operators and methods: each call as jax.numpy answers it, compiled and differentiated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import minijvp
+import minijvp.numpy as mnp
+
+X = np.random.default_rng(0).uniform(0.2, 1.5, (3, 4))
+V = X[0]
+
+CASES: dict[str, Any] = {
+    # creation
+    "zeros": lambda np_, x: np_.zeros((3, 4)) + x,
+    "zeros-int": lambda np_, x: np_.zeros(4, np_.int32) + x,
+    "ones": lambda np_, x: np_.ones((2, 3, 4), "float32") * x,
+    "empty": lambda np_, x: np_.empty((3, 4)) + x,
+    "full": lambda np_, x: np_.full((3, 4), 2.5) * x,
+    "full-of-array": lambda np_, x: np_.full((2, 4), x[0]),
+    "full-typed": lambda np_, x: np_.full(4, 2, np_.float32) * x,
+    "likes": lambda np_, x: np_.zeros_like(x) + np_.ones_like(x) * np_.full_like(x, 3) + np_.empty_like(x) + x,
+    "likes-typed": lambda np_, x: np_.ones_like(x, np_.int32, (4,)) * x,
+    "array-nested": lambda np_, x: np_.array([[x[0, 0], 1.0], [2, x[1, 1]]]),
+    "array-rows": lambda np_, x: np_.array([x[0], x[1] * 2, [1, 2, 3, 4.5]]),
+    "array-ndmin": lambda np_, x: np_.array(x, ndmin=3),
+    "asarray-dtype": lambda np_, x: np_.asarray(x, np_.float32) * np_.asarray([1, 2, 3, 4]),
+    "asarray-list": lambda np_, x: np_.asarray([[1, 2], [3, 4.5]]) @ x[:2],
+    "arange": lambda np_, x: np_.arange(4) * x + np_.arange(1, 9, 2) - np_.arange(0.0, 1.0, 0.25),
+    "linspace": lambda np_, x: np_.linspace(0, 1, 4) * x,
+    "linspace-traced": lambda np_, x: np_.linspace(x[0], x[1], 5, axis=1),
+    "linspace-open": lambda np_, x: np_.linspace(x[0, 0], 3.0, 5, endpoint=False, retstep=True)[0],
+    "linspace-step": lambda np_, x: np_.linspace(x[0, 0], 3.0, 5, retstep=True)[1],
+    "eye": lambda np_, x: np_.eye(3) @ x + np_.eye(3, 4, 1) * x + np_.eye(3, 4, -1, np_.int32) * x,
+    "identity": lambda np_, x: np_.identity(3) @ x,
+    "tri": lambda np_, x: np_.tri(3, 4, 1) * x,
+    "meshgrid": lambda np_, x: sum(g.sum(0)[0] * x.sum() for g in np_.meshgrid(x[0], x[1], indexing="ij")),
+    "meshgrid-xy": lambda np_, x: np_.meshgrid(x[0], x[:, 1])[1] * x,
+    "meshgrid-sparse": lambda np_, x: np_.meshgrid(x[0], x[:, 1], sparse=True)[1] * x,
+    "copy": lambda np_, x: np_.copy(x) * 2,
+    "astype": lambda np_, x: np_.astype(x, np_.float32) + x.astype(np_.int32) + x.astype("float64"),
+    "astype-bool": lambda np_, x: x.astype(bool) * x,
+    "astype-complex": lambda np_, x: np_.abs(x.astype(complex) * (1 + 2j)),
+    "result_type": lambda np_, x: np_.ones(4, np_.result_type(x, np_.int32)) * x,
+    "shape": lambda np_, x: x * (np_.shape(x)[0] + np_.ndim(x) + np_.size(x) + np_.size(x, 1)),
+    # manipulation
+    "reshape": lambda np_, x: np_.reshape(x, (2, -1)) + x.reshape(2, 6) + x.reshape((6, 2)).T,
+    "reshape-F": lambda np_, x: np_.reshape(x, (6, 2), order="F"),
+    "ravel": lambda np_, x: np_.ravel(x) + x.flatten() + x.ravel("F"),
+    "transpose": lambda np_, x: np_.transpose(x) + x.T + x.transpose(1, 0) + x.transpose((1, 0)) + x.mT,
+    "transpose-3": lambda np_, x: np_.transpose(x.reshape(3, 2, 2), (2, 0, -2)),
+    "matrix_transpose": lambda np_, x: np_.matrix_transpose(x.reshape(3, 2, 2)),
+    "swapaxes": lambda np_, x: np_.swapaxes(x.reshape(3, 2, 2), 0, -1),
+    "moveaxis": lambda np_, x: np_.moveaxis(x.reshape(3, 2, 2), (0, 1), (-1, 0)),
+    "rollaxis": lambda np_, x: np_.rollaxis(x.reshape(3, 2, 2), 2) + np_.rollaxis(x.reshape(3, 2, 2), 0, 1).sum(),
+    "expand_dims": lambda np_, x: np_.expand_dims(x, (0, -1)) + np_.expand_dims(x, 1)[..., None, 0, :, None].sum(),
+    "squeeze": lambda np_, x: np_.squeeze(x[:, None, :1], 1) + x[:1].squeeze() [:1],
+    "broadcast_to": lambda np_, x: np_.broadcast_to(x[0], (3, 4)) * x,
+    "broadcast_arrays": lambda np_, x: sum(np_.broadcast_arrays(x, x[0], 2.0)),
+    "atleast": lambda np_, x: np_.atleast_1d(x[0, 0])[0] * np_.atleast_2d(x[0]) * np_.atleast_3d(x)[:, :, 0],
+    "atleast-3": lambda np_, x: np_.atleast_3d(x[0]) * np_.atleast_3d(x[0, 0]),
+    "concatenate": lambda np_, x: np_.concatenate([x, x[:1] * 2, np_.ones((1, 4), np_.float32)]),
+    "concatenate-axis": lambda np_, x: np_.concatenate((x, 2 * x), axis=-1) * np_.concat([x, x], axis=1),
+    "concatenate-flat": lambda np_, x: np_.concatenate([x, x[0]], axis=None),
+    "stack": lambda np_, x: np_.stack([x, 2 * x], axis=1) + np_.stack([x[0], x[1]], -1).sum(),
+    "stacks": lambda np_, x: np_.vstack([x[0], x]).sum() * np_.hstack([x[0], x[1]]) + np_.dstack([x[0], x[1]]).sum(),
+    "column_stack": lambda np_, x: np_.column_stack([x[:, 0], x]),
+    "hstack-matrix": lambda np_, x: np_.hstack([x, x[:, :1]]),
+    "append": lambda np_, x: np_.append(x, x[0] * 3) * np_.append(x, x[:1], axis=0).sum(),
+    "split": lambda np_, x: np_.split(x, 2, axis=1)[1] * np_.split(x, [1, 3], 1)[1],
+    "splits": lambda np_, x: np_.array_split(x, 3, 1)[0] * np_.hsplit(x, 2)[0] + np_.vsplit(x, 3)[2][:, :2],
+    "unstack": lambda np_, x: np_.unstack(x, axis=1)[2] * x[:, 0],
+    "flip": lambda np_, x: np_.flip(x) * np_.flip(x, 0) + np_.fliplr(x) - np_.flipud(x),
+    "rot90": lambda np_, x: sum(np_.rot90(x, k).sum(0)[0] * x[0] for k in range(-1, 4)),
+    "roll": lambda np_, x: np_.roll(x, 3) + np_.roll(x, -1, 0) * np_.roll(x, (1, 2), (0, 1)),
+    "tile": lambda np_, x: np_.tile(x, (2, 1, 3)) + np_.tile(x[0], 3),
+    "repeat": lambda np_, x: np_.repeat(x, 2, axis=1) + np_.repeat(x[0], 2),
+    "repeat-counts": lambda np_, x: np_.repeat(x, np.asarray([1, 0, 2]), axis=0) * x.repeat(np.asarray([3, 0, 0]), 0),
+    "pad": lambda np_, x: np_.pad(x, ((1, 0), (2, 1)), constant_values=2.0),
+    "pad-modes": lambda np_, x: sum(np_.pad(x, 2, mode).sum(0)[:4] * x for mode in ("edge", "reflect", "symmetric", "wrap")),
+    "tril": lambda np_, x: np_.tril(x) + np_.triu(x, 1) * 2 + np_.tril(x, -1) * 3,
+    "diagonal": lambda np_, x: np_.diagonal(x, 1) * np_.diagonal(x, -1)[:1].sum() + x.diagonal(),
+    "diag": lambda np_, x: np_.diag(x[0], 1) + np_.diag(x[0], -1) + np_.diag(np_.diag(x, 1), 2)[0, 2],
+    "sort": lambda np_, x: np_.sort(x) * np_.sort(x, axis=0, descending=True) + np_.sort(x, None)[2],
+    "argsort": lambda np_, x: np_.argsort(x) * x + np_.argsort(x, axis=0, descending=True) * x + x.argsort(None)[0],
+    # operators and methods
+    "operators": lambda np_, x: (x + 1) * (2 - x) / (x + 3) - x**2 // 1 + x % 0.3 + (-x) + (+x) + abs(x - 1),
+    "reflected": lambda np_, x: 2.0 ** x + 1 / x + (3 // x) + (2 % x) + (1 - x) + np.float64(2.0) * x + V * x + V / x,
+    "numpy-left": lambda np_, x: (V - x) * (V @ x.T)[:, None] * np.where(V > 1, 1.0, 2.0) + np.float32(3) ** x,
+    "matmul": lambda np_, x: x @ x.T + V @ x.T,
+    "comparisons": lambda np_, x: ((x > 0.5) & (x <= 1.0) | ~(x == x[0, 0]) ^ (x != 1) & (V < x)) * x,
+    "shifts": lambda np_, x: ((np_.arange(4) << 2) >> 1) * x + (1 << np_.arange(4)),
+    "divmod": lambda np_, x: divmod(x, 0.4)[0] + divmod(1.0, x)[1],
+    "round": lambda np_, x: round(x, 1) + x.round(2) + np_.round(x * 7),
+    "methods": lambda np_, x: x.sum(0) + x.mean(0) + x.max(0) * x.min() + x.prod(0) + x.var() + x.std(1).sum(),
+    "more-methods": lambda np_, x: x.clip(0.3, 1.0) + x.cumsum(1) * x.cumprod(0) + x.argmax() + x.ptp() + x.trace(),
+    "conj": lambda np_, x: ((x + 1j) * x.conj() * (x * 1j).conjugate()).real + (x * 1j).imag,
+    "logic-methods": lambda np_, x: x * x.all() + x.any() + x.argmin(1)[:, None] + x.copy() + x.take(np.asarray([1, 2]))[0],
+    "indexing": lambda np_, x: x[1] + x[:, 2:].sum() + x[..., None, 0].sum() + x[np.asarray([0, 2]), 1].sum(),
+    "at": lambda np_, x: x.at[0].set(1.0).at[1, 2].add(x[0, 0]) * x.at[:, 1].multiply(2.0),
+    "iteration": lambda np_, x: sum(row * i for i, row in enumerate(x)) + len(x),
+    "dot": lambda np_, x: x.dot(V) + x.squeeze().swapaxes(0, 1).repeat(3, 0).sum() + x.sort(0)[0].sum(),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_like_jax_numpy(name: str) -> None:
+    case = CASES[name]
+    x = jnp.asarray(X)
+    expected = case(jnp, x)
+    for actual in (minijvp.jit(lambda x: case(mnp, x))(x), case(mnp, x)):
+        assert actual.dtype == expected.dtype
+        np.testing.assert_allclose(actual, expected, rtol=1e-12)
+    if jnp.issubdtype(expected.dtype, jnp.floating):
+        gradient = minijvp.grad(lambda x: mnp.sum(mnp.sin(case(mnp, x))))(x)
+        np.testing.assert_allclose(gradient, jax.grad(lambda x: jnp.sum(jnp.sin(case(jnp, x))))(x), rtol=1e-9, atol=1e-12)
+
+
+def test_creation_is_part_of_the_program() -> None:
+    jaxpr = minijvp.make_jaxpr(lambda: (mnp.zeros((1000, 1000)), mnp.ones(5), mnp.eye(3), mnp.arange(4)))()
+    assert not jaxpr.constants
+
+
+@pytest.mark.parametrize(
+    ("message", "call"),
+    [
+        ("3 elements; the shape must hold as many", lambda x: x.reshape(2, -1)),
+        ("do not broadcast", lambda x: x + mnp.ones(2)),
+        ("axis=3", lambda x: mnp.stack([x, x], 3)),
+        ("names an axis twice", lambda x: mnp.transpose(x[None], (0, 0))),
+        ("equal parts", lambda x: mnp.split(x, 2)),
+        ("no arrays", lambda x: mnp.concatenate([]) + x),
+        ("order='X'", lambda x: mnp.reshape(x, 3, order="X")),
+        ("received the shape", lambda x: mnp.zeros(x) + x),
+        ("received a traced number", lambda x: mnp.arange(x)),
+        ("of type list", lambda x: mnp.sin([1.0, 2.0]) + x),
+        ("shapes", lambda x: mnp.stack([x, mnp.ones(4)])),
+        ("entries have shapes", lambda x: mnp.array([x, x[:2]])),
+        ("cannot repeat", lambda x: mnp.broadcast_to(x, (3, 2))),
+        ("knows constant", lambda x: mnp.pad(x, 1, "linear_ramp")),
+        ("out is not supported", lambda x: mnp.round(x, out=x)),
+        ("vector or a matrix", lambda x: mnp.diag(x[None, None])),
+    ],
+)
+def test_bad_arguments(message: str, call: Any) -> None:
+    with pytest.raises(minijvp.ArgumentError, match=message):
+        minijvp.jit(call)(np.ones(3))
+
+
+def test_what_is_no_array_is_left_to_the_other_operand() -> None:
+    class Other:
+        def __radd__(self, x: Any) -> str:
+            return "mine"
+
+    assert minijvp.grad(lambda x: (x + Other(), x)[1])(1.0) == 1.0
+    with pytest.raises(TypeError, match="unsupported operand"):
+        minijvp.grad(lambda x: x + "a")(1.0)
+    with pytest.raises(minijvp.ForeignFunctionError, match=r"numpy\.sin"):
+        minijvp.grad(np.sin)(1.0)
