@@ -54,6 +54,7 @@ class EvalTrace(Trace):
             return primitive.evaluate(args, params)
         except (TypeError, ValueError, EscapedTracerError):
             refuse_tracers(args, primitive.name)
+            refuse_types(primitive, args, params)
             raise
 
 
@@ -265,6 +266,16 @@ def refuse_tracers(args: Sequence[Any], used_by: str) -> None:
             raise escaped(x, used_by) if x.owner.finished() else x.foreign(used_by)
 
 
+def refuse_types(primitive: Any, args: Sequence[Any], params: dict[str, Any]) -> None:
+    """Raise our own error, where the type rule of a primitive that could not be computed has one."""
+    try:
+        primitive.type_rule(*map(type_of, args), **params)
+    except ArgumentError as error:
+        raise error from None
+    except Exception:
+        pass  # the first error says more
+
+
 def tracer_class(cls: type[Tracer]) -> type[Tracer]:
     """Register a class of tracers with `type_of`."""
     register_type_reader(cls, lambda x: x.type)
@@ -283,6 +294,7 @@ __all__ = [
     "evaluating",
     "live_traces",
     "refuse_tracers",
+    "refuse_types",
     "state",
     "tracer_class",
     "type_of",

@@ -60,16 +60,17 @@ class Span(NamedTuple):
 
 
 class Point(NamedTuple):
-    """Integers along an axis: an int, a NumPy array, or an array or tracer. A scalar boolean has no axis: None.
+    """Integers along an axis: an int, a NumPy array, or an array or tracer. A scalar boolean has no axis: NO_AXIS.
 
     `entry` is the position in the index as it was written.
     """
 
-    axis: int | None
+    axis: int
     index: Any
     entry: int
 
 
+NO_AXIS = -1
 Place = Span | Point | None
 
 
@@ -132,7 +133,7 @@ def places_of(index: Any, shape: tuple[int, ...], rules: Bounds) -> list[Place]:
             places.append(Point(axis, settled(e, axis, shape[axis], rules), k))
             axis += 1
         elif not e.ndim:
-            places.append(Point(None, np.zeros(int(e), np.int64), k))
+            places.append(Point(NO_AXIS, np.zeros(int(e), np.int64), k))
         else:
             if e.shape != shape[axis : axis + e.ndim]:
                 raise IndexError(f"a boolean index of shape {e.shape} for axes of shape {shape[axis : axis + e.ndim]}")
@@ -243,9 +244,9 @@ def settled(index: Any, axis: int, n: int, rules: Bounds) -> Any:
 def is_simple(places: Sequence[Place], shape: tuple[int, ...], rules: Bounds) -> bool:
     """Whether a slice at a static or a traced place is enough: no arrays, and nothing out of bounds to be filled in."""
     for p in places:
-        if type(p) is not Point:
+        if not isinstance(p, Point):
             continue
-        if p.axis is None:
+        if p.axis == NO_AXIS:
             return False
         if type(p.index) is int:
             if not 0 <= p.index < shape[p.axis]:
@@ -264,7 +265,7 @@ def read_simple(x: Any, places: Sequence[Place]) -> Any:
     for p in places:
         if p is None:
             result.append(1)
-        elif type(p) is Span:
+        elif isinstance(p, Span):
             parts[p.axis] = p
             result.append(p.size)
         else:
@@ -317,27 +318,27 @@ class Layout:
     """
 
     def __init__(self, places: Sequence[Place], operand_shape: tuple[int, ...]):
-        points = [p for p in places if type(p) is Point]
+        points = [p for p in places if isinstance(p, Point)]
         points_shape = broadcast_points(points)
         # Points that nothing separates stay in their place, others come first; NumPy counts an empty ellipsis too.
         adjacent = all(q.entry - p.entry <= 1 for p, q in pairwise(points))
         turn = points[0] if points else None
-        order = [p for p in places if type(p) is not Point or (p is turn and adjacent)]
+        order = [p for p in places if not isinstance(p, Point) or (p is turn and adjacent)]
         if turn and not adjacent:
             order.insert(0, turn)
         sizes = [1] * len(operand_shape)
         shape: list[int] = []
         inner: list[int] = []
         rows: list[int] = []
-        windows, collapsed, backwards = [], [p.axis for p in points if p.axis is not None], []
+        windows, collapsed, backwards = [], [p.axis for p in points if p.axis != NO_AXIS], []
         columns: dict[int, tuple[Any, tuple[int, ...]]] = {}
         first_row = 0
         for p in order:
             if p is None:
                 shape.append(1)
                 continue
-            extent = points_shape if type(p) is Point else (p.size,)
-            if type(p) is Point:
+            extent = points_shape if isinstance(p, Point) else (p.size,)
+            if isinstance(p, Point):
                 first_row = len(rows)
                 rows += extent
             elif p.stride != 1:
@@ -349,20 +350,20 @@ class Layout:
                 sizes[p.axis] = p.size
                 if p.size != operand_shape[p.axis]:
                     columns[p.axis] = p.start, ()
-            if type(p) is Span and p.reverse:
+            if isinstance(p, Span) and p.reverse:
                 backwards.append(len(inner))
             shape += extent
             inner += extent
         end = first_row + len(points_shape)
         for p in points:
-            if p.axis is not None:
+            if p.axis != NO_AXIS:
                 columns[p.axis] = p.index, tuple(range(end - len(np.shape(p.index)), end))
         self.operand_shape = operand_shape
         self.shape, self.inner, self.rows = tuple(shape), tuple(inner), tuple(rows)
         self.windows, self.backwards, self.sizes = tuple(windows), tuple(backwards), tuple(sizes)
         self.collapsed = tuple(sorted(collapsed))
         self.columns = dict(sorted(columns.items()))
-        self.one_point = all(np.ndim(p.index) == 0 or p.axis is None for p in points)
+        self.one_point = all(np.ndim(p.index) == 0 or p.axis == NO_AXIS for p in points)
         self.known = all(isinstance(i, (int, np.ndarray)) for i, _ in columns.values())
 
     @property
@@ -379,7 +380,7 @@ class Layout:
         values, specs = [], []
         for axis, (i, dims) in self.columns.items():
             traced = not isinstance(i, (int, np.ndarray))
-            values.append(i if traced else dtype.type(i) if type(i) is int else i.astype(dtype))
+            values.append(i if traced else np.asarray(i, dtype)[()])
             specs.append((self.operand_shape[axis] if traced else 0, dims, rules.wrap, rules.modulo))
         build = _table if any(isinstance(i, Tracer) for i in values) else _table_at_once
         one = True if self.one_point else None
@@ -486,7 +487,7 @@ def read(
         return read_simple(x, places)
     layout = Layout(places, x.shape)
     if 0 in layout.shape:
-        return zeros(shape=layout.shape, dtype=x.dtype)
+        return with_weakness(zeros(shape=layout.shape, dtype=x.dtype), type_of(x).weak_type)
     for axis in layout.columns:
         if x.shape[axis] == 0:
             raise IndexError(f"an index is out of bounds for axis {axis} with size 0")
@@ -736,7 +737,7 @@ def write_block(x: Any, y: Any, places: Sequence[Place], layout: Layout) -> Any:
         return y if y.shape == x.shape else reshape(y, new_sizes=x.shape)
     starts = [0] * len(x.shape)
     for p in places:
-        if type(p) is Span:
+        if isinstance(p, Span):
             starts[p.axis] = p.start
         elif p is not None:
             starts[p.axis] = p.index
@@ -830,7 +831,7 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1, mode: Any = N
     rules = bounds(mode, FILL)
     result = tuple([m if d == axis or n == 1 else n for d, (n, m) in enumerate(zip(arr.shape, shape))])
     if 0 in result:
-        return zeros(shape=result, dtype=arr.dtype)
+        return with_weakness(zeros(shape=result, dtype=arr.dtype), type_of(arr).weak_type)
     if arr.shape[axis] == 0:
         raise IndexError(f"take_along_axis: an index is out of bounds for axis {axis} with size 0")
     i = array(indices, "take_along_axis")

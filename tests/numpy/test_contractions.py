@@ -31,19 +31,18 @@ def arr(*shape: int, dtype: Any = "float64", seed: int = 0) -> Any:
 
 
 def agree(ours: Any, theirs: Any, *xs: Any, derivatives: bool = True) -> None:
-    """The two functions agree on these arrays, and on tangents and cotangents."""
-    expected = theirs(*xs)
+    """The two functions agree on these arrays, and on tangents and cotangents. One compilation each."""
+    expected = jax.eval_shape(theirs, *xs)
     jaxpr = stage(lambda *a: [ours(*a)], [type_of(x) for x in xs]).check()
     (out,) = jaxpr.out_types
     assert (out.dtype, out.weak_type) == (expected.dtype, expected.weak_type)
     near = max([TOLERANCES.get(x.dtype.name, 1e-10) for x in (*xs, expected)])
-    assert_close(jax.jit(lambda *a: lower(jaxpr, *a))(*xs), [expected], near, "value")
-    if not (derivatives and is_inexact(expected.dtype)):
-        return
-    places = [i for i, x in enumerate(xs) if is_inexact(x.dtype)]
+    places = [i for i, x in enumerate(xs) if derivatives and is_inexact(x.dtype) and is_inexact(expected.dtype)]
     primals = [xs[i] for i in places]
+    tangents = [direction(x, i) for i, x in enumerate(primals)]
+    cts = [direction(jnp.zeros(expected.shape, expected.dtype), 9)] if places else []
 
-    def restricted(f: Any) -> Any:
+    def restricted(f: Any, xs: Any) -> Any:
         def function(*some: Any) -> list[Any]:
             full = list(xs)
             for i, x in zip(places, some, strict=True):
@@ -52,15 +51,24 @@ def agree(ours: Any, theirs: Any, *xs: Any, derivatives: bool = True) -> None:
 
         return function
 
-    tangents = [direction(x, i) for i, x in enumerate(primals)]
-    cts = [direction(expected, 9)]
-    if primals:
-        judge = restricted(theirs)
-        actual = [instantiated(t, expected) for t in jvp_flat(restricted(ours), primals, tangents)[1]]
-        wanted = jax.jit(lambda p, t: jax.jvp(judge, p, t)[1])(primals, tangents)
-        assert_close(actual, wanted, 10 * near, "tangents")
-        wanted = list(jax.jit(lambda p, ct: jax.vjp(judge, *p)[1](ct))(primals, cts))
-        assert_close(pullback(restricted(ours), primals, cts), wanted, 10 * near, "cotangents")
+    @jax.jit
+    def mine(xs: Any, primals: Any, tangents: Any, cts: Any) -> Any:
+        value, f = lower(jaxpr, *xs), restricted(ours, xs)
+        if not places:
+            return value, [], []
+        moved = [instantiated(t, x) for t, x in zip(jvp_flat(f, primals, tangents)[1], value, strict=True)]
+        return value, moved, pullback(f, primals, cts)
+
+    @jax.jit
+    def judged(xs: Any, primals: Any, tangents: Any, cts: Any) -> Any:
+        f = restricted(theirs, xs)
+        if not places:
+            return f(*primals), [], []
+        return *jax.jvp(f, primals, tangents), list(jax.vjp(f, *primals)[1](cts))
+
+    results = [f(list(xs), primals, tangents, cts) for f in (mine, judged)]
+    for actual, wanted, what, scale in zip(*results, ("value", "tangents", "cotangents"), (1, 10, 10), strict=True):
+        assert_close(actual, wanted, scale * near, what)
 
 
 def agree_by_name(name: str, *xs: Any, derivatives: bool = True, **params: Any) -> None:

@@ -34,47 +34,43 @@ MASK = np.array([True, False, True, True])
 
 
 def agree(name: str, *xs: Any, derivatives: bool = True, batch: bool = False, **params: Any) -> None:
-    """Our function and that of jax.numpy agree on these arrays."""
+    """Our function and that of jax.numpy agree on these arrays, tangents, cotangents and batches. One compilation each."""
     ours, theirs = (partial(getattr(m, name), **params) for m in (mnp, jnp))
     xs = tuple(map(jnp.asarray, xs))
-    expected = as_list(theirs(*xs))
-    near = max([TOLERANCES.get(x.dtype.name, 1e-10) for x in (*xs, *expected)])
+    expected = as_list(jax.eval_shape(theirs, *xs))
     jaxpr = stage(lambda *a: as_list(ours(*a)), [type_of(x) for x in xs]).check()
     assert [(t.dtype, t.weak_type) for t in jaxpr.out_types] == [(x.dtype, x.weak_type) for x in expected]
-    assert_close(jax.jit(lambda *a: lower(jaxpr, *a))(*xs), expected, near, "value")
-    if batch:
-        rows = stacked(xs[0])
-        outs, _ = vmap_flat(lambda row: as_list(ours(row)), Axis(3), [rows], [True])
-        assert_close(list(outs), as_list(jax.vmap(theirs)(rows)), near, "batch")
-    if derivatives:
-        agree_derivatives(ours, theirs, xs, near)
+    near = max([TOLERANCES.get(x.dtype.name, 1e-10) for x in (*xs, *expected)])
+    derivatives = derivatives and all([is_inexact(x.dtype) for x in (*xs, *expected)])
+    tangents = [direction(x, i) for i, x in enumerate(xs)] if derivatives else []
+    cts = [direction(jnp.zeros(x.shape, x.dtype), 9 + i) for i, x in enumerate(expected)] if derivatives else []
+    rows = stacked(xs[0]) if batch else None
 
+    @jax.jit
+    def mine(xs: Any, tangents: Any, cts: Any, rows: Any) -> Any:
+        function = lambda *a: as_list(ours(*a))
+        value = lower(jaxpr, *xs)
+        moved, pulled, mapped = [], [], []
+        if derivatives:
+            moved = [instantiated(t, x) for t, x in zip(jvp_flat(function, xs, tangents)[1], value, strict=True)]
+            pulled = pullback(function, xs, cts)
+        if batch:
+            mapped = list(vmap_flat(function, Axis(3), [rows], [True])[0])
+        return value, moved, pulled, mapped
 
-def agree_derivatives(ours: Any, theirs: Any, xs: Any, near: float) -> None:
-    places = [i for i, x in enumerate(xs) if is_inexact(x.dtype)]
-    if not places:
-        return
+    @jax.jit
+    def judged(xs: Any, tangents: Any, cts: Any, rows: Any) -> Any:
+        function = lambda *a: as_list(theirs(*a))
+        value, moved, pulled = function(*xs), [], []
+        if derivatives:
+            _, moved = jax.jvp(function, tuple(xs), tuple(tangents))
+            pulled = list(jax.vjp(function, *xs)[1](cts))
+        return value, moved, pulled, jax.vmap(function)(rows) if batch else []
 
-    def restricted(f: Any) -> Any:
-        def function(*some: Any) -> list[Any]:
-            full = list(xs)
-            for i, x in zip(places, some, strict=True):
-                full[i] = x
-            return as_list(f(*full))
-
-        return function
-
-    primals = [xs[i] for i in places]
-    tangents = [direction(x, i) for i, x in enumerate(primals)]
-    outs, expected = jax.jit(lambda p, t: jax.jvp(restricted(theirs), p, t))(primals, tangents)
-    keep = [is_inexact(x.dtype) for x in outs]
-    actual = [instantiated(t, x) for t, x in zip(jvp_flat(restricted(ours), primals, tangents)[1], outs, strict=True)]
-    pairs = [(a, e) for a, e, k in zip(actual, expected, keep, strict=True) if k]
-    assert_close([a for a, _ in pairs], [e for _, e in pairs], 10 * near, "tangents")
-    if all(keep):
-        cts = [direction(x, 9 + i) for i, x in enumerate(outs)]
-        wanted = jax.jit(lambda p, cts: jax.vjp(restricted(theirs), *p)[1](cts))(primals, cts)
-        assert_close(pullback(restricted(ours), primals, cts), list(wanted), 10 * near, "cotangents")
+    results = [f(list(xs), tangents, cts, rows) for f in (mine, judged)]
+    kinds = ("value", "tangents", "cotangents", "batch")
+    for actual, wanted, what, scale in zip(*results, kinds, (1, 10, 10, 1), strict=True):
+        assert_close(actual, wanted, scale * near, what)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,0 +1,123 @@
+"""The structure that the design promises, read from the source: floors, forbidden imports, documented names."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import minijvp
+
+ROOT = Path(minijvp.__file__).parent
+FILES = sorted(ROOT.rglob("*.py"))
+MODULES = [str(p.relative_to(ROOT.parent).with_suffix("")).replace("/", ".").removesuffix(".__init__") for p in FILES]
+FLOORS = [
+    {"errors", "versions"},
+    {"core"},
+    {"trees"},
+    {"operations"},
+    {"transforms"},
+    {"higher_order"},
+    {"numpy"},
+    {"lax"},
+    {""},
+]
+"""From the ground up; a module imports from its own floor and from those below."""
+
+DIFFERENTIATING = {"grad", "value_and_grad", "jvp", "vjp", "linearize", "linear_transpose", "vmap", "pmap", "checkpoint"}
+DIFFERENTIATING |= {"remat", "custom_jvp", "custom_vjp", "jacfwd", "jacrev", "hessian", "jacobian", "make_jaxpr"}
+
+
+def room(module: str) -> str:
+    return (module.split(".") + [""])[1]
+
+
+def floor(module: str) -> int:
+    return next(i for i, rooms in enumerate(FLOORS) if room(module) in rooms)
+
+
+def imports(tree: ast.AST) -> list[tuple[str, int]]:
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(a.name, node.lineno) for a in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import"
+            # `from minijvp import trees` imports a module.
+            whole = [f"{node.module}.{a.name}" for a in node.names]
+            found += [(name if name in MODULES else node.module or "", node.lineno) for name in whole]
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=MODULES)
+def test_imports_go_down(path: Path) -> None:
+    module = MODULES[FILES.index(path)]
+    tree = ast.parse(path.read_text())
+    for name, line in imports(tree):
+        assert not name.startswith("jax._src"), f"{path.name}:{line}"
+        if name.startswith("minijvp"):
+            assert floor(name) <= floor(module), f"{module}:{line} imports {name}"
+    inner = [n for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) for n in ast.walk(f)]
+    assert not any(isinstance(n, (ast.Import, ast.ImportFrom)) for n in inner), "an import inside a function"
+
+
+def test_modules_do_not_import_each_other_in_a_circle() -> None:
+    graph = {}
+    for module, path in zip(MODULES, FILES, strict=True):
+        tree = ast.parse(path.read_text())
+        runtime = [n for n in tree.body if not isinstance(n, ast.If)]  # `if TYPE_CHECKING` is for readers
+        names = {name for n in runtime for name, _ in imports(n)}
+        graph[module] = {m for m in MODULES if m in names and m != module}
+    done: set[str] = set()
+    while len(done) < len(graph):
+        ready = {m for m, needed in graph.items() if m not in done and needed <= done}
+        assert ready, f"a circle among {sorted(set(graph) - done)}"
+        done |= ready
+
+
+@pytest.mark.parametrize("path", FILES, ids=MODULES)
+def test_jax_differentiates_nothing_here(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "jax":
+            assert node.attr not in DIFFERENTIATING, f"{path.name}:{node.lineno} uses jax.{node.attr}"
+        if isinstance(node, ast.ImportFrom) and node.module == "jax":
+            assert not DIFFERENTIATING & {a.name for a in node.names}, f"{path.name}:{node.lineno}"
+
+
+@pytest.mark.parametrize("name", ["minijvp", "minijvp.numpy", "minijvp.lax"])
+def test_public_names_are_documented(name: str) -> None:
+    module = import_module(name)
+    assert module.__doc__
+    for public in module.__all__:
+        value = getattr(module, public)
+        if inspect.isfunction(value) or (inspect.isclass(value) and value.__module__.startswith("minijvp")):
+            assert value.__doc__, f"{name}.{public}"
+
+
+def test_transformations_show_an_example() -> None:
+    for name in ("jit", "grad", "value_and_grad", "jvp", "vjp", "linearize", "vmap", "jacfwd", "jacrev", "hessian"):
+        assert ">>>" in (getattr(minijvp, name).__doc__ or ""), name
+    for name in ("linear_transpose", "make_jaxpr", "eval_shape", "stop_gradient"):
+        assert ">>>" in (getattr(minijvp, name).__doc__ or ""), name
+
+
+def test_public_names_are_those_of_jax() -> None:
+    import jax.lax
+    import jax.numpy
+
+    assert [n for n in minijvp.numpy.__all__ if not hasattr(jax.numpy, n)] == []
+    assert [n for n in minijvp.lax.__all__ if not hasattr(jax.lax, n)] == []
+
+
+def test_the_supported_versions_are_checked() -> None:
+    from minijvp.versions import check
+
+    check((3, 11), "0.10.0")
+    check((3, 13), "0.12.9")
+    with pytest.raises(minijvp.UnsupportedVersionError, match=r"Python 3\.10"):
+        check((3, 10), "0.10.0")
+    with pytest.raises(minijvp.UnsupportedVersionError, match=r"pip install .jax>=0\.10,<0\.13"):
+        check((3, 12), "0.9.1")
