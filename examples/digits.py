@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import jax
@@ -28,9 +29,8 @@ EPOCHS, BATCH, RATE, MOMENTUM, DECAY = 60, 64, 0.1, 0.9, 1e-4
 
 def initialize(generator: np.random.Generator) -> list[dict]:
     """Layers of weights, scaled so that signals keep their size (He et al., 2015), and of zeros."""
-    sizes = zip(LAYERS[:-1], LAYERS[1:], strict=True)
     return [
-        {"w": mnp.asarray(generator.normal(0, np.sqrt(2 / n), (n, m)), mnp.float32), "b": mnp.zeros(m)} for n, m in sizes
+        {"w": mnp.asarray(generator.normal(0, np.sqrt(2 / n), (n, m)), mnp.float32), "b": mnp.zeros(m)} for n, m in pairwise(LAYERS)
     ]
 
 
@@ -95,7 +95,7 @@ def train(params, images, labels, generator: np.random.Generator) -> tuple[list[
 def draw(losses: list[float], images, labels, guesses, path: Path) -> None:
     """The loss curve, and test digits with what was read in them: mistakes first."""
     figure = plt.figure(figsize=(11, 4.2), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.25))
+    left, right = figure.subfigures(1, 2, width_ratios=(1, 1.25))  # type: ignore[misc]
     axes = left.subplots()
     axes.semilogy(losses, color="#9db4c8", linewidth=0.7, label="each step")
     smooth = np.convolve(losses, np.ones(25) / 25, mode="valid")
@@ -122,8 +122,8 @@ def draw(losses: list[float], images, labels, guesses, path: Path) -> None:
 def main() -> float:
     """Train, report and draw; returns the accuracy on the test set."""
     generator = np.random.default_rng(0)
-    data = load_digits()
-    split = train_test_split(data.data.astype(np.float32) / 16, data.target, test_size=0.2, random_state=0)
+    images, labels = load_digits(return_X_y=True)
+    split = train_test_split(images.astype(np.float32) / 16, labels, test_size=0.2, random_state=0)
     train_images, test_images, train_labels, test_labels = split
     params = initialize(generator)
     params, losses = train(params, train_images, train_labels, generator)

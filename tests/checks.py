@@ -140,7 +140,7 @@ def difference_quotient(sample: Sample, xs: Any, positions: Sequence[int], tange
 
 def pullback(fun: Any, primals: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
     """Cotangents of all primals, zeros included."""
-    outs, linear, nonzero = linearize_flat(fun, primals, [True] * len(primals))
+    _, linear, nonzero = linearize_flat(fun, primals, [True] * len(primals))
     linear.check()
     cts = [ct for ct, n in zip(cotangents, nonzero, strict=True) if n]
     n = len(primals)

@@ -32,7 +32,7 @@ DIFFERENTIATING |= {"remat", "custom_jvp", "custom_vjp", "jacfwd", "jacrev", "he
 
 
 def room(module: str) -> str:
-    return (module.split(".") + [""])[1]
+    return [*module.split("."), ""][1]
 
 
 def floor(module: str) -> int:

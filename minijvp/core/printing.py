@@ -54,12 +54,14 @@ def format_jaxpr(jaxpr: Jaxpr, *, source_lines: bool = False, indent: str = "") 
 
 
 def format_params(params: dict[str, Any], indent: str) -> str:
+    """The parameters of an equation, in brackets."""
     if not params:
         return ""
     return "[" + " ".join(f"{k}={format_param(v, indent)}" for k, v in sorted(params.items())) + "]"
 
 
 def format_param(value: Any, indent: str) -> str:
+    """A parameter; an inner program on lines of its own."""
     if hasattr(value, "equations"):
         return "\n" + indent + "  " + format_jaxpr(value, indent=indent + "  ") + "\n" + indent
     if isinstance(value, tuple):

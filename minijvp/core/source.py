@@ -62,8 +62,7 @@ def capture(depth: int = 2) -> Source | None:
 
 def _belongs_to_a_library(filename: str) -> bool:
     return (
-        filename.startswith(PACKAGE)
-        or f"{'/jax/'}" in filename.replace("\\", "/")
-        or filename.startswith("<frozen ")
+        filename.startswith((PACKAGE, "<frozen "))
+        or "/jax/" in filename.replace("\\", "/")
         or filename.endswith(("contextlib.py", "functools.py"))
     )

@@ -11,11 +11,13 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from minijvp.core import source
 from minijvp.core.types import ARRAY_CLASSES, ArrayType, register_type_reader, type_of
 from minijvp.errors import ArgumentError, ConcretizationError, EscapedTracerError, ForeignFunctionError
+
+TracerClass = TypeVar("TracerClass", bound="Tracer")
 
 live_traces: set[Trace] = set()
 """Every trace that is active now, in any thread. Empty means: nothing is being traced, only computed."""
@@ -276,7 +278,7 @@ def refuse_types(primitive: Any, args: Sequence[Any], params: dict[str, Any]) ->
         pass  # the first error says more
 
 
-def tracer_class(cls: type[Tracer]) -> type[Tracer]:
+def tracer_class(cls: type[TracerClass]) -> type[TracerClass]:
     """Register a class of tracers with `type_of`."""
     register_type_reader(cls, lambda x: x.type)
     ARRAY_CLASSES.add(cls)

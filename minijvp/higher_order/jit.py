@@ -169,6 +169,7 @@ def as_tuple(value: Any, single: type, what: str) -> tuple:
 
 
 def positional_names(fun: Callable[..., Any]) -> list[str]:
+    """The names of the parameters that can be given by position, as far as they are known."""
     try:
         parameters = inspect.signature(fun).parameters.values()
     except (TypeError, ValueError):
@@ -177,6 +178,7 @@ def positional_names(fun: Callable[..., Any]) -> list[str]:
 
 
 def require_hashable(value: Hashable, name: int | str, fun: Callable[..., Any]) -> None:
+    """Raise ArgumentError for a static argument that cannot be looked up."""
     try:
         hash(value)
     except TypeError:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
+from jax import core as jax_core
 from jax import lax
 
 from minijvp.core.tracing import Tracer
@@ -36,6 +37,7 @@ Tree = TypeVar("Tree")
 
 
 def integers(numbers: Any) -> tuple[int, ...]:
+    """Static integers as a tuple."""
     return tuple([operator.index(n) for n in numbers])
 
 
@@ -93,6 +95,7 @@ def transpose(operand: Any, permutation: Any) -> Any:
 
 
 def axes_of(x: Any, dimensions: Any, function: str) -> tuple[int, ...]:
+    """Non-negative axes of x."""
     return tuple([normalize_axis(d, len(type_of(x).shape), function) for d in dimensions])
 
 
@@ -431,6 +434,7 @@ def select_n(which: Any, *cases: Any) -> Any:
 
 
 def as_pairs(dimension_numbers: Any) -> Any:
+    """Dimension numbers of a contraction, hashable."""
     (x_summed, y_summed), (x_kept, y_kept) = dimension_numbers
     return (integers(x_summed), integers(y_summed)), (integers(x_kept), integers(y_kept))
 
@@ -598,6 +602,6 @@ def reduce_window(
 
 def is_start(value: Any, name: str, dtype: Any) -> bool:
     """Whether a known value is the one from which a reduction starts."""
-    if isinstance(value, (Tracer, jax.core.Tracer)):
+    if isinstance(value, (Tracer, jax_core.Tracer)):
         return False
     return bool(np.asarray(value) == windows.start_of(name, dtype))

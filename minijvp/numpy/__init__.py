@@ -132,6 +132,7 @@ from minijvp.numpy.manipulation import (
     vsplit,
     vstack,
 )
+from minijvp.numpy.operators import install
 from minijvp.numpy.reductions import (
     all,
     amax,
@@ -221,9 +222,9 @@ from minijvp.numpy.ufuncs import (
     less,
     less_equal,
     log,
-    log10,
     log1p,
     log2,
+    log10,
     logaddexp,
     logaddexp2,
     logical_and,
@@ -263,7 +264,6 @@ from minijvp.numpy.ufuncs import (
     trunc,
     where,
 )
-from minijvp.numpy.operators import install
 
 __all__ = [
     "abs",
@@ -317,8 +317,8 @@ __all__ = [
     "choose",
     "clip",
     "column_stack",
-    "complex128",
     "complex64",
+    "complex128",
     "complexfloating",
     "concat",
     "concatenate",
@@ -382,10 +382,10 @@ __all__ = [
     "inexact",
     "inf",
     "inner",
+    "int8",
     "int16",
     "int32",
     "int64",
-    "int8",
     "integer",
     "invert",
     "isclose",
@@ -399,9 +399,9 @@ __all__ = [
     "less_equal",
     "linspace",
     "log",
-    "log10",
     "log1p",
     "log2",
+    "log10",
     "logaddexp",
     "logaddexp2",
     "logical_and",
@@ -491,10 +491,10 @@ __all__ = [
     "triu",
     "true_divide",
     "trunc",
+    "uint8",
     "uint16",
     "uint32",
     "uint64",
-    "uint8",
     "unsignedinteger",
     "unstack",
     "var",

@@ -13,7 +13,6 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-import opt_einsum
 
 from minijvp.errors import ArgumentError
 from minijvp.numpy import reductions
@@ -458,10 +457,11 @@ def _found_path(
     symbols: dict[Hashable, str] = {}
 
     def text(term: Labels) -> str:
-        return "".join([symbols.setdefault(name, opt_einsum.get_symbol(len(symbols))) for name in term])
+        return "".join([symbols.setdefault(name, chr(0x3B1 + len(symbols))) for name in term])
 
     subscripts = f"{','.join(map(text, labels))}->{text(out_labels)}"
-    return opt_einsum.contract_path(subscripts, *shapes, shapes=True, optimize=optimize)[0]
+    operands = [np.broadcast_to(np.float32(0), shape) for shape in shapes]
+    return jnp.einsum_path(subscripts, *operands, optimize=optimize)[0]  # type: ignore[arg-type]
 
 
 # Parts

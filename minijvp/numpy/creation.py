@@ -20,6 +20,7 @@ from minijvp.operations.families import add, broadcast_in_dim, reshape
 from minijvp.operations.families import zeros as zeros_primitive
 from minijvp.operations.shape import concatenate, iota, move_axis
 
+
 def as_shape(shape: Any, function: str) -> tuple[int, ...]:
     """A shape as the user gave it (an integer, or a sequence of them), as a tuple of integers."""
     given = shape if isinstance(shape, (tuple, list)) else (shape,)

@@ -278,6 +278,7 @@ def cut(x: Any, places: Sequence[int], axis: int) -> list[Any]:
 
 
 def split_evenly(function: str, x: Any, sections: Any, axis: int, exactly: bool) -> list[Any]:
+    """`x` cut into so many parts, or at places."""
     x = array(x, function)
     axis = normalize_axis(axis, len(type_of(x).shape), function)
     n = type_of(x).shape[axis]
@@ -452,7 +453,7 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> An
 def tril(m: Any, k: int = 0) -> Any:
     """The matrices with zeros above the k-th diagonal."""
     x = array(m, "tril")
-    below = lower_triangle(*x.shape[-2:], k)
+    below = lower_triangle(x.shape[-2], x.shape[-1], k)
     return where(below, x, constant(0, x))
 
 
@@ -460,7 +461,7 @@ def tril(m: Any, k: int = 0) -> Any:
 def triu(m: Any, k: int = 0) -> Any:
     """The matrices with zeros below the k-th diagonal."""
     x = array(m, "triu")
-    return where(lower_triangle(*x.shape[-2:], k - 1), constant(0, x), x)
+    return where(lower_triangle(x.shape[-2], x.shape[-1], k - 1), constant(0, x), x)
 
 
 @surface(jnp.diagonal)

@@ -63,6 +63,7 @@ def array(x: Any, function: str) -> Any:
 
 
 def kind_of(x: Any) -> Kind:
+    """The dtype of a value, and whether it is weak."""
     t = type_of(x)
     return t.dtype, t.weak_type
 
@@ -160,9 +161,13 @@ def promote_pair(function: str, x: Any, y: Any, inexact: bool = False) -> tuple[
         letter = letter_of(y.dtype)
         if fits(x, letter) and not (inexact and letter in "iub"):
             return scalar_like(x, y.dtype), y
-    elif type(x) in ARRAY_CLASSES and type(y) in ARRAY_CLASSES and x.dtype == y.dtype:
-        if not (inexact and letter_of(x.dtype) in "iub"):
-            return (x, y) if x.shape == y.shape else same_shape(function, x, y)
+    elif (
+        type(x) in ARRAY_CLASSES
+        and type(y) in ARRAY_CLASSES
+        and x.dtype == y.dtype
+        and not (inexact and letter_of(x.dtype) in "iub")
+    ):
+        return (x, y) if x.shape == y.shape else same_shape(function, x, y)
     x, y = promote(function, x, y, inexact=inexact)
     return same_shape(function, x, y)
 

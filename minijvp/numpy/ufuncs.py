@@ -192,6 +192,7 @@ def require_real(x: Any, function: str) -> Any:
 
 
 def magnitude(x: Any) -> Any:
+    """The absolute value of numbers of every sort."""
     return x if letter_of(x.dtype) in "ub" else elementwise.abs_(x)
 
 

@@ -10,8 +10,8 @@ from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import state
 from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import ArgumentError
-from minijvp.operations.dynamic_slicing import dynamic_slice
 from minijvp.operations.casting import convert_element_type
+from minijvp.operations.dynamic_slicing import dynamic_slice
 from minijvp.operations.elementwise import div, eq, mul, select_n
 from minijvp.operations.families import LinearPrimitive, leading_axis, reduce_sum, zeros_like
 from minijvp.operations.reduction import reduce_max, reduce_min
@@ -30,6 +30,7 @@ class Collective:
 
 
 def unbound(axis_name: Any) -> ArgumentError:
+    """The error for an axis name that no surrounding vmap has."""
     return ArgumentError(
         f"the axis name {axis_name!r} is not bound.",
         f"A collective speaks along the axis of a surrounding vmap; known here: {sorted(map(str, state.axis_sizes))}.",
@@ -141,7 +142,7 @@ class PPermute(Collective, LinearPrimitive):
         if axis.name != axis_name:
             return self(*args, axis_name=axis_name, perm=perm), True
         x = leading_axis(axis, args[0], batched[0])
-        source_of = dict((destination, source) for source, destination in perm)
+        source_of = {destination: source for source, destination in perm}
         rows = [
             one_row(x, source_of[i]) if i in source_of else zeros_like(type_of(x).with_shape((1, *x.shape[1:])))
             for i in range(axis.size)

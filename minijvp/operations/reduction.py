@@ -17,7 +17,8 @@ from minijvp.operations.casting import convert_element_type
 from minijvp.operations.elementwise import div, eq, mul, select_n
 from minijvp.operations.families import add_tangents, broadcast_in_dim, reduce_sum, reshape, shifted, zeros_like
 from minijvp.operations.shape import transpose
-from minijvp.operations.slicing import pad, slice
+from minijvp.operations.slicing import pad
+from minijvp.operations.slicing import slice as strided_slice
 
 Axes = tuple[int, ...]
 
@@ -101,8 +102,8 @@ def halves(x: Any, axis: int, fill: int) -> tuple[Any, Any]:
     if shape[axis] % 2:
         x = pad(x, dtype.type(fill), padding_config=((0, 0, 0),) * axis + ((0, 1, 0),))
     start, middle = (0,) * len(shape), (*shape[:axis], half)
-    first = slice(x, start_indices=start, limit_indices=middle, strides=None)
-    second = slice(x, start_indices=(*start[:axis], half), limit_indices=(*shape[:axis], 2 * half), strides=None)
+    first = strided_slice(x, start_indices=start, limit_indices=middle, strides=None)
+    second = strided_slice(x, start_indices=(*start[:axis], half), limit_indices=(*shape[:axis], 2 * half), strides=None)
     return first, second
 
 

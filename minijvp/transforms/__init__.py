@@ -1,0 +1,1 @@
+"""One transformation in each file, all of one shape."""

@@ -96,19 +96,22 @@ def pull_back(flat_fun: FlatFunction, leaves: Sequence[Any]) -> tuple[Sequence[A
 class Selection:
     """The arguments of one call that are differentiated: named by `argnums`, as positions, as names, or as both."""
 
-    __slots__ = ("args", "flat_fun", "fun", "keys", "kwargs", "leaves", "single", "tree", "values")
+    __slots__ = ("args", "fun", "keys", "kwargs", "leaves", "single", "tree", "values")
 
-    def __init__(self, fun: Callable[..., Any], argnums: Argnums, args: tuple, kwargs: dict[str, Any], has_aux: bool):
+    def __init__(self, fun: Callable[..., Any], argnums: Argnums, args: tuple, kwargs: dict[str, Any]):
         self.fun, self.args, self.kwargs = fun, args, kwargs
         if type(argnums) is int and 0 <= argnums < len(args):
             self.single, self.keys = True, [argnums]
         else:
             self.single = not isinstance(argnums, (tuple, list, set, frozenset, range))
             self.keys = resolve_all(fun, (argnums,) if self.single else tuple(argnums), args, kwargs)  # type: ignore[arg-type]
-        self.values = tuple([args[k] if type(k) is int else kwargs[k] for k in self.keys])
+        self.values = tuple([args[k] if isinstance(k, int) else kwargs[k] for k in self.keys])
         leaves, self.tree = tree_flatten(self.values)
         self.leaves = trees.as_arrays(leaves, self.leaf_name)
-        self.flat_fun = FlatFunction(self.call, self.tree, has_aux, trees.function_name(fun))
+
+    def flat_function(self, has_aux: bool) -> FlatFunction:
+        """The function of the selected leaves. Not an attribute: it refers to the selection, and would keep it alive."""
+        return FlatFunction(self.call, self.tree, has_aux, trees.function_name(self.fun))
 
     def call(self, *values: Any) -> Any:
         """The result for these values of the selected arguments."""
@@ -199,9 +202,10 @@ def grad(
 
     @wraps(fun)
     def gradient(*args: Any, **kwargs: Any) -> Any:
-        selection = Selection(fun, argnums, args, kwargs, has_aux)
-        outs, gradient = differentiate(selection, holomorphic, allow_int)
-        return (gradient, selection.flat_fun.aux(outs)) if has_aux else gradient
+        selection = Selection(fun, argnums, args, kwargs)
+        flat_fun = selection.flat_function(has_aux)
+        outs, gradient = differentiate(selection, flat_fun, holomorphic, allow_int)
+        return (gradient, flat_fun.aux(outs)) if has_aux else gradient
 
     return gradient
 
@@ -230,17 +234,20 @@ def value_and_grad(
 
     @wraps(fun)
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
-        selection = Selection(fun, argnums, args, kwargs, has_aux)
-        outs, gradient = differentiate(selection, holomorphic, allow_int)
-        value = tree_unflatten(selection.flat_fun.out_tree, outs[:1])
-        return ((value, selection.flat_fun.aux(outs)) if has_aux else value), gradient
+        selection = Selection(fun, argnums, args, kwargs)
+        flat_fun = selection.flat_function(has_aux)
+        outs, gradient = differentiate(selection, flat_fun, holomorphic, allow_int)
+        value = tree_unflatten(flat_fun.out_tree, outs[:1])
+        return ((value, flat_fun.aux(outs)) if has_aux else value), gradient
 
     return value_and_gradient
 
 
-def differentiate(selection: Selection, holomorphic: bool, allow_int: bool) -> tuple[Sequence[Any], Any]:
+def differentiate(
+    selection: Selection, flat_fun: FlatFunction, holomorphic: bool, allow_int: bool
+) -> tuple[Sequence[Any], Any]:
     """The flat results of a call, of which the first is the value, and its gradient."""
-    flat_fun, leaves = selection.flat_fun, selection.leaves
+    leaves = selection.leaves
     inexact = require_differentiable(selection, "grad", holomorphic, allow_int)
 
     def checked(*xs: Any) -> list[Any]:
@@ -341,9 +348,9 @@ def jacfwd(
 
     @wraps(fun)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
-        selection = Selection(fun, argnums, args, kwargs, has_aux)
+        selection = Selection(fun, argnums, args, kwargs)
         require_differentiable(selection, "jacfwd", holomorphic)
-        flat_fun, leaves = selection.flat_fun, selection.leaves
+        flat_fun, leaves = selection.flat_function(has_aux), selection.leaves
         outs: Sequence[Any] = ()
 
         def push(*tangents: Any) -> list[Any]:
@@ -384,9 +391,9 @@ def jacrev(
 
     @wraps(fun)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
-        selection = Selection(fun, argnums, args, kwargs, has_aux)
+        selection = Selection(fun, argnums, args, kwargs)
         require_differentiable(selection, "jacrev", holomorphic, allow_int)
-        flat_fun, leaves = selection.flat_fun, selection.leaves
+        flat_fun, leaves = selection.flat_function(has_aux), selection.leaves
         outs, pullback, constants = pull_back(flat_fun, leaves)
         results = outs[: flat_fun.n]
         require_inexact_result(selection, results, "jacrev", holomorphic)
@@ -484,4 +491,5 @@ def split_block(x: Any, shapes: Sequence[tuple[int, ...]], axis: int) -> list[An
 
 
 def float0_blocks(x: Any, shapes: Sequence[tuple[int, ...]]) -> list[Any]:
+    """Blocks of a Jacobian for an argument without derivatives."""
     return [to_border(None, type_of(x).with_shape((*shape, *type_of(x).shape))) for shape in shapes]

@@ -143,7 +143,7 @@ def make_jaxpr(
 
     @wraps(fun)
     def jaxpr_maker(*args: Any, **kwargs: Any) -> Any:
-        indices = tuple(static_argnums) if isinstance(static_argnums, (tuple, list)) else (static_argnums,)
+        indices: tuple = tuple(static_argnums) if isinstance(static_argnums, (tuple, list)) else (static_argnums,)
         static = trees.normalize_indices(indices, len(args), "static_argnums", fun)
         positions = [i for i in range(len(args)) if i not in static]
         dynamic = tuple([args[i] for i in positions])
@@ -170,6 +170,7 @@ def with_static(fun: Callable[..., Any], args: tuple, static: Sequence[int]) -> 
 
 
 def shape_struct(t: ArrayType) -> Any:
+    """A type as JAX writes it."""
     return jax.ShapeDtypeStruct(t.shape, t.dtype, weak_type=t.weak_type)
 
 

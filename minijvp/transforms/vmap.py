@@ -301,4 +301,4 @@ def place_axis(fun: Callable[..., Any], axis: Axis, x: Any, batched: bool, desti
             "Axes are integers, counted from 0, or from the end by negative numbers.",
             "Correct out_axes.",
         )
-    return move_axis(leading_axis(axis, x, batched), 0, destination % ndim)
+    return move_axis(leading_axis(axis, x, batched), 0, int(destination) % ndim)

@@ -123,7 +123,7 @@ def test_value_and_derivatives_of_two_operands(name: str) -> None:
         ("maximum", [np.nan, 1.0, 2.0], [1.0, np.nan, 1.0]),
     ],
 )
-def test_edges(name: str, x: list, y: list) -> None:
+def test_edges(name: str, x: Any, y: Any) -> None:
     x, y = np.asarray(x), np.asarray(y)
     np.testing.assert_allclose(minijvp.jit(getattr(mnp, name))(x, y), getattr(jnp, name)(x, y), rtol=1e-14)
 

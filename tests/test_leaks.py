@@ -1,0 +1,275 @@
+"""Nothing outlives its transformation: no tracer, no cycle of references, no cache that grows with every call."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax.numpy as jnp
+import pytest
+
+import minijvp.numpy as mnp
+from minijvp import grad, hessian, jacfwd, jacrev, jit, jvp, linear_transpose, linearize, make_jaxpr, vjp, vmap
+from minijvp.core.jaxpr import Equation, Jaxpr, Var
+from minijvp.core.primitive import registry
+from minijvp.core.tracing import EVALUATION, Trace, Tracer, live_traces, state
+from minijvp.higher_order.jit import jit_primitive
+from minijvp.transforms import jvp as forward
+from minijvp.transforms import linearize as linearization
+from minijvp.transforms import transpose as transposition
+from minijvp.transforms import vmap as batching
+
+OURS = (Tracer, Trace, Jaxpr, Equation, Var)
+
+
+def loss(w: Any, x: Any) -> Any:
+    return mnp.sum(mnp.tanh(x @ w) ** 2)
+
+
+W, X = jnp.ones((3, 2)), jnp.ones((4, 3))
+
+RUNS: dict[str, Callable[[], Any]] = {
+    "grad": lambda: grad(loss)(W, X),
+    "grad of both": lambda: grad(loss, argnums=(0, 1))(W, X),
+    "grad of grad": lambda: grad(lambda x: grad(lambda x: mnp.sin(x) ** 3)(x))(1.0),
+    "jvp": lambda: jvp(loss, (W, X), (W, X)),
+    "vjp": lambda: vjp(loss, W, X)[1](1.0),
+    "linearize": lambda: linearize(loss, W, X)[1](W, X),
+    "jacfwd": lambda: jacfwd(lambda x: mnp.sin(x) * x)(jnp.ones(2)),
+    "jacrev": lambda: jacrev(lambda x: mnp.sin(x) * x)(jnp.ones(2)),
+    "hessian": lambda: hessian(lambda x: mnp.sum(x**3))(jnp.ones(2)),
+    "vmap": lambda: vmap(loss, in_axes=(None, 0))(W, X),
+    "vmap of grad": lambda: vmap(grad(loss), in_axes=(None, 0))(W, X),
+    "named vmap": lambda: vmap(lambda x: x - mnp.max(x), axis_name="i")(X),
+    "make_jaxpr": lambda: make_jaxpr(loss)(W, X),
+    "linear_transpose": lambda: linear_transpose(lambda x: x @ W, X)(jnp.ones((4, 2))),
+    "grad of jit": lambda: grad(shared)(W, X),
+    "jit of grad": lambda: compiled(W, X),
+}
+
+shared = jit(loss)
+compiled = jit(grad(loss))
+
+
+@pytest.fixture(autouse=True)
+def without_collector() -> Iterator[None]:
+    """Only reference counts free anything while a test runs, and nothing is being traced afterwards."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+    assert state.trace is EVALUATION and not live_traces
+
+
+def ours() -> Counter[type]:
+    """How many objects of our classes there are. The collector tracks all of them."""
+    return Counter([type(x) for x in gc.get_objects() if isinstance(x, OURS)])
+
+
+def cache_sizes() -> dict[str, int]:
+    """The number of entries of every cache that calls add to."""
+    functions = [
+        forward.jvp_jaxpr,
+        linearization.linearize_jaxpr,
+        transposition.transpose_jaxpr,
+        batching.vmap_jaxpr,
+    ]
+    sizes = {f.__name__: f.cache_info().currsize for f in functions}
+    sizes["steps"] = len(linearization._steps)
+    return sizes | {name: len(primitive._compiled) for name, primitive in registry.items()}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_reference_counts_free_everything(name: str) -> None:
+    run = RUNS[name]
+    run()  # fills the caches, which are meant to stay
+    run()
+    gc.collect()
+    before = ours()
+    for _ in range(3):
+        run()
+    assert ours() == before
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_caches_do_not_grow(name: str) -> None:
+    run = RUNS[name]
+    run()
+    run()
+    before = cache_sizes()
+    for _ in range(3):
+        run()
+    assert cache_sizes() == before
+
+
+@pytest.mark.parametrize("name", ["grad", "jvp", "vmap", "vmap of grad", "vjp", "grad of jit", "jit of grad"])
+def test_arrays_are_freed(name: str) -> None:
+    """Residuals and arguments live no longer than the call, and what it returned."""
+    functions: dict[str, Callable[[Any], Any]] = {
+        "grad": lambda x: grad(loss)(W, x),
+        "jvp": lambda x: jvp(loss, (W, x), (W, x)),
+        "vmap": lambda x: vmap(loss, in_axes=(None, 0))(W, x),
+        "vmap of grad": lambda x: vmap(grad(loss), in_axes=(None, 0))(W, x),
+        "vjp": lambda x: vjp(loss, W, x)[1](1.0),
+        "grad of jit": lambda x: grad(shared)(W, x),
+        "jit of grad": lambda x: compiled(W, x),
+    }
+    run = functions[name]
+    run(X)
+    x = X + 1.0
+    watched = weakref.ref(x)
+    result = run(x)
+    assert watched() is not None
+    del x
+    assert watched() is None
+    watched_residuals = [weakref.ref(a) for a in (result if isinstance(result, tuple) else (result,)) if hasattr(a, "aval")]
+    del result
+    assert all(ref() is None for ref in watched_residuals)
+
+
+@pytest.mark.parametrize("name", ["grad", "vmap", "jvp", "make_jaxpr", "jit"])
+def test_tracers_are_freed_with_the_last_reference(name: str) -> None:
+    box: list[Any] = []
+
+    def f(x: Any) -> Any:
+        y = mnp.sin(x) * 2.0
+        box.extend([x, y])
+        return mnp.sum(y)
+
+    runs: dict[str, Callable[[], Any]] = {
+        "grad": lambda: grad(f)(jnp.ones(2)),
+        "vmap": lambda: vmap(f)(jnp.ones((2, 2))),
+        "jvp": lambda: jvp(f, (jnp.ones(2),), (jnp.ones(2),)),
+        "make_jaxpr": lambda: make_jaxpr(f)(jnp.ones(2)),
+        "jit": lambda: jit(f)(jnp.ones(2)),
+    }
+    runs[name]()
+    assert len(box) == 2 and all(x.owner.finished() for x in box)
+    references = [weakref.ref(x) for x in box]
+    box.clear()
+    assert [ref() for ref in references] == [None, None]
+
+
+@pytest.mark.parametrize("name", ["grad", "vmap", "jvp", "make_jaxpr", "vmap of grad"])
+def test_an_error_leaves_nothing_behind(name: str) -> None:
+    references: list[Any] = []
+
+    def f(x: Any) -> Any:
+        y = mnp.sin(x)
+        references.extend([weakref.ref(x), weakref.ref(y)])
+        raise KeyError("mine")
+
+    runs: dict[str, Callable[[], Any]] = {
+        "grad": lambda: grad(f)(1.0),
+        "vmap": lambda: vmap(f)(jnp.ones(2)),
+        "jvp": lambda: jvp(f, (1.0,), (1.0,)),
+        "make_jaxpr": lambda: make_jaxpr(f)(1.0),
+        "vmap of grad": lambda: vmap(grad(f))(jnp.ones(2)),
+    }
+    try:
+        runs[name]()
+    except KeyError:
+        pass
+    assert len(references) == 2
+    assert [ref() for ref in references] == [None, None]
+
+
+def test_a_pullback_holds_its_residuals_and_no_tracers() -> None:
+    x = jnp.ones(3) + 1.0
+    _, pullback = vjp(lambda x: mnp.sin(x) * x, x)
+    watched = weakref.ref(x)
+    before = Counter({kind: n for kind, n in ours().items() if issubclass(kind, (Tracer, Trace))})
+    del x
+    pullback(jnp.ones(3))
+    assert watched() is not None
+    del pullback
+    assert watched() is None
+    after = Counter({kind: n for kind, n in ours().items() if issubclass(kind, (Tracer, Trace))})
+    assert after == before
+
+
+def test_equal_programs_compile_once() -> None:
+    """A fresh lambda with the same body is the same program wherever jit is an operation of another program."""
+
+    def fresh() -> Callable[[Any], Any]:
+        return jit(lambda x: mnp.sin(x) * 2.5 + x)
+
+    def run() -> None:
+        grad(fresh())(1.0)
+        vmap(fresh())(jnp.ones(3))
+        jvp(fresh(), (1.0,), (1.0,))
+        vmap(grad(fresh()))(jnp.ones(3))
+
+    run()
+    programs, sizes = len(jit_primitive._compiled), cache_sizes()
+    for _ in range(3):
+        run()
+    assert len(jit_primitive._compiled) == programs
+    assert cache_sizes() == sizes
+
+
+def test_programs_with_other_constants_are_not_confused() -> None:
+    def scaled(c: Any) -> Callable[[Any], Any]:
+        return jit(lambda x: x * c)
+
+    for c in (2.0, 3.0, jnp.asarray(4.0), jnp.asarray(5.0)):
+        assert float(grad(scaled(c))(1.0)) == float(c)
+
+
+def test_fresh_lambdas_share_their_steps() -> None:
+    def run() -> Any:
+        return grad(lambda x: mnp.sum(mnp.sin(x) * mnp.exp(x)))(jnp.ones(5))
+
+    run()
+    steps = dict(linearization._steps)
+    run()
+    assert linearization._steps == steps
+    grad(lambda x: mnp.sum(mnp.sin(x) * mnp.exp(x)))(jnp.ones(6))
+    assert len(linearization._steps) > len(steps)
+
+
+def test_a_jitted_function_is_staged_once_under_a_trace() -> None:
+    runs = []
+
+    @jit
+    def f(x: Any) -> Any:
+        runs.append(x.shape)
+        return mnp.sin(x)
+
+    for _ in range(3):
+        grad(f)(1.0)
+        vmap(f)(jnp.ones(3))
+        jvp(f, (2.0,), (1.0,))
+    assert runs == [()] * len(runs) and len(runs) <= 2  # the type of 1.0 is weak, that of an element of ones is not
+
+
+def test_a_jitted_function_that_is_dropped_frees_its_closure() -> None:
+    constant = jnp.ones(3) + 1.0
+    watched = weakref.ref(constant)
+    f = jit(lambda x: x * constant)
+    f(1.0)
+    grad(lambda x: mnp.sum(f(x)))(1.0)
+    del f, constant
+    gc.collect()
+    assert watched() is None
+
+
+@pytest.mark.parametrize("name", ["grad", "jvp", "vmap"])
+def test_thousands_of_operations_leave_nothing(name: str) -> None:
+    def f(x: Any) -> Any:
+        for _ in range(500):
+            x = x * 0.999 + 0.001
+        return x
+
+    runs: dict[str, Callable[[], Any]] = {
+        "grad": lambda: grad(f)(1.0),
+        "jvp": lambda: jvp(f, (1.0,), (1.0,)),
+        "vmap": lambda: vmap(f)(jnp.ones(2)),
+    }
+    runs[name]()
+    before = ours()
+    runs[name]()
+    assert ours() == before
