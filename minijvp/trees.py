@@ -55,7 +55,9 @@ def argument_name(fun: Any, index: int) -> str:
     return names[index] if index < len(names) else f"argument {index}"
 
 
-def call_namer(fun: Any, args: Sequence[Any], kwargs: dict[str, Any], positions: Sequence[int] = ()) -> Callable[[int], str]:
+def call_namer(
+    fun: Any, args: Sequence[Any], kwargs: dict[str, Any], positions: Sequence[int] = ()
+) -> Callable[[int], str]:
     """A function from the number of a leaf of `(args, kwargs)` to a name like `params[0]['w']`.
 
     `positions` are those of `args` in the call, where they are not all of its arguments.

@@ -26,6 +26,7 @@ class Side(NamedTuple):
 
 OURS, JAX = Side(mnp, minijvp), Side(jnp, jax)
 FLOAT0 = jax.dtypes.float0
+SCALES, SWAPS = np.array([1.0, 0.9, 1.1]), np.array([[0], [1], [0]], "int32")
 
 
 def total(tree: Any) -> Any:
@@ -49,9 +50,8 @@ def grad(side: Side, fun: Callable[..., Any]) -> Callable[..., Any]:
 
 def vmap(side: Side, fun: Callable[..., Any]) -> Callable[..., Any]:
     def mapped(x: Any, n: Any) -> Any:
-        xs = tree_map(lambda leaf: side.xp.stack([leaf, 0.9 * leaf, 1.1 * leaf]), x)
-        outs = side.api.vmap(fun)(xs, side.xp.stack([n, 1 - n, n]))
-        return tree_map(lambda leaf: leaf.sum(0) + leaf[1], outs)
+        xs = tree_map(lambda leaf: leaf * SCALES.reshape(3, *[1] * leaf.ndim), x)
+        return tree_map(lambda leaf: leaf.sum(0), side.api.vmap(fun)(xs, n ^ SWAPS))
 
     return mapped
 
@@ -103,10 +103,8 @@ def nested_derivatives(side: Side) -> Callable[..., Any]:
         first = api.grad(lambda x: x * api.grad(lambda y: x + y)(1.0))(x)
         second = api.grad(lambda x: api.jvp(lambda y: x * y**2, (x,), (1.0,))[1])(x)
         third = api.jvp(lambda x: x * api.grad(lambda y: x**2 * y**3)(x), (x,), (x,))[1]
-        fourth = api.jvp(lambda x: api.jvp(lambda y: x * y * y, (2.0 * x,), (x,))[1], (x,), (1.0,))[1]
-        pullback = api.vjp(lambda y: x * side.xp.cos(y) * y, x)[1]
-        pushforward = api.linearize(lambda y: side.xp.exp(x * y), x)[1]
-        return first * x + second, third * fourth, pullback(x)[0] * pushforward(x)
+        pullback = api.vjp(lambda y: x * side.xp.sin(y), x)[1]
+        return first * x + second, third * pullback(x)[0]
 
     return fun
 
@@ -117,26 +115,25 @@ def inner_jit(side: Side) -> Callable[..., Any]:
 
     def fun(x: Any, n: Any) -> Any:
         g = api.jit(lambda y: y * xp.cos(x) + n)
-        h = api.jit(lambda y: g(xp.sin(y)) * x)
-        return h(g(x))
+        return api.jit(lambda y: g(y) * x)(x * x)
 
     return fun
 
 
 def mlp(side: Side) -> Callable[..., Any]:
-    inputs, wanted = side.xp.linspace(-1.0, 1.0, 6).reshape(3, 2), side.xp.asarray([0.5, -0.5, 1.0])
+    inputs = side.xp.linspace(-1.0, 1.0, 6).reshape(3, 2)
 
     def fun(params: Any, n: Any) -> Any:
         hidden = side.xp.tanh(inputs @ params["w"] + params["b"])
-        return ((hidden @ params["v"] - wanted) ** 2).mean()
+        return side.xp.tanh(hidden @ params["v"])
 
     return fun
 
 
 def indexed(side: Side) -> Callable[..., Any]:
     def fun(x: Any, n: Any) -> Any:
-        y = x.at[n].multiply(x[::-1], unique_indices=True).at[0].add(x[1] ** 2)
-        return y.at[n[0]].set(x[n[1]] * y[-1]) * x[n] ** 2 + y[:, None][1:]
+        y = x.at[n].add(x * x[::-1])
+        return y.at[n[0]].set(y[-1]) * x[n]
 
     return fun
 
@@ -147,8 +144,7 @@ def masked_nan(side: Side) -> Callable[..., Any]:
     def fun(x: Any, n: Any) -> Any:
         shifted = x - 0.6
         safe = xp.where(shifted > 0, shifted, 1.0)
-        root = xp.where(shifted > 0, xp.sqrt(safe) * xp.log(safe), shifted**3)
-        return root + xp.where(n > 0, x**2, xp.nan).at[xp.argmin(n)].set(0.0)
+        return xp.where(shifted > 0, xp.log(safe), shifted**3) + xp.where(xp.isnan(x / n), xp.nan, x**2)
 
     return fun
 
@@ -159,7 +155,7 @@ def integers(side: Side) -> Callable[..., Any]:
 
     def fun(x: Any, n: Any) -> Any:
         counted = xp.cumsum(n) + 1
-        return [counted * x ** (n + 2), x**3 / counted, (x * n).astype("int32") + x]
+        return [x ** (n + 2) / counted, (x * n).astype("int32") + x]
 
     return fun
 

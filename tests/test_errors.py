@@ -1,4 +1,4 @@
-"""Every bad input gets an error of its own: what happened, why it cannot work, what to do. Nothing is left behind by it."""
+"""Every bad input gets an error of its own: what happened, why it cannot work, what to do. It leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -251,7 +251,11 @@ def test_integers_have_float0_tangents(apply: Callable[[tuple, tuple], Any]) -> 
 
 
 def test_jvp_takes_tuples() -> None:
-    for primals, tangents, name in [(1.0, 1.0, "primals"), ((1.0,), 1.0, "tangents"), ({"x": 1.0}, {"x": 1.0}, "primals")]:
+    for primals, tangents, name in [
+        (1.0, 1.0, "primals"),
+        ((1.0,), 1.0, "tangents"),
+        ({"x": 1.0}, {"x": 1.0}, "primals"),
+    ]:
         with fails(ArgumentError, name, "jvp(f, (x,), (t,))"):
             jvp(lambda x: x, primals, tangents)  # type: ignore[arg-type]
 
@@ -618,7 +622,9 @@ USES: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("use", USES)
-@pytest.mark.parametrize("name", ["jit", "vmap", "grad", "jvp", "make_jaxpr", "linearize", "jit of grad", "vmap of grad"])
+@pytest.mark.parametrize(
+    "name", ["jit", "vmap", "grad", "jvp", "make_jaxpr", "linearize", "jit of grad", "vmap of grad"]
+)
 def test_tracers_that_escaped(name: str, use: str) -> None:
     tracer = escape(name)
     with fails(EscapedTracerError, "escaped from", "has_aux"):
@@ -888,7 +894,14 @@ def raising(error: BaseException) -> Callable[[Any], Any]:
 
 @pytest.mark.parametrize(
     "error",
-    [Mine(3, note="n"), TypeError("mine"), ValueError("mine"), KeyError("mine"), StopIteration("mine"), KeyboardInterrupt()],
+    [
+        Mine(3, note="n"),
+        TypeError("mine"),
+        ValueError("mine"),
+        KeyError("mine"),
+        StopIteration("mine"),
+        KeyboardInterrupt(),
+    ],
     ids=lambda e: type(e).__name__,
 )
 @pytest.mark.parametrize("name", TRANSFORMS)

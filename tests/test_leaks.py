@@ -6,6 +6,7 @@ import gc
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import jax.numpy as jnp
@@ -125,7 +126,9 @@ def test_arrays_are_freed(name: str) -> None:
     assert watched() is not None
     del x
     assert watched() is None
-    watched_residuals = [weakref.ref(a) for a in (result if isinstance(result, tuple) else (result,)) if hasattr(a, "aval")]
+    watched_residuals = [
+        weakref.ref(a) for a in (result if isinstance(result, tuple) else (result,)) if hasattr(a, "aval")
+    ]
     del result
     assert all(ref() is None for ref in watched_residuals)
 
@@ -169,10 +172,8 @@ def test_an_error_leaves_nothing_behind(name: str) -> None:
         "make_jaxpr": lambda: make_jaxpr(f)(1.0),
         "vmap of grad": lambda: vmap(grad(f))(jnp.ones(2)),
     }
-    try:
+    with suppress(KeyError):
         runs[name]()
-    except KeyError:
-        pass
     assert len(references) == 2
     assert [ref() for ref in references] == [None, None]
 
@@ -247,12 +248,14 @@ def test_a_jitted_function_is_staged_once_under_a_trace() -> None:
 
 
 def test_a_jitted_function_that_is_dropped_frees_its_closure() -> None:
-    constant = jnp.ones(3) + 1.0
-    watched = weakref.ref(constant)
-    f = jit(lambda x: x * constant)
-    f(1.0)
-    grad(lambda x: mnp.sum(f(x)))(1.0)
-    del f, constant
+    def run() -> Any:
+        constant = jnp.ones(3) + 1.0
+        f = jit(lambda x: x * constant)
+        f(1.0)
+        grad(lambda x: mnp.sum(f(x)))(1.0)
+        return weakref.ref(constant)
+
+    watched = run()
     gc.collect()
     assert watched() is None
 

@@ -64,7 +64,7 @@ def format_param(value: Any, indent: str) -> str:
     """A parameter; an inner program on lines of its own."""
     if hasattr(value, "equations"):
         return "\n" + indent + "  " + format_jaxpr(value, indent=indent + "  ") + "\n" + indent
-    if isinstance(value, tuple):
+    if isinstance(value, tuple) and not hasattr(value, "_fields"):
         return "(" + ", ".join(format_param(v, indent) for v in value) + ("," if len(value) == 1 else "") + ")"
     if isinstance(value, type) or type(value).__name__.startswith("dtype"):
         return getattr(value, "name", getattr(value, "__name__", str(value)))

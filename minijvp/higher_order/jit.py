@@ -157,7 +157,9 @@ class StaticArguments:
 
 def as_tuple(value: Any, single: type, what: str) -> tuple:
     """One entry or several as a tuple; ArgumentError if one is not of the type `single`."""
-    entries = () if value is None else tuple(value) if isinstance(value, Iterable) and type(value) is not str else (value,)
+    if value is None:
+        return ()
+    entries = tuple(value) if isinstance(value, Iterable) and type(value) is not str else (value,)
     for entry in entries:
         if not isinstance(entry, single) or type(entry) is bool:
             raise ArgumentError(
@@ -175,6 +177,29 @@ def positional_names(fun: Callable[..., Any]) -> list[str]:
     except (TypeError, ValueError):
         return []
     return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
+FIXED_WRAPPER = """
+def jitted({arguments}):
+    if __live_traces and __state.trace is not __evaluation:
+        return __under_trace({packed}, {{}})
+    try:
+        return __compiled({arguments})
+    except __errors:
+        __diagnose({packed}, {{}})
+        raise
+"""
+
+
+def plain_parameters(fun: Callable[..., Any]) -> list[str] | None:
+    """The names of the parameters, one at least, if each can be given by position or by name and none has a default."""
+    try:
+        parameters = list(inspect.signature(fun).parameters.values())
+    except (TypeError, ValueError):
+        return None
+    plain = all(p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty for p in parameters)
+    names = [p.name for p in parameters]
+    return names if plain and names and not any(n.startswith("__") for n in names) else None
 
 
 def require_hashable(value: Hashable, name: int | str, fun: Callable[..., Any]) -> None:
@@ -266,15 +291,14 @@ class _Jitted:
         except (TypeError, ValueError) as error:
             raise ArgumentError(
                 f"jit of {trees.function_name(fun)} received options that do not fit: {error}",
-                f"The function has the parameters {positional_names(fun)}; options name its arguments, by position from 0 or by name.",
+                f"The function has the parameters {positional_names(fun)}; options name arguments by position or by name.",
                 "Correct the option.",
             ) from None
 
     def wrapper(self) -> Callable[..., Any]:
+        """The public function. What it does on top of jax.jit's is all that a call costs more."""
         compiled, under_trace, diagnose = self.compiled, self.call_under_trace, self.diagnose
 
-        # This is all that a call costs on top of jax.jit's own; hence no helper, no context, no class.
-        @wraps(self.fun)
         def jitted(*args: Any, **kwargs: Any) -> Any:
             if live_traces and state.trace is not EVALUATION:
                 return under_trace(args, kwargs)
@@ -284,9 +308,32 @@ class _Jitted:
                 diagnose(args, kwargs)
                 raise
 
+        jitted = wraps(self.fun)(self.fixed_wrapper() or jitted)
         for name in ("trace", "lower", "eval_shape", "clear_cache"):
             setattr(jitted, name, getattr(compiled, name))
         return jitted
+
+    def fixed_wrapper(self) -> Callable[..., Any] | None:
+        """The public function with the parameters of `fun` written out, if it has plain ones only.
+
+        Half of what a wrapper costs is packing its arguments and unpacking them again; this one is made from its
+        source, as dataclasses make their methods, and does neither.
+        """
+        names = plain_parameters(self.fun)
+        if names is None:
+            return None
+        arguments = ", ".join(names)
+        scope = {
+            "__live_traces": live_traces,
+            "__state": state,
+            "__evaluation": EVALUATION,
+            "__compiled": self.compiled,
+            "__under_trace": self.call_under_trace,
+            "__diagnose": self.diagnose,
+            "__errors": (TypeError, ValueError, EscapedTracerError),
+        }
+        exec(FIXED_WRAPPER.format(arguments=arguments, packed=f"({arguments},)"), scope)
+        return scope["jitted"]  # type: ignore[return-value]
 
     def lowered(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         """What jax.jit traces: stage the function to our jaxpr, then evaluate that with jax.lax."""

@@ -155,11 +155,16 @@ square = Elementwise("square", lax.square, lambda t, out, x: mul(t, mul(x, 2.0))
 sqrt = Elementwise("sqrt", lax.sqrt, lambda t, out, x: div(mul(t, 0.5), out))
 rsqrt = Elementwise("rsqrt", lax.rsqrt, lambda t, out, x: mul(t, mul(div(out, x), -0.5)))
 cbrt = Elementwise("cbrt", lax.cbrt, lambda t, out, x: div(t, mul(square(out), 3.0)))
-integer_pow = Elementwise(
-    "integer_pow",
-    lambda x, *, y: lax.integer_pow(x, y),
-    lambda t, out, x, *, y: None if y == 0 else mul(t, mul(integer_pow(x, y=y - 1), float(y))),
-)
+
+
+def _integer_pow_tangent(t: Any, out: Any, x: Any, *, y: int) -> Any:
+    if y in (0, 1):
+        return t if y else None
+    lower = x if y == 2 else square(x) if y == 3 else integer_pow(x, y=y - 1)
+    return mul(t, mul(lower, float(y)))
+
+
+integer_pow = Elementwise("integer_pow", lambda x, *, y: lax.integer_pow(x, y), _integer_pow_tangent)
 
 
 class Power(Elementwise):

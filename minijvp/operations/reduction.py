@@ -92,7 +92,8 @@ def joined(x: Any, axes: Axes) -> Any:
     shape = type_of(x).shape
     kept = tuple(d for d in range(len(shape)) if d not in axes)
     x = transpose(x, permutation=(*kept, *axes)) if (*kept, *axes) != tuple(range(len(shape))) else x
-    return reshape(x, new_sizes=(*(shape[d] for d in kept), prod(shape[d] for d in axes)))
+    sizes = (*(shape[d] for d in kept), prod(shape[d] for d in axes))
+    return x if sizes == shape else reshape(x, new_sizes=sizes)
 
 
 def halves(x: Any, axis: int, fill: int) -> tuple[Any, Any]:

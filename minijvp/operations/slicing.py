@@ -132,6 +132,8 @@ def unpad(ct: Any, padding_config: tuple) -> Any:
     inner = pad(ct, zero(ct), padding_config=kept)
     shape = type_of(inner).shape
     strides = tuple(interior + 1 for _, _, interior in padding_config)
+    if all([s == 1 for s in strides]):
+        return inner
     return slice(inner, start_indices=(0,) * len(shape), limit_indices=shape, strides=strides)
 
 

