@@ -122,10 +122,7 @@ def inner_jit(side: Side) -> Callable[..., Any]:
 
 def mlp(side: Side) -> Callable[..., Any]:
     inputs = side.xp.linspace(-1.0, 1.0, 6).reshape(3, 2)
-
-    def fun(params: Any, n: Any) -> Any:
-        hidden = side.xp.tanh(inputs @ params["w"] + params["b"])
-        return side.xp.tanh(hidden @ params["v"])
+    return lambda params, n: side.xp.tanh(inputs @ params["w"] + params["b"]) @ side.xp.ones(2)
 
     return fun
 
@@ -144,7 +141,7 @@ def masked_nan(side: Side) -> Callable[..., Any]:
     def fun(x: Any, n: Any) -> Any:
         shifted = x - 0.6
         safe = xp.where(shifted > 0, shifted, 1.0)
-        return xp.where(shifted > 0, xp.log(safe), shifted**3) + xp.where(xp.isnan(x / n), xp.nan, x**2)
+        return xp.where(shifted > 0, xp.log(safe), shifted**3) + xp.where(n < 0, xp.nan, x**2)
 
     return fun
 
@@ -171,11 +168,7 @@ PROGRAMS = [
     masked_nan,
     integers,
 ]
-PARAMS = {
-    "w": np.array([[0.5, -0.3, 0.8], [0.2, 0.9, -0.6]]),
-    "b": np.array([0.1, -0.2, 0.3]),
-    "v": np.array([1.0, -0.7, 0.4]),
-}
+PARAMS = {"w": np.array([[0.5, -0.3], [0.2, 0.9]]), "b": np.array([0.1, -0.2])}
 
 
 def point(program: Callable[..., Any]) -> tuple[Any, Any]:

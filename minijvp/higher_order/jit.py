@@ -291,7 +291,7 @@ class _Jitted:
         except (TypeError, ValueError) as error:
             raise ArgumentError(
                 f"jit of {trees.function_name(fun)} received options that do not fit: {error}",
-                f"The function has the parameters {positional_names(fun)}; options name arguments by position or by name.",
+                f"Its parameters are {positional_names(fun)}, and options name arguments by position or by name.",
                 "Correct the option.",
             ) from None
 

@@ -168,7 +168,7 @@ def _spread(x: Any, array: Any) -> Any:
     if type(x) in PYTHON_SCALARS:
         if getattr(array, "weak_type", False):
             return lax.full_like(array, x)
-        return lax.full(array.shape, np.asarray(x, array.dtype), array.dtype)
+        return np.asarray(x, array.dtype)[()]  # jax.lax broadcasts literals
     if getattr(x, "weak_type", False) and (x.dtype != array.dtype or x.ndim != array.ndim):
         if x.dtype != array.dtype or not getattr(array, "weak_type", False):
             x = lax.convert_element_type(x, array.dtype)

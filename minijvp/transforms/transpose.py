@@ -80,7 +80,8 @@ def not_linear(e: Equation) -> MissingRuleError:
     """The error for an equation that cannot be transposed."""
     line = f", at {e.source}: {e.source.text}" if e.source else ""
     return MissingRuleError(
-        f"the primitive {e.primitive.name!r} has no transpose rule for {', '.join([repr(v.type) for v in e.inputs])}{line}.",
+        f"the primitive {e.primitive.name!r} has no transpose rule for "
+        f"{', '.join([repr(v.type) for v in e.inputs])}{line}.",
         "It is not linear in all of these that are not known, or nobody has said how it is transposed.",
         "Transpose linear functions only (x * c with a known c, and not x * x): for another function, vjp transposes "
         "its derivative. A primitive that is linear needs a transpose rule where it is defined.",
