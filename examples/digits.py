@@ -30,7 +30,8 @@ EPOCHS, BATCH, RATE, MOMENTUM, DECAY = 60, 64, 0.1, 0.9, 1e-4
 def initialize(generator: np.random.Generator) -> list[dict]:
     """Layers of weights, scaled so that signals keep their size (He et al., 2015), and of zeros."""
     return [
-        {"w": mnp.asarray(generator.normal(0, np.sqrt(2 / n), (n, m)), mnp.float32), "b": mnp.zeros(m)} for n, m in pairwise(LAYERS)
+        {"w": mnp.asarray(generator.normal(0, np.sqrt(2 / n), (n, m)), mnp.float32), "b": mnp.zeros(m)}
+        for n, m in pairwise(LAYERS)
     ]
 
 

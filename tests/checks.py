@@ -37,7 +37,9 @@ def assert_close(actual: Sequence[Any], expected: Sequence[Any], tolerance: floa
     for a, e in zip(actual, expected, strict=True):
         assert jnp.shape(a) == jnp.shape(e), f"{what}: shape {jnp.shape(a)}, should be {jnp.shape(e)}"
         assert jnp.result_type(a) == jnp.result_type(e), f"{what}: {jnp.result_type(a)}, should be {jnp.result_type(e)}"
-        a, e = (np.asarray(x, dtype=np.float64) if jnp.result_type(x) == jnp.bfloat16 else np.asarray(x) for x in (a, e))
+        a, e = (
+            np.asarray(x, dtype=np.float64) if jnp.result_type(x) == jnp.bfloat16 else np.asarray(x) for x in (a, e)
+        )
         scale = max(1.0, float(np.max(np.abs(e), initial=0, where=np.isfinite(e)))) if e.dtype.kind in "fc" else 1.0
         np.testing.assert_allclose(a, e, rtol=tolerance, atol=tolerance * scale, err_msg=what)
 
@@ -134,7 +136,9 @@ def difference_quotient(sample: Sample, xs: Any, positions: Sequence[int], tange
     ahead, behind = (fun(*[x + s * t for x, t in zip(primals, tangents, strict=True)]) for s in (step, -step))
     outs = oracle(sample)(*arrays(sample))
     return [
-        ((a - b) / (2 * step)).astype(x.dtype) for a, b, x in zip(ahead, behind, outs, strict=True) if is_inexact(x.dtype)
+        ((a - b) / (2 * step)).astype(x.dtype)
+        for a, b, x in zip(ahead, behind, outs, strict=True)
+        if is_inexact(x.dtype)
     ]
 
 
@@ -144,7 +148,9 @@ def pullback(fun: Any, primals: Sequence[Any], cotangents: Sequence[Any]) -> lis
     linear.check()
     cts = [ct for ct, n in zip(cotangents, nonzero, strict=True) if n]
     n = len(primals)
-    return [instantiated(ct, x) for ct, x in zip(transpose_flat(linear, [True] * n, [None] * n, cts), primals, strict=True)]
+    return [
+        instantiated(ct, x) for ct, x in zip(transpose_flat(linear, [True] * n, [None] * n, cts), primals, strict=True)
+    ]
 
 
 def check_vjp(sample: Sample) -> None:
@@ -157,15 +163,21 @@ def check_vjp(sample: Sample) -> None:
         actual = pullback(fun, primals, cts)
         what = f"cotangents of arguments {positions}"
         if sample.jax_derivative:
-            float0 = [np.zeros(x.shape, jax.dtypes.float0) if ct is None else ct for x, ct in zip(outs, cts, strict=True)]
+            float0 = [
+                np.zeros(x.shape, jax.dtypes.float0) if ct is None else ct for x, ct in zip(outs, cts, strict=True)
+            ]
             expected = jax.vjp(fix(oracle(sample), xs, positions), *primals)[1](float0)
             assert_close(actual, expected, 5 * tolerance(sample), what)
         tangents = [direction(x, i) for i, x in enumerate(primals)]
         out_tangents = [instantiated(t, x) for t, x in zip(jvp_flat(fun, primals, tangents)[1], outs, strict=True)]
-        left = sum(complex(jnp.vdot(jnp.conj(ct), t)) for ct, t in zip(cts, out_tangents, strict=True) if ct is not None)
+        left = sum(
+            complex(jnp.vdot(jnp.conj(ct), t)) for ct, t in zip(cts, out_tangents, strict=True) if ct is not None
+        )
         right = sum(complex(jnp.vdot(jnp.conj(ct), t)) for ct, t in zip(actual, tangents, strict=True))
         size = sum(float(jnp.sum(jnp.abs(ct * t))) for ct, t in zip(cts, out_tangents, strict=True) if ct is not None)
-        np.testing.assert_allclose(left.real, right.real, rtol=0, atol=10 * tolerance(sample) * max(1, size), err_msg=what)
+        np.testing.assert_allclose(
+            left.real, right.real, rtol=0, atol=10 * tolerance(sample) * max(1, size), err_msg=what
+        )
 
 
 def check_second_order(sample: Sample) -> None:
@@ -218,7 +230,9 @@ def check_batched_pullback(sample: Sample, args: list[Any], batched: list[bool],
     def pull(*xs: Any) -> list[Any]:
         fun = fix(call(sample), xs, positions)
         outs = jax.eval_shape(oracle(sample), *[args[i][0] if b else args[i] for i, b in enumerate(batched)])
-        cts = [direction(jnp.zeros(x.shape, x.dtype), 9 + i) if is_inexact(x.dtype) else None for i, x in enumerate(outs)]
+        cts = [
+            direction(jnp.zeros(x.shape, x.dtype), 9 + i) if is_inexact(x.dtype) else None for i, x in enumerate(outs)
+        ]
         return pullback_traced(fun, [xs[i] for i in positions], cts)
 
     rows = [pull(*[x[k] if b else x for x, b in zip(args, batched, strict=True)]) for k in range(3)]
@@ -235,4 +249,3 @@ def stacked(x: Any) -> Any:
 
 
 CHECKS = [check_evaluation, check_types, check_lowering, check_jvp, check_vjp, check_second_order, check_batch]
-

@@ -27,7 +27,17 @@ FLOORS = [
 ]
 """From the ground up; a module imports from its own floor and from those below."""
 
-DIFFERENTIATING = {"grad", "value_and_grad", "jvp", "vjp", "linearize", "linear_transpose", "vmap", "pmap", "checkpoint"}
+DIFFERENTIATING = {
+    "grad",
+    "value_and_grad",
+    "jvp",
+    "vjp",
+    "linearize",
+    "linear_transpose",
+    "vmap",
+    "pmap",
+    "checkpoint",
+}
 DIFFERENTIATING |= {"remat", "custom_jvp", "custom_vjp", "jacfwd", "jacrev", "hessian", "jacobian", "make_jaxpr"}
 
 

@@ -237,4 +237,3 @@ class _ByIdentity:
 
     def __hash__(self) -> int:
         return id(self.value)
-

@@ -89,7 +89,9 @@ def all_gather(x: Any, axis_name: Any, *, axis: int = 0, tiled: bool = False) ->
     Raises ArgumentError if no such axis is bound.
     """
     if len(names_of(axis_name)) != 1:
-        raise ArgumentError(f"all_gather received the axis names {axis_name!r}.", "It works along one.", "Nest two calls.")
+        raise ArgumentError(
+            f"all_gather received the axis names {axis_name!r}.", "It works along one.", "Nest two calls."
+        )
     (name,) = names_of(axis_name)
     n = ops.axis_size(name)
 
@@ -127,7 +129,11 @@ def ppermute(x: Any, axis_name: Any, perm: Sequence[tuple[int, int]]) -> Any:
     pairs = tuple((int(source), int(destination)) for source, destination in perm)
     sources, destinations = {s for s, _ in pairs}, {d for _, d in pairs}
     n = ops.axis_size(name)
-    if len(sources) != len(pairs) or len(destinations) != len(pairs) or any(not 0 <= i < n for i in sources | destinations):
+    if (
+        len(sources) != len(pairs)
+        or len(destinations) != len(pairs)
+        or any(not 0 <= i < n for i in sources | destinations)
+    ):
         raise ArgumentError(
             f"ppermute along {axis_name!r} of size {n} received perm={pairs}.",
             "Every lane sends to one lane at most and receives from one at most, and lanes count from 0.",

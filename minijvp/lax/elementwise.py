@@ -27,7 +27,6 @@ def elementwise(original: Callable[..., Any], primitive: Callable[..., Any]) -> 
     return surface(original)(traced)
 
 
-
 abs = elementwise(lax.abs, ops.abs_)
 acos = elementwise(lax.acos, ops.acos)
 acosh = elementwise(lax.acosh, ops.acosh)
@@ -138,4 +137,6 @@ def betainc(a: Any, b: Any, x: Any) -> Any:
 def reduce_precision(operand: Any, exponent_bits: int, mantissa_bits: int) -> Any:
     """The operand, rounded to fewer bits of exponent and mantissa."""
     x = array(operand, "reduce_precision")
-    return ops.reduce_precision(x, exponent_bits=operator.index(exponent_bits), mantissa_bits=operator.index(mantissa_bits))
+    return ops.reduce_precision(
+        x, exponent_bits=operator.index(exponent_bits), mantissa_bits=operator.index(mantissa_bits)
+    )

@@ -166,7 +166,11 @@ def convert_element_type(operand: Any, new_dtype: Any) -> Any:
     """The operand in another dtype."""
     x = array(operand, "convert_element_type")
     dtype = as_dtype(new_dtype)
-    return x if type_of(x).dtype == dtype and not type_of(x).weak_type else casting.convert_element_type(x, new_dtype=dtype)
+    return (
+        x
+        if type_of(x).dtype == dtype and not type_of(x).weak_type
+        else casting.convert_element_type(x, new_dtype=dtype)
+    )
 
 
 @surface(lax.bitcast_convert_type)
@@ -190,9 +194,7 @@ def slice(operand: Any, start_indices: Any, limit_indices: Any, strides: Any = N
 
 
 @surface(lax.slice_in_dim)
-def slice_in_dim(
-    operand: Any, start_index: int | None, limit_index: int | None, stride: int = 1, axis: int = 0
-) -> Any:
+def slice_in_dim(operand: Any, start_index: int | None, limit_index: int | None, stride: int = 1, axis: int = 0) -> Any:
     """The elements from `start_index` to before `limit_index` along one axis."""
     shape = type_of(operand).shape
     axis = normalize_axis(axis, len(shape), "slice_in_dim")

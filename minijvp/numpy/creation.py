@@ -102,7 +102,9 @@ def full_like(a: Any, fill_value: Any, dtype: Any = None, shape: Any = None, *, 
 
 
 @surface(jnp.asarray)
-def asarray(a: Any, dtype: Any = None, order: str | None = None, *, copy: bool | None = None, device: Any = None) -> Any:
+def asarray(
+    a: Any, dtype: Any = None, order: str | None = None, *, copy: bool | None = None, device: Any = None
+) -> Any:
     """`a` as an array: nested lists too, of numbers, arrays and tracers."""
     if isinstance(a, (list, tuple)):
         return _stacked(a, dtype)

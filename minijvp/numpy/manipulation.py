@@ -137,7 +137,9 @@ def squeeze(a: Any, axis: Any = None) -> Any:
     """Without axes of size 1: all, or those named."""
     x = array(a, "squeeze")
     shape = x.shape
-    axes = tuple(d for d, n in enumerate(shape) if n == 1) if axis is None else normalize_axes(axis, len(shape), "squeeze")
+    axes = (
+        tuple(d for d, n in enumerate(shape) if n == 1) if axis is None else normalize_axes(axis, len(shape), "squeeze")
+    )
     return ops.squeeze(x, dimensions=axes) if axes else x
 
 
@@ -496,7 +498,13 @@ def diag(v: Any, k: int = 0) -> Any:
 
 @surface(jnp.sort)
 def sort(
-    a: Any, axis: int | None = -1, *, kind: None = None, order: None = None, stable: bool = True, descending: bool = False
+    a: Any,
+    axis: int | None = -1,
+    *,
+    kind: None = None,
+    order: None = None,
+    stable: bool = True,
+    descending: bool = False,
 ) -> Any:
     """The elements in order along an axis."""
     x = array(a, "sort")
@@ -509,7 +517,13 @@ def sort(
 
 @surface(jnp.argsort)
 def argsort(
-    a: Any, axis: int | None = -1, *, kind: None = None, order: None = None, stable: bool = True, descending: bool = False
+    a: Any,
+    axis: int | None = -1,
+    *,
+    kind: None = None,
+    order: None = None,
+    stable: bool = True,
+    descending: bool = False,
 ) -> Any:
     """The indices that put the elements in order along an axis."""
     x = array(a, "argsort")

@@ -163,4 +163,3 @@ def install() -> None:
     }
     for name, attribute in attributes.items():
         setattr(Tracer, name, attribute)
-

@@ -34,7 +34,10 @@ def surface(original: Callable[..., Any]) -> Callable[[Function], Function]:
             return traced(*args, **kwargs)
 
         function.__name__ = function.__qualname__ = name
-        function.__doc__ = traced.__doc__ or f"What {original.__module__.removeprefix('jax._src.')}.{name} returns, for arrays and tracers."
+        function.__doc__ = (
+            traced.__doc__
+            or f"What {original.__module__.removeprefix('jax._src.')}.{name} returns, for arrays and tracers."
+        )
         return function  # type: ignore[return-value]
 
     return decorate
@@ -102,7 +105,13 @@ def inexact_kind(kind: Kind) -> Kind:
 @cache
 def letter_of(dtype: Any) -> str:
     """The sort of a dtype: b(ool), i(nteger), u(nsigned), f(loat, of every width and format) or c(omplex)."""
-    sorts = {"b": jnp.bool_, "i": jnp.signedinteger, "u": jnp.unsignedinteger, "f": jnp.floating, "c": jnp.complexfloating}
+    sorts = {
+        "b": jnp.bool_,
+        "i": jnp.signedinteger,
+        "u": jnp.unsignedinteger,
+        "f": jnp.floating,
+        "c": jnp.complexfloating,
+    }
     return next(letter for letter, sort in sorts.items() if jnp.issubdtype(dtype, sort))
 
 

@@ -350,9 +350,7 @@ def _spread_weights(x: Any, w: Any, axis: Any, axes: Axes) -> Any:
 
 
 @surface(jnp.median)
-def median(
-    a: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False
-) -> Any:
+def median(a: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
     """The middle element over `axis` in sorted order, or the mean of the two in the middle; nan if there is a nan."""
     _refuse_out("median", out)
     x = array(a, "median")

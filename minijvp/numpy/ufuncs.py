@@ -222,9 +222,7 @@ square = unary(
 )
 real = unary(jnp.real, _real)
 imag = unary(jnp.imag, _imag)
-conjugate = unary(
-    jnp.conjugate, lambda x: elementwise.conj(x, input_dtype=x.dtype) if elementwise.is_complex(x) else x
-)
+conjugate = unary(jnp.conjugate, lambda x: elementwise.conj(x, input_dtype=x.dtype) if elementwise.is_complex(x) else x)
 conj = conjugate
 floor = unary_of_fractions(jnp.floor, elementwise.floor)
 ceil = unary_of_fractions(jnp.ceil, elementwise.ceil)
@@ -240,7 +238,6 @@ def rint(x: Any, /) -> Any:
     return _round_to_even(x if is_inexact(x.dtype) else cast(x, (as_dtype(float), False)))
 
 
-
 @surface(jnp.round)
 def round(a: Any, decimals: int = 0, out: None = None) -> Any:
     """The elements rounded to so many decimals, halves to even."""
@@ -248,7 +245,9 @@ def round(a: Any, decimals: int = 0, out: None = None) -> Any:
     x = array(a, "round")
     if not is_inexact(x.dtype):
         if decimals < 0:
-            raise ArgumentError("minijvp.numpy.round received integers and decimals < 0.", "", "Convert to float first.")
+            raise ArgumentError(
+                "minijvp.numpy.round received integers and decimals < 0.", "", "Convert to float first."
+            )
         return x
     decimals = operator.index(decimals)
     if decimals == 0:
@@ -271,7 +270,9 @@ def angle(z: Any, deg: bool = False) -> Any:
 def require_no_out(out: Any, function: str) -> None:
     """Raise ArgumentError for NumPy's argument `out`."""
     if out is not None:
-        raise ArgumentError(f"minijvp.numpy.{function}: out is not supported.", "Arrays are immutable.", "Use the result.")
+        raise ArgumentError(
+            f"minijvp.numpy.{function}: out is not supported.", "Arrays are immutable.", "Use the result."
+        )
 
 
 # Arithmetic
@@ -626,9 +627,7 @@ def clip(arr: Any, /, min: Any = None, max: Any = None) -> Any:
 
 
 @surface(jnp.nan_to_num)
-def nan_to_num(
-    x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
-) -> Any:
+def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
     """The elements, with nan and the infinities replaced (infinities by the largest finite numbers)."""
     x = array(x, "nan_to_num")
     if type_of(x).weak_type and is_inexact(x.dtype):

@@ -132,10 +132,7 @@ class LinearElementwise(Elementwise):
 
     def transpose(self, ct: Any, *args: Any, **params: Any) -> Any:
         return tuple(
-            [
-                rule(ct, *args, **params) if is_linear(x) else None
-                for rule, x in zip(self.transposes, args, strict=True)
-            ]
+            [rule(ct, *args, **params) if is_linear(x) else None for rule, x in zip(self.transposes, args, strict=True)]
         )
 
 
@@ -203,7 +200,11 @@ class BilinearPrimitive(Primitive):
         return out, tangent if t_y is None else add_tangents(tangent, self(x, t_y, **params))
 
     def transpose(self, ct: Any, x: Any, y: Any, **params: Any) -> Any:
-        return (self.transpose_x(ct, x, y, **params), None) if is_linear(x) else (None, self.transpose_y(ct, x, y, **params))
+        return (
+            (self.transpose_x(ct, x, y, **params), None)
+            if is_linear(x)
+            else (None, self.transpose_y(ct, x, y, **params))
+        )
 
     def transpose_x(self, ct: Any, x: ArrayType, y: Any, **params: Any) -> Any:
         raise self.missing("transpose")

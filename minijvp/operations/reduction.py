@@ -104,7 +104,9 @@ def halves(x: Any, axis: int, fill: int) -> tuple[Any, Any]:
         x = pad(x, dtype.type(fill), padding_config=((0, 0, 0),) * axis + ((0, 1, 0),))
     start, middle = (0,) * len(shape), (*shape[:axis], half)
     first = strided_slice(x, start_indices=start, limit_indices=middle, strides=None)
-    second = strided_slice(x, start_indices=(*start[:axis], half), limit_indices=(*shape[:axis], 2 * half), strides=None)
+    second = strided_slice(
+        x, start_indices=(*start[:axis], half), limit_indices=(*shape[:axis], 2 * half), strides=None
+    )
     return first, second
 
 

@@ -484,7 +484,9 @@ def split_block(x: Any, shapes: Sequence[tuple[int, ...]], axis: int) -> list[An
         size = int(np.prod(block_shape))
         starts = tuple(start if d == axis else 0 for d in range(len(shape)))
         limits = tuple(start + size if d == axis else n for d, n in enumerate(shape))
-        block = x if size == shape[axis] else slice_primitive(x, start_indices=starts, limit_indices=limits, strides=None)
+        block = (
+            x if size == shape[axis] else slice_primitive(x, start_indices=starts, limit_indices=limits, strides=None)
+        )
         blocks.append(reshape(block, new_sizes=(*shape[:axis], *block_shape, *shape[axis + 1 :])))
         start += size
     return blocks

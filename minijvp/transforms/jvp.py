@@ -140,7 +140,9 @@ def jvp_jaxpr(jaxpr: Jaxpr, nonzero: tuple[bool, ...]) -> tuple[Jaxpr, tuple[boo
         nonlocal out_nonzero
         rest = iter(args[len(jaxpr.inputs) :])
         primals = args[: len(jaxpr.inputs)]
-        outs, tangents = jvp_flat(lambda *xs: evaluate(jaxpr, *xs), primals, [next(rest) if n else None for n in nonzero])
+        outs, tangents = jvp_flat(
+            lambda *xs: evaluate(jaxpr, *xs), primals, [next(rest) if n else None for n in nonzero]
+        )
         out_nonzero = tuple(t is not None for t in tangents)
         return [*outs, *(t for t in tangents if t is not None)]
 
@@ -183,7 +185,9 @@ def jvp(
     tangent_leaves, tangent_tree = tree_flatten(tuple(tangents))
     require_same_tree(tangent_tree, tree, "tangents", "primals")
     leaves = trees.as_arrays(leaves, leaf_namer(tuple(primals), "primals"))
-    directions = from_border(tangent_leaves, [type_of(x) for x in leaves], "tangent", leaf_namer(tuple(tangents), "tangents"))
+    directions = from_border(
+        tangent_leaves, [type_of(x) for x in leaves], "tangent", leaf_namer(tuple(tangents), "tangents")
+    )
     flat_fun = FlatFunction(fun, tree, has_aux)
     outs, out_tangents = jvp_flat(flat_fun.positional, leaves, directions)
     return flat_fun.result(outs, [to_border(t, x) for t, x in zip(out_tangents[: flat_fun.n], outs, strict=False)])

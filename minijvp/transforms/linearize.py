@@ -223,12 +223,12 @@ def linearize_jaxpr(
     return known, linear, tuple(origins), out_nonzero
 
 
-
-
 class LinearMap:
     """What a linearization applies to constants and tangents (or cotangents): hashable, so that jit can be handed one."""
 
-    def __init__(self, jaxpr: Jaxpr, nonzero: tuple[bool, ...], in_tree: Any, out_tree: Any, in_types: Any, out_types: Any):
+    def __init__(
+        self, jaxpr: Jaxpr, nonzero: tuple[bool, ...], in_tree: Any, out_tree: Any, in_types: Any, out_types: Any
+    ):
         self.jaxpr = jaxpr
         self.nonzero = nonzero
         self.in_tree, self.out_tree = in_tree, out_tree

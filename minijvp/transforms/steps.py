@@ -21,6 +21,15 @@ from minijvp.operations.families import is_linear
 from minijvp.transforms.transpose import transpose_flat, transpose_jaxpr
 
 
+def compiled(jaxpr: Jaxpr) -> Callable[..., tuple[Any, ...]]:
+    """What an open jaxpr computes, as one call of XLA, or as none if it only hands on some of its inputs."""
+    numbers = {v: i for i, v in enumerate(jaxpr.inputs)}
+    if all(v in numbers for v in jaxpr.outputs):
+        places = [numbers[v] for v in jaxpr.outputs]  # type: ignore[index]
+        return lambda *xs: tuple([xs[i] for i in places])
+    return jax.jit(lambda *xs: tuple(lower(jaxpr, *xs)))
+
+
 class Step:
     """One primitive linearized for given types, parameters and arguments that have a tangent."""
 
@@ -46,8 +55,8 @@ class Step:
         out_nonzero: tuple[bool, ...],
         n_inputs: int,
     ):
-        self.known = jax.jit(lambda *xs: tuple(lower(known, *xs)))
-        self.push = jax.jit(lambda *xs: tuple(lower(linear, *xs)))
+        self.known = compiled(known)
+        self.push = compiled(linear)
         self.linear = linear
         self.n_outputs = len(out_nonzero)
         tangents = iter(linear.out_types)
@@ -72,7 +81,7 @@ class Step:
             n = self.n_residuals
             linear = (False,) * n + (True,) * (len(self.linear.inputs) - n)
             jaxpr, ct_nonzero = transpose_jaxpr(self.linear, linear, nonzero)
-            found = self.pulls[nonzero] = jax.jit(lambda *xs: tuple(lower(jaxpr, *xs))), ct_nonzero
+            found = self.pulls[nonzero] = compiled(jaxpr), ct_nonzero
             if nonzero == (True,):
                 self.pull = found
         return found

@@ -24,9 +24,7 @@ from minijvp.transforms.borders import from_border, leaf_namer, require_same_tre
 from minijvp.transforms.staging import abstract_types, stage
 
 
-def transpose_flat(
-    jaxpr: Jaxpr, linear: Sequence[bool], args: Sequence[Any], cotangents: Sequence[Any]
-) -> list[Any]:
+def transpose_flat(jaxpr: Jaxpr, linear: Sequence[bool], args: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
     """The cotangents of the inputs that are `linear`; `args` are the values of the others (ignored for linear ones).
 
     Cotangents are per output; None is zero, on either side.
@@ -104,7 +102,9 @@ def _evaluate_known(jaxpr: Jaxpr, values: dict[Atom, Any], is_linear: set[Atom])
 
 
 @lru_cache(maxsize=4096)
-def transpose_jaxpr(jaxpr: Jaxpr, linear: tuple[bool, ...], nonzero: tuple[bool, ...]) -> tuple[Jaxpr, tuple[bool, ...]]:
+def transpose_jaxpr(
+    jaxpr: Jaxpr, linear: tuple[bool, ...], nonzero: tuple[bool, ...]
+) -> tuple[Jaxpr, tuple[bool, ...]]:
     """The transposed program of an open jaxpr, and which linear inputs get a cotangent.
 
     It takes the inputs that are not `linear`, then a cotangent for each output that is `nonzero`.
@@ -122,7 +122,6 @@ def transpose_jaxpr(jaxpr: Jaxpr, linear: tuple[bool, ...], nonzero: tuple[bool,
         return [ct for ct in cts if ct is not None]
 
     return stage(fun, types + ct_types, f"transpose({jaxpr.name})" if jaxpr.name else ""), out_nonzero
-
 
 
 def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], tuple[Any, ...]]:

@@ -138,9 +138,7 @@ def vmap_jaxpr(jaxpr: Jaxpr, axis: Axis, batched: tuple[bool, ...]) -> tuple[Jax
         outs, out_batched = vmap_flat(lambda *xs: evaluate(jaxpr, *xs), axis, args, batched)
         return outs
 
-    types = [
-        t.with_shape((axis.size, *t.shape)) if b else t for t, b in zip(jaxpr.in_types, batched, strict=True)
-    ]
+    types = [t.with_shape((axis.size, *t.shape)) if b else t for t, b in zip(jaxpr.in_types, batched, strict=True)]
     return stage(fun, types, f"vmap({jaxpr.name})" if jaxpr.name else ""), out_batched
 
 
@@ -194,9 +192,7 @@ def vmap(
 
         outs, out_batched = vmap_flat(flat_fun, axis, moved, batched)
         destinations = trees.flatten_prefix(out_axes, result, "out_axes")
-        placed = [
-            place_axis(fun, axis, x, b, d) for x, b, d in zip(outs, out_batched, destinations, strict=True)
-        ]
+        placed = [place_axis(fun, axis, x, b, d) for x, b, d in zip(outs, out_batched, destinations, strict=True)]
         return tree_unflatten(out_tree, placed)
 
     return mapped

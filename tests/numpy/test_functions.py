@@ -59,7 +59,7 @@ CASES: dict[str, Any] = {
     "moveaxis": lambda np_, x: np_.moveaxis(x.reshape(3, 2, 2), (0, 1), (-1, 0)),
     "rollaxis": lambda np_, x: np_.rollaxis(x.reshape(3, 2, 2), 2) + np_.rollaxis(x.reshape(3, 2, 2), 0, 1).sum(),
     "expand_dims": lambda np_, x: np_.expand_dims(x, (0, -1)) + np_.expand_dims(x, 1)[..., None, 0, :, None].sum(),
-    "squeeze": lambda np_, x: np_.squeeze(x[:, None, :1], 1) + x[:1].squeeze() [:1],
+    "squeeze": lambda np_, x: np_.squeeze(x[:, None, :1], 1) + x[:1].squeeze()[:1],
     "broadcast_to": lambda np_, x: np_.broadcast_to(x[0], (3, 4)) * x,
     "broadcast_arrays": lambda np_, x: sum(np_.broadcast_arrays(x, x[0], 2.0)),
     "atleast": lambda np_, x: np_.atleast_1d(x[0, 0])[0] * np_.atleast_2d(x[0]) * np_.atleast_3d(x)[:, :, 0],
@@ -82,7 +82,9 @@ CASES: dict[str, Any] = {
     "repeat": lambda np_, x: np_.repeat(x, 2, axis=1) + np_.repeat(x[0], 2),
     "repeat-counts": lambda np_, x: np_.repeat(x, np.asarray([1, 0, 2]), axis=0) * x.repeat(np.asarray([3, 0, 0]), 0),
     "pad": lambda np_, x: np_.pad(x, ((1, 0), (2, 1)), constant_values=2.0),
-    "pad-modes": lambda np_, x: sum(np_.pad(x, 2, mode).sum(0)[:4] * x for mode in ("edge", "reflect", "symmetric", "wrap")),
+    "pad-modes": lambda np_, x: sum(
+        np_.pad(x, 2, mode).sum(0)[:4] * x for mode in ("edge", "reflect", "symmetric", "wrap")
+    ),
     "tril": lambda np_, x: np_.tril(x) + np_.triu(x, 1) * 2 + np_.tril(x, -1) * 3,
     "diagonal": lambda np_, x: np_.diagonal(x, 1) * np_.diagonal(x, -1)[:1].sum() + x.diagonal(),
     "diag": lambda np_, x: np_.diag(x[0], 1) + np_.diag(x[0], -1) + np_.diag(np_.diag(x, 1), 2)[0, 2],
@@ -90,7 +92,7 @@ CASES: dict[str, Any] = {
     "argsort": lambda np_, x: np_.argsort(x) * x + np_.argsort(x, axis=0, descending=True) * x + x.argsort(None)[0],
     # operators and methods
     "operators": lambda np_, x: (x + 1) * (2 - x) / (x + 3) - x**2 // 1 + x % 0.3 + (-x) + (+x) + abs(x - 1),
-    "reflected": lambda np_, x: 2.0 ** x + 1 / x + (3 // x) + (2 % x) + (1 - x) + np.float64(2.0) * x + V * x + V / x,
+    "reflected": lambda np_, x: 2.0**x + 1 / x + (3 // x) + (2 % x) + (1 - x) + np.float64(2.0) * x + V * x + V / x,
     "numpy-left": lambda np_, x: (V - x) * (V @ x.T)[:, None] * np.where(V > 1, 1.0, 2.0) + np.float32(3) ** x,
     "matmul": lambda np_, x: x @ x.T + V @ x.T,
     "comparisons": lambda np_, x: ((x > 0.5) & (x <= 1.0) | ~(x == x[0, 0]) ^ (x != 1) & (V < x)) * x,
@@ -100,7 +102,9 @@ CASES: dict[str, Any] = {
     "methods": lambda np_, x: x.sum(0) + x.mean(0) + x.max(0) * x.min() + x.prod(0) + x.var() + x.std(1).sum(),
     "more-methods": lambda np_, x: x.clip(0.3, 1.0) + x.cumsum(1) * x.cumprod(0) + x.argmax() + x.ptp() + x.trace(),
     "conj": lambda np_, x: ((x + 1j) * x.conj() * (x * 1j).conjugate()).real + (x * 1j).imag,
-    "logic-methods": lambda np_, x: x * x.all() + x.any() + x.argmin(1)[:, None] + x.copy() + x.take(np.asarray([1, 2]))[0],
+    "logic-methods": lambda np_, x: (
+        x * x.all() + x.any() + x.argmin(1)[:, None] + x.copy() + x.take(np.asarray([1, 2]))[0]
+    ),
     "indexing": lambda np_, x: x[1] + x[:, 2:].sum() + x[..., None, 0].sum() + x[np.asarray([0, 2]), 1].sum(),
     "at": lambda np_, x: x.at[0].set(1.0).at[1, 2].add(x[0, 0]) * x.at[:, 1].multiply(2.0),
     "iteration": lambda np_, x: sum(row * i for i, row in enumerate(x)) + len(x),
@@ -118,7 +122,9 @@ def test_like_jax_numpy(name: str) -> None:
         np.testing.assert_allclose(actual, expected, rtol=1e-12)
     if jnp.issubdtype(expected.dtype, jnp.floating):
         gradient = minijvp.grad(lambda x: mnp.sum(mnp.sin(case(mnp, x))))(x)
-        np.testing.assert_allclose(gradient, jax.grad(lambda x: jnp.sum(jnp.sin(case(jnp, x))))(x), rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(
+            gradient, jax.grad(lambda x: jnp.sum(jnp.sin(case(jnp, x))))(x), rtol=1e-9, atol=1e-12
+        )
 
 
 def test_creation_is_part_of_the_program() -> None:

@@ -25,8 +25,29 @@ from tests.checks import TOLERANCES, as_list, assert_close, direction, instantia
 from tests.samples import distinct, random
 
 NAMES = [
-    "sum", "prod", "max", "min", "amax", "amin", "mean", "var", "std", "average", "any", "all", "argmax",
-    "argmin", "cumsum", "cumprod", "count_nonzero", "ptp", "median", "nansum", "nanmean", "nanmax", "nanmin",
+    "sum",
+    "prod",
+    "max",
+    "min",
+    "amax",
+    "amin",
+    "mean",
+    "var",
+    "std",
+    "average",
+    "any",
+    "all",
+    "argmax",
+    "argmin",
+    "cumsum",
+    "cumprod",
+    "count_nonzero",
+    "ptp",
+    "median",
+    "nansum",
+    "nanmean",
+    "nanmax",
+    "nanmin",
 ]
 DTYPES = ["bool", "int8", "uint8", "int32", "float16", "bfloat16", "float32", "complex64"]
 REFUSED = {("ptp", "bool"), ("median", "complex64"), ("argmax", "complex64"), ("argmin", "complex64")}

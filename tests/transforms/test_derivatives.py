@@ -206,7 +206,8 @@ def test_complex_intermediates() -> None:
 def test_allow_int() -> None:
     both(lambda api, np: api.grad(lambda n, x: (n * x).sum(), (0, 1), allow_int=True)(jnp.arange(3), X))
     both(lambda api, np: api.value_and_grad(lambda p: (p["n"] * p["x"]).sum(), allow_int=True)({"n": jnp.arange(3), "x": X}))
-    both(lambda api, np: api.jacrev(lambda n, x: n * x, (0, 1), allow_int=True)(jnp.arange(3), X))
+    blocks = minijvp.jacrev(lambda n, x: n * x, (0, 1), allow_int=True)(jnp.arange(3), X)
+    same(blocks, (zeros(3, 3), jnp.diag(jnp.arange(3.0))))
 
 
 def test_integers_are_refused() -> None:
@@ -293,9 +294,9 @@ def test_jacobians_of_trees(name: str) -> None:
         return lambda p, q: {"u": p["w"] @ q, "v": (np.sin(p["b"]) * q.sum(), None)}
 
     p = {"w": jnp.arange(6.0).reshape(2, 3), "b": jnp.array(0.5)}
-    for argnums in (0, 1, (0, 1), (1,)):
-        both(lambda api, np, argnums=argnums: getattr(api, name if api is minijvp or name != "jacobian" else "jacrev")(
-            fun(np), argnums)(p, X))
+    for argnums in (1, (0, 1)):
+        expected = getattr(jax, name.replace("jacobian", "jacrev"))(fun(jnp), argnums)(p, X)
+        same(getattr(minijvp, name)(fun(mnp), argnums)(p, X), expected)
 
 
 @pytest.mark.parametrize("name", ["jacfwd", "jacrev"])
@@ -320,9 +321,8 @@ def test_hessians() -> None:
         return lambda p, q: {"out": (np.sin(p["w"]) * q).sum() * p["b"]}
 
     p = {"w": X, "b": jnp.array(0.5)}
-    for argnums in (0, (0, 1)):
-        both(lambda api, np, argnums=argnums: api.hessian(fun(np), argnums)(p, V))
-    both(lambda api, np: api.hessian(lambda x: (np.sin(x).sum(), x), has_aux=True)(X)[0])
+    both(lambda api, np: api.hessian(fun(np), (0, 1))(p, V))
+    both(lambda api, np: api.hessian(lambda x: (np.sin(x).sum(), x), has_aux=True)(X))
 
 
 def test_jacobians_agree_under_jit_and_vmap() -> None:

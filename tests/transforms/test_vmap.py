@@ -1,0 +1,183 @@
+"""vmap against jax.vmap: axes of arguments and results, trees, sizes, nesting, and the loop it replaces."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax.tree_util import tree_flatten
+
+import minijvp
+import minijvp.numpy as mnp
+from minijvp import ArgumentError, ConcretizationError
+
+A, B = jnp.arange(24.0).reshape(2, 3, 4) / 7, jnp.arange(12.0).reshape(4, 3) - 5
+SIDES = (minijvp, mnp), (jax, jnp)
+
+
+def same(found: Any, wanted: Any) -> None:
+    found, found_tree = tree_flatten(found)
+    wanted, wanted_tree = tree_flatten(wanted)
+    assert found_tree == wanted_tree
+    for a, b in zip(found, wanted, strict=True):
+        assert (a.shape, a.dtype) == (b.shape, b.dtype)
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+def both(case: Any) -> None:
+    """`case(api, np)` gives the same with minijvp as with JAX."""
+    ours, theirs = [case(*side) for side in SIDES]
+    same(ours, theirs)
+
+
+@pytest.mark.parametrize("in_axes", [(1, 1), (1, -1), (-1, 0), [2, 0], (-1, -2), (2, None), (None, 0), (None, -1)])
+def test_in_axes(in_axes: Any) -> None:
+    both(lambda api, np: api.vmap(lambda x, y: (x.sum() * y, np.sin(x)), in_axes)(A, B))
+
+
+@pytest.mark.parametrize("out_axes", [0, 1, 2, -1, -2, -3])
+def test_out_axes(out_axes: int) -> None:
+    both(lambda api, np: api.vmap(lambda x: np.sin(x), 1, out_axes)(A))
+    both(lambda api, np: api.vmap(lambda x: B, 0, out_axes)(A))
+
+
+def test_trees_of_axes() -> None:
+    def fun(p: Any, x: Any) -> Any:
+        return {"u": p["w"] @ x, "v": (p["b"] + x[0], None, p["c"]["d"]), "same": p["b"] * 2}
+
+    def case(api: Any, np: Any) -> Any:
+        in_axes = ({"w": -1, "b": None, "c": 0}, 1)
+        out_axes = {"u": 1, "v": (0, 0, 0), "same": None}
+        p = {"w": A, "b": jnp.array(3.0), "c": {"d": jnp.arange(4)}}
+        return api.vmap(fun, in_axes, out_axes)(p, B.T)
+
+    both(case)
+
+
+def test_none_arguments() -> None:
+    both(lambda api, np: api.vmap(lambda x, y: x * 2 if y is None else y)(A, None))
+    both(lambda api, np: api.vmap(lambda x, y: (x, y), (0, None))(A, None))
+    both(lambda api, np: api.vmap(lambda p: {"a": p["a"] + 1, "b": p["b"]}, ({"a": 0, "b": None},))({"a": A, "b": None}))
+
+
+def test_keyword_arguments_are_mapped_over_axis_0() -> None:
+    both(lambda api, np: api.vmap(lambda x, *, y, z: x * y + z["k"], in_axes=1)(A, y=B[:3, 0], z={"k": B[:3, 1]}))
+
+
+def test_axis_size() -> None:
+    both(lambda api, np: api.vmap(lambda: np.arange(3), axis_size=4)())
+    both(lambda api, np: api.vmap(lambda x: x * 2, in_axes=None, axis_size=4)(B))
+    both(lambda api, np: api.vmap(lambda x: x * 2, in_axes=None, out_axes=None, axis_size=4)(B))
+    both(lambda api, np: api.vmap(np.sin, axis_size=2)(A))
+
+
+def test_axes_of_size_zero_and_one() -> None:
+    both(lambda api, np: api.vmap(lambda x: x.sum() + np.ones(3))(A[:0]))
+    both(lambda api, np: api.vmap(lambda x: x @ B)(A[:1]))
+
+
+def test_results_that_are_the_same_for_all() -> None:
+    both(lambda api, np: api.vmap(lambda x: (3, np.ones(2), x, B), out_axes=(0, 1, 0, -1))(A))
+    both(lambda api, np: api.vmap(lambda x: (3.0, x), out_axes=(None, 0))(A))
+
+
+def test_nested() -> None:
+    both(lambda api, np: api.vmap(api.vmap(lambda x: x * x.sum()))(A))
+    both(lambda api, np: api.vmap(api.vmap(np.dot, (None, 1)), (0, None))(B, B.T))
+    both(lambda api, np: api.vmap(lambda x: api.vmap(lambda y: x @ y)(B.T @ x), -1)(A[0].T))
+    both(lambda api, np: api.vmap(api.vmap(api.vmap(lambda x, y: x - y, (0, None)), (None, 0)), (0, 0), 2)(A, A))
+
+
+def test_with_derivatives() -> None:
+    def fun(w: Any, x: Any) -> Any:
+        return ((w @ x) ** 2).sum()
+
+    both(lambda api, np: api.vmap(api.grad(fun), (None, 0))(B, B))
+    both(lambda api, np: api.grad(lambda w: api.vmap(partial(fun, w))(B).sum())(B))
+    both(lambda api, np: api.vmap(lambda x: api.jvp(np.sin, (x,), (x,)))(A))
+    both(lambda api, np: api.jacrev(api.vmap(lambda x: x[0] * x))(B))
+    both(lambda api, np: api.vmap(lambda x, y: api.grad(lambda z: z * y * x)(x))(B[0], B[1]))
+
+
+def test_integers_booleans_and_complex() -> None:
+    z = jnp.array([1 + 2j, 3j, -1.0])
+    both(lambda api, np: api.vmap(lambda n, b, z: (np.where(b, n, -n), n % 2, np.abs(z) * n, ~b))(
+        jnp.arange(3), jnp.array([True, False, True]), z))
+
+
+def test_numpy_arguments() -> None:
+    x = np.arange(3.0, dtype="float32")
+    both(lambda api, np: api.vmap(lambda x, y: x * y + y)(x, x.astype(int)))
+
+
+def test_weak_types_survive() -> None:
+    for fun in (lambda x: x * 2, lambda x: 2.0, lambda x: x):
+        for x in (jnp.arange(3), jnp.ones(3, "float32"), jnp.asarray(2.0) * jnp.arange(3)):
+            ours, theirs = minijvp.vmap(fun)(x), jax.vmap(fun)(x)
+            assert (ours.dtype, ours.weak_type) == (theirs.dtype, theirs.weak_type)
+
+
+def test_values_that_are_not_mapped_steer_python() -> None:
+    def fun(x: Any, n: Any) -> Any:
+        return x * 2 if n > 1 else x
+
+    assert minijvp.vmap(fun, (0, None))(jnp.ones(2), 3).tolist() == [2.0, 2.0]
+    with pytest.raises(ConcretizationError):
+        minijvp.vmap(fun)(jnp.ones(2), jnp.arange(2))
+
+
+def test_shapes_inside() -> None:
+    def fun(x: Any) -> Any:
+        assert (x.shape, x.ndim, x.size, len(x)) == ((3, 4), 2, 12, 3)
+        return x.T
+
+    assert minijvp.vmap(fun)(A).shape == (2, 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: minijvp.vmap(mnp.add)(A, B), "different sizes"),
+        (lambda: minijvp.vmap(mnp.sin, 3)(A), "cannot map axis 3"),
+        (lambda: minijvp.vmap(mnp.sin)(1.0), "cannot map axis 0"),
+        (lambda: minijvp.vmap(mnp.sin, "x")(A), "cannot map axis 'x'"),
+        (lambda: minijvp.vmap(mnp.add, (0,))(A, A), "in_axes=(0,) has 1 entr"),
+        (lambda: minijvp.vmap(mnp.sin, ({"a": 0},))(A), "does not fit"),
+        (lambda: minijvp.vmap(mnp.sin, None)(A), "nothing to map over"),
+        (lambda: minijvp.vmap(mnp.sin, axis_size=5)(A), "axis_size=5"),
+        (lambda: minijvp.vmap(mnp.sin, out_axes=None)(A), "out_axes is None"),
+        (lambda: minijvp.vmap(mnp.sin, out_axes=3)(A), "out of range"),
+        (lambda: minijvp.vmap(mnp.sin, out_axes=(0, 0))(A), "does not fit"),
+        (lambda: minijvp.vmap(lambda x: "text")(A), "not an array"),
+        (lambda: minijvp.vmap(mnp.sin)("text"), "not an array"),
+        (lambda: minijvp.vmap(A), "cannot be called"),
+    ],
+)
+def test_errors(call: Any, words: str) -> None:
+    with pytest.raises(ArgumentError) as error:
+        call()
+    assert words in str(error.value)
+
+
+shapes = st.lists(st.integers(1, 3), min_size=1, max_size=3).map(tuple)
+
+
+@settings(derandomize=True, deadline=None, max_examples=25)
+@given(shapes, st.data())
+def test_a_map_is_a_loop(shape: tuple[int, ...], data: Any) -> None:
+    axis = data.draw(st.integers(-len(shape), len(shape) - 1))
+    x = np.arange(float(np.prod(shape))).reshape(shape)
+    out_axis = data.draw(st.integers(-len(shape), len(shape) - 1))
+
+    def fun(x: Any) -> Any:
+        return mnp.cumsum(mnp.sin(x).reshape(-1)).reshape(x.shape) * x.sum()
+
+    rows = [fun(np.take(x, i, axis)) for i in range(shape[axis])]
+    found = minijvp.vmap(fun, axis, out_axis)(x)
+    np.testing.assert_allclose(found, np.stack(rows, out_axis), rtol=1e-12, atol=1e-12)
