@@ -87,7 +87,7 @@ def require_callable(fun: Any, transformation: str) -> None:
 
 
 def as_arrays(leaves: Sequence[Any], where: Callable[[int], str]) -> list[Any]:
-    """The leaves with Python and NumPy scalars and arrays made jax arrays; ArgumentError names the leaf that is no array."""
+    """The leaves, with Python scalars and NumPy values made jax arrays; ArgumentError names one that is no array."""
     arrays = []
     for i, x in enumerate(leaves):
         if type(x) in ARRAY_CLASSES:
@@ -126,7 +126,8 @@ def normalize_indices(indices: Sequence[int], n: int, what: str, fun: Any) -> tu
             )
         if not -n <= i < n:
             raise ArgumentError(
-                f"{what}={i} is out of range: {function_name(fun)} was called with {n} positional argument{'s' * (n != 1)}.",
+                f"{what}={i} is out of range: {function_name(fun)} was called with {n} positional "
+                f"argument{'s' * (n != 1)}.",
                 f"{what} counts positional arguments from 0.",
                 "Correct it, or pass the argument by position."
                 + (" An argument passed by name is selected by its name." if what == "argnums" else ""),
@@ -142,7 +143,7 @@ def normalize_indices(indices: Sequence[int], n: int, what: str, fun: Any) -> tu
 
 
 def flatten_prefix(prefix: Any, tree: Any, what: str) -> list[Any]:
-    """One entry of `prefix` for each leaf of `tree`, where a leaf of `prefix` (None is one) stands for a whole subtree."""
+    """One entry of `prefix` for each leaf of `tree`; a leaf of `prefix`, such as None, stands for a whole subtree."""
     entries: list[Any] = []
 
     def is_none(x: Any) -> bool:

@@ -56,7 +56,7 @@ class Primitive:
     """Whether the result is a tuple. Only a transpose rule needs to know before the fact: its `ct` is a tuple then."""
 
     has_steps = True
-    """Whether an eager linearization may stage and compile the rule. Not for functions of one's own, which look at values."""
+    """Whether an eager linearization may stage and compile the rule: not if it calls a user's function."""
 
     name: str
 
@@ -115,7 +115,7 @@ class Primitive:
         raise self.missing("batch")
 
     def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
-        """Whether this operation communicates along the named batch axis (collectives, and functions with one inside)."""
+        """Whether this operation communicates along the named batch axis (or a function inside does)."""
         return False
 
     def missing(self, rule: str) -> MissingRuleError:

@@ -173,8 +173,8 @@ class Tracer:
         return ConcretizationError(
             f"{wanted_by} needs the value of a traced {self.type!r}{self.origin()}.",
             f"Under {self.owner.description} the program runs once for all values, so there is no value to look at.",
-            "Use mnp.where (or mnp.select) in place of `if`, an argument in static_argnums or static_argnames of jit for "
-            "values that steer Python, or take this part of the program out of the transformation.",
+            "Use mnp.where (or mnp.select) in place of `if`, an argument in static_argnums or static_argnames of jit "
+            "for values that steer Python, or take this part of the program out of the transformation.",
         )
 
     def __bool__(self) -> bool:

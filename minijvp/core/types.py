@@ -68,7 +68,7 @@ class ArrayType:
 
 
 class ScalarType(ArrayType):
-    """The type of a Python scalar inside a program. Unlike every array it broadcasts, and it is never differentiated."""
+    """The type of a Python scalar inside a program. It broadcasts, and is never differentiated."""
 
     __slots__ = ()
 

@@ -209,7 +209,8 @@ def require_hashable(value: Hashable, name: int | str, fun: Callable[..., Any]) 
     except TypeError:
         where = f"static argument {name!r}" if isinstance(name, str) else trees.argument_name(fun, name)
         raise ArgumentError(
-            f"{where} of {trees.function_name(fun)} is of type {type(value).__name__}, which cannot be hashed: {value!r:.200}",
+            f"{where} of {trees.function_name(fun)} is of type {type(value).__name__}, which cannot be hashed: "
+            f"{value!r:.200}",
             "jit compiles once for each value of its static arguments, and looks them up by hash.",
             "Pass something hashable (a tuple for a list), or let jit trace this argument: take it out of "
             "static_argnums and static_argnames.",

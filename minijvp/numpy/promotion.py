@@ -53,7 +53,7 @@ def operand(x: Any, function: str) -> Any:
     except ArgumentError:
         raise ArgumentError(
             f"minijvp.numpy.{function} received {x!r:.200} of type {cls.__name__}.",
-            "It takes arrays and Python scalars, as jax.numpy does: lists and tuples would be converted element by element.",
+            "It takes arrays and Python scalars, as jax.numpy does: a list would be converted element by element.",
             "Convert it first: mnp.asarray(x).",
         ) from None
     return jnp.asarray(x)
@@ -149,7 +149,7 @@ def fits(scalar: Any, letter: str) -> bool:
 
 
 def promote(function: str, *xs: Any, inexact: bool = False) -> list[Any]:
-    """The operands in their common dtype; with `inexact`, one with fractions. Python scalars stay scalars beside arrays."""
+    """The operands in their common dtype; with `inexact`, a floating one. Beside arrays, Python scalars stay scalars."""
     xs = tuple([operand(x, function) for x in xs])
     if all([type(x) in PYTHON_SCALARS for x in xs]):
         xs = tuple([jnp.asarray(x) for x in xs])

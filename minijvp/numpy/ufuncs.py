@@ -85,7 +85,7 @@ def binary(
 
 
 def of_its_kind(original: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
-    """A traced function whose result is as weakly or strongly typed as that of jax.numpy, where that follows no rule."""
+    """A traced function whose result is as weakly typed as that of jax.numpy, where that follows no rule."""
 
     def exactly(*xs: Any) -> Any:
         out = function(*xs)

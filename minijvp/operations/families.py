@@ -137,7 +137,7 @@ class LinearElementwise(Elementwise):
 
 
 def spread_scalars(args: Sequence[Any]) -> Sequence[Any]:
-    """The operands of an elementwise operation with scalars cast to the dtype of the arrays and broadcast to their shape.
+    """The operands of an elementwise operation, with scalars in the dtype and, where need be, the shape of the arrays.
 
     Compiled code receives a Python scalar as an array without axes and of a weak dtype.
     """
@@ -174,7 +174,7 @@ def _spread(x: Any, array: Any) -> Any:
 
 
 class LinearPrimitive(Primitive):
-    """A primitive that is linear in some of its arguments together: in the first, unless `linear_arguments` says otherwise."""
+    """A primitive that is linear in some of its arguments together: in those that `linear_arguments` names."""
 
     linear_arguments: tuple[int, ...] | None = (0,)
     """Positions of the arguments in which it is linear; None means all of them."""
@@ -226,7 +226,7 @@ class Zeros(Primitive):
 
 
 class BroadcastInDim(LinearPrimitive):
-    """The operand repeated to `shape`; its axis i becomes axis `broadcast_dimensions[i]`. A Python scalar may be the operand."""
+    """The operand, maybe a Python scalar, repeated to `shape`; its axis i becomes axis `broadcast_dimensions[i]`."""
 
     recomputable = "free"
 

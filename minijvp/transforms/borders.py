@@ -27,7 +27,7 @@ def to_border(t: Any, x: Any) -> Any:
 
 
 def from_border(given: Sequence[Any], types: Sequence[ArrayType], what: str, where: Callable[[int], str]) -> list[Any]:
-    """The tangents or cotangents that a caller gave, None where there are none; ArgumentError names one of a wrong type."""
+    """The tangents or cotangents that a caller gave, None for float0; ArgumentError names one of a wrong type."""
     return [_from_border(t, kind, what, i, where) for i, (t, kind) in enumerate(zip(given, types, strict=True))]
 
 

@@ -54,7 +54,7 @@ class PullBack(LinearMap):
 
 
 def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
-    """The result of `fun` and its pullback at `primals`: the map from cotangents of the result to those of the arguments.
+    """The result of `fun` and its pullback: the map from cotangents of the result to those of the arguments.
 
     vjp : (a -> b) -> a -> (b, CT b -o CT a)
 
@@ -110,7 +110,7 @@ class Selection:
         self.leaves = trees.as_arrays(leaves, self.leaf_name)
 
     def flat_function(self, has_aux: bool) -> FlatFunction:
-        """The function of the selected leaves. Not an attribute: it refers to the selection, and would keep it alive."""
+        """The function of the selected leaves. Not an attribute, which would keep the selection alive."""
         return FlatFunction(self.call, self.tree, has_aux, trees.function_name(self.fun))
 
     def call(self, *values: Any) -> Any:
@@ -292,7 +292,8 @@ def require_differentiable(
             )
         if not is_inexact(kind.dtype) and not allow_int:
             raise ArgumentError(
-                f"{transformation} of {trees.function_name(selection.fun)} received {kind!r} for {selection.leaf_name(i)}.",
+                f"{transformation} of {trees.function_name(selection.fun)} received {kind!r} for "
+                f"{selection.leaf_name(i)}.",
                 "Integers and booleans have no derivative: no value lies close to another.",
                 "Pass floats (1.0 for 1; x.astype(float)), choose another argument with argnums, or say allow_int=True "
                 "for a gradient of dtype float0.",
@@ -318,7 +319,7 @@ def require_scalar(flat_fun: FlatFunction, outs: Sequence[Any], holomorphic: boo
             f"grad with holomorphic={holomorphic} needs a {'complex' if holomorphic else 'real'} result, but {name} "
             f"returned {types[0]!r}.",
             "The gradient of a complex function that is not holomorphic has two parts, and grad returns one.",
-            "Differentiate mnp.real, mnp.imag or mnp.abs of the result, or say holomorphic=True if it is (or leave it out).",
+            "Differentiate mnp.real, mnp.imag or mnp.abs of the result, or say holomorphic=True if it is.",
         )
     if not is_inexact(types[0].dtype):
         raise ArgumentError(

@@ -171,7 +171,8 @@ def linearize_flat(
     """Results, the linear program, and which outputs have a tangent, for a function of flat arguments.
 
     The program takes a tangent for each primal that is `differentiated` (by default: that is inexact) and gives one
-    for each output that has one. Outputs from number `n_outputs` on (a function is asked after the run) are auxiliary and get none.
+    for each output that has one. Outputs from number `n_outputs` on are auxiliary and get none; a function is asked for
+    that number after the run.
     """
     recorder = LinearTrace(state.trace)
     trace = LinearizeTrace(recorder)
@@ -200,7 +201,7 @@ def linearize_flat(
 def linearize_jaxpr(
     jaxpr: Jaxpr, nonzero: tuple[bool, ...]
 ) -> tuple[Jaxpr, Jaxpr, tuple[int | None, ...], tuple[bool, ...]]:
-    """The known and the linear program of an open jaxpr, where the residuals come from, and which outputs have a tangent.
+    """The known and the linear program of an open jaxpr, the origins of residuals, and which outputs have a tangent.
 
     known: inputs -> (outputs, new residuals). linear: (residuals, nonzero tangents) -> nonzero output tangents.
     A residual's origin is its number among inputs and outputs if it is one of them, or None if it is a new value.
@@ -224,7 +225,7 @@ def linearize_jaxpr(
 
 
 class LinearMap:
-    """What a linearization applies to constants and tangents (or cotangents): hashable, so that jit can be handed one."""
+    """What a linearization applies to constants and tangents (or cotangents). Hashable: jit can return one."""
 
     def __init__(
         self, jaxpr: Jaxpr, nonzero: tuple[bool, ...], in_tree: Any, out_tree: Any, in_types: Any, out_types: Any

@@ -175,7 +175,7 @@ def shape_struct(t: ArrayType) -> Any:
 
 
 def stage_tree(fun: Callable[..., Any], tree: Any, types: tuple[ArrayType, ...]) -> tuple[Jaxpr, Any]:
-    """The program of `fun`, whose arguments `(args, kwargs)` have the structure `tree`, and the structure of its result."""
+    """The program of `fun` for arguments `(args, kwargs)` of structure `tree`, and the structure of its result."""
     out_tree = None
     name = trees.function_name(fun)
 
@@ -191,7 +191,7 @@ def stage_tree(fun: Callable[..., Any], tree: Any, types: tuple[ArrayType, ...])
 
 
 def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """The shapes and dtypes of `fun(*args, **kwargs)` as a pytree of `jax.ShapeDtypeStruct`, without computing anything.
+    """The shapes and dtypes of `fun(*args, **kwargs)` as a pytree of `jax.ShapeDtypeStruct`; nothing is computed.
 
     The arguments are pytrees of arrays or of anything with `shape` and `dtype`. Raises ArgumentError for others.
 

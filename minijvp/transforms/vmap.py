@@ -164,7 +164,7 @@ def vmap(
         axis_size: its size; needed only if no argument is mapped.
         spmd_axis_name: accepted for compatibility; placement on devices follows the shardings of the arguments.
 
-    Raises ArgumentError if the mapped axes have different sizes, do not exist, or if in_axes does not fit the arguments.
+    Raises ArgumentError if mapped axes have different sizes or do not exist, or in_axes does not fit the arguments.
 
     >>> import minijvp, minijvp.numpy as mnp
     >>> minijvp.vmap(mnp.dot, in_axes=(0, None))(mnp.ones((3, 2)), mnp.array([1.0, 2.0])).tolist()

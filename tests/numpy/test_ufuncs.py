@@ -1,4 +1,4 @@
-"""Elementwise functions: dtypes and weak types for every pair of kinds, values, and derivatives, as jax.numpy has them."""
+"""Elementwise functions: dtypes and weak types for pairs of kinds, values and derivatives, as jax.numpy has them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from minijvp.core.types import PYTHON_SCALARS
 UNARY = """sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh exp exp2 expm1 log log1p log2 log10
 sqrt cbrt reciprocal deg2rad rad2deg sinc negative positive abs fabs sign square real imag conj floor ceil trunc rint
 round angle logical_not invert isnan isinf isfinite nan_to_num""".split()
-BINARY = """add subtract multiply divide floor_divide remainder fmod power float_power arctan2 logaddexp logaddexp2 hypot
-copysign heaviside maximum minimum fmax fmin equal not_equal less less_equal greater greater_equal logical_and logical_or
-logical_xor bitwise_and bitwise_or bitwise_xor left_shift right_shift nextafter isclose""".split()
+BINARY = """add subtract multiply divide floor_divide remainder fmod power float_power arctan2 logaddexp logaddexp2
+hypot
+copysign heaviside maximum minimum fmax fmin equal not_equal less less_equal greater greater_equal logical_and
+logical_or logical_xor bitwise_and bitwise_or bitwise_xor left_shift right_shift nextafter isclose""".split()
 
 ARRAYS = {
     "f32": np.float32([0.5, 0.25]),
