@@ -8,6 +8,6 @@ import os
 QUICK_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK_COMPILATION} --xla_cpu_multi_thread_eigen=false"
 
-import jax
+import jax  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)

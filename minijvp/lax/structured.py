@@ -485,6 +485,16 @@ def batch_matmul(lhs: Any, rhs: Any, precision: Any = None) -> Any:
     return dot_general(lhs, rhs, (((n - 1,), (n - 2,)), (kept, kept)), precision)
 
 
+def require_padding(padding: str, function: str) -> None:
+    """Raise ArgumentError for a padding that has no name."""
+    if padding.upper() not in ("SAME", "SAME_LOWER", "VALID"):
+        raise ArgumentError(
+            f"minijvp.lax.{function} received padding={padding!r}.",
+            "By name it is SAME, SAME_LOWER or VALID.",
+            "Pass one of these, or pairs (before, after) for each axis.",
+        )
+
+
 @surface(lax.conv_general_dilated)
 def conv_general_dilated(
     lhs: Any,
@@ -507,6 +517,7 @@ def conv_general_dilated(
     ones = (1,) * rank
     dilation = ones if rhs_dilation is None else integers(rhs_dilation)
     if isinstance(padding, str):
+        require_padding(padding, "conv_general_dilated")
         sizes = [type_of(x).shape[d] for d in numbers.lhs_spec[2:]]
         kernel = [windows.dilated(type_of(y).shape[d], k) for d, k in zip(numbers.rhs_spec[2:], dilation, strict=True)]
         padding = lax.padtype_to_pads(sizes, kernel, window_strides, padding)
@@ -585,6 +596,7 @@ def reduce_window(
     base = ones if base_dilation is None else integers(base_dilation)
     dilation = ones if window_dilation is None else integers(window_dilation)
     if isinstance(padding, str):
+        require_padding(padding, "reduce_window")
         sizes = [windows.dilated(n, d) for n, d in zip(type_of(x).shape, base, strict=True)]
         extents = [windows.dilated(n, d) for n, d in zip(size, dilation, strict=True)]
         padding = lax.padtype_to_pads(sizes, extents, strides, padding)

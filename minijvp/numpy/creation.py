@@ -125,6 +125,7 @@ def _stacked(values: Any, dtype: Any) -> Any:
         raise ArgumentError(
             f"minijvp.numpy.asarray received a list whose entries have shapes {sorted(shapes)}.",
             "The rows of an array have one shape.",
+            "Make the shapes equal.",
         )
     out = concatenate(*[reshape(x, new_sizes=(1, *type_of(x).shape)) for x in rows], dimension=0)
     return asarray(out, dtype)

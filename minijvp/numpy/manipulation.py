@@ -42,7 +42,11 @@ def reshape(a: Any, shape: Any, order: str = "C", *, copy: bool | None = None, o
     if order == "F":
         return transpose(reshape(transpose(x), tuple(reversed(complete(sizes, given)))))
     if order != "C":
-        raise ArgumentError(f"minijvp.numpy.reshape received order={order!r}.", "It is 'C' or 'F'.")
+        raise ArgumentError(
+            f"minijvp.numpy.reshape received order={order!r}.",
+            "The elements are read by rows ('C') or by columns ('F').",
+            "Pass one of these.",
+        )
     sizes = complete(sizes, given)
     return x if sizes == given else reshape_primitive(x, new_sizes=sizes)
 
@@ -107,7 +111,11 @@ def moveaxis(a: Any, source: Any, destination: Any) -> Any:
     ndim = len(x.shape)
     from_, to = (normalize_axes(k, ndim, "moveaxis") for k in (source, destination))
     if len(from_) != len(to):
-        raise ArgumentError(f"minijvp.numpy.moveaxis received {len(from_)} axes and {len(to)} places.")
+        raise ArgumentError(
+            f"minijvp.numpy.moveaxis received {len(from_)} axes and {len(to)} places.",
+            "Every axis goes to a place.",
+            "Pass as many of one as of the other.",
+        )
     order = [d for d in range(ndim) if d not in from_]
     for place, axis in sorted(zip(to, from_, strict=True)):
         order.insert(place, axis)
@@ -150,7 +158,11 @@ def broadcast_to(array: Any, shape: Any, *, out_sharding: Any = None) -> Any:
     wanted = as_shape(shape, "broadcast_to")
     given = type_of(x).shape
     if len(given) > len(wanted) or any(n not in (1, m) for n, m in zip(given[::-1], wanted[::-1], strict=False)):
-        raise ArgumentError(f"minijvp.numpy.broadcast_to cannot repeat {type_of(x)!r} to the shape {wanted}.")
+        raise ArgumentError(
+            f"minijvp.numpy.broadcast_to cannot repeat {type_of(x)!r} to the shape {wanted}.",
+            "Only axes of size 1 are repeated, and new ones come in front.",
+            "Reshape it first.",
+        )
     return broadcast(x, wanted)
 
 
@@ -201,7 +213,11 @@ def sequence_of(arrays: Any, function: str) -> list[Any]:
     if not isinstance(arrays, (tuple, list)):
         arrays = list(array(arrays, function))
     if not arrays:
-        raise ArgumentError(f"minijvp.numpy.{function} received no arrays.", "", "Pass one at least.")
+        raise ArgumentError(
+            f"minijvp.numpy.{function} received no arrays.",
+            "There is no shape or dtype to go by.",
+            "Pass one at least.",
+        )
     return [array(x, function) for x in arrays]
 
 
@@ -228,7 +244,11 @@ def stack(arrays: Any, axis: int = 0, out: None = None, dtype: Any = None) -> An
     xs = sequence_of(arrays, "stack")
     shapes = {type_of(x).shape for x in xs}
     if len(shapes) > 1:
-        raise ArgumentError(f"minijvp.numpy.stack received arrays of shapes {sorted(shapes)}.", "They must be equal.")
+        raise ArgumentError(
+            f"minijvp.numpy.stack received arrays of shapes {sorted(shapes)}.",
+            "What lies along a new axis has one shape.",
+            "Use concatenate along an axis that they have, or make the shapes equal (broadcast_to, pad).",
+        )
     axis = normalize_axis(axis, len(type_of(xs[0]).shape) + 1, "stack")
     return concatenate([ops.expand_dims(x, (axis,)) for x in xs], axis, dtype)
 
@@ -410,7 +430,11 @@ def repeat(
     axis = normalize_axis(axis, len(x.shape), "repeat")
     n = x.shape[axis]
     if total_repeat_length is not None:
-        raise ArgumentError("minijvp.numpy.repeat under a trace does not take total_repeat_length.")
+        raise ArgumentError(
+            "minijvp.numpy.repeat under a trace does not take total_repeat_length.",
+            "Repeats are known while a program is traced.",
+            "Leave it out.",
+        )
     counts = np.asarray(repeats).ravel()
     if counts.size == 1:
         x = ops.expand_dims(x, (axis + 1,))
@@ -430,7 +454,9 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> An
         value = kwargs.pop("constant_values", 0)
         if kwargs or np.shape(value):
             raise ArgumentError(
-                f"minijvp.numpy.pad under a trace received {kwargs or value!r}.", "It pads with one value."
+                f"minijvp.numpy.pad under a trace received {kwargs or value!r}.",
+                "It pads with one value.",
+                "Pad once for each value.",
             )
         value = cast(operand(value, "pad"), (x.dtype, False))
         value = np.asarray(value).astype(x.dtype)[()] if isinstance(value, (bool, int, float, complex)) else value
@@ -439,6 +465,7 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> An
         raise ArgumentError(
             f"minijvp.numpy.pad under a trace received mode={mode!r} and {kwargs}.",
             "It knows constant, edge, reflect, symmetric and wrap.",
+            "Use one of these.",
         )
     for d, (before, after) in enumerate(widths):
         if before or after:
@@ -451,10 +478,21 @@ def pad(array: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> An
 # Diagonals and triangles
 
 
+def require_matrix(x: Any, function: str) -> Any:
+    """`x` itself. Raises ArgumentError unless it has two axes at least."""
+    if len(x.shape) < 2:
+        raise ArgumentError(
+            f"minijvp.numpy.{function} received {type_of(x)!r}.",
+            "It works on the matrices of the last two axes.",
+            "Pass an array with two axes at least.",
+        )
+    return x
+
+
 @surface(jnp.tril)
 def tril(m: Any, k: int = 0) -> Any:
     """The matrices with zeros above the k-th diagonal."""
-    x = array(m, "tril")
+    x = require_matrix(array(m, "tril"), "tril")
     below = lower_triangle(x.shape[-2], x.shape[-1], k)
     return where(below, x, constant(0, x))
 
@@ -462,7 +500,7 @@ def tril(m: Any, k: int = 0) -> Any:
 @surface(jnp.triu)
 def triu(m: Any, k: int = 0) -> Any:
     """The matrices with zeros below the k-th diagonal."""
-    x = array(m, "triu")
+    x = require_matrix(array(m, "triu"), "triu")
     return where(lower_triangle(x.shape[-2], x.shape[-1], k - 1), constant(0, x), x)
 
 
@@ -483,7 +521,11 @@ def diag(v: Any, k: int = 0) -> Any:
     if len(x.shape) == 2:
         return diagonal(x, k)
     if len(x.shape) != 1:
-        raise ArgumentError(f"minijvp.numpy.diag received {type_of(x)!r}.", "It takes a vector or a matrix.")
+        raise ArgumentError(
+            f"minijvp.numpy.diag received {type_of(x)!r}.",
+            "It takes a vector or a matrix.",
+            "Use diagonal for more axes.",
+        )
     n = x.shape[0] + abs(k)
     rows = slicing.pad(x, np.zeros((), x.dtype)[()], padding_config=((max(k, 0), max(-k, 0), 0),))
     spread = broadcast_in_dim(rows, shape=(n, n), broadcast_dimensions=(1,))

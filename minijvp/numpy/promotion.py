@@ -149,7 +149,7 @@ def fits(scalar: Any, letter: str) -> bool:
 
 
 def promote(function: str, *xs: Any, inexact: bool = False) -> list[Any]:
-    """The operands in their common dtype; with `inexact`, a floating one. Beside arrays, Python scalars stay scalars."""
+    """The operands in their common dtype; with `inexact`, a floating one. Beside arrays, scalars stay scalars."""
     xs = tuple([operand(x, function) for x in xs])
     if all([type(x) in PYTHON_SCALARS for x in xs]):
         xs = tuple([jnp.asarray(x) for x in xs])
@@ -244,7 +244,11 @@ def normalize_axes(axes: Any, ndim: int, function: str) -> tuple[int, ...]:
     given = tuple(axes) if isinstance(axes, (tuple, list)) else (axes,)
     found = tuple([normalize_axis(a, ndim, function) for a in given])
     if len(set(found)) != len(found):
-        raise ArgumentError(f"minijvp.numpy.{function} received axis={axes!r}, which names an axis twice.")
+        raise ArgumentError(
+            f"minijvp.numpy.{function} received axis={axes!r}, which names an axis twice.",
+            "An axis is used once.",
+            "Name each once.",
+        )
     return found
 
 

@@ -610,6 +610,7 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
         raise ArgumentError(
             f"minijvp.numpy.select received {len(condlist)} conditions and {len(choicelist)} choices.",
             "Every choice has a condition.",
+            "Pass as many of one as of the other, and one at least.",
         )
     *choices, out = promote("select", *[array(c, "select") for c in choicelist], array(default, "select"))
     for condition, choice in reversed(list(zip(condlist, choices, strict=True))):

@@ -155,10 +155,18 @@ def spread_scalars(args: Sequence[Any]) -> Sequence[Any]:
             array = x if x.ndim > array.ndim else array
         elif x.dtype != array.dtype:
             scalars = True
-            array = x if getattr(array, "weak_type", False) else array
+            array = x if yields(array, x) else array
     if not scalars or array is None:
         return args
     return [_spread(x, array) for x in args]
+
+
+def yields(x: Any, y: Any) -> bool:
+    """Whether x, of another dtype than y, is a scalar that takes the dtype of y; of two scalars, the simpler sort."""
+    if not getattr(x, "weak_type", False):
+        return False
+    sorts = "biufc"
+    return not getattr(y, "weak_type", False) or sorts.index(x.dtype.kind) < sorts.index(y.dtype.kind)
 
 
 def _spread(x: Any, array: Any) -> Any:

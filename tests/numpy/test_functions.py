@@ -158,6 +158,13 @@ def test_bad_arguments(message: str, call: Any) -> None:
         minijvp.jit(call)(np.ones(3))
 
 
+def test_weak_complex_numbers_meet_python_floats() -> None:
+    out, tangent = minijvp.jvp(lambda z: 2.0 * z * 3, (1 + 2j,), (1 + 0j,))
+    assert (out, tangent) == (6 + 12j, 6)
+    assert minijvp.grad(lambda z: (z * 2.0).real)(1 + 2j) == 2
+    assert minijvp.vmap(lambda z: z - 1.0)(mnp.array([1j]))[0] == -1 + 1j
+
+
 def test_what_is_no_array_is_left_to_the_other_operand() -> None:
     class Other:
         def __radd__(self, x: Any) -> str:

@@ -1,0 +1,25 @@
+"""Samples of minijvp.transforms.steps."""
+
+import jax.numpy as jnp
+
+from minijvp.operations import contraction, elementwise
+from minijvp.transforms.linearize import new_step
+from minijvp.transforms.steps import linear_step
+from tests.samples import Sample, random
+
+x, y, t = random(3, dtype=float), random(3, dtype=float, seed=1), random(3, dtype=float, seed=2)
+
+
+def step(label, primitive, primals, tangents, residuals, oracle, **params):
+    """The linear part of `primitive` at `primals`, which stores `residuals`."""
+    primals = tuple(map(jnp.asarray, primals))
+    linear = new_step(primitive, primals, tuple(p.aval for p in primals), tangents, params)
+    return Sample(linear_step, residuals, oracle, dict(step=linear), label=label)
+
+
+DOT = {"dimension_numbers": (((0,), (0,)), ((), ())), "precision": None, "preferred_element_type": None}
+SAMPLES = [
+    step("sin", elementwise.sin, (x,), (t,), (jnp.cos(x), t), lambda r, t: (t * r,)),
+    step("mul", elementwise.mul, (x, y), (t, None), (y, t), lambda y, t: (t * y,)),
+    step("dot", contraction.dot_general, (x, y), (None, t), (x, t), lambda x, t: (jnp.dot(x, t),), **DOT),
+]
