@@ -376,7 +376,7 @@ def x_of(*shapes: Any) -> list[Any]:
         (mnp.cross, [(4,), (3,)], "2 or 3"),
         (mnp.cross, [(2, 3), (5, 3)], "broadcast"),
     ],
-    ids=str,
+    ids=lambda part: getattr(part, "func", part).__name__ if callable(part) else str(part),
 )
 def test_errors(function: Any, shapes: Any, part: str) -> None:
     with pytest.raises(ArgumentError, match=part):

@@ -16,6 +16,7 @@ def slice_of(x: Any, starts: tuple, limits: tuple, strides: tuple | None = None)
         (x,),
         lambda x: lax.slice(x, starts, limits, strides),
         {"start_indices": starts, "limit_indices": limits, "strides": strides},
+        label=f"{np.asarray(x).dtype}-{starts}-{limits}-{strides}".replace(" ", ""),
     )
 
 
