@@ -282,6 +282,11 @@ class _Jitted:
         self.shardings = options.get("in_shardings"), options.get("out_shardings")
         self.static = StaticArguments(fun, options["static_argnums"], options["static_argnames"])
         self.staged: dict[tuple, Staged] = {}
+        # Given both, an option means by each what it says; given one, JAX infers the other.
+        self.tells_positions_from_names = any(
+            options[f"{what}_argnums"] is not None and options[f"{what}_argnames"] is not None
+            for what in ("static", "donate")
+        )
 
         @wraps(fun)
         def lowered(*args: Any, **kwargs: Any) -> Any:
@@ -321,7 +326,7 @@ class _Jitted:
         source, as dataclasses make their methods, and does neither.
         """
         names = plain_parameters(self.fun)
-        if names is None:
+        if names is None or self.tells_positions_from_names:
             return None
         arguments = ", ".join(names)
         scope = {
@@ -333,7 +338,8 @@ class _Jitted:
             "__diagnose": self.diagnose,
             "__errors": (TypeError, ValueError, EscapedTracerError),
         }
-        exec(FIXED_WRAPPER.format(arguments=arguments, packed=f"({arguments},)"), scope)
+        text = FIXED_WRAPPER.format(arguments=arguments, packed=f"({arguments},)")
+        exec(compile(text, f"{__file__} (wrapper)", "exec"), scope)  # the name marks its frame as one of ours
         return scope["jitted"]  # type: ignore[return-value]
 
     def lowered(self, args: tuple, kwargs: dict[str, Any]) -> Any:

@@ -174,10 +174,9 @@ def test_source_lines_survive_transformations() -> None:
         minijvp.grad(lambda x: minijvp.jit(fun)(x).sum()),
     ):
         jaxpr = minijvp.make_jaxpr(transformed)(X)
-        lines = {(e.primitive.name, e.source.line) for e in jaxpr if e.source is not None}
-        text = jaxpr.text(source_lines=True)
-        assert f"test_staging.py:{first + 1}" in text or ("jit" in text and len(lines) > 0)
         assert all(e.source is not None and e.source.file == __file__ for e in jaxpr)
+        lines = {e.source.line for e in jaxpr if e.source is not None}
+        assert {first + 1, first + 2} <= lines or "jit" in [e.primitive.name for e in jaxpr]
 
 
 # Checks

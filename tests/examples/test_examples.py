@@ -1,0 +1,51 @@
+"""The examples run as a user runs them: in a new process, with warnings as errors."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(script: str, folder: Path) -> str:
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, "-W", "error", str(folder / script)]
+    done = subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_quickstart() -> None:
+    out = run("quickstart.py", ROOT / "examples")
+    assert "square root of 2: 1.4142" in out
+    assert "cos a" in out
+
+
+@pytest.mark.slow
+def test_digits_are_learned(tmp_path: Path) -> None:
+    # A copy, which draws its picture beside itself.
+    (tmp_path / "digits.py").write_text((ROOT / "examples" / "digits.py").read_text())
+    out = run("digits.py", tmp_path)
+    accuracy = re.search(r"test accuracy ([\d.]+)%", out)
+    difference = re.search(r"largest relative difference (\S+)", out)
+    assert accuracy is not None
+    assert difference is not None
+    assert float(accuracy[1]) >= 97
+    assert float(difference[1]) < 1e-5
+    assert "epoch  60/60" in out
+    assert (tmp_path / "output" / "digits.png").stat().st_size > 20_000
+
+
+def test_readme_code_runs() -> None:
+    """The screen of code in the README does what it says."""
+    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert code is not None
+    names: dict = {}
+    exec(code[1], names)
+    assert names["gradient"]["w"].shape == (3, 8)
