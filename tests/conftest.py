@@ -1,12 +1,16 @@
-"""Settings of every test: float64 is available, and programs that run once are compiled without optimization."""
+"""Settings of every test: float64 is available, and programs, most of which run once, are not optimized."""
 
 from __future__ import annotations
 
 import os
+from importlib.metadata import version
 
 # Before the first import of jax: its backend reads them once.
-QUICK_COMPILATION = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK_COMPILATION} --xla_cpu_multi_thread_eigen=false"
+flags = ["--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true"]
+flags += ["--xla_cpu_multi_thread_eigen=false", "--xla_cpu_parallel_codegen_split_count=1"]
+if version("jaxlib").startswith("0.10."):
+    flags.append("--xla_cpu_use_fusion_emitters=false")  # later versions have no such flag, and stop at it
+os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags])
 
 import jax  # noqa: E402
 

@@ -124,8 +124,6 @@ def mlp(side: Side) -> Callable[..., Any]:
     inputs = side.xp.linspace(-1.0, 1.0, 6).reshape(3, 2)
     return lambda params, n: side.xp.tanh(inputs @ params["w"] + params["b"]) @ side.xp.ones(2)
 
-    return fun
-
 
 def indexed(side: Side) -> Callable[..., Any]:
     def fun(x: Any, n: Any) -> Any:
@@ -188,7 +186,7 @@ def expected(program: Callable[..., Any], word: tuple) -> Any:
     """JAX's answer. Its own jit is not on trial: it runs once, around the word."""
     fun = transformed(JAX, program, word)
     if program is not python_branches:
-        fun = jax.jit(fun, compiler_options={"xla_backend_optimization_level": 0})
+        fun = jax.jit(fun)
     return fun(*point(program))
 
 

@@ -16,6 +16,7 @@ from jax.tree_util import tree_flatten, tree_unflatten
 from minijvp import trees
 from minijvp.core.jaxpr import Jaxpr, evaluate, lower
 from minijvp.core.primitive import Axis, Primitive
+from minijvp.core.source import PACKAGE
 from minijvp.core.tracing import EVALUATION, Tracer, evaluating, live_traces, refuse_tracers, state
 from minijvp.core.types import ArrayType
 from minijvp.errors import ArgumentError, EscapedTracerError
@@ -193,8 +194,11 @@ def jitted({arguments}):
 
 def plain_parameters(fun: Callable[..., Any]) -> list[str] | None:
     """The names of the parameters, one at least, if each can be given by position or by name and none has a default."""
+    # Our own wrappers take what they wrap takes. Another's, though it names what it wraps, may take more.
+    while hasattr(fun, "__wrapped__") and hasattr(fun, "__code__") and fun.__code__.co_filename.startswith(PACKAGE):
+        fun = fun.__wrapped__
     try:
-        parameters = list(inspect.signature(fun).parameters.values())
+        parameters = list(inspect.signature(fun, follow_wrapped=False).parameters.values())
     except (TypeError, ValueError):
         return None
     plain = all(p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty for p in parameters)

@@ -33,14 +33,6 @@ class StagingTracer(Tracer):
         self.variable = variable
         self.type = variable.type
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.type.shape
-
-    @property
-    def dtype(self) -> Any:
-        return self.type.dtype
-
     def made_at(self) -> source.Source | None:
         assert isinstance(self.owner, StagingTrace)
         for e in self.owner.equations:

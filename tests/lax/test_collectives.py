@@ -100,7 +100,8 @@ def test_jit_inside_vmap(name: str) -> None:
     def case(api: Any, np: Any) -> Any:
         fun = api.jit(lambda x: np.sin(COLLECTIVES[name](api, x * x)).sum())
         mapped = api.vmap(fun, axis_name="i")
-        return mapped(X), api.jit(mapped)(X), api.grad(lambda x: mapped(x).sum())(X), api.vmap(api.grad(fun), axis_name="i")(X)
+        gradients = api.grad(lambda x: mapped(x).sum())(X), api.vmap(api.grad(fun), axis_name="i")(X)
+        return mapped(X), api.jit(mapped)(X), gradients
 
     both(case)
 
@@ -136,8 +137,13 @@ def test_trees() -> None:
         def fun(x: Any) -> Any:
             tree = {"a": x, "b": (x.sum(), None), "n": np.arange(2) + api.lax.axis_index("i")}
             lax = api.lax
-            return [lax.psum(tree, "i"), lax.pmean({"a": x}, "i"), lax.pmax(tree, "i"), lax.all_gather(tree, "i"),
-                    lax.ppermute(tree, "i", ROTATION)]
+            return [
+                lax.psum(tree, "i"),
+                lax.pmean({"a": x}, "i"),
+                lax.pmax(tree, "i"),
+                lax.all_gather(tree, "i"),
+                lax.ppermute(tree, "i", ROTATION),
+            ]
 
         return api.vmap(fun, axis_name="i")(X)
 
@@ -159,8 +165,11 @@ def test_python_scalars() -> None:
 
 def test_integers() -> None:
     n = jnp.arange(6).reshape(3, 2)
-    both(lambda api, np: api.vmap(lambda n: (api.lax.psum(n, "i"), api.lax.pmean(n, "i"), api.lax.pmax(n, "i")),
-                                  axis_name="i")(n))
+    both(
+        lambda api, np: api.vmap(
+            lambda n: (api.lax.psum(n, "i"), api.lax.pmean(n, "i"), api.lax.pmax(n, "i")), axis_name="i"
+        )(n)
+    )
 
 
 def test_axis_index_is_int32() -> None:

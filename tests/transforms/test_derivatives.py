@@ -205,7 +205,8 @@ def test_complex_intermediates() -> None:
 
 def test_allow_int() -> None:
     both(lambda api, np: api.grad(lambda n, x: (n * x).sum(), (0, 1), allow_int=True)(jnp.arange(3), X))
-    both(lambda api, np: api.value_and_grad(lambda p: (p["n"] * p["x"]).sum(), allow_int=True)({"n": jnp.arange(3), "x": X}))
+    p = {"n": jnp.arange(3), "x": X}
+    both(lambda api, np: api.value_and_grad(lambda p: (p["n"] * p["x"]).sum(), allow_int=True)(p))
     blocks = minijvp.jacrev(lambda n, x: n * x, (0, 1), allow_int=True)(jnp.arange(3), X)
     same(blocks, (zeros(3, 3), jnp.diag(jnp.arange(3.0))))
 

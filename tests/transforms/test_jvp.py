@@ -74,7 +74,9 @@ def test_aux_of_nested_transformations() -> None:
 def test_integers_have_float0() -> None:
     def case(api: Any, np: Any) -> Any:
         n, b = jnp.arange(3), jnp.array([True, False, True])
-        return api.jvp(lambda x, n, b: (x * n, n + 1, np.where(b, x, 0.0), b, x > 0), (X, n, b), (V, zeros(3), zeros(3)))
+        return api.jvp(
+            lambda x, n, b: (x * n, n + 1, np.where(b, x, 0.0), b, x > 0), (X, n, b), (V, zeros(3), zeros(3))
+        )
 
     both(case)
 

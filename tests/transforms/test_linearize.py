@@ -1,4 +1,4 @@
-"""linearize against jax.linearize: one run, many tangents; trees, integers, auxiliary results, pushforward as a pytree."""
+"""linearize against jax.linearize: one run, many tangents; trees, integers, auxiliary data; it is a pytree."""
 
 from __future__ import annotations
 

@@ -150,7 +150,8 @@ def test_transposed_program() -> None:
     same(evaluate(transposed, jnp.asarray(2.0), V), [jnp.sin(2.0) * V])
 
 
-matrices = st.lists(st.floats(-2, 2, allow_subnormal=False), min_size=12, max_size=12).map(lambda x: np.reshape(x, (3, 4)))
+numbers = st.lists(st.floats(-2, 2, allow_subnormal=False), min_size=12, max_size=12)
+matrices = numbers.map(lambda x: np.reshape(x, (3, 4)))
 
 
 @settings(derandomize=True, deadline=None, max_examples=25)

@@ -63,7 +63,9 @@ def test_trees_of_axes() -> None:
 def test_none_arguments() -> None:
     both(lambda api, np: api.vmap(lambda x, y: x * 2 if y is None else y)(A, None))
     both(lambda api, np: api.vmap(lambda x, y: (x, y), (0, None))(A, None))
-    both(lambda api, np: api.vmap(lambda p: {"a": p["a"] + 1, "b": p["b"]}, ({"a": 0, "b": None},))({"a": A, "b": None}))
+    both(
+        lambda api, np: api.vmap(lambda p: {"a": p["a"] + 1, "b": p["b"]}, ({"a": 0, "b": None},))({"a": A, "b": None})
+    )
 
 
 def test_keyword_arguments_are_mapped_over_axis_0() -> None:
@@ -107,8 +109,11 @@ def test_with_derivatives() -> None:
 
 def test_integers_booleans_and_complex() -> None:
     z = jnp.array([1 + 2j, 3j, -1.0])
-    both(lambda api, np: api.vmap(lambda n, b, z: (np.where(b, n, -n), n % 2, np.abs(z) * n, ~b))(
-        jnp.arange(3), jnp.array([True, False, True]), z))
+    both(
+        lambda api, np: api.vmap(lambda n, b, z: (np.where(b, n, -n), n % 2, np.abs(z) * n, ~b))(
+            jnp.arange(3), jnp.array([True, False, True]), z
+        )
+    )
 
 
 def test_numpy_arguments() -> None:
