@@ -5,7 +5,7 @@ broadcast shapes exactly as those do, and call primitives, which each have their
 tracers their operators and methods.
 
 >>> import minijvp, minijvp.numpy as mnp
->>> minijvp.grad(lambda x: mnp.sum(mnp.where(x > 0, x ** 2, 0.0)))(mnp.array([3.0, -1.0])).tolist()
+>>> minijvp.grad(lambda x: mnp.sum(mnp.where(x > 2, x ** 2, 0.0)))(mnp.array([3.0, 1.0])).tolist()
 [6.0, 0.0]
 """
 

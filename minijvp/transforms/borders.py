@@ -13,14 +13,20 @@ from minijvp import trees
 from minijvp.core.tracing import Tracer
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, is_inexact, short_dtype, type_of
 from minijvp.errors import ArgumentError
+from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import zeros_like
 
 FLOAT0 = jax.dtypes.float0
 
 
 def to_border(t: Any, x: Any) -> Any:
-    """The tangent or cotangent of `x` as the caller sees it: zeros for None, float0 where `x` has no tangent."""
+    """The tangent or cotangent of `x` as the caller sees it: zeros for None, float0 where `x` has no tangent.
+
+    Inside, tangents are strongly typed; here they are as weak as `x`.
+    """
     if t is not None:
+        if x.weak_type and not type_of(t).weak_type:
+            return convert_element_type(t, new_dtype=x.dtype, weak_type=True)
         return t
     kind = x if isinstance(x, ArrayType) else type_of(x)
     return zeros_like(kind) if is_inexact(kind.dtype) else np.zeros(kind.shape, FLOAT0)

@@ -195,8 +195,8 @@ def grad(
     >>> import minijvp
     >>> float(minijvp.grad(lambda x: 2 * x**3 - 6 * x**2 + x + 1)(2.0))
     1.0
-    >>> minijvp.grad(lambda w, x: w * x, argnums='w')(2.0, x=5.0)
-    Array(5., dtype=float32, weak_type=True)
+    >>> float(minijvp.grad(lambda w, x: w * x, argnums='w')(2.0, x=5.0))
+    5.0
     """
     trees.require_callable(fun, "grad")
 

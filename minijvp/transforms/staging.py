@@ -124,10 +124,10 @@ def make_jaxpr(
     Raises ArgumentError for arguments or results that are not arrays.
 
     >>> import minijvp, minijvp.numpy as mnp
-    >>> minijvp.make_jaxpr(lambda x: mnp.sin(x) * 2)(1.0)
-    { lambda ; a:f32[]* . let
-        b:f32[]* = sin a
-        c:f32[]* = mul b 2.0
+    >>> minijvp.make_jaxpr(lambda x: mnp.sin(x) * 2)(mnp.float32(1))
+    { lambda ; a:f32[] . let
+        b:f32[] = sin a
+        c:f32[] = mul b 2.0
       in (c,) }
     """
 
