@@ -303,6 +303,8 @@ def require_differentiable(
 
 def require_scalar(flat_fun: FlatFunction, outs: Sequence[Any], holomorphic: bool) -> None:
     """Raise ArgumentError if the result is not one number that has a gradient."""
+    if flat_fun.n == 1 and not holomorphic and not outs[0].shape and outs[0].dtype.kind == "f":
+        return
     name = flat_fun.name
     types = [type_of(x) for x in outs[: flat_fun.n]]
     if flat_fun.n != 1 or types[0].shape:

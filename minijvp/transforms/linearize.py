@@ -69,17 +69,11 @@ class LinearTrace(StagingTrace):
         for t in tangents:
             if t is not None:
                 atoms.append(t.variable)
-        line = state.source or source.capture(4)
-        outputs: list[Var] = []
-        found: list[Any] = []
-        for kind in step.out_tangents:
-            if kind is None:
-                found.append(None)
-            else:
-                outputs.append(Var(kind))
-                found.append(StagingTracer(self, outputs[-1]))
+        found = [None if kind is None else StagingTracer(self, Var(kind)) for kind in step.out_tangents]
+        outputs = tuple([t.variable for t in found if t is not None])
         if outputs:
-            self.equations.append(Equation(linear_step, tuple(atoms), step.params, tuple(outputs), line))
+            line = state.source or source.capture(3)
+            self.equations.append(Equation(linear_step, tuple(atoms), step.params, outputs, line))
         return found
 
 
@@ -102,7 +96,8 @@ class LinearizeTrace(JVPTrace):
         primals, tangents, active = self.unpack(args)
         if not active:
             return EVALUATION.process(primitive, primals, params)
-        outs, found = self.step(primitive, primals, tangents, params)
+        step, outs = self.step(primitive, primals, tangents, params)
+        found = self.recorder.record_step(step, primals, outs, tangents)
         if primitive.returns_tuple:
             return tuple([x if t is None else JVPTracer(self, x, t) for x, t in zip(outs, found)])
         return outs[0] if found[0] is None else JVPTracer(self, outs[0], found[0])
@@ -119,8 +114,8 @@ class LinearizeTrace(JVPTrace):
     def rule(self, primitive: Any) -> Callable[..., tuple[Any, Any]]:
         return primitive.linearize
 
-    def step(self, primitive: Any, primals: tuple, tangents: tuple, params: dict[str, Any]) -> tuple[tuple, list[Any]]:
-        """Results (new residuals follow) and tangents, by one compiled call and one recorded equation."""
+    def step(self, primitive: Any, primals: tuple, tangents: tuple, params: dict[str, Any]) -> tuple[Step, tuple]:
+        """The step of an operation, and its results (new residuals follow) by one compiled call."""
         # JAX's own abstract values serve for types in the key: they hash fast.
         try:
             types = tuple([x.aval for x in primals])
@@ -135,7 +130,7 @@ class LinearizeTrace(JVPTrace):
         except (TypeError, ValueError, EscapedTracerError):
             refuse_tracers(primals, primitive.name)
             raise
-        return outs, self.recorder.record_step(step, primals, outs, tangents)
+        return step, outs
 
 
 STEPS = 8192

@@ -15,7 +15,7 @@ from typing import Any
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
-from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.tracing import state
 from minijvp.core.types import is_inexact
 from minijvp.errors import ArgumentError, MissingRuleError
@@ -29,20 +29,16 @@ def transpose_flat(jaxpr: Jaxpr, linear: Sequence[bool], args: Sequence[Any], co
 
     Cotangents are per output; None is zero, on either side.
     """
+    # A variable is linear if it has no value here.
     values: dict[Atom, Any] = dict(jaxpr.constants)
-    is_linear: set[Atom] = set()
-    for v, x, flag in zip(jaxpr.inputs, args, linear, strict=True):
-        if flag:
-            is_linear.add(v)
-        else:
-            values[v] = x
+    values.update([(v, x) for v, x, flag in zip(jaxpr.inputs, args, linear, strict=True) if not flag])
     received: dict[Atom, Any] = {}
     outer = state.source
     e: Equation | None = None
     try:
-        pending = _evaluate_known(jaxpr, values, is_linear)
+        pending = _evaluate_known(jaxpr, values)
         for v, ct in zip(jaxpr.outputs, cotangents, strict=True):
-            if ct is not None and v in is_linear:
+            if ct is not None and type(v) is Var and v not in values:
                 received[v] = add(received[v], ct) if v in received else ct
         for e in reversed(pending):
             if len(e.outputs) == 1:
@@ -55,10 +51,10 @@ def transpose_flat(jaxpr: Jaxpr, linear: Sequence[bool], args: Sequence[Any], co
                 if all([ct is None for ct in cts]):
                     continue
             state.source = e.source or outer
-            args = [v.value if type(v) is Literal else v.type if v in is_linear else values[v] for v in e.inputs]
+            args = [v.value if type(v) is Literal else values[v] if v in values else v.type for v in e.inputs]
             found = e.primitive.transpose(cts if e.primitive.returns_tuple else cts[0], *args, **e.params)
             for v, ct in zip(e.inputs, found if type(found) is tuple else (found,)):
-                if ct is not None and v in is_linear:
+                if ct is not None and type(v) is Var and v not in values:
                     received[v] = add(received[v], ct) if v in received else ct
     except (TypeError, ValueError) as error:
         if e is not None and is_about_linearity(error):
@@ -86,18 +82,19 @@ def not_linear(e: Equation) -> MissingRuleError:
     )
 
 
-def _evaluate_known(jaxpr: Jaxpr, values: dict[Atom, Any], is_linear: set[Atom]) -> list[Equation]:
-    """Evaluate what no linear input reaches into `values`; the linear equations are returned, their outputs marked."""
+def _evaluate_known(jaxpr: Jaxpr, values: dict[Atom, Any]) -> list[Equation]:
+    """Evaluate what no linear input reaches into `values`; the linear equations are returned."""
     pending = []
     outer = state.source
     for e in jaxpr.equations:
-        if is_linear.isdisjoint(e.inputs):
+        for v in e.inputs:
+            if type(v) is Var and v not in values:
+                pending.append(e)
+                break
+        else:
             state.source = e.source or outer
             out = e.primitive(*[v.value if type(v) is Literal else values[v] for v in e.inputs], **e.params)
             values.update(zip(e.outputs, out if type(out) is tuple else (out,), strict=True))
-        else:
-            is_linear.update(e.outputs)
-            pending.append(e)
     return pending
 
 

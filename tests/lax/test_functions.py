@@ -25,77 +25,87 @@ NHWC = ("NHWC", "HWIO", "NHWC")
 
 
 def scatters(name: str, **options: Any) -> Any:
-    return lambda l, x: getattr(l, name)(x, ROWS, x[:2] * 2, SCATTER, **options)
+    return lambda api, x: getattr(api, name)(x, ROWS, x[:2] * 2, SCATTER, **options)
 
 
 CASES: dict[str, Any] = {
-    "broadcast_in_dim": lambda l, x: l.broadcast_in_dim(x, (2, 3, 4), (1, 2)),
-    "broadcast": lambda l, x: l.broadcast(x, (2, 1)),
-    "reshape": lambda l, x: l.reshape(x, (2, 6)) + l.reshape(x, [6, 2], (1, 0)).reshape(2, 6),
-    "transpose": lambda l, x: l.transpose(x, np.asarray([1, 0])),
-    "squeeze": lambda l, x: l.squeeze(x[:, None], (1,)) + l.squeeze(l.expand_dims(x, (0, -1)), [-1, 0]),
-    "rev": lambda l, x: l.rev(x, (0, 1)) * x,
-    "concatenate": lambda l, x: l.concatenate([x, x * 2], 1),
-    "pad": lambda l, x: l.pad(x, 0.5, [(1, 0, 1), (-1, 2, 0)]) + l.pad(x, x[0, 0], [(1, 0, 1), (0, 1, 0)]),
-    "iota": lambda l, x: l.iota("float64", 4) * x + l.broadcasted_iota(np.int32, (3, 4), 0),
-    "full": lambda l, x: l.full((3, 4), 2.0) * l.full_like(x, 3) + l.full((3, 4), x[0, 0], "float64"),
-    "convert": lambda l, x: l.convert_element_type(x, np.float32) * l.convert_element_type(x, "float32"),
-    "bitcast": lambda l, x: (
-        l.convert_element_type(l.bitcast_convert_type(l.bitcast_convert_type(x, "int64"), float), float) + x
+    "broadcast_in_dim": lambda api, x: api.broadcast_in_dim(x, (2, 3, 4), (1, 2)),
+    "broadcast": lambda api, x: api.broadcast(x, (2, 1)),
+    "reshape": lambda api, x: api.reshape(x, (2, 6)) + api.reshape(x, [6, 2], (1, 0)).reshape(2, 6),
+    "transpose": lambda api, x: api.transpose(x, np.asarray([1, 0])),
+    "squeeze": lambda api, x: api.squeeze(x[:, None], (1,)) + api.squeeze(api.expand_dims(x, (0, -1)), [-1, 0]),
+    "rev": lambda api, x: api.rev(x, (0, 1)) * x,
+    "concatenate": lambda api, x: api.concatenate([x, x * 2], 1),
+    "pad": lambda api, x: api.pad(x, 0.5, [(1, 0, 1), (-1, 2, 0)]) + api.pad(x, x[0, 0], [(1, 0, 1), (0, 1, 0)]),
+    "iota": lambda api, x: api.iota("float64", 4) * x + api.broadcasted_iota(np.int32, (3, 4), 0),
+    "full": lambda api, x: api.full((3, 4), 2.0) * api.full_like(x, 3) + api.full((3, 4), x[0, 0], "float64"),
+    "convert": lambda api, x: api.convert_element_type(x, np.float32) * api.convert_element_type(x, "float32"),
+    "bitcast": lambda api, x: (
+        api.convert_element_type(api.bitcast_convert_type(api.bitcast_convert_type(x, "int64"), float), float) + x
     ),
-    "slice": lambda l, x: l.slice(x, (0, 1), (3, 4), (2, 1)) + l.slice(x, [1, 0], [3, 3]),
-    "slice_in_dim": lambda l, x: l.slice_in_dim(x, 1, -1, axis=1) + l.slice_in_dim(x, None, None, 2, 1),
-    "dynamic_slice": lambda l, x: l.dynamic_slice(x, (x[0, 0].astype(int) + 1, -2), (2, 2)),
-    "dynamic_slice-array": lambda l, x: l.dynamic_slice(x, np.asarray([1, 5]), (2, 2)),
-    "dynamic_slice_in_dim": lambda l, x: l.dynamic_slice_in_dim(x, -3, 2, 1) * l.dynamic_slice_in_dim(x, 9, 2, -1),
-    "dynamic_index_in_dim": lambda l, x: l.dynamic_index_in_dim(x, 1, 1) + l.dynamic_index_in_dim(x, 1, 0, False)[0],
-    "dynamic_update_slice": lambda l, x: l.dynamic_update_slice(x, x[:2, :2] * 3, (1, -2)),
-    "dynamic_update_in_dim": lambda l, x: (
-        l.dynamic_update_slice_in_dim(x, x[:1], 2, 0) * l.dynamic_update_index_in_dim(x, x[0] * 2, 1, 0)
+    "slice": lambda api, x: api.slice(x, (0, 1), (3, 4), (2, 1)) + api.slice(x, [1, 0], [3, 3]),
+    "slice_in_dim": lambda api, x: api.slice_in_dim(x, 1, -1, axis=1) + api.slice_in_dim(x, None, None, 2, 1),
+    "dynamic_slice": lambda api, x: api.dynamic_slice(x, (x[0, 0].astype(int) + 1, -2), (2, 2)),
+    "dynamic_slice-array": lambda api, x: api.dynamic_slice(x, np.asarray([1, 5]), (2, 2)),
+    "dynamic_slice_in_dim": lambda api, x: (
+        api.dynamic_slice_in_dim(x, -3, 2, 1) * api.dynamic_slice_in_dim(x, 9, 2, -1)
     ),
-    "gather": lambda l, x: l.gather(x, ROWS, GATHER, (1, 4)),
-    "gather-clip": lambda l, x: l.gather(x, ROWS + 2, GATHER, (1, 4), mode="clip"),
+    "dynamic_index_in_dim": lambda api, x: (
+        api.dynamic_index_in_dim(x, 1, 1) + api.dynamic_index_in_dim(x, 1, 0, False)[0]
+    ),
+    "dynamic_update_slice": lambda api, x: api.dynamic_update_slice(x, x[:2, :2] * 3, (1, -2)),
+    "dynamic_update_in_dim": lambda api, x: (
+        api.dynamic_update_slice_in_dim(x, x[:1], 2, 0) * api.dynamic_update_index_in_dim(x, x[0] * 2, 1, 0)
+    ),
+    "gather": lambda api, x: api.gather(x, ROWS, GATHER, (1, 4)),
+    "gather-clip": lambda api, x: api.gather(x, ROWS + 2, GATHER, (1, 4), mode="clip"),
     "scatter": scatters("scatter", unique_indices=True),
     "scatter_add": scatters("scatter_add"),
     "scatter_sub": scatters("scatter_sub"),
     "scatter_mul": scatters("scatter_mul", unique_indices=True),
     "scatter_min": scatters("scatter_min"),
     "scatter_max": scatters("scatter_max", mode="drop"),
-    "reductions": lambda l, x: (
-        l.reduce_sum(x, (0,)) * l.reduce_max(x, (0,)) + l.reduce_min(x, (0, 1)) + l.reduce_prod(x, [0])
+    "reductions": lambda api, x: (
+        api.reduce_sum(x, (0,)) * api.reduce_max(x, (0,)) + api.reduce_min(x, (0, 1)) + api.reduce_prod(x, [0])
     ),
-    "logic": lambda l, x: (
-        l.reduce_and(x > 0.3, (0,)) * x[0] + l.reduce_or(x > 0.8, (0,)) * x[1] + l.reduce_xor(x > 0.5, (0,)) * x[2]
+    "logic": lambda api, x: (
+        api.reduce_and(x > 0.3, (0,)) * x[0]
+        + api.reduce_or(x > 0.8, (0,)) * x[1]
+        + api.reduce_xor(x > 0.5, (0,)) * x[2]
     ),
-    "argmax": lambda l, x: l.argmax(x, 1, np.int32) * x[:, 0] + l.argmin(x, 1, "int64"),
-    "cumulative": lambda l, x: (
-        l.cumsum(x) * l.cumprod(x, 1) + l.cummax(x, 1, True) + l.cummin(x) + l.cumlogsumexp(x, 1)
+    "argmax": lambda api, x: api.argmax(x, 1, np.int32) * x[:, 0] + api.argmin(x, 1, "int64"),
+    "cumulative": lambda api, x: (
+        api.cumsum(x) * api.cumprod(x, 1) + api.cummax(x, 1, True) + api.cummin(x) + api.cumlogsumexp(x, 1)
     ),
-    "sort": lambda l, x: l.sort(x, 0) + l.sort((x, x * 2), 1)[1] + l.sort_key_val(x, -x, 0)[1],
-    "top_k": lambda l, x: l.top_k(x, 2)[0] * l.top_k(x, 2, axis=0)[0].sum() + l.top_k(x, 2)[1],
-    "select": lambda l, x: l.select(x > 0.5, x, 2 * x) + l.select_n(np.asarray(True), x, 3 * x),
-    "dot_general": lambda l, x: (
-        l.dot_general(x, x, (((1,), (1,)), ((), ()))) + l.dot_general(x, x, ([[0], [0]], [[], []]))[0, 0]
+    "sort": lambda api, x: api.sort(x, 0) + api.sort((x, x * 2), 1)[1] + api.sort_key_val(x, -x, 0)[1],
+    "top_k": lambda api, x: api.top_k(x, 2)[0] * api.top_k(x, 2, axis=0)[0].sum() + api.top_k(x, 2)[1],
+    "select": lambda api, x: api.select(x > 0.5, x, 2 * x) + api.select_n(np.asarray(True), x, 3 * x),
+    "dot_general": lambda api, x: (
+        api.dot_general(x, x, (((1,), (1,)), ((), ()))) + api.dot_general(x, x, ([[0], [0]], [[], []]))[0, 0]
     ),
-    "dot": lambda l, x: l.dot(x, x.T) + l.dot(x[0], x[1]),
-    "batch_matmul": lambda l, x: l.batch_matmul(x[None], x.T[None]),
-    "conv-same": lambda l, x: l.conv_general_dilated(IMAGE, KERNEL * x[0, 0], (2, 1), "SAME", dimension_numbers=NHWC),
-    "conv-valid": lambda l, x: l.conv_general_dilated(
+    "dot": lambda api, x: api.dot(x, x.T) + api.dot(x[0], x[1]),
+    "batch_matmul": lambda api, x: api.batch_matmul(x[None], x.T[None]),
+    "conv-same": lambda api, x: api.conv_general_dilated(
+        IMAGE, KERNEL * x[0, 0], (2, 1), "SAME", dimension_numbers=NHWC
+    ),
+    "conv-valid": lambda api, x: api.conv_general_dilated(
         IMAGE * x[0, 1], KERNEL, (1, 1), "VALID", rhs_dilation=(1, 2), dimension_numbers=NHWC
     ),
-    "conv": lambda l, x: l.conv(x[None, None], x[None, None, :2, :2], (1, 1), "SAME"),
-    "pool-max": lambda l, x: l.reduce_window(x, -np.inf, l.max, (2, 2), (1, 2), "SAME"),
-    "pool-sum": lambda l, x: l.reduce_window(x, 0.0, l.add, (2, 2), None, "VALID"),
-    "pool-dilated": lambda l, x: l.reduce_window(x, 0.0, l.add, (2, 1), None, ((1, 0), (0, 0)), (1, 2), (2, 1)),
-    "annotations": lambda l, x: l.optimization_barrier((x, x * 2))[1] * l.stop_gradient({"a": x})["a"],
-    "elementwise": lambda l, x: l.add(l.mul(x, 2.0), l.sin(x)) - l.max(x, 0.5) * l.rsqrt(x) + l.erf(x) * l.logistic(x),
-    "integer_pow": lambda l, x: l.integer_pow(x, 3) + l.reciprocal(x) + l.round(x * 9) + l.conj(x).real,
-    "special": lambda l, x: (
-        l.lgamma(x) * l.digamma(x) + l.erf_inv(x) + l.betainc(np.full((3, 4), 1.5), np.full((3, 4), 2.0), x)
+    "conv": lambda api, x: api.conv(x[None, None], x[None, None, :2, :2], (1, 1), "SAME"),
+    "pool-max": lambda api, x: api.reduce_window(x, -np.inf, api.max, (2, 2), (1, 2), "SAME"),
+    "pool-sum": lambda api, x: api.reduce_window(x, 0.0, api.add, (2, 2), None, "VALID"),
+    "pool-dilated": lambda api, x: api.reduce_window(x, 0.0, api.add, (2, 1), None, ((1, 0), (0, 0)), (1, 2), (2, 1)),
+    "annotations": lambda api, x: api.optimization_barrier((x, x * 2))[1] * api.stop_gradient({"a": x})["a"],
+    "elementwise": lambda api, x: (
+        api.add(api.mul(x, 2.0), api.sin(x)) - api.max(x, 0.5) * api.rsqrt(x) + api.erf(x) * api.logistic(x)
     ),
-    "rounding": lambda l, x: l.reduce_precision(x, 8, 10) + l.round(x * 9, l.RoundingMethod.TO_NEAREST_EVEN),
-    "clamp": lambda l, x: l.clamp(0.4, x, 0.8) + l.clamp(x * 0.5, x, x[0, 0] + 0 * x),
-    "scalars": lambda l, x: l.sin(0.5) * x + l.add(1.0, 2.0),
+    "integer_pow": lambda api, x: api.integer_pow(x, 3) + api.reciprocal(x) + api.round(x * 9) + api.conj(x).real,
+    "special": lambda api, x: (
+        api.lgamma(x) * api.digamma(x) + api.erf_inv(x) + api.betainc(np.full((3, 4), 1.5), np.full((3, 4), 2.0), x)
+    ),
+    "rounding": lambda api, x: api.reduce_precision(x, 8, 10) + api.round(x * 9, api.RoundingMethod.TO_NEAREST_EVEN),
+    "clamp": lambda api, x: api.clamp(0.4, x, 0.8) + api.clamp(x * 0.5, x, x[0, 0] + 0 * x),
+    "scalars": lambda api, x: api.sin(0.5) * x + api.add(1.0, 2.0),
 }
 
 
