@@ -51,7 +51,7 @@ def transpose_flat(jaxpr: Jaxpr, linear: Sequence[bool], args: Sequence[Any], co
                 if all([ct is None for ct in cts]):
                     continue
             state.source = e.source or outer
-            args = [v.value if type(v) is Literal else values[v] if v in values else v.type for v in e.inputs]
+            args = [v.value if type(v) is Literal else values.get(v, v.type) for v in e.inputs]
             found = e.primitive.transpose(cts if e.primitive.returns_tuple else cts[0], *args, **e.params)
             for v, ct in zip(e.inputs, found if type(found) is tuple else (found,)):
                 if ct is not None and type(v) is Var and v not in values:
