@@ -15,3 +15,8 @@ os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags])
 import jax  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
+
+from minijvp.transforms.staging import StagingTrace  # noqa: E402
+
+finish = StagingTrace.finish
+StagingTrace.finish = lambda *args: finish(*args).check()  # every program that a test makes is well-typed

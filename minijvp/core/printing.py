@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import count
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from minijvp.core.jaxpr import Jaxpr
+from typing import Any
 
 
 def letters(n: int) -> str:
@@ -34,8 +31,8 @@ class Names:
         return " ".join(f"{self.use(v)}:{v.type!r}" for v in atoms)
 
 
-def format_jaxpr(jaxpr: Jaxpr, *, source_lines: bool = False, indent: str = "") -> str:
-    """The program as text, an equation a line; with `source_lines`, each with the user code that made it."""
+def format_jaxpr(jaxpr: Any, *, source_lines: bool = False, indent: str = "") -> str:
+    """A `Jaxpr` as text, an equation a line; with `source_lines`, each with the user code that made it."""
     names = Names()
     constants = names.bind(v for v, _ in jaxpr.constants)
     head = f"{{ lambda {constants}{' ' if constants else ''}; {names.bind(jaxpr.inputs)} ."
