@@ -22,6 +22,12 @@ from minijvp.transforms.staging import stage
 from tests.checks import TOLERANCES, assert_close, direction, instantiated, pullback
 from tests.samples import random
 
+# JAX 0.12 takes vectors of the plane no more.
+PLANE: list[Any] = [
+    ("cross", (3, 4), (2, 4), {"axisa": 0, "axisb": 0, "axisc": 0}),
+    ("cross", (2, 3, 2), (2,), {}),
+]
+PLANE = PLANE if jax.__version_info__ < (0, 12) else []
 NAMES = ["dot", "matmul", "vdot", "vecdot", "inner", "outer", "tensordot", "einsum", "trace", "kron", "cross"]
 PAIRS = ["dot", "matmul", "vdot", "vecdot", "inner", "outer", "kron", "cross"]
 
@@ -145,9 +151,8 @@ def test_matmul_is_one_equation(x: Any, y: Any) -> None:
         ("kron", (), (2, 2), {}),
         ("cross", (2, 3), (3,), {}),
         ("cross", (4, 1, 3), (5, 3), {"axisc": 0}),
-        ("cross", (3, 4), (2, 4), {"axisa": 0, "axisb": 0, "axisc": 0}),
-        ("cross", (2, 3, 2), (2,), {}),
         ("cross", (3, 4), (3, 4), {"axis": 0}),
+        *PLANE,
     ],
     ids=str,
 )

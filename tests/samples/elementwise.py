@@ -175,8 +175,13 @@ SAMPLES = [
     *(params(ops.round_, random(3, dtype=F32), lax.round, rounding_method=m, label=m.name) for m in lax.RoundingMethod),
     at("edges", ops.is_finite, [1.0, np.inf, -np.inf, np.nan]),
     # Choices
-    *binary(ops.max_, NUMBERS),
-    *binary(ops.min_, ALL),
+    *binary(ops.max_, (F32, F64, I32)),
+    *binary(ops.min_, REAL),
+    *(
+        sample
+        for p in (ops.max_, ops.min_)
+        for sample in binary(p, (C64,), jax_derivative=False, why="JAX 0.12 has no derivative of it")
+    ),
     *(at("scalar-right", p, random(3, dtype=F64), 0.1) for p in (ops.max_, ops.min_)),
     *(at("ties", p, [1.0, 2.0, -3.0], [1.0, 0.5, -3.0], **KINK) for p in (ops.max_, ops.min_)),
     *(at("scalar-tie", p, [1.0, 2.0, 0.0], 1.0, **KINK) for p in (ops.max_, ops.min_)),
