@@ -94,9 +94,6 @@ class Jaxpr:
         """The program as text; with `source_lines`, each equation with the line of user code that made it."""
         return format_jaxpr(self, source_lines=source_lines)
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        printer.text(str(self))
-
     def __iter__(self) -> Iterator[Equation]:
         return iter(self.equations)
 
@@ -122,12 +119,6 @@ class Jaxpr:
             return self
         constants = tuple((v, value) for v, value in self.constants if v in needed)
         return Jaxpr(constants, self.inputs, tuple(reversed(kept)), outputs, self.name)
-
-    def needs_inputs(self) -> tuple[bool, ...]:
-        """For each input, whether an equation or an output reads it."""
-        read = {v for e in self.equations for v in e.inputs}
-        read.update(self.outputs)
-        return tuple(v in read for v in self.inputs)
 
     def check(self) -> Jaxpr:
         """The jaxpr itself, if it is well-typed; JaxprError if not."""

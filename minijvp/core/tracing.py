@@ -283,21 +283,3 @@ def tracer_class(cls: type[TracerClass]) -> type[TracerClass]:
     register_type_reader(cls, lambda x: x.type)
     ARRAY_CLASSES.add(cls)
     return cls
-
-
-__all__ = [
-    "EVALUATION",
-    "EvalTrace",
-    "Trace",
-    "Tracer",
-    "charged_to",
-    "current",
-    "escaped",
-    "evaluating",
-    "live_traces",
-    "refuse_tracers",
-    "refuse_types",
-    "state",
-    "tracer_class",
-    "type_of",
-]

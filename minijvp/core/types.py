@@ -49,9 +49,6 @@ class ArrayType:
     def with_shape(self, shape: tuple[int, ...]) -> ArrayType:
         return ArrayType(shape, self.dtype, self.weak_type)
 
-    def with_dtype(self, dtype: Any) -> ArrayType:
-        return ArrayType(self.shape, dtype, self.weak_type)
-
     def __eq__(self, other: object) -> bool:
         return (
             type(other) is type(self)
@@ -109,6 +106,11 @@ def is_arraylike(value: Any) -> bool:
     except ArgumentError:
         return False
     return True
+
+
+def x64_enabled() -> bool:
+    """Whether there are 64-bit types now. What a dtype becomes depends on it, so caches of dtypes are keyed by it."""
+    return jax.config.jax_enable_x64  # type: ignore[attr-defined]
 
 
 def is_inexact(dtype: Any) -> bool:

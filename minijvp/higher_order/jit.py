@@ -18,7 +18,7 @@ from minijvp.core.jaxpr import Jaxpr, evaluate, lower
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.source import PACKAGE
 from minijvp.core.tracing import EVALUATION, Tracer, evaluating, live_traces, refuse_tracers, state
-from minijvp.core.types import ArrayType
+from minijvp.core.types import ArrayType, x64_enabled
 from minijvp.errors import ArgumentError, EscapedTracerError
 from minijvp.operations.families import is_linear
 from minijvp.operations.sharding import sharding_constraint
@@ -359,7 +359,7 @@ class _Jitted:
         leaves, tree = tree_flatten((dynamic, dynamic_kwargs))
         leaves = self.require_arrays(leaves, args, kwargs)
         types = tuple(map(argument_type, leaves))
-        key = (tree, types, static, jax.config.jax_enable_x64, tuple(state.axis_sizes.items()))  # type: ignore[attr-defined]
+        key = (tree, types, static, x64_enabled(), tuple(state.axis_sizes.items()))
         staged = self.staged.get(key)
         if staged is None:
             staged = Staged(*stage_tree(self.constrained(static), tree, types))

@@ -23,6 +23,7 @@ from minijvp.numpy.promotion import (
     common_shape,
     normalize_axis,
     promote,
+    refuse,
     surface,
 )
 from minijvp.operations import slicing
@@ -133,7 +134,7 @@ def inner(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any 
 @surface(jnp.outer)
 def outer(a: Any, b: Any, out: None = None) -> Any:
     """The products of all elements of `a` (the rows) with all of `b` (the columns)."""
-    _refuse("outer", "out", out)
+    refuse("outer", "out", out)
     a, b = promote("outer", array(a, "outer"), array(b, "outer"))
     a, b = _flat(a), _flat(b)
     shape = (a.shape[0], b.shape[0])
@@ -257,7 +258,7 @@ def _components(x: Any) -> list[Any]:
 @surface(jnp.trace)
 def trace(a: Any, offset: Any = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None) -> Any:
     """The sum along the diagonal of two axes, `offset` above the main one."""
-    _refuse("trace", "out", out)
+    refuse("trace", "out", out)
     x = array(a, "trace")
     first, second = (normalize_axis(d, x.ndim, "trace") for d in (axis1, axis2))
     if first == second:
@@ -296,8 +297,8 @@ def einsum(
     out_sharding: Any = None,
 ) -> Any:
     """The sum of products that the subscripts name: 'ij,jk->ik', or einsum(x, [0, 1], y, [1, 2], [0, 2])."""
-    _refuse("einsum", "out", out)
-    _refuse("einsum", "out_sharding", out_sharding)
+    refuse("einsum", "out", out)
+    refuse("einsum", "out_sharding", out_sharding)
     terms, result, xs = _parse(subscripts, operands)
     xs = [array(x, "einsum") for x in xs]
     labels, out_labels = _resolve(terms, result, tuple([len(x.shape) for x in xs]))
@@ -479,7 +480,7 @@ def _pair(
     out_sharding: Any = None,
 ) -> Any:
     """The contraction of two arrays of any dtypes. Axes of size 1 are broadcast if they are in the result."""
-    _refuse(function, "out_sharding", out_sharding)
+    refuse(function, "out_sharding", out_sharding)
     if a.dtype != b.dtype:
         a, b = promote(function, a, b)
     sizes = dict(zip(a_labels, a.shape, strict=True))
@@ -551,12 +552,3 @@ def _flat(x: Any) -> Any:
 def _in_dtype(x: Any, dtype: Any) -> Any:
     """`x` in a dtype, which is not weak."""
     return x if x.dtype == dtype and not x.weak_type else convert_element_type(x, new_dtype=dtype, weak_type=False)
-
-
-def _refuse(function: str, name: str, value: Any) -> None:
-    if value is not None:
-        raise ArgumentError(
-            f"minijvp.numpy.{function} received {name}.",
-            "Results are new arrays; where they lie is decided outside.",
-            f"Leave {name} away.",
-        )

@@ -22,8 +22,19 @@ from jax import lax
 from minijvp.core.tracing import Tracer, evaluating
 from minijvp.core.types import PYTHON_SCALARS, type_of
 from minijvp.errors import ArgumentError, ConcretizationError
-from minijvp.numpy.promotion import array, broadcast, cast, join, kind_of, normalize_axis, operand, scalar_like, surface
-from minijvp.numpy.ufuncs import divide, power, require_no_out
+from minijvp.numpy.promotion import (
+    array,
+    broadcast,
+    cast,
+    join,
+    kind_of,
+    normalize_axis,
+    operand,
+    refuse,
+    scalar_like,
+    surface,
+)
+from minijvp.numpy.ufuncs import divide, power
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.dynamic_slicing import dynamic_slice, dynamic_update_slice
 from minijvp.operations.elementwise import lt, rem, select_n
@@ -782,7 +793,7 @@ def take(
 
     Raises ArgumentError for indices that are not integers and for unknown modes, IndexError for an empty axis.
     """
-    require_no_out(out, "take")
+    refuse("take", "out", out)
     a, indices = array(a, "take"), operand(indices, "take")
     if type_of(indices).dtype.kind == "b":
         indices = convert_element_type(array(indices, "take"), new_dtype=np.dtype(np.int32))

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from minijvp.core.tracing import EVALUATION, state
-from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, ArrayType, ScalarType, is_inexact, type_of
+from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, is_inexact, type_of, x64_enabled
 from minijvp.errors import ArgumentError
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import broadcast_in_dim
@@ -34,10 +34,7 @@ def surface(original: Callable[..., Any]) -> Callable[[Function], Function]:
             return traced(*args, **kwargs)
 
         function.__name__ = function.__qualname__ = name
-        function.__doc__ = (
-            traced.__doc__
-            or f"What {original.__module__.removeprefix('jax._src.')}.{name} returns, for arrays and tracers."
-        )
+        function.__doc__ = traced.__doc__ or f"What {original.__module__}.{name} returns, for arrays and tracers."
         return function  # type: ignore[return-value]
 
     return decorate
@@ -76,7 +73,7 @@ def join(kinds: Sequence[Kind]) -> Kind:
     first, *rest = kinds
     for kind in rest:
         if kind != first:
-            first = _join(first, kind, jax.config.jax_enable_x64)  # type: ignore[attr-defined]
+            first = _join(first, kind, x64_enabled())
     return first
 
 
@@ -99,7 +96,7 @@ def _inexact(kind: Kind, x64: bool) -> Kind:
 
 def inexact_kind(kind: Kind) -> Kind:
     """The kind itself if it is floating, or the floating kind that integers become in a quotient or a sine."""
-    return kind if is_inexact(kind[0]) else _inexact(kind, jax.config.jax_enable_x64)  # type: ignore[attr-defined]
+    return kind if is_inexact(kind[0]) else _inexact(kind, x64_enabled())
 
 
 @cache
@@ -252,7 +249,11 @@ def normalize_axes(axes: Any, ndim: int, function: str) -> tuple[int, ...]:
     return found
 
 
-def plain_type(x: Any) -> ArrayType:
-    """The type of a value, an array's also for a Python scalar."""
-    t = type_of(x)
-    return ArrayType(t.shape, t.dtype, t.weak_type) if type(t) is ScalarType else t
+def refuse(function: str, name: str, value: Any) -> None:
+    """Raise ArgumentError for an argument of NumPy or JAX that has no meaning here, if it is given."""
+    if value is not None:
+        raise ArgumentError(
+            f"minijvp.numpy.{function} received {name}, and {name} is not supported.",
+            "Results are new arrays; where they lie is decided outside.",
+            f"Leave {name} away.",
+        )

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minijvp.core.types import PYTHON_SCALARS
+from minijvp.core.types import PYTHON_SCALARS, x64_enabled
 from minijvp.errors import ArgumentError
 from minijvp.numpy.promotion import (
     array,
@@ -29,6 +29,7 @@ from minijvp.numpy.promotion import (
     normalize_axis,
     operand,
     promote,
+    refuse,
     result_kind,
     same_shape,
     scalar_like,
@@ -127,8 +128,8 @@ def _total(
     if dtype is initial is where is out is None and x.dtype in PLAIN and not x.weak_type:
         total = kind.reduce(x, axes=axes)
         return _keep(total, axes) if keepdims else total
-    _refuse_out(kind.name, out)
-    result = _total_dtype(kind.original, x.dtype, promote_integers, _x64()) if dtype is None else as_dtype(dtype)
+    refuse(kind.name, "out", out)
+    result = _total_dtype(kind.original, x.dtype, promote_integers, x64_enabled()) if dtype is None else as_dtype(dtype)
     x = _in_dtype(x, _wide(result))
     if where is not None:
         x = _masked(kind.name, x, where, kind.neutral)
@@ -161,13 +162,13 @@ def cumprod(a: Any, axis: int | None = None, dtype: Any = None, out: None = None
 
 def _cumulative(original: Callable[..., Any], primitive: Any, a: Any, axis: Any, dtype: Any, out: Any) -> Any:
     name = original.__name__
-    _refuse_out(name, out)
+    refuse(name, "out", out)
     x = array(a, name)
     if axis is None:
         x, axis = _flat(x), 0
     else:
         axis = normalize_axis(axis, x.ndim, name)
-    result = _cumulative_dtype(original, x.dtype, _x64()) if dtype is None else as_dtype(dtype)
+    result = _cumulative_dtype(original, x.dtype, x64_enabled()) if dtype is None else as_dtype(dtype)
     return primitive(_in_dtype(x, result), axis=axis, reverse=False)
 
 
@@ -192,7 +193,7 @@ def mean(
     a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None
 ) -> Any:
     """The mean over `axis` (None: all axes) of the elements that `where` chooses."""
-    _refuse_out("mean", out)
+    refuse("mean", "out", out)
     x = array(a, "mean")
     axes = normalize_axes(axis, x.ndim, "mean")
     result = inexact_kind((x.dtype, False))[0] if dtype is None else as_dtype(dtype)
@@ -259,7 +260,7 @@ def _variance(
     given: Any,
     correction: Any,
 ) -> Any:
-    _refuse_out(function, out)
+    refuse(function, "out", out)
     x = array(a, function)
     axes = normalize_axes(axis, x.ndim, function)
     if correction is None:
@@ -352,7 +353,7 @@ def _spread_weights(x: Any, w: Any, axis: Any, axes: Axes) -> Any:
 @surface(jnp.median)
 def median(a: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
     """The middle element over `axis` in sorted order, or the mean of the two in the middle; nan if there is a nan."""
-    _refuse_out("median", out)
+    refuse("median", "out", out)
     x = array(a, "median")
     axes = normalize_axes(axis, x.ndim, "median")
     n = _size(x, axes)
@@ -397,20 +398,7 @@ def min(
     return _extremum(_MIN, a, axis, out, keepdims, initial, where)
 
 
-@surface(jnp.amax)
-def amax(
-    a: Any, axis: Any = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = None
-) -> Any:
-    """The largest element: the same as `max`."""
-    return _extremum(_MAX, a, axis, out, keepdims, initial, where)
-
-
-@surface(jnp.amin)
-def amin(
-    a: Any, axis: Any = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = None
-) -> Any:
-    """The smallest element: the same as `min`."""
-    return _extremum(_MIN, a, axis, out, keepdims, initial, where)
+amax, amin = max, min
 
 
 class _Extremum:
@@ -425,7 +413,7 @@ _MIN = _Extremum("min", ops.reduce_min, min_, float("inf"))
 
 
 def _extremum(kind: _Extremum, a: Any, axis: Any, out: Any, keepdims: bool, initial: Any, where: Any) -> Any:
-    _refuse_out(kind.name, out)
+    refuse(kind.name, "out", out)
     x = _strong(array(a, kind.name))
     axes = normalize_axes(axis, x.ndim, kind.name)
     if initial is None and (where is not None or _size(x, axes) == 0):
@@ -457,7 +445,7 @@ def _loser(kind: _Extremum, dtype: Any) -> Any:
 @surface(jnp.ptp)
 def ptp(a: Any, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
     """The distance from the smallest to the largest element over `axis`."""
-    _refuse_out("ptp", out)
+    refuse("ptp", "out", out)
     x = array(a, "ptp")
     if x.dtype == BOOL:
         raise ArgumentError("minijvp.numpy.ptp of booleans.", "They cannot be subtracted.", "Convert them to integers.")
@@ -477,7 +465,7 @@ def argmin(a: Any, axis: int | None = None, out: None = None, keepdims: bool | N
 
 
 def _arg_extremum(name: str, primitive: Any, a: Any, axis: Any, out: Any, keepdims: bool | None) -> Any:
-    _refuse_out(name, out)
+    refuse(name, "out", out)
     x = array(a, name)
     axes = normalize_axes(None, x.ndim, name) if axis is None else (normalize_axis(axis, x.ndim, name),)
     if _size(x, axes) == 0 or letter_of(x.dtype) == "c":
@@ -506,7 +494,7 @@ def all(a: Any, axis: Any = None, out: None = None, keepdims: bool = False, *, w
 
 
 def _truth(name: str, primitive: Any, neutral: bool, a: Any, axis: Any, out: Any, keepdims: bool, where: Any) -> Any:
-    _refuse_out(name, out)
+    refuse(name, "out", out)
     x = _in_dtype(array(a, name), BOOL)
     axes = normalize_axes(axis, x.ndim, name)
     if where is not None:
@@ -537,7 +525,7 @@ def nanmean(
     a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, where: Any = None
 ) -> Any:
     """The mean over `axis` of the elements that are not nan."""
-    _refuse_out("nanmean", out)
+    refuse("nanmean", "out", out)
     x = array(a, "nanmean")
     if letter_of(x.dtype) not in "fc":
         return mean(x, axis, dtype, out, keepdims, where=where)
@@ -581,10 +569,6 @@ def _without_nans(x: Any, replacement: float) -> Any:
 
 
 # Parts
-
-
-def _x64() -> bool:
-    return jax.config.jax_enable_x64  # type: ignore[attr-defined]
 
 
 def _index_dtype() -> Any:
@@ -646,10 +630,3 @@ def _with_initial(function: str, combine: Any, x: Any, initial: Any) -> Any:
     if initial.shape != ():
         raise ArgumentError(f"minijvp.numpy.{function} received initial of shape {initial.shape}.", "It is one number.")
     return combine(broadcast(_in_dtype(initial, x.dtype), x.shape), x)
-
-
-def _refuse_out(function: str, out: Any) -> None:
-    if out is not None:
-        raise ArgumentError(
-            f"minijvp.numpy.{function} received out.", "Arrays cannot be written to.", "Use the returned value."
-        )

@@ -28,6 +28,7 @@ from minijvp.numpy.promotion import (
     operand,
     promote,
     promote_pair,
+    refuse,
     same_shape,
     surface,
 )
@@ -241,7 +242,7 @@ def rint(x: Any, /) -> Any:
 @surface(jnp.round)
 def round(a: Any, decimals: int = 0, out: None = None) -> Any:
     """The elements rounded to so many decimals, halves to even."""
-    require_no_out(out, "round")
+    refuse("round", "out", out)
     x = array(a, "round")
     if not is_inexact(x.dtype):
         if decimals < 0:
@@ -265,14 +266,6 @@ def angle(z: Any, deg: bool = False) -> Any:
         z = convert_element_type(z, new_dtype=dtype, weak_type=False)
     out = elementwise.atan2(_imag(z), _real(z))
     return elementwise.mul(out, 180 / math.pi) if deg else out
-
-
-def require_no_out(out: Any, function: str) -> None:
-    """Raise ArgumentError for NumPy's argument `out`."""
-    if out is not None:
-        raise ArgumentError(
-            f"minijvp.numpy.{function}: out is not supported.", "Arrays are immutable.", "Use the result."
-        )
 
 
 # Arithmetic

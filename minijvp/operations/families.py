@@ -14,7 +14,7 @@ import numpy as np
 from jax import lax
 
 from minijvp.core.primitive import Axis, Primitive
-from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, is_inexact, type_of
+from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, type_of
 from minijvp.errors import ArgumentError
 
 Derivative = Callable[..., Any]
@@ -308,11 +308,6 @@ class ReduceSum(LinearPrimitive):
 def shifted(axes: Sequence[int]) -> tuple[int, ...]:
     """Axes counted with a leading batch axis in place."""
     return tuple(d + 1 for d in axes)
-
-
-def has_tangent(x: Any) -> bool:
-    """Whether values of this type are differentiable."""
-    return is_inexact(type_of(x).dtype)
 
 
 zeros = Zeros("zeros")

@@ -41,7 +41,6 @@ class Step:
         "no_cotangents",
         "out_tangents",
         "params",
-        "pull",
         "pulls",
         "push",
         "residuals",
@@ -68,7 +67,6 @@ class Step:
         self.params = {"step": self}
         self.n_residuals = len(self.residuals)
         self.no_cotangents = (None,) * self.n_residuals
-        self.pull: Any = None
         self.pulls: dict[tuple[bool, ...], Any] = {}
 
     def __str__(self) -> str:
@@ -82,8 +80,6 @@ class Step:
             linear = (False,) * n + (True,) * (len(self.linear.inputs) - n)
             jaxpr, ct_nonzero = transpose_jaxpr(self.linear, linear, nonzero)
             found = self.pulls[nonzero] = compiled(jaxpr), ct_nonzero
-            if nonzero == (True,):
-                self.pull = found
         return found
 
 
@@ -104,12 +100,8 @@ class LinearStep(Primitive):
         n = step.n_residuals
         if state.trace is not EVALUATION:
             return step.no_cotangents + tuple(transpose_flat(step.linear, list(map(is_linear, args)), args, ct))
-        if len(ct) == 1:
-            pull, found = step.pull or step.transposed((True,))
-            cts = pull(*args[:n], ct[0])
-        else:
-            pull, found = step.transposed(tuple([c is not None for c in ct]))
-            cts = pull(*args[:n], *[c for c in ct if c is not None])
+        pull, found = step.transposed(tuple([c is not None for c in ct]))
+        cts = pull(*args[:n], *[c for c in ct if c is not None])
         if len(cts) < len(found):
             rest = iter(cts)
             cts = tuple([next(rest) if flag else None for flag in found])

@@ -8,31 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jax.tree_util import tree_flatten
 
 import minijvp
 import minijvp.numpy as mnp
 from minijvp import ArgumentError
+from tests.side_by_side import both, same
 
 X = jnp.array([[0.3, -1.2], [2.0, 0.7], [-0.4, 1.1]])
 W = jnp.arange(24.0).reshape(2, 3, 4) / 7 - 1
-SIDES = (minijvp, mnp), (jax, jnp)
 ROTATION = ((0, 1), (1, 2), (2, 0))
-
-
-def same(found: Any, wanted: Any) -> None:
-    found, found_tree = tree_flatten(found)
-    wanted, wanted_tree = tree_flatten(wanted)
-    assert found_tree == wanted_tree
-    for a, b in zip(found, wanted, strict=True):
-        assert (np.shape(a), np.asarray(a).dtype) == (np.shape(b), np.asarray(b).dtype)
-        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
-
-
-def both(case: Any) -> None:
-    """`case(api, np)` gives the same with minijvp as with JAX."""
-    ours, theirs = [case(*side) for side in SIDES]
-    same(ours, theirs)
 
 
 COLLECTIVES = {

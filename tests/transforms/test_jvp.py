@@ -10,30 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jax.tree_util import tree_flatten
 
 import minijvp
 import minijvp.numpy as mnp
+from tests.side_by_side import both, same
 
 FLOAT0 = jax.dtypes.float0
 X, V = jnp.array([0.3, -1.2, 2.0]), jnp.array([1.0, 0.5, -2.0])
-SIDES = (minijvp, mnp), (jax, jnp)
-
-
-def same(found: Any, wanted: Any) -> None:
-    found, found_tree = tree_flatten(found)
-    wanted, wanted_tree = tree_flatten(wanted)
-    assert found_tree == wanted_tree
-    for a, b in zip(found, wanted, strict=True):
-        assert (np.shape(a), np.asarray(a).dtype) == (np.shape(b), np.asarray(b).dtype)
-        if np.asarray(b).dtype != FLOAT0:
-            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
-
-
-def both(case: Any) -> None:
-    """`case(api, np)` gives the same with minijvp as with JAX."""
-    ours, theirs = [case(*side) for side in SIDES]
-    same(ours, theirs)
 
 
 def zeros(*shape: int) -> Any:

@@ -246,10 +246,6 @@ def test_dead_constants() -> None:
     assert jaxpr.without_dead_code([True, False]).constants == ()
 
 
-def test_needed_inputs() -> None:
-    assert minijvp.make_jaxpr(lambda x, y, z: (x * 2.0, z))(X, X, X).needs_inputs() == (True, False, True)
-
-
 # Equality
 
 

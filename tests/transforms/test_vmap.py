@@ -11,29 +11,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from jax.tree_util import tree_flatten
 
 import minijvp
 import minijvp.numpy as mnp
 from minijvp import ArgumentError, ConcretizationError
+from tests.side_by_side import both
 
 A, B = jnp.arange(24.0).reshape(2, 3, 4) / 7, jnp.arange(12.0).reshape(4, 3) - 5
-SIDES = (minijvp, mnp), (jax, jnp)
-
-
-def same(found: Any, wanted: Any) -> None:
-    found, found_tree = tree_flatten(found)
-    wanted, wanted_tree = tree_flatten(wanted)
-    assert found_tree == wanted_tree
-    for a, b in zip(found, wanted, strict=True):
-        assert (a.shape, a.dtype) == (b.shape, b.dtype)
-        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
-
-
-def both(case: Any) -> None:
-    """`case(api, np)` gives the same with minijvp as with JAX."""
-    ours, theirs = [case(*side) for side in SIDES]
-    same(ours, theirs)
 
 
 @pytest.mark.parametrize("in_axes", [(1, 1), (1, -1), (-1, 0), [2, 0], (-1, -2), (2, None), (None, 0), (None, -1)])
