@@ -398,7 +398,7 @@ def min(
     return _extremum(_MIN, a, axis, out, keepdims, initial, where)
 
 
-amax, amin = max, min
+amax, amin = surface(jnp.amax)(max), surface(jnp.amin)(min)
 
 
 class _Extremum:
