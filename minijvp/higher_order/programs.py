@@ -1,0 +1,128 @@
+"""What the rules of scan, cond and while share: programs made from programs, and which carries a property reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
+from minijvp.core.primitive import Nondifferentiable, Primitive
+from minijvp.core.types import ArrayType, is_inexact, type_of
+from minijvp.errors import JaxprError
+from minijvp.operations.casting import convert_element_type
+from minijvp.operations.families import add, broadcast_in_dim, zeros
+
+Flags = tuple[bool, ...]
+
+
+def groups(values: Sequence[Any], *sizes: int) -> list[list[Any]]:
+    """The values in groups of these sizes, and the rest."""
+    found, start = [], 0
+    for n in sizes:
+        found.append(list(values[start : start + n]))
+        start += n
+    return [*found, list(values[start:])]
+
+
+def chosen(values: Iterable[Any], flags: Iterable[bool]) -> list[Any]:
+    """The values at the places that are true."""
+    return [v for v, flag in zip(values, flags, strict=True) if flag]
+
+
+def either(x: Iterable[bool], y: Iterable[bool]) -> Flags:
+    """Place by place, whether one of the two is true."""
+    return tuple([a or b for a, b in zip(x, y, strict=True)])
+
+
+class Extension:
+    """A program that grows: equations after its own. `finish` names the inputs and outputs of the result.
+
+    Nothing is evaluated again, so that a rule costs what it adds and not the length of the program.
+    """
+
+    def __init__(self, *jaxprs: Jaxpr):
+        self.name = jaxprs[0].name
+        self.equations = [e for jaxpr in jaxprs for e in jaxpr.equations]
+
+    def bind(self, primitive: Primitive, *atoms: Atom, **params: Any) -> Var:
+        """The result of an equation more."""
+        out = Var(primitive.type_rule(*[v.type for v in atoms], **params))
+        self.equations.append(Equation(primitive, atoms, params, (out,), None))
+        return out
+
+    def zeros(self, t: ArrayType) -> Var:
+        return self.bind(zeros, shape=t.shape, dtype=t.dtype)
+
+    def sum(self, x: Atom, y: Atom) -> Var:
+        return self.bind(add, x, y)
+
+    def repeated(self, size: int, x: Atom) -> Var:
+        """`x` with a leading axis of this size."""
+        shape = x.type.shape
+        dimensions = tuple(range(1, len(shape) + 1))
+        return self.bind(broadcast_in_dim, x, shape=(size, *shape), broadcast_dimensions=dimensions)
+
+    def finish(self, inputs: Iterable[Var], outputs: Iterable[Atom]) -> Jaxpr:
+        return Jaxpr((), tuple(inputs), tuple(self.equations), tuple(outputs), self.name)
+
+
+def typed(x: Any, t: ArrayType) -> Any:
+    """An argument, while a primitive is lowered, exactly of the type that its program expects, weak or not."""
+    kind = type_of(x)
+    if type(kind) is ArrayType and kind.weak_type == t.weak_type and hasattr(x, "aval"):
+        return x
+    return convert_element_type.impl(x, new_dtype=t.dtype, weak_type=t.weak_type)
+
+
+def fits(x: ArrayType, y: ArrayType) -> bool:
+    """Whether two types are equal up to weakness."""
+    return x.shape == y.shape and x.dtype == y.dtype
+
+
+def require_types(what: str, found: Sequence[ArrayType], wanted: Sequence[ArrayType]) -> None:
+    """Raise JaxprError unless the types are equal up to weakness."""
+    if len(found) != len(wanted) or not all([x is y or fits(x, y) for x, y in zip(found, wanted)]):
+        raise JaxprError(f"{what} should be of types {list(wanted)}, and {'are' if found else 'is'} {list(found)}.")
+
+
+# Which carries of a loop have a tangent, a cotangent, a batch axis? Such a property spreads from the arguments through
+# the body, and around the loop. A guess from the dependencies in the body spares running a transformation twice.
+
+
+def reached(jaxpr: Jaxpr, inputs: Sequence[bool], differentiable: bool = False) -> Flags:
+    """Which outputs depend on one of these inputs; with `differentiable`, so that they can have a tangent."""
+    known = set(chosen(jaxpr.inputs, inputs))
+    for e in jaxpr.equations:
+        if not known.isdisjoint(e.inputs) and not (differentiable and isinstance(e.primitive, Nondifferentiable)):
+            known.update([v for v in e.outputs if not differentiable or is_inexact(v.type.dtype)])
+    return tuple([v in known for v in jaxpr.outputs])
+
+
+def reaching(jaxpr: Jaxpr, outputs: Sequence[bool]) -> Flags:
+    """Which inputs one of these outputs depends on."""
+    known = set(chosen(jaxpr.outputs, outputs))
+    for e in reversed(jaxpr.equations):
+        if not known.isdisjoint(e.outputs):
+            known.update(e.inputs)
+    return tuple([v in known for v in jaxpr.inputs])
+
+
+def spread_around(step: Callable[[Flags], Sequence[bool]], carry: Flags) -> Flags:
+    """The carries that a property reaches from `carry`; `step` says which it reaches in one turn of the loop."""
+    while (found := either(carry, step(carry))) != carry:
+        carry = found
+    return carry
+
+
+def settle(turn: Callable[[Flags], Any], carry: Flags, guess: Flags) -> Any:
+    """What `turn` gives for the carries that have a property, by its own account; the first of it is that account.
+
+    `carry` has the property from the start; the loop begins with `guess`.
+    """
+    while True:
+        result = turn(guess)
+        found = either(carry, result[0])
+        if found == guess:
+            return result
+        # Where the guess was too large it shrinks, else it grows.
+        guess = found if either(found, guess) == guess else either(found, guess)
