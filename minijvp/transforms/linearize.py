@@ -68,7 +68,8 @@ class LinearTrace(StagingTrace):
             atoms.append(known[0])
         for t in tangents:
             if t is not None:
-                atoms.append(t.variable)
+                # A custom rule may give a tangent that is a constant.
+                atoms.append(t.variable if type(t) is StagingTracer else self.atom(t))
         found = [None if kind is None else StagingTracer(self, Var(kind)) for kind in step.out_tangents]
         outputs = tuple([t.variable for t in found if t is not None])
         if outputs:

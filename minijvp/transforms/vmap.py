@@ -19,7 +19,7 @@ from minijvp.core.source import Source
 from minijvp.core.tracing import Trace, Tracer, current, state, tracer_class
 from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import ArgumentError
-from minijvp.operations.families import leading_axis
+from minijvp.operations.families import broadcast_in_dim, leading_axis
 from minijvp.operations.shape import move_axis
 from minijvp.transforms.staging import stage
 
@@ -129,17 +129,28 @@ def vmap_flat(
 
 
 @lru_cache(maxsize=4096)
-def vmap_jaxpr(jaxpr: Jaxpr, axis: Axis, batched: tuple[bool, ...]) -> tuple[Jaxpr, tuple[bool, ...]]:
-    """The batched program of an open jaxpr, and which outputs are batched."""
+def vmap_jaxpr(
+    jaxpr: Jaxpr, axis: Axis, batched: tuple[bool, ...], wanted: tuple[bool, ...] = ()
+) -> tuple[Jaxpr, tuple[bool, ...]]:
+    """The batched program of an open jaxpr, and which outputs are batched: those that are `wanted` in any case."""
     out_batched: tuple[bool, ...] = ()
 
     def fun(*args: Any) -> Sequence[Any]:
         nonlocal out_batched
         outs, out_batched = vmap_flat(lambda *xs: evaluate(jaxpr, *xs), axis, args, batched)
+        if wanted:
+            outs = [repeat(axis, x) if w and not b else x for x, b, w in zip(outs, out_batched, wanted, strict=True)]
+            out_batched = tuple([w or b for w, b in zip(wanted, out_batched, strict=True)])
         return outs
 
     types = [t.with_shape((axis.size, *t.shape)) if b else t for t, b in zip(jaxpr.in_types, batched, strict=True)]
     return stage(fun, types, f"vmap({jaxpr.name})" if jaxpr.name else ""), out_batched
+
+
+def repeat(axis: Axis, x: Any) -> Any:
+    """A value, maybe a Python scalar, once for every lane."""
+    shape = type_of(x).shape
+    return broadcast_in_dim(x, shape=(axis.size, *shape), broadcast_dimensions=tuple(range(1, len(shape) + 1)))
 
 
 def vmap(
