@@ -11,7 +11,7 @@ import numpy as np
 
 from minijvp.core.jaxpr import lower
 from minijvp.core.primitive import Axis
-from minijvp.core.types import PYTHON_SCALARS, is_inexact, type_of
+from minijvp.core.types import PYTHON_SCALARS, is_inexact, is_key, type_of
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.linearize import linearize_flat
 from minijvp.transforms.staging import stage
@@ -35,6 +35,9 @@ def as_list(out: Any) -> list[Any]:
 def assert_close(actual: Sequence[Any], expected: Sequence[Any], tolerance: float, what: str) -> None:
     assert len(actual) == len(expected), what
     for a, e in zip(actual, expected, strict=True):
+        if is_key(jnp.result_type(e)):
+            assert jnp.result_type(a) == jnp.result_type(e), what
+            a, e = jax.random.key_data(a), jax.random.key_data(e)
         assert jnp.shape(a) == jnp.shape(e), f"{what}: shape {jnp.shape(a)}, should be {jnp.shape(e)}"
         assert jnp.result_type(a) == jnp.result_type(e), f"{what}: {jnp.result_type(a)}, should be {jnp.result_type(e)}"
         a, e = (
@@ -58,6 +61,8 @@ def oracle(sample: Sample):
 
 
 def differentiable(sample: Sample) -> list[int]:
+    if not sample.differentiable:
+        return []
     return [i for i, x in enumerate(arrays(sample)) if type(x) not in PYTHON_SCALARS and is_inexact(x.dtype)]
 
 
@@ -244,6 +249,8 @@ def check_batched_pullback(sample: Sample, args: list[Any], batched: list[bool],
 
 def stacked(x: Any) -> Any:
     """Three variants of an argument along a new leading axis: rolled, so that every row is a legal argument too."""
+    if is_key(jnp.result_type(x)):
+        return jax.random.wrap_key_data(stacked(jax.random.key_data(x)), impl=jax.random.key_impl(x))
     rows = [np.roll(np.asarray(x).ravel(), k).reshape(np.shape(x)) for k in range(3)]
     return jnp.asarray(np.stack(rows))
 

@@ -124,6 +124,11 @@ def is_inexact(dtype: Any) -> bool:
 _inexact: dict[Any, bool] = {}
 
 
+def is_key(dtype: Any) -> bool:
+    """Whether values of `dtype` are random keys: elements of arrays, but no numbers."""
+    return jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
+
+
 def _read_jax_array(value: Any) -> ArrayType:
     aval = value.aval
     return ArrayType(aval.shape, aval.dtype, aval.weak_type)

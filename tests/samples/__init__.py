@@ -34,14 +34,17 @@ class Sample:
     """False where JAX refuses to differentiate (or is wrong). Needs `why`."""
     batch: bool = True
     """False for samples whose batches would only repeat another sample's. Needs `why`."""
+    differentiable: bool = True
+    """False where the primitive refuses to be differentiated. Needs `why`."""
     why: str = ""
 
     def __post_init__(self) -> None:
-        assert self.why or (self.finite_differences and self.jax_derivative and self.batch), "say why"
+        claims = self.finite_differences, self.jax_derivative, self.batch, self.differentiable
+        assert self.why or all(claims), "say why"
 
     def __str__(self) -> str:
-        types = "-".join(f"{np.asarray(x).dtype}{list(np.shape(x))}".replace(" ", "") for x in self.args)
-        return f"{self.primitive.name}-{self.label or types}"
+        label = self.label or "-".join(f"{np.asarray(x).dtype}{list(np.shape(x))}" for x in self.args)
+        return f"{self.primitive.name}-{label}".replace(" ", "")
 
 
 def random(*shape: int, dtype: Any = np.float32, seed: int = 0, low: float = -2.0, high: float = 2.0) -> np.ndarray:
