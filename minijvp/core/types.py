@@ -126,7 +126,7 @@ _inexact: dict[Any, bool] = {}
 
 def is_key(dtype: Any) -> bool:
     """Whether values of `dtype` are random keys: elements of arrays, but no numbers."""
-    return jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
+    return jnp.issubdtype(dtype, jax.dtypes.prng_key)
 
 
 def _read_jax_array(value: Any) -> ArrayType:
