@@ -7,13 +7,15 @@ from functools import lru_cache
 from typing import Any
 
 from minijvp import trees
-from minijvp.core.jaxpr import Jaxpr, evaluate, lower
+from minijvp.core.jaxpr import Jaxpr, evaluate, inner_jaxprs, lower
 from minijvp.core.primitive import Axis, Primitive
+from minijvp.core.tracing import charged_to
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.higher_order.deferred import Deferred
-from minijvp.higher_order.jit import spread
+from minijvp.higher_order.jit import jit_primitive, spread
 from minijvp.operations.casting import convert_element_type
-from minijvp.operations.families import instantiate
+from minijvp.operations.families import instantiate, is_linear, zeros_like
+from minijvp.transforms.transpose import transpose_flat
 from minijvp.transforms.vmap import vmap_jaxpr
 
 Rule = Jaxpr | Deferred
@@ -39,10 +41,22 @@ class CustomJVPCall(Primitive):
 
     def jvp(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, rule: Rule, name: str) -> tuple[Any, Any]:
         ts = instantiate_inexact(tangents, map(type_of, primals))
-        types = (*jaxpr.out_types, *tangent_types(jaxpr.out_types))
-        outs = evaluate_as(types, program(rule), *primals, *ts)
-        n = len(jaxpr.outputs)
-        return outs[:n], spread(outs[n:], are_inexact(jaxpr.out_types))
+        outs = evaluate(program(rule), *primals, *ts)
+        return split(outs, outs[len(jaxpr.outputs) :], jaxpr.out_types)
+
+    def linearize(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, rule: Rule, name: str) -> tuple[Any, Any]:
+        made = program(rule)
+        if not mixes(made, len(primals)):
+            return self.jvp(primals, tangents, jaxpr=jaxpr, rule=rule, name=name)
+        # The rule is linear in its tangents, so it is its own derivative in them, and that one comes in two parts.
+        ts = instantiate_inexact(tangents, map(type_of, primals))
+        zeros = [zeros_like(t) for t in ts]
+        outs, found = jit_primitive.linearize((*primals, *zeros), (None,) * len(primals) + tuple(ts), jaxpr=made)
+        return split(outs, found[len(jaxpr.outputs) :], jaxpr.out_types)
+
+    def transpose(self, ct: tuple, *args: Any, jaxpr: Jaxpr, rule: Rule, name: str) -> tuple[Any, ...]:
+        linear = list(map(is_linear, args))
+        return spread(transpose_flat(jaxpr, linear, args, ct), linear)
 
     def batch(
         self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, jaxpr: Jaxpr, rule: Rule, name: str
@@ -59,7 +73,11 @@ class CustomJVPCall(Primitive):
 
 def program(rule: Rule) -> Jaxpr:
     """The rule as a jaxpr."""
-    return rule() if isinstance(rule, Deferred) else rule
+    if isinstance(rule, Jaxpr):
+        return rule
+    # Its equations carry the lines of the rule, not the one that is being differentiated now.
+    with charged_to(None):
+        return rule()
 
 
 def vmap_all(jaxpr: Jaxpr, axis: Axis, batched: tuple[bool, ...]) -> Jaxpr:
@@ -73,14 +91,33 @@ def batched_rule(rule: Rule, axis: Axis, batched: tuple[bool, ...]) -> Deferred:
     return Deferred(lambda: vmap_all(program(rule), axis, batched))
 
 
-def evaluate_as(types: Sequence[ArrayType], jaxpr: Jaxpr, *args: Any) -> tuple[Any, ...]:
-    """The outputs of a program, computed by the current trace, as arrays that are no weaker than `types`."""
-    outs = []
-    for x, kind in zip(evaluate(jaxpr, *args), types, strict=True):
-        if trees.needs_conversion(x) or (not kind.weak_type and type_of(x).weak_type):
-            x = convert_element_type(x, new_dtype=kind.dtype, weak_type=kind.weak_type)
-        outs.append(x)
-    return tuple(outs)
+def mixes(rule: Jaxpr, n: int) -> bool:
+    """Whether inner programs of a rule receive its inputs from number `n` on, the tangents, and maybe primals too."""
+    tangents: set[Any] = set(rule.inputs[n:])
+    for e in rule:
+        if not tangents.isdisjoint(e.inputs):
+            if any(inner_jaxprs(e.params)):
+                return True
+            tangents.update(e.outputs)
+    return False
+
+
+def split(outs: Sequence[Any], ts: Sequence[Any], types: Sequence[ArrayType]) -> tuple[Any, Any]:
+    """Outputs of these types, the first of `outs`, and their tangents, of which integers have none."""
+    found = [None if t is None else as_array(t, kind) for t, kind in zip(ts, tangent_types(types), strict=True)]
+    return as_arrays(outs[: len(types)], types), spread(found, are_inexact(types))
+
+
+def as_arrays(outs: Sequence[Any], types: Sequence[ArrayType]) -> tuple[Any, ...]:
+    """The outputs of a program as arrays that are no weaker than `types`."""
+    return tuple([as_array(x, kind) for x, kind in zip(outs, types, strict=True)])
+
+
+def as_array(x: Any, kind: ArrayType) -> Any:
+    """An output of a program, maybe a literal, as an array that is no weaker than `kind`."""
+    if trees.needs_conversion(x) or (not kind.weak_type and type_of(x).weak_type):
+        return convert_element_type(x, new_dtype=kind.dtype, weak_type=kind.weak_type)
+    return x
 
 
 def are_inexact(types: Sequence[ArrayType]) -> tuple[bool, ...]:

@@ -171,3 +171,25 @@ def test_named_axis() -> None:
     same(mapped(X), X - X.mean())
     same(minijvp.jvp(mapped, (X,), (V,))[1], jnp.full(3, 5 * V.sum()))
     same(minijvp.vmap(lambda y: fun(2.0), axis_name="i")(X), jnp.zeros(3))
+
+
+def test_rules_with_inner_programs() -> None:
+    """The rule hands primals and tangents to one compiled function, and takes both from it."""
+
+    @minijvp.jit
+    def cube(x: Any, t: Any) -> Any:
+        return x**3, 3.0 * x**2 * t
+
+    for deferred in (False, True):
+        made = CustomJVP(lambda x: [x**3], lambda xs, ts: [[y] for y in cube(*xs, *ts)], deferred)
+        fun = lambda x, made=made: made(x)[0].sum()
+        for order in (minijvp.grad, lambda f: minijvp.grad(lambda x: minijvp.grad(f)(x).sum()), minijvp.hessian):
+            wanted = order(lambda x: (x**3).sum())(X)
+            same(order(fun)(X), wanted)
+            same(minijvp.jit(order(fun))(X), wanted)
+            same(order(minijvp.jit(fun))(X), wanted)
+
+
+def test_linear_functions_are_transposed() -> None:
+    fun = double(lambda x, t: 2.0 * t)
+    same(minijvp.linear_transpose(fun, X)(V)[0], 2 * V)
