@@ -1,0 +1,203 @@
+"""Functions that bring their own derivative, as a rule for cotangents. It serves forward mode too.
+
+`bwd`, the map from cotangents of the outputs to those of the arguments, is linear, so its transpose maps tangents of
+the arguments to those of the outputs. `custom_vjp_linear` is that map, and its transpose is `bwd` as it was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+from minijvp.core.jaxpr import Jaxpr, Var, evaluate, lower
+from minijvp.core.primitive import Axis, Primitive
+from minijvp.core.types import ArrayType, type_of
+from minijvp.errors import MissingRuleError
+from minijvp.higher_order.custom_jvp import (
+    Rule,
+    are_inexact,
+    as_arrays,
+    instantiate_inexact,
+    program,
+    tangent_types,
+    vmap_all,
+)
+from minijvp.higher_order.deferred import Deferred
+from minijvp.higher_order.jit import jit_primitive, spread
+from minijvp.operations.families import instantiate, is_linear, reduce_sum
+from minijvp.transforms.staging import stage
+from minijvp.transforms.transpose import transpose_jaxpr
+from minijvp.transforms.vmap import vmap_jaxpr
+
+
+class CustomVJPCall(Primitive):
+    """The outputs of an open jaxpr, whose derivative is given by two others.
+
+    `fwd` takes the arguments and gives the outputs and then residuals. `bwd` takes the residuals and then a cotangent
+    for each output that is inexact, and gives one for each argument that is.
+    """
+
+    returns_tuple = True
+    recomputable = "never"
+    has_steps = False
+
+    def impl(self, *args: Any, jaxpr: Jaxpr, fwd: Rule, bwd: Rule, name: str) -> tuple[Any, ...]:
+        return tuple(lower(jaxpr, *args))
+
+    def type_rule(self, *types: ArrayType, jaxpr: Jaxpr, fwd: Rule, bwd: Rule, name: str) -> tuple[ArrayType, ...]:
+        return jaxpr.out_types
+
+    def jvp(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, fwd: Rule, bwd: Rule, name: str) -> tuple[Any, Any]:
+        outs = evaluate(program(fwd), *primals)
+        n = len(jaxpr.outputs)
+        residuals = outs[n:]
+        ts = instantiate_inexact(tangents, map(type_of, primals))
+        found = custom_vjp_linear(*residuals, *ts, bwd=bwd, n_residuals=len(residuals), name=name)
+        return as_arrays(outs[:n], jaxpr.out_types), spread(found, are_inexact(jaxpr.out_types))
+
+    def batch(
+        self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, jaxpr: Jaxpr, fwd: Rule, bwd: Rule, name: str
+    ) -> tuple[Any, Any]:
+        inexact = are_inexact(jaxpr.in_types)
+        ts_batched = tuple([b for b, i in zip(batched, inexact, strict=True) if i])
+        fwd, bwd = batched_rules(fwd, bwd, axis, batched, ts_batched, len(jaxpr.outputs))
+        outs = self(*args, jaxpr=vmap_all(jaxpr, axis, batched), fwd=fwd, bwd=bwd, name=name)
+        return outs, (True,) * len(outs)
+
+    def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
+        return any(e.primitive.uses_axis(name, e.params) for e in params["jaxpr"])
+
+
+class CustomVJPLinear(Primitive):
+    """The tangents of the inexact outputs, for residuals and the tangents of the inexact arguments: `bwd` transposed.
+
+    It is linear in the tangents. Its transpose asks nothing of `bwd`; to be evaluated forward, it must be linear.
+    """
+
+    returns_tuple = True
+    recomputable = "never"
+    has_steps = False
+
+    def impl(self, *args: Any, **params: Any) -> tuple[Any, ...]:
+        return tuple(lower(forward(**params), *args))
+
+    def type_rule(self, *types: ArrayType, bwd: Rule, n_residuals: int, name: str) -> tuple[ArrayType, ...]:
+        return tangent_types(program(bwd).in_types[n_residuals:])
+
+    def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+        if any(t is not None for t in tangents[: params["n_residuals"]]):
+            return jit_primitive.jvp(primals, tangents, jaxpr=forward(**params))
+        return self(*primals, **params), self.pushed(primals, tangents, **params)
+
+    def linearize(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+        if any(t is not None for t in tangents[: params["n_residuals"]]):
+            return jit_primitive.linearize(primals, tangents, jaxpr=forward(**params))
+        return self(*primals, **params), self.pushed(primals, tangents, **params)
+
+    def pushed(self, primals: tuple, tangents: tuple, **params: Any) -> Any:
+        """The derivative in the tangents only, in which this is linear."""
+        n = params["n_residuals"]
+        ts = [instantiate(t, x) for t, x in zip(tangents[n:], primals[n:], strict=True)]
+        return self(*primals[:n], *ts, **params)
+
+    def transpose(self, ct: tuple, *args: Any, bwd: Rule, n_residuals: int, name: str) -> tuple[Any, ...]:
+        residuals, ts = args[:n_residuals], args[n_residuals:]
+        made = program(bwd)
+        cts = [instantiate(c, t) for c, t in zip(ct, made.in_types[n_residuals:], strict=True)]
+        types = tangent_types([t if is_linear(t) else type_of(t) for t in ts])
+        found = as_arrays(evaluate(made, *residuals, *cts), types)
+        return (None,) * n_residuals + tuple([c if is_linear(t) else None for c, t in zip(found, ts, strict=True)])
+
+    def batch(
+        self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, bwd: Rule, n_residuals: int, name: str
+    ) -> tuple[Any, Any]:
+        bwd = batched_bwd(bwd, axis, batched[:n_residuals], batched[n_residuals:])
+        outs = self(*args, bwd=bwd, n_residuals=n_residuals, name=name)
+        return outs, (True,) * len(outs)
+
+    def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
+        return any(e.primitive.uses_axis(name, e.params) for e in program(params["bwd"]))
+
+
+custom_vjp_call = CustomVJPCall("custom_vjp_call")
+custom_vjp_linear = CustomVJPLinear("custom_vjp_linear")
+
+
+@lru_cache(maxsize=4096)
+def forward(bwd: Rule, n_residuals: int, name: str) -> Jaxpr:
+    """The program from residuals and tangents of the arguments to tangents of the outputs: `bwd` transposed."""
+    made = program(bwd)
+    linear = (False,) * n_residuals + (True,) * (len(made.inputs) - n_residuals)
+    try:
+        transposed, nonzero = transpose_jaxpr(made, linear, (True,) * len(made.outputs))
+    except MissingRuleError as error:
+        raise not_linear(made, n_residuals, name, error) from error
+
+    def fun(*args: Any) -> list[Any]:
+        found = spread(evaluate(transposed, *args), nonzero)
+        return [instantiate(t, kind) for t, kind in zip(found, made.in_types[n_residuals:], strict=True)]
+
+    return stage(fun, transposed.in_types, name)
+
+
+def not_linear(bwd: Jaxpr, n_residuals: int, name: str, error: MissingRuleError) -> MissingRuleError:
+    """The error for a rule that forward mode cannot use, with the first equation that is not linear."""
+    return MissingRuleError(
+        f"the rule for cotangents (bwd) of {name} is not linear in them: "
+        f"{(first_error(bwd, bwd.inputs[n_residuals:]) or error).what}",
+        "Forward mode (jvp, jacfwd) needs the transpose of the rule, which only a linear one has. Reverse mode (grad, "
+        "vjp, jacrev) runs the rule as it is.",
+        f"Use reverse mode, or give a jvp rule as well, by which {name} is differentiated in forward mode.",
+    )
+
+
+def first_error(jaxpr: Jaxpr, linear: Sequence[Var]) -> MissingRuleError | None:
+    """What is wrong with the first equation that is not linear in what depends on `linear`."""
+    reached: set[Any] = set(linear)
+    for e in jaxpr:
+        if reached.isdisjoint(e.inputs):
+            continue
+        inputs = tuple(dict.fromkeys([v for v in e.inputs if type(v) is Var]))
+        alone = Jaxpr((), inputs, (e,), e.outputs)
+        try:
+            transpose_jaxpr(alone, tuple([v in reached for v in inputs]), (True,) * len(e.outputs))
+        except MissingRuleError as error:
+            return error
+        reached.update(e.outputs)
+    return None
+
+
+@lru_cache(maxsize=4096)
+def batched_rules(
+    fwd: Rule, bwd: Rule, axis: Axis, batched: tuple[bool, ...], ts_batched: tuple[bool, ...], n_outputs: int
+) -> tuple[Deferred, Deferred]:
+    """The batched rules; the outputs are all batched, the residuals where they have to be."""
+
+    def batch() -> tuple[Jaxpr, tuple[bool, ...]]:
+        made = program(fwd)
+        wanted = tuple([i < n_outputs for i in range(len(made.outputs))])
+        return vmap_jaxpr(made, axis, batched, wanted)
+
+    def batch_bwd() -> Jaxpr:
+        return batched_bwd(bwd, axis, batch()[1][n_outputs:], ts_batched)()
+
+    return Deferred(lambda: batch()[0]), Deferred(batch_bwd)
+
+
+@lru_cache(maxsize=4096)
+def batched_bwd(bwd: Rule, axis: Axis, residuals_batched: tuple[bool, ...], ts_batched: tuple[bool, ...]) -> Deferred:
+    """The batched rule for cotangents. An argument that is the same for all lanes gets the sum of their cotangents."""
+
+    def make() -> Jaxpr:
+        made = program(bwd)
+        cts_batched = (True,) * (len(made.inputs) - len(residuals_batched))
+        batch = vmap_all(made, axis, residuals_batched + cts_batched)
+
+        def fun(*args: Any) -> list[Any]:
+            cts = evaluate(batch, *args)
+            return [ct if b else reduce_sum(ct, axes=(0,)) for ct, b in zip(cts, ts_batched, strict=True)]
+
+        return stage(fun, batch.in_types, batch.name)
+
+    return Deferred(make)
