@@ -11,7 +11,6 @@ from minijvp.core.tracing import state
 from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.casting import convert_element_type
-from minijvp.operations.dynamic_slicing import dynamic_slice
 from minijvp.operations.elementwise import div, eq, mul, select_n
 from minijvp.operations.families import LinearPrimitive, leading_axis, reduce_sum, zeros_like
 from minijvp.operations.reduction import reduce_max, reduce_min
@@ -100,16 +99,14 @@ class AllGather(Collective, LinearPrimitive):
         return x.with_shape((axis_size, *x.shape))
 
     def transpose(self, ct: Any, x: ArrayType, *, axis_name: Any, axis_size: int) -> Any:
-        return own_row(psum(ct, axis_name=axis_name), axis_name)
+        return reduce_scatter(ct, axis_name=axis_name, axis_size=axis_size)
 
     def batch(
         self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, axis_name: Any, axis_size: int
     ) -> tuple[Any, bool]:
         if axis.name == axis_name:
             return leading_axis(axis, args[0], batched[0]), False
-        gathered = self(*args, axis_name=axis_name, axis_size=axis_size)
-        order = (1, 0, *range(2, len(type_of(gathered).shape)))
-        return transpose(gathered, permutation=order), True
+        return swap_leading(self(*args, axis_name=axis_name, axis_size=axis_size)), True
 
 
 class AxisIndex(Collective, Primitive):
@@ -150,19 +147,103 @@ class PPermute(Collective, LinearPrimitive):
         return concatenate(*rows, dimension=0), True
 
 
+class ReduceScatter(Collective, LinearPrimitive):
+    """The sum over all lanes of the row that has the number of the lane: the leading axis has one for each."""
+
+    recomputable = "never"
+
+    def type_rule(self, x: ArrayType, *, axis_name: Any, axis_size: int) -> ArrayType:
+        require_rows(self.name, x, axis_name, axis_size)
+        return x.with_shape(x.shape[1:])
+
+    def transpose(self, ct: Any, x: ArrayType, *, axis_name: Any, axis_size: int) -> Any:
+        return all_gather(ct, axis_name=axis_name, axis_size=axis_size)
+
+    def batch(
+        self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, axis_name: Any, axis_size: int
+    ) -> tuple[Any, bool]:
+        if axis.name != axis_name:
+            return self(swap_leading(args[0]), axis_name=axis_name, axis_size=axis_size), True
+        require_rows(self.name, row_type(args[0], batched[0]), axis_name, axis.size)
+        return psum.batch(axis, args, batched, axis_name=axis_name)[0], True
+
+
+class AllToAll(Collective, LinearPrimitive):
+    """Row i of the result is the row that lane i has for this lane: a transpose of lanes and rows of the leading axis.
+
+    Source: the operation is MPI_Alltoall.
+    """
+
+    recomputable = "never"
+
+    def type_rule(self, x: ArrayType, *, axis_name: Any, axis_size: int) -> ArrayType:
+        require_rows(self.name, x, axis_name, axis_size)
+        return x
+
+    def transpose(self, ct: Any, x: ArrayType, *, axis_name: Any, axis_size: int) -> Any:
+        return self(ct, axis_name=axis_name, axis_size=axis_size)
+
+    def batch(
+        self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, axis_name: Any, axis_size: int
+    ) -> tuple[Any, bool]:
+        if axis.name == axis_name:
+            require_rows(self.name, row_type(args[0], batched[0]), axis_name, axis.size)
+            return swap_leading(leading_axis(axis, args[0], batched[0])), True
+        return swap_leading(self(swap_leading(args[0]), axis_name=axis_name, axis_size=axis_size)), True
+
+
+class PBroadcast(Collective, LinearPrimitive):
+    """The value of the lane `source`, the same in every lane."""
+
+    recomputable = "never"
+
+    def type_rule(self, x: ArrayType, *, axis_name: Any, source: int) -> ArrayType:
+        return x
+
+    def transpose(self, ct: Any, x: ArrayType, *, axis_name: Any, source: int) -> Any:
+        total = psum(ct, axis_name=axis_name)
+        return select_n(eq(axis_index(axis_name=axis_name), source), zeros_like(total), total)
+
+    def batch(
+        self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, axis_name: Any, source: int
+    ) -> tuple[Any, bool]:
+        if axis.name != axis_name:
+            return self(*args, axis_name=axis_name, source=source), True
+        if not 0 <= source < axis.size:
+            raise ArgumentError(
+                f"pbroadcast along {axis_name!r} of size {axis.size} received source={source}.",
+                "There is no such lane.",
+                "Lanes count from 0.",
+            )
+        return (squeeze(one_row(args[0], source), dimensions=(0,)) if batched[0] else args[0]), False
+
+
+def require_rows(name: str, x: ArrayType, axis_name: Any, axis_size: int) -> None:
+    """Raise ArgumentError unless the leading axis has a row for each lane."""
+    if x.shape[:1] != (axis_size,):
+        raise ArgumentError(
+            f"{name} of {x!r} along {axis_name!r} of size {axis_size}.",
+            "Its leading axis has a row for each lane.",
+            "Move the axis to the front; split one of another size by a reshape.",
+        )
+
+
+def row_type(x: Any, batched: bool) -> ArrayType:
+    """The type of `x` in one lane."""
+    kind = type_of(x)
+    return kind.with_shape(kind.shape[1:]) if batched else kind
+
+
+def swap_leading(x: Any) -> Any:
+    """`x` with its first two axes in the other order."""
+    return transpose(x, permutation=(1, 0, *range(2, len(type_of(x).shape))))
+
+
 def one_row(x: Any, i: int) -> Any:
     """`x[i:i + 1]`."""
     shape = type_of(x).shape
     starts = (i,) + (0,) * (len(shape) - 1)
     return slice_primitive(x, start_indices=starts, limit_indices=(i + 1, *shape[1:]), strides=None)
-
-
-def own_row(x: Any, axis_name: Any) -> Any:
-    """The row of `x` that has the number of the lane."""
-    shape = type_of(x).shape
-    starts = (axis_index(axis_name=axis_name),) + (np.int32(0),) * (len(shape) - 1)
-    row = dynamic_slice(x, *starts, slice_sizes=(1, *shape[1:]))
-    return squeeze(row, dimensions=(0,))
 
 
 psum = PSum("psum")
@@ -171,3 +252,6 @@ pmin = PExtremum("pmin", reduce_min)
 all_gather = AllGather("all_gather")
 axis_index = AxisIndex("axis_index")
 ppermute = PPermute("ppermute")
+reduce_scatter = ReduceScatter("reduce_scatter")
+all_to_all = AllToAll("all_to_all")
+pbroadcast = PBroadcast("pbroadcast")
