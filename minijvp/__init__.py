@@ -3,7 +3,7 @@
 from minijvp import versions  # the check of the installed versions comes first
 
 # isort: split
-from minijvp import lax, numpy
+from minijvp import lax, nn, numpy, random, scipy
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.tracing import Tracer
 from minijvp.errors import (
@@ -17,6 +17,7 @@ from minijvp.errors import (
     UnsupportedVersionError,
 )
 from minijvp.higher_order.jit import jit
+from minijvp.interop import from_jax, to_jax
 from minijvp.lax import stop_gradient
 from minijvp.transforms.derivatives import grad, hessian, jacfwd, jacobian, jacrev, value_and_grad, vjp
 from minijvp.transforms.jvp import jvp
@@ -37,6 +38,7 @@ __all__ = [
     "Tracer",
     "UnsupportedVersionError",
     "eval_shape",
+    "from_jax",
     "grad",
     "hessian",
     "jacfwd",
@@ -48,8 +50,12 @@ __all__ = [
     "linear_transpose",
     "linearize",
     "make_jaxpr",
+    "nn",
     "numpy",
+    "random",
+    "scipy",
     "stop_gradient",
+    "to_jax",
     "value_and_grad",
     "versions",
     "vjp",

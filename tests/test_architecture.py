@@ -21,8 +21,9 @@ FLOORS = [
     {"operations"},
     {"transforms"},
     {"higher_order"},
+    {"interop"},
     {"numpy"},
-    {"lax"},
+    {"lax", "nn", "random", "scipy"},
     {""},
 ]
 """From the ground up; a module imports from its own floor and from those below."""

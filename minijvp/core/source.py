@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import linecache
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import NamedTuple
@@ -50,14 +51,37 @@ def capture(depth: int = 2) -> Source | None:
     """The innermost frame outside of minijvp and JAX, or None when there is none."""
     frame: FrameType | None = sys._getframe(depth)
     while frame is not None:
-        code = frame.f_code
-        internal = _is_internal.get(code.co_filename)
-        if internal is None:
-            internal = _is_internal[code.co_filename] = _belongs_to_a_library(code.co_filename)
-        if not internal:
-            return Source(code, frame.f_lasti)
+        if not is_internal(frame.f_code):
+            return Source(frame.f_code, frame.f_lasti)
         frame = frame.f_back
     return None
+
+
+def innermost(codes: Iterable[CodeType], instructions: Iterable[int]) -> Source | None:
+    """The first of these frames, innermost first, that lies outside of minijvp and JAX."""
+    for code, instruction in zip(codes, instructions, strict=True):
+        if not is_internal(code):
+            return Source(code, instruction)
+    return None
+
+
+def raised_at(error: BaseException) -> Source | None:
+    """The innermost line outside of minijvp and JAX among those that an exception passed through."""
+    found = None
+    traceback = error.__traceback__
+    while traceback is not None:
+        if not is_internal(traceback.tb_frame.f_code):
+            found = Source(traceback.tb_frame.f_code, traceback.tb_lasti)
+        traceback = traceback.tb_next
+    return found
+
+
+def is_internal(code: CodeType) -> bool:
+    """Whether code belongs to minijvp, to JAX, or to what Python does for them."""
+    internal = _is_internal.get(code.co_filename)
+    if internal is None:
+        internal = _is_internal[code.co_filename] = _belongs_to_a_library(code.co_filename)
+    return internal
 
 
 def _belongs_to_a_library(filename: str) -> bool:

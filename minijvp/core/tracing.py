@@ -60,6 +60,15 @@ class EvalTrace(Trace):
             raise
 
 
+def computes(trace: Trace) -> bool:
+    """Whether an operation on constants is computed at once, and not recorded, when `trace` is the current one."""
+    while trace is not EVALUATION:
+        if not hasattr(trace, "parent"):
+            return False
+        trace = trace.parent
+    return True
+
+
 class ThreadState(threading.local):
     """What a thread is doing: its current trace, the line that equations are charged to, the named batch axes."""
 
@@ -247,7 +256,8 @@ class Tracer:
             f"{function} received a traced {self.type!r} of {self.owner.description}{self.origin()}.",
             "It does not know minijvp's tracers, and would have to drop the derivative or the batch axis.",
             "Use the function of the same name in minijvp.numpy (x.at[i].set(v) on an array that is not traced: "
-            "mnp.asarray(x).at[i].set(v); table[i]: mnp.asarray(table)[i]).",
+            "mnp.asarray(x).at[i].set(v); table[i]: mnp.asarray(table)[i]), or make the function that calls JAX one of "
+            "minijvp, minijvp.from_jax(f), and pass it every traced value as an argument.",
         )
 
 

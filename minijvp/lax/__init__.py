@@ -1,5 +1,8 @@
 """The functions of jax.lax, over our primitives, and the collectives of a named vmap."""
 
+from typing import TYPE_CHECKING, Any
+
+import jax.lax
 from jax.lax import (
     ConvDimensionNumbers,
     GatherDimensionNumbers,
@@ -11,6 +14,8 @@ from jax.lax import (
     padtype_to_pads,
 )
 
+from minijvp.interop.surface import bridge_all
+from minijvp.lax import linalg as linalg
 from minijvp.lax.collectives import (
     all_gather,
     axis_index,
@@ -314,3 +319,9 @@ __all__ = [
     "transpose",
     "zeta",
 ]
+
+globals()["__all__"] = [*bridge_all(globals(), jax.lax), "linalg"]
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...

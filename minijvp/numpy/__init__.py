@@ -9,6 +9,9 @@ tracers their operators and methods.
 [6.0, 0.0]
 """
 
+from typing import TYPE_CHECKING, Any
+
+import jax.numpy
 from jax.numpy import (
     bfloat16,
     bool_,
@@ -47,6 +50,9 @@ from jax.numpy import (
     unsignedinteger,
 )
 
+from minijvp.interop.surface import add_ufunc_methods, bridge_all
+from minijvp.numpy import fft as fft
+from minijvp.numpy import linalg as linalg
 from minijvp.numpy.contractions import (
     cross,
     dot,
@@ -508,3 +514,12 @@ __all__ = [
 ]
 
 install()
+
+# What is not defined above is bridged.
+FUNCTION_MAKERS = {"vectorize", "frompyfunc"}
+globals()["__all__"] = [*bridge_all(globals(), jax.numpy, makers=FUNCTION_MAKERS), "fft", "linalg"]
+add_ufunc_methods(globals())
+
+if TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any: ...

@@ -1,0 +1,235 @@
+"""The table's first-order half: primitives of JAX as ours, which mostly have the same names and parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+from minijvp.core.primitive import Primitive, registry
+from minijvp.core.types import type_of
+from minijvp.errors import MissingRuleError
+from minijvp.interop.reading import TABLE, translates
+from minijvp.operations import casting, collectives, contraction, elementwise, families, slicing, windows
+from minijvp.operations import shape as shapes
+from minijvp.operations import sharding as shardings
+
+IRRELEVANT = frozenset({"sharding", "out_sharding", "update_jaxpr", "update_consts"})
+"""Parameters that say nothing about values (where an array lies), or repeat what the name of the primitive says."""
+
+
+def static(value: Any) -> Any:
+    """A parameter as a hashable value of Python: lists as tuples, NumPy integers as int."""
+    if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
+        return tuple([static(v) for v in value])
+    if isinstance(value, np.integer):
+        return int(value)
+    return value
+
+
+def refuse_option(primitive: str, name: str, value: Any) -> None:
+    """Raise MissingRuleError for a parameter that would change the values, if it is given."""
+    if value is not None:
+        raise MissingRuleError(
+            f"from_jax met the primitive {primitive!r} with {name}={value!r}.",
+            f"minijvp's operation has no parameter {name}.",
+            f"Leave {name} away.",
+        )
+
+
+def same(primitive: Primitive) -> Callable[..., Any]:
+    """The translation into a primitive of ours with the same parameters."""
+
+    def translation(*inputs: Any, **params: Any) -> Any:
+        kept = {k: static(v) for k, v in params.items() if k not in IRRELEVANT}
+        return primitive(*inputs, **kept)
+
+    return translation
+
+
+def elementwise_like(primitive: Primitive) -> Callable[..., Any]:
+    """The translation into an elementwise primitive. In JAX a scalar fits every array; here a Python scalar does."""
+
+    def translation(*inputs: Any, accuracy: Any = None, out_dtype: Any = None, **params: Any) -> Any:
+        refuse_option(primitive.name, "accuracy", accuracy)
+        refuse_option(primitive.name, "out_dtype", out_dtype)
+        if len(inputs) > 1:
+            inputs = fit(inputs)
+        return primitive(*inputs, **params)
+
+    return translation
+
+
+def fit(xs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The operands in one shape, with literals beside arrays as Python scalars."""
+    if all([isinstance(x, np.generic) for x in xs]):
+        return xs
+    shape = max([type_of(x).shape for x in xs], key=len)
+    return tuple([x.item() if isinstance(x, np.generic) else repeated(x, shape) for x in xs])
+
+
+def repeated(x: Any, shape: tuple[int, ...]) -> Any:
+    """The operand; a single number repeated to this shape."""
+    if type_of(x).shape == shape:
+        return x
+    return families.broadcast_in_dim(x, shape=shape, broadcast_dimensions=())
+
+
+for _primitive in registry.values():
+    TABLE[_primitive.name] = (elementwise_like if isinstance(_primitive, families.Elementwise) else same)(_primitive)
+
+TABLE["add_any"] = TABLE["add"]
+
+
+
+def named(primitive: Primitive, *kept: str, **renamed: str) -> Callable[..., Any]:
+    """The translation into a primitive that takes only some of the parameters, some under other names."""
+
+    def translation(*inputs: Any, **params: Any) -> Any:
+        chosen = {k: static(params[k]) for k in kept} | {ours: static(params[k]) for ours, k in renamed.items()}
+        return primitive(*inputs, **chosen)
+
+    return translation
+
+
+TABLE["iota"] = named(shapes.iota, "dtype", "shape", "dimension")
+TABLE["convert_element_type"] = named(casting.convert_element_type, "new_dtype", "weak_type")
+TABLE["integer_pow"] = named(elementwise.integer_pow, "y")
+TABLE["dot_general"] = named(
+    contraction.dot_general, "dimension_numbers", "precision", "preferred_element_type"
+)
+
+
+@translates("reshape")
+def reshape(x: Any, *, new_sizes: Any, dimensions: Any, **irrelevant: Any) -> Any:
+    """The elements, read along the axes in the order of `dimensions`, in another shape."""
+    if dimensions is not None:
+        x = shapes.transpose(x, permutation=static(dimensions))
+    return families.reshape(x, new_sizes=static(new_sizes))
+
+
+@translates("split")
+def split(x: Any, *, sizes: Any, axis: int) -> list[Any]:
+    """Consecutive pieces along one axis."""
+    shape = type_of(x).shape
+    pieces, start = [], 0
+    for size in static(sizes):
+        starts = tuple([start if d == axis else 0 for d in range(len(shape))])
+        limits = tuple([start + size if d == axis else n for d, n in enumerate(shape)])
+        pieces.append(slicing.slice(x, start_indices=starts, limit_indices=limits, strides=None))
+        start += size
+    return pieces
+
+
+@translates("stack")
+def stack(*xs: Any, axis: int) -> Any:
+    """The operands beside each other along a new axis."""
+    return shapes.concatenate(*[shapes.expand_dims(x, (axis,)) for x in xs], dimension=axis)
+
+
+@translates("unstack")
+def unstack(x: Any, *, axis: int) -> list[Any]:
+    """The slices along one axis, which disappears."""
+    rows = split(x, sizes=(1,) * type_of(x).shape[axis], axis=axis)
+    return [shapes.squeeze(row, dimensions=(axis,)) for row in rows]
+
+
+@translates("tile")
+def tile(x: Any, *, reps: Any) -> Any:
+    """The operand repeated along each of its axes."""
+    shape, reps = type_of(x).shape, static(reps)
+    spread = tuple([n for pair in zip(reps, shape, strict=True) for n in pair])
+    places = tuple(range(1, 2 * len(shape), 2))
+    x = families.broadcast_in_dim(x, shape=spread, broadcast_dimensions=places)
+    return families.reshape(x, new_sizes=tuple([r * n for r, n in zip(reps, shape, strict=True)]))
+
+
+@translates("empty", "empty2")
+def empty(*, shape: Any, dtype: Any, **irrelevant: Any) -> Any:
+    """An array whose values nobody reads: zeros."""
+    return families.zeros(shape=static(shape), dtype=dtype)
+
+
+@translates("device_put")
+def device_put(*xs: Any, devices: Any, **irrelevant: Any) -> list[Any]:
+    """The operands, held to the shardings that are given. Where single devices are named, the values are the same."""
+    return [
+        shardings.sharding_constraint(x, sharding=d) if isinstance(d, jax.sharding.Sharding) else x
+        for x, d in zip(xs, devices, strict=True)
+    ]
+
+
+@translates("sharding_constraint")
+def sharding_constraint(x: Any, *, sharding: Any, **irrelevant: Any) -> Any:
+    """The operand, held to a sharding."""
+    return shardings.sharding_constraint(x, sharding=sharding)
+
+
+@translates("dce_sink", "create_token", "after_all")
+def no_value(*inputs: Any, **params: Any) -> tuple[()]:
+    """Nothing: these order effects, and no result of ours depends on one."""
+    return ()
+
+
+@translates("platform_index")
+def platform_index(*, platforms: Any) -> Any:
+    """The number of the branch written for the platform that runs now; an entry of None is for all others."""
+    current = jax.default_backend()
+    names = {"gpu": ("gpu", "cuda", "rocm")}.get(current, (current,))
+    found = [i for i, entry in enumerate(platforms) if entry is None or set(names).intersection(entry)]
+    return np.int32(found[0])
+
+
+COMPUTATIONS = {"add", "mul", "max", "min", "and", "or", "xor"}
+
+
+@translates("reduce_window")
+def reduce_window(*inputs: Any, jaxpr: Any, consts: Any, **params: Any) -> Any:
+    """Windows of one operand, reduced by one of the operations that are known by name."""
+    names = [e.primitive.name for e in jaxpr.eqns]
+    is_known = len(inputs) == 2 and len(names) == 1 and names[0] in COMPUTATIONS
+    if not is_known or jaxpr.outvars != jaxpr.eqns[0].outvars or set(jaxpr.eqns[0].invars) != set(jaxpr.invars):
+        raise MissingRuleError(
+            f"from_jax met a reduce_window of {len(inputs) // 2} operands by a function of its own: {jaxpr!s:.300}",
+            "minijvp reduces windows by add, mul, max, min, and, or, xor.",
+            "Write it with one of these, or slice the windows out and reduce an axis.",
+        )
+    kept = {k: static(v) for k, v in params.items()}
+    return windows.reduce_window(*inputs, computation=names[0], **kept)
+
+
+def selecting(primitive: Primitive) -> Callable[..., Any]:
+    """The translation into a primitive that selects by a comparison, which is known by its name here."""
+
+    def translation(*inputs: Any, select_prim: Any, **params: Any) -> Any:
+        return primitive(*inputs, select_prim=select_prim.name, **{k: static(v) for k, v in params.items()})
+
+    return translation
+
+
+TABLE["select_and_gather_add"] = selecting(windows.select_and_gather_add)
+TABLE["select_and_scatter_add"] = selecting(windows.select_and_scatter_add)
+
+
+# Collectives
+
+
+def over_axes(primitive: Primitive) -> Callable[..., Any]:
+    """The translation of a reduction over named axes, one after the other, of each operand."""
+
+    def translation(*xs: Any, axes: Any, axis_index_groups: Any = None, **irrelevant: Any) -> list[Any]:
+        refuse_option(primitive.name, "axis_index_groups", axis_index_groups)
+        outs = list(xs)
+        for name in axes:
+            outs = [primitive(x, axis_name=name) for x in outs]
+        return outs
+
+    return translation
+
+
+for _name in ("psum", "pmax", "pmin"):
+    TABLE[_name] = over_axes(registry[_name])
+TABLE["axis_index"] = named(collectives.axis_index, "axis_name")
+TABLE["ppermute"] = named(collectives.ppermute, "axis_name", "perm")

@@ -1,0 +1,239 @@
+"""Programs written for JAX, as functions that minijvp differentiates, batches and compiles by its own rules.
+
+from_jax : (a -> b) -> (a -> b)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from functools import wraps
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import tree_flatten, tree_unflatten
+
+from minijvp import trees
+from minijvp.core import source
+from minijvp.core.jaxpr import Jaxpr, evaluate
+from minijvp.core.tracing import EVALUATION, Tracer, computes, evaluating, state
+from minijvp.core.types import PYTHON_SCALARS, is_arraylike, type_of, x64_enabled
+from minijvp.errors import ArgumentError
+from minijvp.interop.reading import read_open
+from minijvp.transforms.staging import argument_type, shape_struct
+
+READ_PER_FUNCTION = 512
+
+FLOATS_TRACED, SCALARS_STATIC, ONLY_TRACERS = range(3)
+"""What is unknown to `fun` while JAX traces it, from most to least: arrays and Python's floats; arrays; tracers."""
+
+TRACING_ERRORS = (jax.errors.JAXTypeError, jax.errors.JAXIndexError)
+
+
+def from_jax(fun: Callable[..., Any]) -> Callable[..., Any]:
+    """`fun`, a function written for JAX, as a function of minijvp.
+
+    from_jax : (a -> b) -> (a -> b)
+
+    Args:
+        fun: takes and returns pytrees of arrays, and calls jax.numpy, jax.lax, jax.nn or libraries built on them. Other
+            leaves of its arguments (strings, functions, None ...) are static; so are those of its result.
+
+    With nothing traced, the result calls `fun`. Under a transformation of minijvp, JAX traces `fun` once for each set of
+    argument types and static leaves, and minijvp's primitives evaluate what it traced. Rules that an author attached
+    (jax.custom_jvp, jax.custom_vjp) are kept. Python floats are traced as weakly typed numbers, unless `fun` needs their
+    values; for integers and booleans there is a program for each value. Where `fun` needs the values of arrays that are
+    not traced, as jnp.repeat needs its counts, it gets them.
+
+    Every value that is differentiated or batched must be an argument: a tracer that `fun` closes over raises
+    ForeignFunctionError.
+
+    Raises ArgumentError if JAX cannot trace `fun` (`if` on a traced value), MissingRuleError for a primitive of JAX that
+    minijvp does not have.
+
+    >>> import jax, minijvp
+    >>> loss = minijvp.from_jax(lambda w, x: jax.nn.softplus(x @ w).sum())
+    >>> minijvp.grad(loss)(jax.numpy.zeros(2), jax.numpy.ones((3, 2))).tolist()
+    [1.5, 1.5]
+    """
+    trees.require_callable(fun, "from_jax")
+    bridge = Bridge(fun)
+
+    @wraps(fun)
+    def bridged(*args: Any, **kwargs: Any) -> Any:
+        if state.trace is EVALUATION:
+            return fun(*args, **kwargs)
+        return bridge(args, kwargs)
+
+    return bridged
+
+
+class Program:
+    """What JAX traced: an open jaxpr, its constants, which leaves it takes, and how its results make up the result."""
+
+    __slots__ = ("constants", "jaxpr", "leaves", "out_tree", "static_outputs")
+
+    def __init__(self, jaxpr: Jaxpr, constants: tuple, leaves: list[int], out_tree: Any, static_outputs: dict):
+        self.jaxpr, self.constants, self.leaves = jaxpr, constants, leaves
+        self.out_tree, self.static_outputs = out_tree, static_outputs
+
+    def __call__(self, leaves: Sequence[Any]) -> Any:
+        args = [as_operand(leaves[i]) for i in self.leaves]
+        outs = evaluate(self.jaxpr, *self.constants, *args)
+        if self.static_outputs:
+            for i in sorted(self.static_outputs):
+                outs.insert(i, self.static_outputs[i])
+        return tree_unflatten(self.out_tree, outs)
+
+
+class Programs:
+    """The programs for one set of types, and how much had to be known to trace the first of them."""
+
+    __slots__ = ("by_values", "known")
+
+    def __init__(self, known: int):
+        self.known = known
+        self.by_values: dict[Hashable, Program] = {}
+
+
+class Bridge:
+    """A function of JAX and the programs that JAX has traced of it."""
+
+    def __init__(self, fun: Callable[..., Any]):
+        self.fun = fun
+        self.programs: dict[Hashable, Programs] = {}
+
+    def __call__(self, args: tuple, kwargs: dict[str, Any]) -> Any:
+        leaves, tree = tree_flatten((args, kwargs))
+        axes = tuple(state.axis_sizes.items())
+        if not axes and computes(state.trace) and not any([isinstance(x, Tracer) for x in leaves]):
+            return self.fun(*args, **kwargs)
+        key = tree, tuple([describe(x) for x in leaves]), axes, x64_enabled()
+        try:
+            programs = self.programs.get(key)
+        except TypeError:
+            self.refuse_unhashable(args, kwargs, leaves)
+            raise
+        program = None if programs is None else programs.by_values.get(values_of(leaves, programs.known))
+        if program is None:
+            program = self.trace(key, programs, leaves, tree)
+        return program(leaves)
+
+    def trace(self, key: Hashable, programs: Programs | None, leaves: list[Any], tree: Any) -> Program:
+        """A new program, traced with as little known as `fun` allows."""
+        known = FLOATS_TRACED if programs is None else programs.known
+        while True:
+            try:
+                program = self.trace_with(known, leaves, tree)
+                break
+            except Exception as error:
+                more = next_known(known, leaves, error)
+                if more is None:
+                    if isinstance(error, TRACING_ERRORS):
+                        raise self.cannot_trace(error) from error
+                    raise
+                known = more
+        if programs is None or programs.known != known:
+            programs = Programs(known)
+        if sum([len(p.by_values) for p in self.programs.values()]) >= READ_PER_FUNCTION:
+            self.programs.clear()
+        self.programs[key] = programs
+        programs.by_values[values_of(leaves, known)] = program
+        return program
+
+    def trace_with(self, known: int, leaves: list[Any], tree: Any) -> Program:
+        """The program for which the leaves that `known` does not leave unknown are constants."""
+        unknown = [i for i, x in enumerate(leaves) if is_unknown(x, known)]
+        out_tree = None
+        static_outputs: dict[int, Any] = {}
+
+        def flat(*args: Any) -> list[Any]:
+            nonlocal out_tree
+            full = list(leaves)
+            for i, x in zip(unknown, args, strict=True):
+                full[i] = x
+            inner_args, inner_kwargs = tree_unflatten(tree, full)
+            outs, out_tree = tree_flatten(self.fun(*inner_args, **inner_kwargs))
+            static_outputs.clear()
+            static_outputs.update({i: x for i, x in enumerate(outs) if not is_arraylike(x)})
+            return [x for i, x in enumerate(outs) if i not in static_outputs]
+
+        types = [shape_struct(argument_type(leaves[i])) for i in unknown]
+        with evaluating():
+            closed = jax.make_jaxpr(flat, axis_env=list(state.axis_sizes.items()))(*types)
+            jaxpr, constants = read_open(closed, trees.function_name(self.fun))
+        return Program(jaxpr, constants, unknown, out_tree, static_outputs)
+
+    def cannot_trace(self, error: Exception) -> ArgumentError:
+        """The error for a function that JAX cannot trace."""
+        line = source.raised_at(error)
+        reason = str(error).strip().split("\n")[0]
+        return ArgumentError(
+            f"from_jax cannot trace {trees.function_name(self.fun)}" + (f", at {line}: {line.text}" if line else ""),
+            f"Under a transformation of minijvp, JAX traces the function once for all values of its arguments, and here "
+            f"it needs a value: {reason}",
+            "Use jnp.where or jax.lax.cond in place of `if`, pass a value that steers Python as an int, a bool or a string "
+            "(those are static), or differentiate the part around it with minijvp.numpy, which allows `if` on values.",
+        )
+
+    def refuse_unhashable(self, args: tuple, kwargs: dict[str, Any], leaves: list[Any]) -> None:
+        """Raise ArgumentError for a static leaf that cannot be looked up."""
+        where = trees.call_namer(self.fun, args, kwargs)
+        for i, x in enumerate(leaves):
+            try:
+                hash(describe(x))
+            except TypeError:
+                raise ArgumentError(
+                    f"from_jax: {where(i)} of {trees.function_name(self.fun)} is {x!r:.200} of type {type(x).__name__}.",
+                    "It is no array, so it is static: its program is looked up by its hash, and it has none.",
+                    "Pass an array or something hashable, or close over it.",
+                ) from None
+
+
+def describe(x: Any) -> Hashable:
+    """What a program depends on: the type of an array or a float, the value of anything else."""
+    cls = type(x)
+    if cls is float or cls is complex:
+        return cls
+    if isinstance(x, jax.Array):
+        return x.aval
+    if isinstance(x, Tracer) or (isinstance(x, (np.ndarray, np.generic)) and is_arraylike(x)):
+        return type_of(x)
+    return cls, x
+
+
+def is_unknown(x: Any, known: int) -> bool:
+    """Whether a leaf is an unknown of the program."""
+    if isinstance(x, Tracer):
+        return True
+    if type(x) in PYTHON_SCALARS:
+        return known == FLOATS_TRACED and type(x) in (float, complex)
+    return known != ONLY_TRACERS and is_arraylike(x)
+
+
+def values_of(leaves: Sequence[Any], known: int) -> Hashable:
+    """The values, as far as a program depends on them."""
+    if known == FLOATS_TRACED:
+        return ()
+    # repr, since -0.0 == 0.0 and nan != nan.
+    floats = tuple([repr(x) for x in leaves if type(x) in (float, complex)])
+    if known == SCALARS_STATIC:
+        return floats
+    arrays = [x for x in leaves if not isinstance(x, Tracer) and type(x) not in PYTHON_SCALARS and is_arraylike(x)]
+    return floats, tuple([np.asarray(x).tobytes() for x in arrays])
+
+
+def next_known(known: int, leaves: Sequence[Any], error: Exception) -> int | None:
+    """What to make known after a failure, or None if that would change nothing."""
+    if known == FLOATS_TRACED and any(type(x) in (float, complex) for x in leaves):
+        return SCALARS_STATIC
+    concrete = any(not isinstance(x, Tracer) and type(x) not in PYTHON_SCALARS and is_arraylike(x) for x in leaves)
+    if known != ONLY_TRACERS and concrete and isinstance(error, (*TRACING_ERRORS, TypeError, ValueError)):
+        return ONLY_TRACERS
+    return None
+
+
+def as_operand(x: Any) -> Any:
+    """A leaf as a jax array or a tracer."""
+    return x if isinstance(x, (Tracer, jax.Array)) else jnp.asarray(x)

@@ -1,0 +1,152 @@
+"""Reading: a program of JAX becomes one of ours, equation by equation, through one table.
+
+The table has for each primitive of JAX a function `(*inputs, **params) -> outputs` that calls our primitives. A program
+is read by staging those calls, so that our own rules type it, and each result is held against the type that JAX gave it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal
+
+from minijvp.core import source
+from minijvp.core.jaxpr import Jaxpr, Var
+from minijvp.core.tracing import charged_to, state
+from minijvp.core.types import PYTHON_SCALARS, ArrayType, short_dtype, type_of
+from minijvp.errors import JaxprError, MissingRuleError
+from minijvp.operations.casting import convert_element_type
+from minijvp.transforms.staging import stage
+
+Translation = Callable[..., Any]
+
+TABLE: dict[str, Translation] = {}
+"""How each primitive of JAX is said with ours."""
+
+CONTEXTUAL: set[str] = set()
+"""Those whose translation needs the equation itself: `translation(equation, *inputs)`."""
+
+
+def translates(*names: str, contextual: bool = False) -> Callable[[Translation], Translation]:
+    """Decorator: enter a translation in the table for these primitives of JAX."""
+
+    def enter(translation: Translation) -> Translation:
+        TABLE.update(dict.fromkeys(names, translation))
+        if contextual:
+            CONTEXTUAL.update(names)
+        return translation
+
+    return enter
+
+
+def type_of_aval(aval: Any) -> ArrayType:
+    """The type that JAX gave a value, as ours."""
+    return ArrayType(tuple(aval.shape), aval.dtype, bool(getattr(aval, "weak_type", False)))
+
+
+def read(closed: ClosedJaxpr, name: str = "") -> Jaxpr:
+    """The program of JAX as one of ours, over the constants that it carries. Its inputs and outputs keep their types."""
+    jaxpr = closed.jaxpr
+    types = [type_of_aval(v.aval) for v in jaxpr.invars]
+    return stage(lambda *args: interpret(jaxpr, closed.consts, args), types, name)
+
+
+def read_open(closed: ClosedJaxpr, name: str = "") -> tuple[Jaxpr, tuple[Any, ...]]:
+    """The program with its constants as leading inputs, and those constants."""
+    return read(closed, name).hoist_constants()
+
+
+def read_together(*programs: ClosedJaxpr) -> tuple[list[Jaxpr], tuple[Any, ...]]:
+    """Programs over the same inputs, all with the constants of all of them as leading inputs, and those constants."""
+    read_ones = [read(closed) for closed in programs]
+    shared = tuple(value for jaxpr in read_ones for _, value in jaxpr.constants)
+    opened, start = [], 0
+    for jaxpr in read_ones:
+        leading = [Var(type_of(value)) for value in shared]
+        for i, (v, _) in enumerate(jaxpr.constants):
+            leading[start + i] = v
+        start += len(jaxpr.constants)
+        opened.append(Jaxpr((), (*leading, *jaxpr.inputs), jaxpr.equations, jaxpr.outputs, jaxpr.name))
+    return opened, shared
+
+
+def interpret(jaxpr: Any, constants: Sequence[Any], args: Sequence[Any]) -> list[Any]:
+    """The outputs of an open jaxpr of JAX, by our primitives under the current trace."""
+    values: dict[Any, Any] = dict(zip(jaxpr.constvars, constants, strict=True))
+    values.update(zip(jaxpr.invars, args, strict=True))
+    outer = state.source
+    with charged_to(outer):
+        for equation in jaxpr.eqns:
+            state.source = source_of(equation) or outer
+            inputs = [literal(v) if isinstance(v, Literal) else values[v] for v in equation.invars]
+            outs = translate(equation, inputs)
+            require_types(equation, outs)
+            values.update(zip(equation.outvars, outs, strict=True))
+    outs = [literal(v) if isinstance(v, Literal) else values[v] for v in jaxpr.outvars]
+    return [in_type(x, type_of_aval(v.aval)) for x, v in zip(outs, jaxpr.outvars, strict=True)]
+
+
+def translate(equation: JaxprEqn, inputs: Sequence[Any]) -> Sequence[Any]:
+    """The results of one equation. Raises MissingRuleError if its primitive is not in the table."""
+    name = equation.primitive.name
+    translation = TABLE.get(name)
+    if translation is None:
+        line = state.source
+        raise MissingRuleError(
+            f"from_jax met the primitive {name!r} of JAX {jax.__version__}"
+            + (f", at {line}: {line.text}." if line else "."),
+            "minijvp has no operation for it, so it could be neither differentiated nor batched.",
+            "Write this part with other functions, or keep it out of what minijvp transforms (jit it with JAX and pass "
+            "its result in).",
+        )
+    out = translation(equation, *inputs) if name in CONTEXTUAL else translation(*inputs, **equation.params)
+    return out if isinstance(out, (tuple, list)) else (out,)
+
+
+def literal(atom: Any) -> Any:
+    """The value of a literal: a NumPy scalar, or an array."""
+    value = atom.val
+    if isinstance(value, jax.Array) and jnp.ndim(value):
+        return value
+    return np.asarray(value, atom.aval.dtype)[()] if not jnp.ndim(value) else np.asarray(value)
+
+
+def require_types(equation: JaxprEqn, outs: Sequence[Any]) -> None:
+    """Raise JaxprError if a result of ours has another shape or dtype than JAX's."""
+    for x, v in zip(outs, equation.outvars, strict=True):
+        found, wanted = type_of(x), type_of_aval(v.aval)
+        if found.shape != wanted.shape or found.dtype != wanted.dtype:
+            raise JaxprError(
+                f"from_jax read {equation.primitive.name} as giving {found!r}, but in JAX it gives {wanted!r}.",
+                "That is a fault in minijvp's table of JAX's primitives.",
+                f"Report it with the equation: {equation!s:.500}",
+            )
+
+
+def in_type(x: Any, wanted: ArrayType) -> Any:
+    """The value as an array or a tracer, as weakly typed as JAX has it."""
+    if type(x) in PYTHON_SCALARS or isinstance(x, (np.generic, np.ndarray)):
+        x = jnp.asarray(x, wanted.dtype)
+    if type_of(x).weak_type == wanted.weak_type:
+        return x
+    return convert_element_type(x, new_dtype=wanted.dtype, weak_type=wanted.weak_type)
+
+
+def in_types(xs: Iterable[Any], variables: Iterable[Any]) -> list[Any]:
+    """The operands as arrays of exactly the types of the variables of JAX that receive them."""
+    return [in_type(x, type_of_aval(v.aval)) for x, v in zip(xs, variables, strict=True)]
+
+
+def source_of(equation: JaxprEqn) -> source.Source | None:
+    """The line of user code that made an equation of JAX."""
+    traceback = getattr(equation.source_info, "traceback", None)
+    return None if traceback is None else source.innermost(*traceback.raw_frames())
+
+
+def describe(aval: Any) -> str:
+    """A type of JAX in short."""
+    return f"{short_dtype(aval.dtype)}[{','.join(map(str, aval.shape))}]"

@@ -1,0 +1,82 @@
+"""Modules of JAX as modules of minijvp: every public name, its functions bridged by `from_jax`."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection
+from functools import wraps
+from types import ModuleType
+from typing import Any
+
+import jax.numpy
+
+from minijvp.interop.from_jax import from_jax
+
+
+def public_names(module: ModuleType) -> list[str]:
+    """The names that a module of JAX shows. Its primitives, which end in _p, are for its own transformations."""
+    return [n for n in sorted(dir(module)) if not n.startswith("_") and not n.endswith("_p")]
+
+
+def bridge_all(
+    namespace: dict[str, Any], original: ModuleType, makers: Collection[str] = (), without: Collection[str] = ()
+) -> list[str]:
+    """Fill the namespace of a module with what it lacks of `original`, and return all its public names.
+
+    Functions are bridged; `makers` return functions, and those are; classes, dtypes and constants stay what they are.
+    Names of `without` are left out, and so are modules.
+    """
+    for name in public_names(original):
+        value = getattr(original, name)
+        if name in namespace or name in without or inspect.ismodule(value):
+            continue
+        if name in makers:
+            namespace[name] = maker(value, original, name)
+        elif is_function(value):
+            namespace[name] = bridge(value, original, name)
+        else:
+            namespace[name] = value
+    names = {n for n in public_names(original) if n in namespace}
+    return sorted(names)
+
+
+def is_function(value: Any) -> bool:
+    """Whether a value is called with arrays: a function, one that is compiled, or a ufunc, and no class."""
+    return callable(value) and not inspect.isclass(value) and not hasattr(value, "dtype")
+
+
+def bridge(original: Callable[..., Any], module: ModuleType, name: str) -> Callable[..., Any]:
+    """A function of JAX as one of minijvp, under its own name."""
+    return entitled(from_jax(original), original, module, name)
+
+
+def maker(original: Callable[..., Any], module: ModuleType, name: str) -> Callable[..., Any]:
+    """A function of JAX that returns functions of arrays, as one that returns functions of minijvp."""
+
+    @wraps(original)
+    def make(*args: Any, **kwargs: Any) -> Any:
+        return from_jax(original(*args, **kwargs))
+
+    return entitled(make, original, module, name)
+
+
+def entitled(function: Any, original: Callable[..., Any], module: ModuleType, name: str) -> Callable[..., Any]:
+    """The function with a name and a docstring of its own; the signature is the original's."""
+    function.__name__ = function.__qualname__ = name
+    first = (inspect.getdoc(original) or "").split("\n")[0]
+    where = f"{module.__name__}.{name}"
+    function.__doc__ = f"{first}\n\nThis is {where}, for every transformation of minijvp. Arguments: see there."
+    return function
+
+
+UFUNC_METHODS = ("accumulate", "at", "outer", "reduce", "reduceat")
+
+
+def add_ufunc_methods(namespace: dict[str, Any]) -> None:
+    """Give the functions of a namespace that are ufuncs in jax.numpy the methods of one."""
+    for name in public_names(jax.numpy):
+        original = getattr(jax.numpy, name)
+        if isinstance(original, jax.numpy.ufunc):
+            for method in UFUNC_METHODS:
+                bridged = from_jax(getattr(original, method))
+                setattr(namespace[name], method, bridged)

@@ -1,0 +1,18 @@
+"""The modules of jax.scipy, for every transformation of minijvp. Each is imported when it is first used."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import jax.scipy
+
+from minijvp.interop.surface import public_names
+
+__all__ = public_names(jax.scipy)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module(f"{__name__}.{name}")

@@ -1,0 +1,3 @@
+"""The modules of jax.scipy.cluster, for every transformation of minijvp."""
+
+from minijvp.scipy.cluster import vq as vq

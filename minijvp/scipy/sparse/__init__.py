@@ -1,0 +1,3 @@
+"""The modules of jax.scipy.sparse, for every transformation of minijvp."""
+
+from minijvp.scipy.sparse import linalg as linalg
