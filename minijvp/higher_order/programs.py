@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, inner_jaxprs
 from minijvp.core.primitive import Nondifferentiable, Primitive
-from minijvp.core.types import ArrayType, is_inexact, type_of
+from minijvp.core.types import ArrayType, ScalarType, is_inexact, type_of
 from minijvp.errors import JaxprError
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import add, broadcast_in_dim, zeros
@@ -29,9 +29,28 @@ def chosen(values: Iterable[Any], flags: Iterable[bool]) -> list[Any]:
     return [v for v, flag in zip(values, flags, strict=True) if flag]
 
 
+def present(tangents: Sequence[Any]) -> list[Any]:
+    """The tangents (or cotangents) that are not zero."""
+    return [t for t in tangents if t is not None]
+
+
 def either(x: Iterable[bool], y: Iterable[bool]) -> Flags:
     """Place by place, whether one of the two is true."""
     return tuple([a or b for a, b in zip(x, y, strict=True)])
+
+
+class ControlFlow(Primitive):
+    """A primitive that decides which programs run, and how often."""
+
+    returns_tuple = True
+    recomputable = "never"
+    has_steps = False
+
+    repeats = True
+    """Whether it is a loop."""
+
+    def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
+        return any(e.primitive.uses_axis(name, e.params) for jaxpr in inner_jaxprs(params) for e in jaxpr)
 
 
 class Extension:
@@ -66,12 +85,23 @@ class Extension:
         return Jaxpr((), tuple(inputs), tuple(self.equations), tuple(outputs), self.name)
 
 
+def instantiated(body: Extension, atoms: Sequence[Any], types: Sequence[ArrayType], flags: Sequence[bool]) -> list[Any]:
+    """The atoms at the places that are true, zeros for those that are None."""
+    places = zip(atoms, types, flags)
+    return [body.zeros(t) if v is None else v for v, t, flag in places if flag]
+
+
 def typed(x: Any, t: ArrayType) -> Any:
     """An argument, while a primitive is lowered, exactly of the type that its program expects, weak or not."""
     kind = type_of(x)
     if type(kind) is ArrayType and kind.weak_type == t.weak_type and hasattr(x, "aval"):
         return x
     return convert_element_type.impl(x, new_dtype=t.dtype, weak_type=t.weak_type)
+
+
+def array_types(types: Iterable[ArrayType]) -> list[ArrayType]:
+    """The types that results have: a Python scalar that a program returns becomes a weakly typed array."""
+    return [ArrayType(t.shape, t.dtype, t.weak_type) if type(t) is ScalarType else t for t in types]
 
 
 def fits(x: ArrayType, y: ArrayType) -> bool:

@@ -12,16 +12,18 @@ from typing import Any, NamedTuple
 from jax import lax
 
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate, lower
-from minijvp.core.primitive import Axis, Primitive
-from minijvp.core.types import ArrayType, is_inexact
+from minijvp.core.primitive import Axis
+from minijvp.core.types import ArrayType
 from minijvp.higher_order.jit import nonzero, spread
 from minijvp.higher_order.programs import (
+    ControlFlow,
     Extension,
     Flags,
+    array_types,
     chosen,
-    either,
-    fits,
     groups,
+    instantiated,
+    present,
     reached,
     reaching,
     require_types,
@@ -37,17 +39,13 @@ from minijvp.transforms.transpose import transpose_jaxpr
 from minijvp.transforms.vmap import vmap_jaxpr
 
 
-class Scan(Primitive):
+class Scan(ControlFlow):
     """The last carries, and the stacked results of all steps, of a loop over the leading axis of arrays.
 
     Its arguments are `n_constants` constants, `n_carry` first carries, and arrays of `length` rows. The open `jaxpr`
     takes constants, carries and one row of each array; it gives the next carries and one row of each result.
     `reverse` goes from the last row to the first; `unroll` is the number of steps in a turn of the compiled loop.
     """
-
-    returns_tuple = True
-    recomputable = "never"
-    has_steps = False
 
     def impl(
         self, *args: Any, jaxpr: Jaxpr, n_constants: int, n_carry: int, length: int, reverse: bool, unroll: Any
@@ -67,7 +65,7 @@ class Scan(Primitive):
         self, *types: ArrayType, jaxpr: Jaxpr, n_constants: int, n_carry: int, length: int, reverse: bool, unroll: Any
     ) -> tuple[ArrayType, ...]:
         fixed, in_types = n_constants + n_carry, jaxpr.in_types
-        carry, ys = jaxpr.out_types[:n_carry], jaxpr.out_types[n_carry:]
+        carry, ys = groups(array_types(jaxpr.out_types), n_carry)
         require_types("the carries that a scan's body returns", carry, in_types[n_constants:fixed])
         require_types("the arguments of a scan", types, (*in_types[:fixed], *stacked(length, in_types[fixed:])))
         return (*carry, *stacked(length, ys))
@@ -168,9 +166,6 @@ class Scan(Primitive):
         ys = [move_axis(y, 1, 0) if b else y for y, b in zip(ys, out_batched[n_carry:], strict=True)]
         return (*carry, *ys), out_batched
 
-    def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
-        return any(e.primitive.uses_axis(name, e.params) for e in params["jaxpr"])
-
 
 scan = Scan("scan")
 
@@ -183,11 +178,6 @@ def stacked(length: int, types: Sequence[ArrayType]) -> list[ArrayType]:
 def changed(params: dict[str, Any], jaxpr: Jaxpr, n_constants: int, n_carry: int, **others: Any) -> dict[str, Any]:
     """The parameters of the same loop with another body."""
     return {**params, "jaxpr": jaxpr, "n_constants": n_constants, "n_carry": n_carry, **others}
-
-
-def present(tangents: Sequence[Any]) -> list[Any]:
-    """The tangents (or cotangents) that are not zero."""
-    return [t for t in tangents if t is not None]
 
 
 def started(tangents: Sequence[Any], primals: Sequence[Any], carried: Sequence[bool]) -> list[Any]:
@@ -235,12 +225,6 @@ def jvp_body(jaxpr: Jaxpr, n_constants: int, n_carry: int, flags: Flags) -> tupl
     t_carry = instantiated(body, t_outs[:n_carry], jaxpr.out_types, carried)
     outputs = [*outs[:n_carry], *t_carry, *outs[n_carry:], *present(t_outs[n_carry:])]
     return body.finish(inputs, outputs), extra, carried, carried + out_nonzero[n_carry:]
-
-
-def instantiated(body: Extension, atoms: Sequence[Any], types: Sequence[ArrayType], flags: Sequence[bool]) -> list[Any]:
-    """The atoms at the places that are true, zeros for those that are None."""
-    places = zip(atoms, types, flags)
-    return [body.zeros(t) if v is None else v for v, t, flag in places if flag]
 
 
 Place = tuple[str, int]

@@ -1,0 +1,327 @@
+"""A choice among programs, of which one runs.
+
+cond : (Int, [a -> b]) -> a -> b
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from jax import lax
+
+from minijvp.core.jaxpr import Jaxpr, Var, evaluate, inner_jaxprs, lower
+from minijvp.core.primitive import Axis
+from minijvp.core.types import ArrayType, ScalarType, is_inexact, type_of
+from minijvp.errors import JaxprError
+from minijvp.higher_order.jit import nonzero, spread
+from minijvp.higher_order.programs import (
+    ControlFlow,
+    Extension,
+    Flags,
+    array_types,
+    chosen,
+    either,
+    groups,
+    instantiated,
+    present,
+    reaching,
+    require_types,
+    typed,
+)
+from minijvp.operations.annotations import stop_gradient
+from minijvp.operations.casting import convert_element_type
+from minijvp.operations.dynamic_slicing import dynamic_slice
+from minijvp.operations.elementwise import clamp, eq, select_n
+from minijvp.operations.families import (
+    all_batched,
+    broadcast_in_dim,
+    is_linear,
+    leading_axis,
+    reshape,
+    zeros_like,
+)
+from minijvp.operations.reduction import reduce_max, reduce_or
+from minijvp.operations.shape import iota
+from minijvp.transforms.jvp import jvp_jaxpr
+from minijvp.transforms.linearize import linearize_jaxpr
+from minijvp.transforms.transpose import transpose_jaxpr
+from minijvp.transforms.vmap import vmap_jaxpr
+
+
+class Cond(ControlFlow):
+    """The outputs of the one of `branches`, open jaxprs over the same operands, that `index` (int32) names.
+
+    An index that is out of range is clamped.
+    """
+
+    repeats = False
+
+    def impl(self, index: Any, *operands: Any, branches: tuple[Jaxpr, ...]) -> tuple[Any, ...]:
+        exact = [typed(x, t) for x, t in zip(operands, branches[0].in_types, strict=True)]
+        return tuple(lax.switch(index, [partial(lower, b) for b in branches], *exact))
+
+    def type_rule(self, index: ArrayType, *types: ArrayType, branches: tuple[Jaxpr, ...]) -> tuple[ArrayType, ...]:
+        if index.shape or not (index.dtype == np.int32 or (type(index) is ScalarType and index.dtype.kind == "i")):
+            raise JaxprError(f"the index of a cond should be an int32 without axes, and is {index!r}.")
+        outs = array_types(branches[0].out_types)
+        for branch in branches:
+            require_types("the operands of a branch", branch.in_types, types)
+            require_types("the results of a branch", branch.out_types, outs)
+        return tuple(outs)
+
+    def jvp(self, primals: tuple, tangents: tuple, *, branches: tuple[Jaxpr, ...]) -> tuple[Any, Any]:
+        index, *operands = primals
+        programs, extra, out_nonzero = jvp_branches(branches, nonzero(tangents[1:]))
+        outs = self(index, *extra, *operands, *present(tangents[1:]), branches=programs)
+        outs, t_outs = groups(outs, len(out_nonzero))
+        return tuple(outs), spread(t_outs, out_nonzero)
+
+    def linearize(self, primals: tuple, tangents: tuple, *, branches: tuple[Jaxpr, ...]) -> tuple[Any, Any]:
+        index, *operands = primals
+        parts = linearize_branches(branches, nonzero(tangents[1:]))
+        outs = self(index, *parts.extra, *operands, branches=parts.known)
+        n = len(parts.out_nonzero)
+        if not any(parts.out_nonzero):
+            return outs, (None,) * n
+        known = (*operands, *outs)
+        residuals = [known[i] for i in parts.shared] + list(outs[n:])
+        t_outs = self(index, *residuals, *present(tangents[1:]), branches=parts.linear)
+        return outs[:n], spread(t_outs, parts.out_nonzero)
+
+    def transpose(self, ct: tuple, index: Any, *operands: Any, branches: tuple[Jaxpr, ...]) -> tuple[Any, ...]:
+        linear = tuple(map(is_linear, operands))
+        programs, extra, found = transpose_branches(branches, linear, nonzero(ct))
+        if not any(found):
+            return (None,) * (1 + len(operands))
+        known = chosen(operands, [not flag for flag in linear])
+        cts = self(index, *extra, *known, *present(ct), branches=programs)
+        return (None, *spread(cts, found))
+
+    def batch(
+        self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, branches: tuple[Jaxpr, ...]
+    ) -> tuple[Any, Any]:
+        index, *operands = args
+        if batched[0]:
+            return select_branch(axis, index, operands, batched[1:], branches), (True,) * len(branches[0].outputs)
+        programs, extra, out_batched = vmap_branches(branches, axis, batched[1:])
+        return self(index, *extra, *operands, branches=programs), out_batched
+
+
+cond = Cond("cond")
+
+
+def joined(programs: Sequence[Jaxpr]) -> tuple[list[Jaxpr], tuple[Any, ...]]:
+    """Programs of the same inputs as open ones that all take, first, the constants of all; and those constants."""
+    opened = [p.hoist_constants() for p in programs]
+    extra = tuple([x for _, constants in opened for x in constants])
+    if not extra:
+        return list(programs), ()
+    found = []
+    for i, (program, constants) in enumerate(opened):
+        others = [[Var(type_of(x)) for x in c] for _, c in opened]
+        own, rest = groups(program.inputs, len(constants))
+        others[i] = own
+        inputs = [v for group in others for v in group] + rest
+        found.append(Extension(program).finish(inputs, program.outputs))
+    return found, extra
+
+
+def union(flags: Sequence[Flags]) -> Flags:
+    """Place by place, whether one of them is true."""
+    first, *rest = flags
+    for other in rest:
+        first = either(first, other)
+    return first
+
+
+@lru_cache(maxsize=4096)
+def jvp_branches(branches: tuple[Jaxpr, ...], flags: Flags) -> tuple[tuple[Jaxpr, ...], tuple[Any, ...], Flags]:
+    """The branches on duals, the arrays that they close over, and which results have a tangent."""
+    made = [jvp_jaxpr(branch, flags) for branch in branches]
+    out_nonzero = union([found for _, found in made])
+    types = branches[0].out_types
+    programs, extra = joined([p for p, _ in made])
+    complete = []
+    for program, (_, found) in zip(programs, made, strict=True):
+        body = Extension(program)
+        outs, t_outs = groups(program.outputs, len(types))
+        t_outs = instantiated(body, spread(t_outs, found), types, out_nonzero)
+        complete.append(body.finish(program.inputs, outs + t_outs))
+    return tuple(complete), extra, out_nonzero
+
+
+class Linearized(NamedTuple):
+    """The two choices that a choice is linearized to.
+
+    `known` takes the arrays `extra`, and the operands; its further results are residuals, in slots that the branches
+    share. `linear` takes those of operands and results that `shared` numbers, the slots, and the tangents.
+    """
+
+    known: tuple[Jaxpr, ...]
+    extra: tuple[Any, ...]
+    linear: tuple[Jaxpr, ...]
+    shared: tuple[int, ...]
+    out_nonzero: Flags
+
+
+@lru_cache(maxsize=4096)
+def linearize_branches(branches: tuple[Jaxpr, ...], flags: Flags) -> Linearized:
+    """The known and the linear branches; `flags` says which operands have a tangent."""
+    made = [linearize_jaxpr(branch, flags) for branch in branches]
+    out_nonzero = union([found for _, _, _, found in made])
+    types, n = branches[0].out_types, len(branches[0].outputs)
+    slots: list[ArrayType] = []
+    places = [place_residuals(linear, origins, slots) for _, linear, origins, _ in made]
+    shared = sorted({i for placed in places for i in placed if i >= 0})
+    operands = branches[0].in_types
+    known, extra = joined([p for p, *_ in made])
+    known_bodies, linear_bodies = [], []
+    for program, (_, linear, origins, found), placed in zip(known, made, places, strict=True):
+        body = Extension(program)
+        new = dict(zip([i for i in placed if i < 0], program.outputs[n:], strict=True))
+        filled = [new[~k] if ~k in new else body.zeros(t) for k, t in enumerate(slots)]
+        known_bodies.append(body.finish(program.inputs, [*program.outputs[:n], *filled]))
+        residuals, tangents = groups(linear.inputs, len(origins))
+        variables = dict(zip(placed, residuals, strict=True))
+        wanted = [(i, (*operands, *types)[i]) for i in shared] + [(~k, t) for k, t in enumerate(slots)]
+        body = Extension(linear)
+        t_outs = instantiated(body, spread(linear.outputs, found), types, out_nonzero)
+        inputs = [variables[i] if i in variables else Var(t) for i, t in wanted]
+        linear_bodies.append(body.finish([*inputs, *tangents], t_outs))
+    return Linearized(tuple(known_bodies), extra, tuple(linear_bodies), tuple(shared), out_nonzero)
+
+
+def place_residuals(linear: Jaxpr, origins: Sequence[int | None], slots: list[ArrayType]) -> list[int]:
+    """For each residual of a branch its number among operands and results, or ~k for the slot k, maybe a new one."""
+    free = list(range(len(slots)))
+    places = []
+    for origin, t in zip(origins, linear.in_types, strict=False):
+        if origin is not None:
+            places.append(origin)
+            continue
+        slot = next((k for k in free if slots[k] == t), None)
+        if slot is None:
+            slots.append(t)
+            slot = len(slots) - 1
+        else:
+            free.remove(slot)
+        places.append(~slot)
+    return places
+
+
+@lru_cache(maxsize=4096)
+def transpose_branches(
+    branches: tuple[Jaxpr, ...], linear: Flags, flags: Flags
+) -> tuple[tuple[Jaxpr, ...], tuple[Any, ...], Flags]:
+    """The transposed branches, the arrays that they close over, and which operands get a cotangent."""
+    made = [transpose_jaxpr(branch, linear, flags) for branch in branches]
+    found_by_each = [tuple(map(bool, spread(found, linear))) for _, found in made]
+    found = union(found_by_each)
+    programs, extra = joined([p for p, _ in made])
+    complete = []
+    for program, own in zip(programs, found_by_each, strict=True):
+        body = Extension(program)
+        cts = instantiated(body, spread(program.outputs, own), branches[0].in_types, found)
+        complete.append(body.finish(program.inputs, cts))
+    return tuple(complete), extra, found
+
+
+@lru_cache(maxsize=4096)
+def vmap_branches(
+    branches: tuple[Jaxpr, ...], axis: Axis, batched: Flags
+) -> tuple[tuple[Jaxpr, ...], tuple[Any, ...], Flags]:
+    """The batched branches, the arrays that they close over, and which results are batched."""
+    made = [vmap_jaxpr(branch, axis, batched) for branch in branches]
+    out_batched = union([found for _, found in made])
+    programs, extra = joined([p for p, _ in made])
+    complete = []
+    for program, (_, found) in zip(programs, made, strict=True):
+        body = Extension(program)
+        places = zip(program.outputs, out_batched, found, strict=True)
+        outs = [body.repeated(axis.size, v) if wanted and not b else v for v, wanted, b in places]
+        complete.append(body.finish(program.inputs, outs))
+    return tuple(complete), extra, out_batched
+
+
+# A choice that differs from lane to lane runs every branch on all lanes, and selects. In the lanes that did not choose
+# it a branch computes nobody knows what, and 0 * inf in its derivative would be a NaN in a gradient. Therefore in those
+# lanes its operands are constants; and for a branch of which one lane may cost much, those of a lane that chose it.
+
+
+def select_branch(
+    axis: Axis, index: Any, operands: Sequence[Any], batched: Flags, branches: tuple[Jaxpr, ...]
+) -> tuple[Any, ...]:
+    """The outputs of the branches that the lanes chose, all batched."""
+    index = clamp(np.int32(0), index, np.int32(len(branches) - 1))
+    cases = [run_branch(axis, eq(index, k), operands, batched, b) for k, b in enumerate(branches)]
+    if len(branches) == 1:
+        return tuple(cases[0])
+    return tuple([select_n(across(index, x[0]), *x) for x in zip(*cases, strict=True)])
+
+
+def across(lanes: Any, x: Any) -> Any:
+    """A value for each lane, repeated to the shape of `x`."""
+    shape = type_of(x).shape
+    return broadcast_in_dim(lanes, shape=shape, broadcast_dimensions=(0,)) if len(shape) > 1 else lanes
+
+
+def run_branch(axis: Axis, lanes: Any, operands: Sequence[Any], batched: Flags, branch: Jaxpr) -> list[Any]:
+    """The batched outputs of a branch, right in the lanes that are true, if any."""
+    alone = not (axis.name is not None and any(e.primitive.uses_axis(axis.name, e.params) for e in branch))
+    used = reaching(branch, (True,) * len(branch.outputs))
+    if not (alone and is_slow(branch)):
+        inexact = [u and is_inexact(t.dtype) for u, t in zip(used, branch.in_types, strict=True)]
+        operands = [
+            constant_where(lanes, leading_axis(axis, x, b)) if flag else x
+            for x, b, flag in zip(operands, batched, inexact, strict=True)
+        ]
+        program, out_batched = vmap_jaxpr(branch, axis, either(batched, inexact))
+        return all_batched(axis, evaluate(program, *operands), out_batched)
+    operands = chosen_operands(axis, lanes, operands, [b and u for b, u in zip(batched, used, strict=True)])
+    program, out_batched = vmap_jaxpr(branch, axis, batched)
+    opened, extra = program.hoist_constants()
+    index = convert_element_type(reduce_or(lanes, axes=(0,)), new_dtype=np.dtype(np.int32), weak_type=False)
+    outs = cond(index, *extra, *operands, branches=(nothing(opened), opened))
+    return all_batched(axis, outs, out_batched)
+
+
+def constant_where(lanes: Any, x: Any) -> Any:
+    """`x`, of which every lane has its own, as a constant in the lanes that are false."""
+    return select_n(across(lanes, x), stop_gradient(x), x)
+
+
+def chosen_operands(axis: Axis, lanes: Any, operands: Sequence[Any], flags: Sequence[bool]) -> list[Any]:
+    """The operands; those whose flag is true have, in lanes that are false, the value of one that is true."""
+    if not any(flags) or not axis.size:
+        return list(operands)
+    numbers = iota(dtype=np.dtype(np.int32), shape=(axis.size,), dimension=0)
+    lane = reduce_max(select_n(lanes, zeros_like(numbers), numbers), axes=(0,))
+
+    def replaced(x: Any) -> Any:
+        shape = type_of(x).shape
+        row = dynamic_slice(x, lane, *[np.int32(0)] * (len(shape) - 1), slice_sizes=(1, *shape[1:]))
+        row = leading_axis(axis, reshape(stop_gradient(row), new_sizes=shape[1:]), False)
+        return select_n(across(lanes, x), row, x)
+
+    return [replaced(x) if flag else x for x, flag in zip(operands, flags, strict=True)]
+
+
+@lru_cache(maxsize=4096)
+def nothing(branch: Jaxpr) -> Jaxpr:
+    """A program of the same types whose results are zeros."""
+    body = Extension(Jaxpr((), (), (), ()))
+    return body.finish(map(Var, branch.in_types), [body.zeros(t) for t in branch.out_types])
+
+
+@lru_cache(maxsize=4096)
+def is_slow(jaxpr: Jaxpr) -> bool:
+    """Whether a program is worth the look whether anybody wants it: it has a loop, or an operation that is costly."""
+    for e in jaxpr:
+        inner = list(inner_jaxprs(e.params))
+        loop = isinstance(e.primitive, ControlFlow) and e.primitive.repeats
+        if loop or any(map(is_slow, inner)) or (not inner and e.primitive.recomputable == "never"):
+            return True
+    return False
