@@ -1,0 +1,462 @@
+"""Linear algebra: products and solutions of linear systems, and the decompositions that need nothing else.
+
+Matrices are the last two axes; axes before them are a batch. A triangular or Hermitian operand is read from one
+triangle, and so are its tangents. Sources: I. Murray, Differentiation of the Cholesky decomposition (2016), for
+cholesky and cholesky_update; F. R. de Hoog, R. S. Anderssen and M. A. Lukas, Differentiation of matrix functionals
+using triangular factorization (2011), for lu.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+from jax import lax
+
+from minijvp.core.primitive import Axis, Nondifferentiable, Primitive
+from minijvp.core.types import ArrayType
+from minijvp.errors import ArgumentError
+from minijvp.operations.contraction import cast_like, dot_general
+from minijvp.operations.elementwise import conj, eq, full_like, ge, is_complex, le, mul, neg, real, select_n, sub
+from minijvp.operations.families import (
+    add,
+    add_tangents,
+    all_batched,
+    broadcast_in_dim,
+    is_linear,
+    reduce_sum,
+    reshape,
+    zeros_like,
+)
+from minijvp.operations.gather import gather
+from minijvp.operations.shape import concatenate, iota, move_axis, transpose
+from minijvp.operations.slicing import pad, zero
+from minijvp.operations.slicing import slice as static_slice
+
+INDEX = np.dtype(np.int32)
+PRECISIONS = frozenset({"float32", "float64", "complex64", "complex128"})
+Span = tuple[int, int]
+
+# Parts and products of matrices
+
+
+def matmul(x: Any, y: Any) -> Any:
+    """The product of matrices, in full precision on every device."""
+    n = x.ndim
+    kept = tuple(range(n - 2))
+    numbers = (((n - 1,), (n - 2,)), (kept, kept))
+    return dot_general(x, y, dimension_numbers=numbers, precision=lax.Precision.HIGHEST)
+
+
+def matrix_transpose(x: Any) -> Any:
+    """The matrices with rows and columns exchanged."""
+    n = x.ndim
+    return transpose(x, permutation=(*range(n - 2), n - 1, n - 2))
+
+
+def conjugate(x: Any) -> Any:
+    """The complex conjugate; a real operand is returned as it is."""
+    return conj(x, input_dtype=x.dtype) if is_complex(x) else x
+
+
+def adjoint(x: Any) -> Any:
+    """The conjugate transpose of the matrices."""
+    return conjugate(matrix_transpose(x))
+
+
+def block(x: Any, rows: Span, columns: Span) -> Any:
+    """The rows and columns from the first number to before the second."""
+    batch = x.shape[:-2]
+    if (rows, columns) == ((0, x.shape[-2]), (0, x.shape[-1])):
+        return x
+    starts, limits = zip(rows, columns, strict=True)
+    return static_slice(x, start_indices=(0,) * len(batch) + starts, limit_indices=batch + limits, strides=None)
+
+
+def stacked_blocks(x: Any, y: Any, axis: int) -> Any:
+    """Two blocks, beside each other (axis -1) or one below the other (axis -2)."""
+    return concatenate(x, y, dimension=x.ndim + axis)
+
+
+def band(x: Any, compare: Callable[..., Any], offset: int = 0) -> Any:
+    """The elements for which the column number compares so with the row number plus `offset`; zeros elsewhere."""
+    rows, columns = (iota(dtype=INDEX, shape=tuple(x.shape), dimension=x.ndim + d) for d in (-2, -1))
+    return select_n(compare(columns, add(rows, offset) if offset else rows), zeros_like(x), x)
+
+
+def lower_triangle(x: Any, offset: int = 0) -> Any:
+    """The elements up to the diagonal that lies `offset` to the right of the main one."""
+    return band(x, le, offset)
+
+
+def upper_triangle(x: Any, offset: int = 0) -> Any:
+    """The elements from the diagonal that lies `offset` to the right of the main one."""
+    return band(x, ge, offset)
+
+
+def diagonal(x: Any) -> Any:
+    """The diagonals of square matrices, as vectors."""
+    return reduce_sum(band(x, eq), axes=(x.ndim - 1,))
+
+
+def identity(x: Any) -> Any:
+    """Ones on the diagonal of matrices of the shape and dtype of x, zeros elsewhere."""
+    return band(full_like(x, 1), eq)
+
+
+def along_rows(x: Any, like: Any) -> Any:
+    """Vectors as matrices of the shape of `like`: element i fills row i."""
+    n = like.ndim
+    return broadcast_in_dim(x, shape=tuple(like.shape), broadcast_dimensions=tuple(range(n - 1)))
+
+
+def along_columns(x: Any, like: Any) -> Any:
+    """Vectors as matrices of the shape of `like`: element i fills column i."""
+    n = like.ndim
+    return broadcast_in_dim(x, shape=tuple(like.shape), broadcast_dimensions=(*range(n - 2), n - 1))
+
+
+def hermitian(x: Any, lower: bool = True) -> Any:
+    """The Hermitian matrices that one triangle of x stands for."""
+    half = lower_triangle(x, -1) if lower else upper_triangle(x, 1)
+    middle = band(x, eq)
+    return add(add(half, adjoint(half)), cast_like(real(middle), x) if is_complex(x) else middle)
+
+
+def lower_half(x: Any) -> Any:
+    """The lower triangle with half the diagonal: of a Hermitian matrix h the part l with l + adjoint(l) = h."""
+    return add(lower_triangle(x, -1), mul(band(x, eq), 0.5))
+
+
+def permuted(x: Any, permutation: Any, axis: int) -> Any:
+    """The rows (axis -2) or columns (axis -1) of matrices in the order of `permutation`, which has the same batch."""
+    n = x.ndim
+    if 0 in x.shape:
+        return x
+    batch, axis, other = tuple(range(n - 2)), n + axis, n - 3 - axis
+    numbers = lax.GatherDimensionNumbers(
+        offset_dims=(other,),
+        collapsed_slice_dims=(axis,),
+        start_index_map=(axis,),
+        operand_batching_dims=batch,
+        start_indices_batching_dims=batch,
+    )
+    return gather(
+        x,
+        reshape(permutation, new_sizes=(*permutation.shape, 1)),
+        dimension_numbers=numbers,
+        slice_sizes=tuple([x.shape[d] if d == other else 1 for d in range(n)]),
+        indices_are_sorted=False,
+        unique_indices=True,
+        mode=lax.GatherScatterMode.PROMISE_IN_BOUNDS,
+        fill_value=None,
+    )
+
+
+class MatrixPrimitive(Primitive):
+    """A primitive on matrices and vectors, the last axes of its operands; the axes before them are a common batch."""
+
+    recomputable = "never"
+
+    ranks: tuple[int, ...] = (2,)
+    """How many axes of each operand are no batch."""
+
+    takes = "a square matrix"
+    """What `fits` wants, in the words of an error."""
+
+    dtypes = PRECISIONS
+
+    def fits(self, *shapes: tuple[int, ...], **params: Any) -> bool:
+        """Whether matrices and vectors of these shapes, which have no batch axes, belong together."""
+        return all(shape[0] == shape[-1] for shape in shapes)
+
+    def type_rule(self, *types: ArrayType, **params: Any) -> Any:
+        deep = all(t.ndim >= rank for t, rank in zip(types, self.ranks, strict=True))
+        batches = {t.shape[: t.ndim - rank] for t, rank in zip(types, self.ranks, strict=True)}
+        shapes = [t.shape[t.ndim - rank :] for t, rank in zip(types, self.ranks, strict=True)]
+        if not deep or len(batches) > 1 or not self.fits(*shapes, **params):
+            settings = ", ".join(f"{k}={v!r}" for k, v in params.items())
+            raise ArgumentError(
+                f"{self.name} received {', '.join(map(repr, types))}{' with ' + settings if params else ''}.",
+                f"It takes {self.takes}; more axes may lead, the same for every operand.",
+                "Correct the shapes; the functions in minijvp.numpy and minijvp.scipy broadcast.",
+            )
+        if len({t.dtype for t in types}) > 1 or types[0].dtype.name not in self.dtypes:
+            raise ArgumentError(
+                f"{self.name} received {', '.join(map(repr, types))}.",
+                f"Its operands have one dtype among {', '.join(sorted(self.dtypes))}.",
+                "Convert them, as in x.astype(jnp.float32).",
+            )
+        return super().type_rule(*types, **params)
+
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], **params: Any) -> tuple[Any, Any]:
+        out = self(*all_batched(axis, args, batched), **params)
+        return out, (True,) * len(out) if type(out) is tuple else True
+
+
+# Products and linear systems
+
+
+class SymmetricProduct(MatrixPrimitive):
+    """alpha * x @ x.T + beta * y for real x and symmetric y. Some devices compute the lower triangle only."""
+
+    ranks = (2, 2)
+    takes = "a matrix and a square one with as many rows"
+    dtypes = frozenset({"float32", "float64"})
+
+    def fits(self, *shapes: tuple[int, ...], **params: Any) -> bool:
+        x, y = shapes
+        return x[0] == y[0] == y[1]
+
+    def impl(self, x: Any, y: Any, *, alpha: float, beta: float) -> Any:
+        return lax.linalg.symmetric_product(x, y, alpha=alpha, beta=beta)
+
+    def jvp(self, primals: tuple, tangents: tuple, *, alpha: float, beta: float) -> tuple[Any, Any]:
+        (x, y), (t_x, t_y) = primals, tangents
+        tangent = None
+        if t_x is not None:
+            half = mul(matmul(t_x, matrix_transpose(x)), float(alpha))
+            tangent = add(half, matrix_transpose(half))
+        if t_y is not None and beta:
+            tangent = add_tangents(tangent, mul(t_y, float(beta)))
+        return self(x, y, alpha=alpha, beta=beta), tangent
+
+
+class TriangularSolve(MatrixPrimitive):
+    """The solution x of op(a) x = b, or of x op(a) = b unless `left_side`, for a triangular matrix a.
+
+    The triangle is `lower` or upper, and nothing else is read, nor the diagonal if it is `unit_diagonal`. op(a) is a,
+    transposed if `transpose_a` and conjugate if `conjugate_a`. Linear in b.
+    """
+
+    ranks = (2, 2)
+    takes = "a square matrix a, and a matrix b with as many rows (columns, if not left_side)"
+    dtypes = PRECISIONS | {"bfloat16", "float16"}
+
+    def fits(self, *shapes: tuple[int, ...], **params: Any) -> bool:
+        a, b = shapes
+        return a[0] == a[1] == b[0 if params["left_side"] else 1]
+
+    def impl(self, a: Any, b: Any, **params: Any) -> Any:
+        return lax.linalg.triangular_solve(a, b, **params)
+
+    def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+        (a, b), (t_a, t_b) = primals, tangents
+        out = self(a, b, **params)
+        change = t_b
+        if t_a is not None:
+            offset = 1 if params["unit_diagonal"] else 0
+            t_a = lower_triangle(t_a, -offset) if params["lower"] else upper_triangle(t_a, offset)
+            t_a = matrix_transpose(t_a) if params["transpose_a"] else t_a
+            t_a = neg(conjugate(t_a) if params["conjugate_a"] else t_a)
+            change = add_tangents(matmul(t_a, out) if params["left_side"] else matmul(out, t_a), t_b)
+        return out, None if change is None else self(a, change, **params)
+
+    def transpose(self, ct: Any, a: Any, b: Any, *, transpose_a: bool, **params: Any) -> Any:
+        if is_linear(a):
+            raise self.missing("transpose")
+        return None, self(a, ct, transpose_a=not transpose_a, **params)
+
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], **params: Any) -> tuple[Any, Any]:
+        if batched[0]:
+            return super().batch(axis, args, batched, **params)
+        return solve_side_by_side(axis, args[-1], lambda b: self(args[0], b, **params), params["left_side"]), True
+
+
+class TridiagonalSolve(MatrixPrimitive):
+    """The solution x of the tridiagonal system with the given diagonals and the right sides b [..., n, k].
+
+    All diagonals have n elements: the first of `lower` and the last of `upper` are not read. A singular system gets a
+    finite answer if `perturb_singular`. Linear in b.
+    """
+
+    ranks = (1, 1, 1, 2)
+    takes = "three diagonals of one length n, and a matrix with n rows"
+
+    def fits(self, *shapes: tuple[int, ...], **params: Any) -> bool:
+        return all(shape[0] == shapes[-1][0] for shape in shapes)
+
+    def impl(self, lower: Any, middle: Any, upper: Any, b: Any, *, perturb_singular: bool) -> Any:
+        return lax.linalg.tridiagonal_solve(lower, middle, upper, b, perturb_singular=perturb_singular)
+
+    def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+        out = self(*primals, **params)
+        change = tangents[3]
+        for t, x in zip(tangents, (shifted_rows(out, 1), out, shifted_rows(out, -1)), strict=False):
+            if t is not None:
+                change = add_tangents(change, neg(mul(along_rows(t, x), x)))
+        return out, None if change is None else self(*primals[:3], change, **params)
+
+    def transpose(self, ct: Any, lower: Any, middle: Any, upper: Any, b: Any, **params: Any) -> Any:
+        if any(map(is_linear, (lower, middle, upper))):
+            raise self.missing("transpose")
+        return None, None, None, self(shifted_vector(upper, 1), middle, shifted_vector(lower, -1), ct, **params)
+
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], **params: Any) -> tuple[Any, Any]:
+        if any(batched[:3]):
+            return super().batch(axis, args, batched, **params)
+        return solve_side_by_side(axis, args[-1], lambda b: self(*args[:3], b, **params), True), True
+
+
+def solve_side_by_side(axis: Axis, b: Any, solve: Callable[[Any], Any], left_side: bool) -> Any:
+    """The solutions for a batch of right sides: as the columns (rows, if not `left_side`) of one matrix."""
+    n = b.ndim
+    place = n - 2 if left_side else n - 3
+    moved = move_axis(b, 0, place)
+    *batch, rows, columns = b.shape[1:]
+    joined = (rows, axis.size * columns) if left_side else (axis.size * rows, columns)
+    out = solve(reshape(moved, new_sizes=(*batch, *joined)))
+    return move_axis(reshape(out, new_sizes=tuple(moved.shape)), place, 0)
+
+
+def shifted_rows(x: Any, by: int) -> Any:
+    """Matrices with row i in the place of row i + by; zeros come in."""
+    return pad(x, zero(x), padding_config=((0, 0, 0),) * (x.ndim - 2) + ((by, -by, 0), (0, 0, 0)))
+
+
+def shifted_vector(x: Any, by: int) -> Any:
+    """Vectors with element i in the place of element i + by; zeros come in."""
+    return pad(x, zero(x), padding_config=((0, 0, 0),) * (x.ndim - 1) + ((by, -by, 0),))
+
+
+symmetric_product = SymmetricProduct("symmetric_product")
+triangular_solve = TriangularSolve("triangular_solve")
+tridiagonal_solve = TridiagonalSolve("tridiagonal_solve")
+
+
+def solve_triangle(a: Any, b: Any, *, right: bool = False, **params: bool) -> Any:
+    """The solution of a x = b, or of x a = b, for an upper triangular a unless `params` say otherwise."""
+    usual = dict(lower=False, transpose_a=False, conjugate_a=False, unit_diagonal=False)
+    return triangular_solve(a, b, left_side=not right, **{**usual, **params})
+
+
+def solve(a: Any, b: Any) -> Any:
+    """The solution of a x = b for a square matrix a."""
+    packed, _, permutation = lu(a)
+    b = solve_triangle(packed, permuted(b, permutation, -2), lower=True, unit_diagonal=True)
+    return solve_triangle(packed, b)
+
+
+# Triangular decompositions
+
+
+class Cholesky(MatrixPrimitive):
+    """The lower triangular l with l @ adjoint(l) = x, for a Hermitian positive definite x, else nan.
+
+    Only the lower triangle of x is read.
+    """
+
+    takes = "a square matrix, of which it reads the lower triangle"
+
+    def impl(self, x: Any) -> Any:
+        return lax.linalg.cholesky(x, symmetrize_input=False)
+
+    def jvp(self, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
+        out = self(*primals)
+        (t,) = tangents
+        if t is None:
+            return out, None
+        left = solve_triangle(out, hermitian(t), lower=True)
+        both = solve_triangle(out, left, right=True, lower=True, transpose_a=True, conjugate_a=is_complex(out))
+        return out, matmul(out, lower_half(both))
+
+
+class CholeskyUpdate(MatrixPrimitive):
+    """The upper triangular s with s.T @ s = r.T @ r + outer(w, w), for a real upper triangular r and a vector w."""
+
+    ranks = (2, 1)
+    takes = "a square upper triangular matrix and a vector of its size"
+    dtypes = frozenset({"float32", "float64"})
+
+    def fits(self, *shapes: tuple[int, ...], **params: Any) -> bool:
+        r, w = shapes
+        return r[0] == r[1] == w[0]
+
+    def impl(self, r: Any, w: Any) -> Any:
+        if r.ndim == 2:
+            return lax.linalg.cholesky_update(r, w)
+        count, n = prod(r.shape[:-2]), r.shape[-1]  # JAX's own has no batches
+        rows = r.reshape(count, n, n), w.reshape(count, n)
+        out = lax.map(lambda row: lax.linalg.cholesky_update(*row), rows)
+        return out.reshape(r.shape)
+
+    def jvp(self, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
+        (r, w), (t_r, t_w) = primals, tangents
+        out = self(r, w)
+        half = None if t_r is None else matmul(matrix_transpose(r), upper_triangle(t_r))
+        if t_w is not None:
+            half = add_tangents(half, mul(along_rows(w, out), along_columns(t_w, out)))
+        if half is None:
+            return out, None
+        left = solve_triangle(out, add(half, matrix_transpose(half)), transpose_a=True)
+        both = solve_triangle(out, left, right=True)
+        return out, matmul(matrix_transpose(lower_half(both)), out)
+
+
+class LU(MatrixPrimitive):
+    """(lu, pivots, permutation): x[permutation] = l @ u, with both triangles in one matrix; l has a unit diagonal.
+
+    Row i was exchanged with row pivots[i], one after the other, which makes the permutation.
+    """
+
+    returns_tuple = True
+    takes = "a matrix"
+
+    def fits(self, *shapes: tuple[int, ...], **params: Any) -> bool:
+        return True
+
+    def impl(self, x: Any) -> Any:
+        return tuple(lax.linalg.lu(x))
+
+    def jvp(self, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
+        packed, pivots, permutation = self(*primals)
+        (t,) = tangents
+        tangent = None if t is None else lu_tangent(packed, permuted(t, permutation, -2))
+        return (packed, pivots, permutation), (tangent, None, None)
+
+
+def lu_tangent(packed: Any, t: Any) -> Any:
+    """The tangents of l and u, in one matrix, where t is the tangent of l @ u.
+
+    A pivot that is 0 counts as 1. For the last one of a square matrix this is exact: below it there is nothing.
+    """
+    m, n = packed.shape[-2:]
+    k = min(m, n)
+    top, first = (0, k), (0, k)
+    square = block(packed, top, first)
+    square = add(square, band(select_n(eq(square, 0.0), zeros_like(square), full_like(square, 1)), eq))
+    left = solve_triangle(square, block(t, top, (0, n)), lower=True, unit_diagonal=True)
+    both = solve_triangle(square, block(left, top, first), right=True)
+    t_l = lower_triangle(both, -1)
+    t_u = matmul(upper_triangle(both), upper_triangle(square))
+    out = add(add(t_l, matmul(lower_triangle(square, -1), t_l)), t_u)
+    if n > k:
+        beside = sub(block(left, top, (k, n)), matmul(t_l, block(packed, top, (k, n))))
+        return stacked_blocks(out, beside, -1)
+    if m > k:
+        rest = sub(block(t, (k, m), first), matmul(block(packed, (k, m), first), t_u))
+        return stacked_blocks(out, solve_triangle(square, rest, right=True), -2)
+    return out
+
+
+class PivotsToPermutation(MatrixPrimitive, Nondifferentiable):
+    """The permutation of `permutation_size` rows that the exchanges `pivots` of lu make."""
+
+    recomputable = "fair"
+    ranks = (1,)
+    takes = "a vector of pivots, no longer than permutation_size"
+    dtypes = frozenset({"int32"})
+
+    def fits(self, *shapes: tuple[int, ...], **params: Any) -> bool:
+        return shapes[0][0] <= params["permutation_size"]
+
+    def impl(self, pivots: Any, *, permutation_size: int) -> Any:
+        return lax.linalg.lu_pivots_to_permutation(pivots, permutation_size)
+
+
+cholesky = Cholesky("cholesky")
+cholesky_update = CholeskyUpdate("cholesky_update")
+lu = LU("lu")
+lu_pivots_to_permutation = PivotsToPermutation("lu_pivots_to_permutation")
