@@ -11,11 +11,11 @@ from typing import Any
 import jax
 from jax import lax
 
-from minijvp.core.primitive import Axis
+from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.types import ArrayType
 from minijvp.errors import ArgumentError
 from minijvp.operations.elementwise import convert_element_type, real
-from minijvp.operations.families import BilinearPrimitive
+from minijvp.operations.families import BilinearPrimitive, all_batched, shifted
 from minijvp.operations.shape import transpose
 
 Labels = tuple[int, ...]
@@ -90,7 +90,38 @@ class DotGeneral(BilinearPrimitive):
         return contract(x, x_labels, y, y_labels, BATCH + out_labels, **params), True
 
 
+class ScaledDot(Primitive):
+    """The product of x times its scales and y times its, which each hold for a block along the summed axes.
+
+    Parameters and the shapes of the scales are those of jax.lax.scaled_dot. It multiplies quantized numbers, whose
+    formats have no room for tangents, so it has no derivative: a function that quantizes brings its own.
+    """
+
+    recomputable = "never"
+
+    def impl(self, x: Any, y: Any, x_scale: Any, y_scale: Any, **params: Any) -> Any:
+        return lax.scaled_dot(x, y, lhs_scale=x_scale, rhs_scale=y_scale, **params)
+
+    def type_rule(self, *types: ArrayType, **params: Any) -> ArrayType:
+        try:
+            return super().type_rule(*types, **params)
+        except (TypeError, ValueError) as error:
+            raise ArgumentError(
+                f"scaled_dot of {', '.join(map(repr, types))} with {params}.",
+                f"{error}".rstrip(".") + ".",
+                "A scale has the shape of its operand, but along the summed axes one element for each block.",
+            ) from None
+
+    def batch(
+        self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, dimension_numbers: DimensionNumbers, **params: Any
+    ) -> tuple[Any, Any]:
+        summed, kept = dimension_numbers
+        numbers = (tuple(map(shifted, summed)), tuple([(0, *shifted(axes)) for axes in kept]))
+        return self(*all_batched(axis, args, batched), dimension_numbers=numbers, **params), True
+
+
 dot_general = DotGeneral("dot_general")
+scaled_dot = ScaledDot("scaled_dot")
 
 
 def contract(

@@ -221,23 +221,25 @@ logistic = Elementwise("logistic", lax.logistic, lambda t, out, x: mul(t, mul(ou
 # Circular and hyperbolic functions, and their inverses
 
 
-def _one_minus_square(x: Any) -> Any:
-    """1 - x*x, exact for x close to 1 and -1 too."""
-    return mul(sub(1.0, x), add(x, 1.0))
-
-
+# Exact close to 1 and -1, and its derivative close to 0, too.
+one_minus_square = Elementwise(
+    "one_minus_square",
+    lambda x: lax.mul(lax.sub(lax.full_like(x, 1), x), lax.add(x, lax.full_like(x, 1))),
+    lambda t, out, x: mul(t, mul(x, -2.0)),
+    doc="1 - x*x",
+)
 sin = Elementwise("sin", lax.sin, lambda t, out, x: mul(t, cos(x)))
 cos = Elementwise("cos", lax.cos, lambda t, out, x: neg(mul(t, sin(x))))
 tan = Elementwise("tan", lax.tan, lambda t, out, x: mul(t, add(square(out), 1.0)))
-asin = Elementwise("asin", lax.asin, lambda t, out, x: mul(t, rsqrt(_one_minus_square(x))))
-acos = Elementwise("acos", lax.acos, lambda t, out, x: neg(mul(t, rsqrt(_one_minus_square(x)))))
+asin = Elementwise("asin", lax.asin, lambda t, out, x: mul(t, rsqrt(one_minus_square(x))))
+acos = Elementwise("acos", lax.acos, lambda t, out, x: neg(mul(t, rsqrt(one_minus_square(x)))))
 atan = Elementwise("atan", lax.atan, lambda t, out, x: div(t, add(square(x), 1.0)))
 sinh = Elementwise("sinh", lax.sinh, lambda t, out, x: mul(t, cosh(x)))
 cosh = Elementwise("cosh", lax.cosh, lambda t, out, x: mul(t, sinh(x)))
 tanh = Elementwise("tanh", lax.tanh, lambda t, out, x: mul(t, sub(1.0, square(out))))
 asinh = Elementwise("asinh", lax.asinh, lambda t, out, x: mul(t, rsqrt(add(square(x), 1.0))))
 acosh = Elementwise("acosh", lax.acosh, lambda t, out, x: mul(t, mul(rsqrt(sub(x, 1.0)), rsqrt(add(x, 1.0)))))
-atanh = Elementwise("atanh", lax.atanh, lambda t, out, x: div(t, _one_minus_square(x)))
+atanh = Elementwise("atanh", lax.atanh, lambda t, out, x: div(t, one_minus_square(x)))
 
 
 def _square_sum(out: Any, x: Any, y: Any) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 from jax import lax
 
 from minijvp.core.primitive import Axis, Primitive
-from minijvp.core.types import ArrayType, type_of
+from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.families import all_batched
 from minijvp.operations.gather import take_along_axis
@@ -75,5 +75,46 @@ class TopK(Primitive):
         return self(*args, k=k, axis=axis + 1), (True, True)
 
 
+class ApproxTopK(Primitive):
+    """About the `k` largest elements along an axis (the smallest, if not `is_max_k`), and their indices.
+
+    The parameters are those of jax.lax.approx_max_k.
+    """
+
+    returns_tuple = True
+    recomputable = "fair"
+
+    def impl(self, x: Any, *, k: int, reduction_dimension: int, is_max_k: bool, **params: Any) -> Any:
+        function = lax.approx_max_k if is_max_k else lax.approx_min_k
+        return tuple(function(x, k, reduction_dimension, **params))
+
+    def type_rule(self, x: ArrayType, *, k: int, reduction_dimension: int, **params: Any) -> tuple[ArrayType, ...]:
+        inside = 0 <= reduction_dimension < x.ndim
+        if not is_real_float(x) or not inside or not 0 < k <= x.shape[reduction_dimension]:
+            raise ArgumentError(
+                f"approx_top_k of {x!r} with k={k} along axis {reduction_dimension}.",
+                "The operand is of real floats, and there must be such an axis, counted from 0, with k elements or "
+                "more, and k is not 0.",
+            )
+        # How many there are without aggregation, XLA knows.
+        value, index = super().type_rule(x, k=k, reduction_dimension=reduction_dimension, **params)
+        return ArrayType(value.shape, x.dtype, x.weak_type), ArrayType(index.shape, INDEX)
+
+    def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+        out, indices = self(*primals, **params)
+        (t,) = tangents
+        tangent = None if t is None else take_along_axis(t, indices, params["reduction_dimension"])
+        return (out, indices), (tangent, None)
+
+    def batch(self, axis: Axis, args: tuple, batched: Any, **params: Any) -> tuple[Any, Any]:
+        return self(*args, **{**params, "reduction_dimension": params["reduction_dimension"] + 1}), (True, True)
+
+
+def is_real_float(x: ArrayType) -> bool:
+    """Whether values of this type are real and floating."""
+    return is_inexact(x.dtype) and x.dtype.kind != "c"
+
+
 sort = Sort("sort")
 top_k = TopK("top_k")
+approx_top_k = ApproxTopK("approx_top_k")

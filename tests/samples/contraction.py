@@ -17,6 +17,16 @@ def dot(label: str, x: Any, y: Any, *dimensions: Any, oracle: Any = None, **para
     )
 
 
+def scaled(label: str, x: Any, y: Any, x_scale: Any, y_scale: Any, dtype: Any, *dimensions: Any) -> Sample:
+    params = {"dimension_numbers": dimensions, "preferred_element_type": np.dtype(dtype)}
+
+    def oracle(x: Any, y: Any, x_scale: Any, y_scale: Any) -> Any:
+        return lax.scaled_dot(x, y, lhs_scale=x_scale, rhs_scale=y_scale, **params)
+
+    args = x, y, x_scale, y_scale
+    return Sample(ops.scaled_dot, args, oracle, params, label=label, differentiable=False, why="quantized")
+
+
 MATMUL = ((1,), (0,)), ((), ())
 BATCHED = ((2,), (1,)), ((0,), (0,))
 x, w = random(2, 3), random(3, 4)
@@ -65,4 +75,14 @@ SAMPLES = [
         ((0,), (0,)),
         ((), ()),
     ),
+    scaled(
+        "float8",
+        jnp.asarray(random(2, 3, 4), jnp.float8_e4m3fn),
+        jnp.asarray(random(2, 4, 2), jnp.float8_e4m3fn),
+        jnp.asarray(random(2, 3, 2, low=0.1), jnp.float8_e8m0fnu),
+        jnp.asarray(random(2, 2, 2, low=0.1), jnp.float8_e8m0fnu),
+        np.float32,
+        *BATCHED,
+    ),
+    scaled("float32", random(3, 4), random(4, 2), random(3, 1), random(2, 2), jnp.bfloat16, *MATMUL),
 ]

@@ -94,6 +94,8 @@ SAMPLES = [
     at("complex-zero", ops.sign, np.zeros(2, C64), **KINK),
     # Powers
     *unary(ops.square, NUMBERS),
+    *unary(ops.one_minus_square, oracle=lambda x: 1 - x * x),
+    at("tiny", ops.one_minus_square, [1e-20, -1e-300], oracle=lambda x: 1 - x * x),
     *unary(ops.sqrt, REAL, low=0.5),
     *unary(ops.sqrt, (C64, C128)),
     *unary(ops.rsqrt, REAL, low=0.5),

@@ -17,6 +17,20 @@ def top_k(label, x, k, axis, **options):
     return Sample(ops.top_k, (x,), lambda x: lax.top_k(x, k, axis=axis), params, label=label, **options)
 
 
+def approx_top_k(label, x, k, axis, is_max_k=True, recall=0.95, size=-1, aggregate=True):
+    params = dict(
+        k=k,
+        reduction_dimension=axis,
+        recall_target=recall,
+        is_max_k=is_max_k,
+        reduction_input_size_override=size,
+        aggregate_to_topk=aggregate,
+    )
+    function = lax.approx_max_k if is_max_k else lax.approx_min_k
+    oracle = lambda x: function(x, k, axis, recall, size, aggregate)
+    return Sample(ops.approx_top_k, (x,), oracle, params, label=label)
+
+
 keys = np.asarray([[1.0, 0.0, 1.0, 0.0], [2.0, 1.0, 1.0, 2.0], [0.0, 0.0, 0.0, 0.0]])
 SAMPLES = [
     sort("float32", distinct(3, 4), dimension=1),
@@ -38,4 +52,7 @@ SAMPLES = [
     top_k("float64", distinct(4, 2, dtype=float), 3, 0),
     top_k("int32", random(2, 4, dtype=np.int32), 2, 1),
     top_k("none", distinct(2, 3, dtype=float), 0, 1),
+    approx_top_k("float32", distinct(3, 4), 2, 1),
+    approx_top_k("smallest", distinct(4, 2, dtype=float), 3, 0, is_max_k=False, recall=0.5),
+    approx_top_k("not-aggregated", distinct(2, 6, dtype=float), 2, 1, size=10, aggregate=False),
 ]
