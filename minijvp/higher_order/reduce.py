@@ -1,0 +1,120 @@
+"""Reductions by a function of the user: an associative one, such as the smaller and the larger of pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+from jax import lax
+
+from minijvp.core.jaxpr import Jaxpr, evaluate, lower
+from minijvp.core.primitive import Axis, Primitive
+from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, type_of
+from minijvp.errors import ArgumentError
+from minijvp.operations.casting import convert_element_type
+from minijvp.operations.families import all_batched, broadcast_in_dim, leading_axis, reshape, shifted
+from minijvp.operations.reduction import joined, require_axes
+from minijvp.operations.shape import concatenate
+from minijvp.operations.slicing import slice as static_slice
+from minijvp.transforms.jvp import jvp_flat
+from minijvp.transforms.vmap import vmap_jaxpr
+
+
+class Reduce(Primitive):
+    """The operands, reduced together over `dimensions` by `jaxpr`, beginning with as many initial values.
+
+    `jaxpr` takes a number of each operand, and then another, and gives one of each; it must be associative. The order
+    is that of the compiler, which may use the initial values more than once: they must be neutral.
+    """
+
+    returns_tuple = True
+    recomputable = "fair"
+
+    def impl(self, *args: Any, jaxpr: Jaxpr, dimensions: tuple[int, ...]) -> Any:
+        n = len(args) // 2
+        starts = tuple([lax.convert_element_type(s, x.dtype) for x, s in zip(args[:n], args[n:], strict=True)])
+        return tuple(lax.reduce(args[:n], starts, lambda x, y: tuple(lower(jaxpr, *x, *y)), dimensions))
+
+    def type_rule(self, *types: ArrayType, jaxpr: Jaxpr, dimensions: tuple[int, ...]) -> tuple[ArrayType, ...]:
+        n = len(types) // 2
+        operands, starts = types[:n], types[n:]
+        fits = [
+            x.shape == operands[0].shape and s.shape == () and (type(s) is ScalarType or s.dtype == x.dtype)
+            for x, s in zip(operands, starts, strict=False)
+        ]
+        if len(types) != 2 * n or not n or not all(fits) or len(jaxpr.inputs) != 2 * n or len(jaxpr.outputs) != n:
+            raise ArgumentError(
+                f"reduce of {', '.join(map(repr, operands))} from {', '.join(map(repr, starts))}, by a function of "
+                f"{len(jaxpr.inputs)} numbers with {len(jaxpr.outputs)} results.",
+                "Operands have one shape, each has an initial value of its dtype without axes, and the function takes "
+                "two numbers of each and gives one.",
+            )
+        for x in operands:
+            require_axes(self.name, x, dimensions)
+        shape = tuple([m for d, m in enumerate(operands[0].shape) if d not in dimensions])
+        return tuple([ArrayType(shape, x.dtype) for x in operands])
+
+    def jvp(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, dimensions: tuple[int, ...]) -> tuple[tuple, tuple]:
+        if all(t is None for t in tangents):
+            return self(*primals, jaxpr=jaxpr, dimensions=dimensions), (None,) * len(jaxpr.outputs)
+        outs, ts = jvp_flat(lambda *args: reduce_in_halves(args, jaxpr, dimensions), primals, tangents)
+        return tuple(outs), tuple(ts)
+
+    def batch(
+        self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, jaxpr: Jaxpr, dimensions: tuple[int, ...]
+    ) -> tuple[Any, Any]:
+        n = len(args) // 2
+        dimensions = shifted(dimensions)
+        args = (*all_batched(axis, args[:n], batched[:n]), *args[n:])
+        if not any(batched[n:]):
+            return self(*args, jaxpr=jaxpr, dimensions=dimensions), (True,) * n
+        return tuple(reduce_in_halves(args, jaxpr, dimensions)), (True,) * n
+
+
+def reduce_in_halves(args: Sequence[Any], jaxpr: Jaxpr, dimensions: tuple[int, ...]) -> list[Any]:
+    """What `reduce` gives, by elementwise operations: one half is combined with the other, until one element is left.
+
+    An initial value may have the first of the axes that remain.
+    """
+    n = len(args) // 2
+    xs = [joined(x, dimensions) for x in args[:n]]
+    *kept, size = type_of(xs[0]).shape
+    starts = [initial(start, type_of(x).dtype, (*kept, 1)) for x, start in zip(xs, args[n:], strict=True)]
+    while size > 1:
+        half = size // 2
+        pairs = [part(x, 0, half) for x in xs], [part(x, half, 2 * half) for x in xs]
+        combined = combine(jaxpr, *pairs)
+        rest = [[part(x, 2 * half, size)] if size % 2 else [] for x in xs]
+        xs = [concatenate(x, *r, dimension=len(kept)) if r else x for x, r in zip(combined, rest, strict=True)]
+        size -= half
+    outs = combine(jaxpr, starts, xs) if size else starts
+    return [reshape(x, new_sizes=tuple(kept)) for x in outs]
+
+
+def initial(start: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
+    """An initial value as an array of this dtype and shape; its own axes are the first."""
+    if type(start) in PYTHON_SCALARS:
+        start = dtype.type(start)
+    elif type_of(start) != ArrayType(type_of(start).shape, dtype):
+        start = convert_element_type(start, new_dtype=dtype, weak_type=False)
+    return broadcast_in_dim(start, shape=shape, broadcast_dimensions=tuple(range(len(type_of(start).shape))))
+
+
+def part(x: Any, start: int, limit: int) -> Any:
+    """The elements of x from `start` to before `limit` along the last axis."""
+    shape = type_of(x).shape
+    starts = (0,) * (len(shape) - 1) + (start,)
+    return static_slice(x, start_indices=starts, limit_indices=(*shape[:-1], limit), strides=None)
+
+
+def combine(jaxpr: Jaxpr, xs: Sequence[Any], ys: Sequence[Any]) -> list[Any]:
+    """A function of numbers applied to each of the numbers in arrays of one shape."""
+    shape = type_of(xs[0]).shape
+    axis = Axis(prod(shape))
+    program, batched = vmap_jaxpr(jaxpr, axis, (True,) * len(jaxpr.inputs))
+    outs = evaluate(program, *[reshape(x, new_sizes=(axis.size,)) for x in (*xs, *ys)])
+    return [reshape(leading_axis(axis, x, b), new_sizes=shape) for x, b in zip(outs, batched, strict=True)]
+
+
+reduce = Reduce("reduce")
