@@ -13,6 +13,7 @@ from minijvp.core.tracing import charged_to
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.higher_order.deferred import Deferred
 from minijvp.higher_order.jit import jit_primitive, spread
+from minijvp.higher_order.programs import array_types
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import instantiate, is_linear, zeros_like
 from minijvp.transforms.transpose import transpose_flat
@@ -37,7 +38,7 @@ class CustomJVPCall(Primitive):
         return tuple(lower(jaxpr, *args))
 
     def type_rule(self, *types: ArrayType, jaxpr: Jaxpr, rule: Rule, name: str) -> tuple[ArrayType, ...]:
-        return jaxpr.out_types
+        return tuple(array_types(jaxpr.out_types))
 
     def jvp(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, rule: Rule, name: str) -> tuple[Any, Any]:
         ts = instantiate_inexact(tangents, map(type_of, primals))

@@ -25,6 +25,7 @@ from minijvp.higher_order.custom_jvp import (
 )
 from minijvp.higher_order.deferred import Deferred
 from minijvp.higher_order.jit import jit_primitive, spread
+from minijvp.higher_order.programs import array_types
 from minijvp.operations.families import instantiate, is_linear, reduce_sum
 from minijvp.transforms.staging import stage
 from minijvp.transforms.transpose import transpose_jaxpr
@@ -46,7 +47,7 @@ class CustomVJPCall(Primitive):
         return tuple(lower(jaxpr, *args))
 
     def type_rule(self, *types: ArrayType, jaxpr: Jaxpr, fwd: Rule, bwd: Rule, name: str) -> tuple[ArrayType, ...]:
-        return jaxpr.out_types
+        return tuple(array_types(jaxpr.out_types))
 
     def jvp(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, fwd: Rule, bwd: Rule, name: str) -> tuple[Any, Any]:
         outs = evaluate(program(fwd), *primals)
@@ -128,17 +129,24 @@ custom_vjp_linear = CustomVJPLinear("custom_vjp_linear")
 def forward(bwd: Rule, n_residuals: int, name: str) -> Jaxpr:
     """The program from residuals and tangents of the arguments to tangents of the outputs: `bwd` transposed."""
     made = program(bwd)
-    linear = (False,) * n_residuals + (True,) * (len(made.inputs) - n_residuals)
     try:
-        transposed, nonzero = transpose_jaxpr(made, linear, (True,) * len(made.outputs))
+        return transposed_program(made, n_residuals)
     except MissingRuleError as error:
         raise not_linear(made, n_residuals, name, error) from error
 
+
+@lru_cache(maxsize=4096)
+def transposed_program(jaxpr: Jaxpr, n: int) -> Jaxpr:
+    """The transposed program in the inputs from number `n` on: it takes a cotangent for every output, gives all."""
+    types = jaxpr.in_types[n:]
+    linear = (False,) * n + (True,) * len(types)
+    transposed, nonzero = transpose_jaxpr(jaxpr, linear, (True,) * len(jaxpr.outputs))
+
     def fun(*args: Any) -> list[Any]:
         found = spread(evaluate(transposed, *args), nonzero)
-        return [instantiate(t, kind) for t, kind in zip(found, made.in_types[n_residuals:], strict=True)]
+        return [instantiate(ct, kind) for ct, kind in zip(found, types, strict=True)]
 
-    return stage(fun, transposed.in_types, name)
+    return stage(fun, transposed.in_types, transposed.name)
 
 
 def not_linear(bwd: Jaxpr, n_residuals: int, name: str, error: MissingRuleError) -> MissingRuleError:
