@@ -6,6 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
+from jax.ad_checkpoint import checkpoint_name
 
 from minijvp.core.primitive import Axis, Nondifferentiable
 from minijvp.core.types import ArrayType
@@ -57,5 +58,27 @@ class OptimizationBarrier(LinearPrimitive):
         return self(*args), batched
 
 
+class Name(LinearPrimitive):
+    """The operand, under a name by which policies of rematerialisation know it. Tangents and cotangents have none."""
+
+    recomputable = "free"
+
+    def impl(self, x: Any, *, name: str) -> Any:
+        return checkpoint_name(x, name)
+
+    def type_rule(self, x: ArrayType, *, name: str) -> ArrayType:
+        return x
+
+    def jvp(self, primals: tuple, tangents: tuple, *, name: str) -> tuple[Any, Any]:
+        return self(*primals, name=name), tangents[0]
+
+    def transpose(self, ct: Any, x: ArrayType, *, name: str) -> Any:
+        return ct
+
+    def batch(self, axis: Axis, args: tuple, batched: Any, *, name: str) -> tuple[Any, Any]:
+        return self(*args, name=name), True
+
+
 stop_gradient = StopGradient("stop_gradient")
 optimization_barrier = OptimizationBarrier("optimization_barrier")
+name = Name("name")

@@ -2,6 +2,7 @@
 
 import numpy as np
 from jax import lax
+from jax.ad_checkpoint import checkpoint_name
 
 from minijvp.operations import annotations as ops
 from tests.samples import Sample, random
@@ -19,6 +20,10 @@ def barrier(*xs):
 SAMPLES = [
     *(
         Sample(ops.stop_gradient, (random(2, 3, dtype=dtype),), lax.stop_gradient, **constant)
+        for dtype in (np.float32, np.float64, np.complex64, np.int32)
+    ),
+    *(
+        Sample(ops.name, (random(2, dtype=dtype),), lambda x: checkpoint_name(x, "activation"), {"name": "activation"})
         for dtype in (np.float32, np.float64, np.complex64, np.int32)
     ),
     barrier(random(2, 3)),
