@@ -27,6 +27,7 @@ from minijvp.lax.collectives import (
     pshuffle,
     psum,
 )
+from minijvp.lax.control_flow import associative_scan, cond, fori_loop, map, scan, switch, while_loop
 from minijvp.lax.elementwise import (
     abs,
     acos,
@@ -182,6 +183,7 @@ __all__ = [
     "argmin",
     "asin",
     "asinh",
+    "associative_scan",
     "atan",
     "atan2",
     "atanh",
@@ -205,6 +207,7 @@ __all__ = [
     "clz",
     "complex",
     "concatenate",
+    "cond",
     "conj",
     "conv",
     "conv_dimension_numbers",
@@ -236,6 +239,7 @@ __all__ = [
     "expand_dims",
     "expm1",
     "floor",
+    "fori_loop",
     "full",
     "full_like",
     "gather",
@@ -254,6 +258,7 @@ __all__ = [
     "log1p",
     "logistic",
     "lt",
+    "map",
     "max",
     "min",
     "mul",
@@ -290,6 +295,7 @@ __all__ = [
     "rev",
     "round",
     "rsqrt",
+    "scan",
     "scatter",
     "scatter_add",
     "scatter_max",
@@ -313,10 +319,12 @@ __all__ = [
     "squeeze",
     "stop_gradient",
     "sub",
+    "switch",
     "tan",
     "tanh",
     "top_k",
     "transpose",
+    "while_loop",
     "zeta",
 ]
 

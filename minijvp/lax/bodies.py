@@ -1,0 +1,102 @@
+"""The functions that users give to loops and choices: staged, and held against what they must return."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jax.tree_util import tree_flatten, tree_unflatten
+
+from minijvp import trees
+from minijvp.core.jaxpr import Jaxpr
+from minijvp.core.tracing import Tracer
+from minijvp.core.types import ArrayType, type_of
+from minijvp.errors import ArgumentError
+from minijvp.higher_order.programs import fits
+from minijvp.transforms.staging import stage
+
+Signature = tuple[Any, Sequence[ArrayType]]
+"""What a function is staged for: the structure of an argument, and the types of its leaves."""
+
+
+class Tree:
+    """A pytree with its leaves as arrays, their types, and its structure; `where` names a leaf in messages."""
+
+    def __init__(self, value: Any, where: Callable[[int], str]):
+        leaves, self.structure = tree_flatten(value)
+        self.leaves = trees.as_arrays(leaves, where)
+        self.types = [type_of(x) for x in self.leaves]
+        self.value = value
+
+    @property
+    def signature(self) -> Signature:
+        return self.structure, self.types
+
+    def cells(self) -> dict[str, tuple[str, str]]:
+        """For each path the type of the leaf, and where it was made."""
+        paths = [path or "(the whole)" for path in trees.leaf_paths(self.value)]
+        lines = [x.made_at() if isinstance(x, Tracer) else None for x in self.leaves]
+        return {p: (repr(t), f"  # {s}" if s else "") for p, t, s in zip(paths, self.types, lines, strict=True)}
+
+
+def place_of(fun: Any) -> str:
+    """A function by its name and the line where it is defined."""
+    inner = inspect.unwrap(getattr(fun, "func", fun))
+    code = getattr(inner, "__code__", None)
+    return trees.function_name(fun) + (f" ({code.co_filename}:{code.co_firstlineno})" if code else "")
+
+
+def run(fun: Callable[..., Any], role: str, args: Sequence[Any]) -> Any:
+    """What the user's function returns; ArgumentError if it does not take so many arguments."""
+    try:
+        return fun(*args)
+    except TypeError:
+        try:
+            inspect.signature(fun).bind(*args)
+        except TypeError as error:
+            raise ArgumentError(
+                f"{role} is {place_of(fun)}, which cannot be called with {len(args)} arguments: {error}.",
+                "So many it receives.",
+                "Correct its parameters.",
+            ) from None
+        except ValueError:
+            pass  # a function that does not tell its parameters
+        raise
+
+
+def staged(
+    fun: Callable[..., Any],
+    role: str,
+    args: Sequence[Signature],
+    parts: Callable[[Any], Sequence[Any]] = lambda result: (result,),
+) -> tuple[Jaxpr, list[Tree]]:
+    """The closed program of a function of trees, and its result, of which `parts` may make several trees."""
+    results: list[Tree] = []
+    name = trees.function_name(fun)
+
+    def flat_fun(*leaves: Any) -> list[Any]:
+        rest = iter(leaves)
+        result = run(fun, role, [tree_unflatten(tree, [next(rest) for _ in types]) for tree, types in args])
+        where = trees.result_namer(result, name)
+        results.extend(Tree(part, lambda i, part=part: where(i)) for part in parts(result))
+        return [x for tree in results for x in tree.leaves]
+
+    return stage(flat_fun, [t for _, types in args for t in types], name), results
+
+
+def require_same(what: str, names: tuple[str, str], x: Tree, y: Tree, why: str, do: str) -> None:
+    """Raise ArgumentError, with both trees side by side, if structures or types differ. Weak types count as strong."""
+    if x.structure == y.structure and all(map(fits, x.types, y.types)):
+        return
+    left, right = x.cells(), y.cells()
+    nothing = "-", ""
+    rows = [("", *names, "")]
+    for path in {**left, **right}:
+        (a, _), (b, line) = left.get(path, nothing), right.get(path, nothing)
+        rows.append((path, a, b, "" if a.rstrip("*") == b.rstrip("*") else f"<- differs{line}"))
+    if x.structure != y.structure and left.keys() == right.keys():
+        rows.append(("(containers)", str(x.structure), str(y.structure), "<- differs"))
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    table = ["  ".join([*(cell.ljust(n) for cell, n in zip(row, widths)), row[3]]) for row in rows]
+    raise ArgumentError(f"{what}:\n" + "\n".join("    " + line.rstrip() for line in table), why, do)

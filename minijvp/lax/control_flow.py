@@ -1,0 +1,626 @@
+"""Loops and choices that stay one operation in a program: cond, switch, scan, while_loop, and what is made of them."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from jax import core as jax_core
+from jax.tree_util import tree_map, tree_unflatten
+
+from minijvp import trees
+from minijvp.core.jaxpr import Atom, Jaxpr
+from minijvp.core.tracing import EVALUATION, Tracer, state
+from minijvp.core.types import PYTHON_SCALARS, ArrayType, type_of
+from minijvp.errors import ArgumentError, ConcretizationError
+from minijvp.higher_order.cond import cond as cond_primitive
+from minijvp.higher_order.cond import joined
+from minijvp.higher_order.jit import call
+from minijvp.higher_order.programs import chosen, fits, groups
+from minijvp.higher_order.scan import scan as scan_primitive
+from minijvp.higher_order.while_loop import while_loop as while_primitive
+from minijvp.lax.bodies import Tree, place_of, require_same, staged
+from minijvp.numpy.promotion import array, join, kind_of, normalize_axis
+from minijvp.operations import shape as shapes
+from minijvp.operations.casting import convert_element_type
+from minijvp.operations.elementwise import ne
+from minijvp.operations.families import reshape
+from minijvp.operations.slicing import slice as slice_primitive
+from minijvp.transforms.borders import leaf_namer
+from minijvp.transforms.staging import stage
+from minijvp.transforms.vmap import vmap
+
+Carry = TypeVar("Carry")
+INT32 = np.dtype(np.int32)
+NOT_GIVEN = object()
+
+
+# Choices
+
+
+def cond(
+    pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any], *operands: Any, operand: Any = NOT_GIVEN
+) -> Any:
+    """`true_fun(*operands)` where `pred` is true, else `false_fun(*operands)`; only one of them runs.
+
+    Args:
+        pred: a bool without axes; a number counts as true if it is not 0.
+        true_fun, false_fun: return pytrees of arrays of the same structure, shapes and dtypes.
+        operands: pytrees of arrays. The functions may also close over arrays and traced values.
+        operand: the one operand, by name.
+
+    Under vmap, with a `pred` of its own for each lane, both run and the results are selected; a branch with a loop or
+    a matrix product in it runs only if a lane wants it. The gradient of the branch not taken is exactly zero.
+
+    Raises ArgumentError if `pred` is no such value, or if the branches return different trees or types.
+
+    >>> import minijvp, minijvp.numpy as mnp
+    >>> f = lambda x: minijvp.lax.cond(x > 0, mnp.sqrt, lambda x: -x, x)
+    >>> float(minijvp.grad(f)(4.0)), float(minijvp.grad(f)(-1.0))
+    (0.25, -1.0)
+    """
+    if not callable(true_fun) and callable(false_fun) and len(operands) == 2 and callable(operands[1]):
+        x, f, y, g = true_fun, false_fun, *operands  # the form of JAX's first years
+        return cond(pred, lambda x, _: f(x), lambda _, y: g(y), x, y)
+    names = [("true_fun", true_fun), ("false_fun", false_fun)]
+    require_functions("cond", names)
+    index = as_index(truth(pred, "cond"))
+    return choose("cond", index, [names[1], names[0]], given(operands, operand, "cond"))
+
+
+def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any, operand: Any = NOT_GIVEN) -> Any:
+    """`branches[index](*operands)`; only that branch runs. An index that is out of range is clamped.
+
+    Args:
+        index: an integer without axes.
+        branches: functions that return pytrees of arrays of the same structure, shapes and dtypes.
+        operands: pytrees of arrays.
+        operand: the one operand, by name.
+
+    Raises ArgumentError for an index that is no integer, if there is no branch, and as `cond` does.
+
+    >>> import minijvp, minijvp.numpy as mnp
+    >>> float(minijvp.lax.switch(1, [mnp.sin, mnp.exp, mnp.cos], 0.0))
+    1.0
+    """
+    names = [(f"branches[{k}]", branch) for k, branch in enumerate(branches)]
+    if not names:
+        raise ArgumentError("switch received no branches.", "One of them is to run.", "Give it a function at least.")
+    require_functions("switch", names)
+    index = scalar(index, "the index of switch", "iu", "an integer")
+    values = given(operands, operand, "switch")
+    return branches[0](*values) if len(names) == 1 else choose("switch", as_index(index), names, values)
+
+
+def given(operands: tuple, operand: Any, function: str) -> tuple:
+    """The operands, by position or the one by name."""
+    if operand is NOT_GIVEN:
+        return operands
+    if operands:
+        raise ArgumentError(
+            f"{function} received operands by position, and `operand` too.",
+            "`operand` is another way to write one operand.",
+            "Pass all by position.",
+        )
+    return (operand,)
+
+
+def require_functions(function: str, named: Sequence[tuple[str, Any]]) -> None:
+    """Raise ArgumentError for a value that is no function."""
+    for name, fun in named:
+        if not callable(fun):
+            raise ArgumentError(
+                f"{name} of {function} is {fun!r:.200}, which cannot be called.",
+                f"{function} is given functions, and runs them when it knows which.",
+                "Pass a function: lambda: x, or f and not f(x).",
+            )
+
+
+def scalar(x: Any, what: str, sorts: str, wanted: str) -> Any:
+    """`x` as a Python scalar or an array, if it is one number of a sort that fits; ArgumentError if not."""
+    try:
+        t = type_of(x)
+    except ArgumentError:
+        t = None
+    if t is None or t.shape or t.dtype.kind not in sorts:
+        found = f"{x!r:.200} of type {type(x).__name__}" if t is None else f"{t!r}"
+        raise ArgumentError(
+            f"{what} is {found}{x.origin() if isinstance(x, Tracer) else ''}.",
+            f"It must be {wanted} without axes, since it decides for the whole.",
+            "Reduce it (mnp.any, mnp.all), or choose element by element with mnp.where.",
+        )
+    return x if type(x) in PYTHON_SCALARS else array(x, what)
+
+
+def truth(pred: Any, function: str) -> Any:
+    """A predicate as a bool."""
+    pred = scalar(pred, f"the predicate of {function}", "biuf", "a bool (or a number)")
+    if type(pred) in PYTHON_SCALARS:
+        return bool(pred)
+    return pred if type_of(pred).dtype.kind == "b" else ne(pred, 0)
+
+
+def as_index(x: Any) -> Any:
+    """A number as an int32."""
+    if type(x) in PYTHON_SCALARS:
+        return np.int32(min(max(x, -1), 2**31 - 1))
+    return x if type_of(x).dtype == INT32 else convert_element_type(x, new_dtype=INT32, weak_type=False)
+
+
+def choose(function: str, index: Any, named: Sequence[tuple[str, Callable[..., Any]]], operands: tuple) -> Any:
+    """The result of the branch that `index` numbers."""
+    values = [Tree(x, leaf_namer(x, f"operand {i} of {function}")) for i, x in enumerate(operands)]
+    signatures = [value.signature for value in values]
+    made = [staged(fun, f"{name} of {function}", signatures) for name, fun in named]
+    first_name, first_fun = named[0]
+    (first,) = made[0][1]
+    for (name, fun), (_, (result,)) in zip(named[1:], made[1:], strict=True):
+        require_same(
+            f"the branches of {function} return different types: {first_name} is {place_of(first_fun)}, "
+            f"{name} is {place_of(fun)}",
+            (first_name, name),
+            first,
+            result,
+            "Which of them runs is not known yet, and what follows must fit both.",
+            "Make them return the same containers, shapes and dtypes (x.astype(...), mnp.zeros_like).",
+        )
+    programs, constants = joined([jaxpr for jaxpr, _ in made])
+    leaves = [x for value in values for x in value.leaves]
+    outs = cond_primitive(index, *constants, *leaves, branches=tuple(programs))
+    return tree_unflatten(first.structure, outs)
+
+
+# Loops
+
+
+def scan(
+    f: Callable[[Any, Any], tuple[Any, Any]],
+    init: Any,
+    xs: Any = None,
+    length: int | None = None,
+    reverse: bool = False,
+    unroll: int | bool = 1,
+) -> tuple[Any, Any]:
+    """The last carry and the stacked results of `carry, y = f(carry, x)`, for one row `x` of `xs` after the other.
+
+    scan : ((c, a) -> (c, b)) -> (c, [a]) -> (c, [b])
+
+    Args:
+        f: takes a carry and a row, and returns the next carry, of the same types, and a result.
+        init: the first carry, a pytree of arrays.
+        xs: a pytree of arrays whose leading axes have one size; or None, and `length` says how many steps there are.
+        length: the number of steps.
+        reverse: go from the last row to the first.
+        unroll: how many steps make a turn of the compiled loop; True for all.
+
+    The loop is one operation of a program, whatever its length. Python scalars in `init` are weakly typed.
+
+    Raises ArgumentError if the rows have different numbers, `length` is none, or the carry changes its types.
+
+    >>> import minijvp, minijvp.numpy as mnp
+    >>> last, partial_sums = minijvp.lax.scan(lambda c, x: (c + x, c + x), 0.0, mnp.array([1.0, 2.0, 3.0]))
+    >>> float(last), partial_sums.tolist()
+    (6.0, [1.0, 3.0, 6.0])
+    """
+    require_functions("scan", [("f", f)])
+    carry = Tree(init, leaf_namer(init, "init of scan"))
+    rows = Tree(xs, leaf_namer(xs, "xs of scan"))
+    length = common_length(rows, length)
+    unroll = require_unroll(unroll, length, "scan")
+    row = rows.structure, [t.with_shape(t.shape[1:]) for t in rows.types]
+    jaxpr, carry, (_, ys) = stage_loop(
+        "scan", f, "f", carry, lambda c: staged(f, "f of scan", [c.signature, row], lambda result: pair(f, result))
+    )
+    body, constants = jaxpr.hoist_constants()
+    k, n = len(constants), len(carry.leaves)
+    kept = [v is not out for v, out in zip(body.inputs[k : k + n], body.outputs[:n], strict=True)]
+    # What the body hands on is not copied: such carries become constants, and such rows are the result.
+    handed: dict[Atom, Any] = dict(zip(body.inputs[k + n :], rows.leaves, strict=True))
+    copied = [out not in handed for out in body.outputs[n:]]
+    fixed, moving = ([x for x, flag in zip(carry.leaves, kept, strict=True) if flag is f] for f in (False, True))
+    outs = scan_primitive(
+        *constants,
+        *fixed,
+        *moving,
+        *rows.leaves,
+        jaxpr=with_fixed(body, k, kept, [*kept, *copied]),
+        n_constants=k + len(fixed),
+        n_carry=len(moving),
+        length=length,
+        reverse=bool(reverse),
+        unroll=unroll,
+    )
+    last, new = iter(outs[: len(moving)]), iter(outs[len(moving) :])
+    final = [next(last) if flag else x for flag, x in zip(kept, carry.leaves, strict=True)]
+    results = [next(new) if flag else handed[v] for flag, v in zip(copied, body.outputs[n:], strict=True)]
+    return tree_unflatten(carry.structure, final), tree_unflatten(ys.structure, results)
+
+
+def pair(f: Callable[..., Any], result: Any) -> tuple[Any, Any]:
+    """The carry and the row that the body of a scan returned; ArgumentError if it returned something else."""
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
+        found = f"{type(result).__name__}" + (f" of {len(result)}" if isinstance(result, (tuple, list)) else "")
+        raise ArgumentError(
+            f"f of scan, {place_of(f)}, returned {found} where a pair is wanted.",
+            "The body of a scan returns the next carry, and a row of the result.",
+            "Return (carry, y); a loop without results returns (carry, None).",
+        )
+    return result[0], result[1]
+
+
+def common_length(rows: Tree, length: Any) -> int:
+    """The number of steps of a scan; ArgumentError names the rows that do not fit."""
+    where = leaf_namer(rows.value, "xs")
+    if length is not None:
+        length = require_count(length)
+    for i, t in enumerate(rows.types):
+        if not t.shape:
+            raise ArgumentError(
+                f"{where(i)} of scan is {t!r}, which has no leading axis.",
+                "scan goes through the rows of its xs, one a step.",
+                "Pass an array with an axis more, or close over a value that is the same in every step.",
+            )
+    lengths = {t.shape[0] for t in rows.types} | (set() if length is None else {length})
+    if len(lengths) == 1:
+        return lengths.pop()
+    if not lengths:
+        raise ArgumentError(
+            "scan received neither xs nor length.",
+            "Without arrays to go through, the number of steps is not known.",
+            "Pass length=n, or xs with at least one array in it.",
+        )
+    listed = [f"{where(i)}: {t!r} has {t.shape[0]} rows" for i, t in enumerate(rows.types)]
+    listed += [] if length is None else [f"length={length}"]
+    raise ArgumentError(
+        "scan received arrays of different lengths: " + "; ".join(listed) + ".",
+        "Every step takes one row of each.",
+        "Make their leading axes equal, and leave `length` away where there are arrays.",
+    )
+
+
+def require_count(length: Any) -> int:
+    """`length` as an integer that is not negative."""
+    if isinstance(length, Tracer):
+        raise ConcretizationError(
+            f"the length of scan is a traced {length.type!r}{length.origin()}.",
+            "The results of a scan have an axis of that size, and sizes are not traced.",
+            "Use fori_loop or while_loop, whose number of steps may be traced; or a static argument of jit.",
+        )
+    try:
+        n = operator.index(length)
+    except TypeError:
+        n = -1
+    if n < 0:
+        raise ArgumentError(
+            f"the length of scan is {length!r} of type {type(length).__name__}.",
+            "It is a number of steps.",
+            "Pass an integer that is not negative.",
+        )
+    return n
+
+
+def require_unroll(unroll: Any, length: int, function: str) -> int:
+    """How many steps make a turn, as an integer: True, and 0 as in JAX, stand for all."""
+    if isinstance(unroll, bool) or (type(unroll) is int and unroll == 0):
+        return 1 if unroll is False else max(length, 1)
+    try:
+        n = operator.index(unroll)
+    except TypeError:
+        n = -1
+    if n < 0:
+        raise ArgumentError(
+            f"{function} received unroll={unroll!r}.",
+            "It is the number of steps in a turn of the compiled loop.",
+            "Pass a positive integer, or True for all steps.",
+        )
+    return n
+
+
+def stage_loop(
+    function: str, body: Any, name: str, carry: Tree, stage_once: Callable[[Tree], tuple[Jaxpr, list[Tree]]]
+) -> tuple[Jaxpr, Tree, list[Tree]]:
+    """The body of a loop, the first carries in the types that they keep, and the results of the body.
+
+    As in JAX, a Python scalar or another weakly typed carry takes the dtype that the body gives it.
+    """
+    jaxpr, results = stage_once(carry)
+    promoted = [
+        promoted_carry(x, t, wanted) for x, t, wanted in zip(carry.leaves, carry.types, results[0].types, strict=False)
+    ]
+    if len(promoted) == len(carry.leaves) and any(x is not y for x, y in zip(promoted, carry.leaves, strict=True)):
+        value = tree_unflatten(carry.structure, promoted)
+        carry = Tree(value, leaf_namer(value, f"the carry of {function}"))
+        jaxpr, results = stage_once(carry)
+    require_same(
+        f"the carry changes its types in {name} of {function}, {place_of(body)}",
+        ("received", "returned"),
+        carry,
+        results[0],
+        "What a step returns, the next one receives: a loop is one program for all its steps.",
+        "Return the containers, shapes and dtypes that came in (x.astype(...)), or begin with what is returned.",
+    )
+    return jaxpr, carry, results
+
+
+def promoted_carry(x: Any, t: ArrayType, wanted: ArrayType) -> Any:
+    """A first carry in the dtype where it and what the body makes of it meet, if its own dtype is weak."""
+    if not t.weak_type or fits(t, wanted):
+        return x
+    dtype, _ = join([(t.dtype, True), (wanted.dtype, wanted.weak_type)])
+    return convert_element_type(x, new_dtype=dtype, weak_type=False)
+
+
+def with_fixed(body: Jaxpr, n_constants: int, kept: Sequence[bool], outputs: Sequence[bool]) -> Jaxpr:
+    """The body in which carries that are not `kept` are constants, and with the outputs that are true."""
+    if all(kept) and all(outputs):
+        return body
+    constants, carry, rows = groups(body.inputs, n_constants, len(kept))
+    carry = sorted(zip(kept, carry, strict=True), key=lambda pair: pair[0])  # False comes first
+    inputs = (*constants, *(v for _, v in carry), *rows)
+    return Jaxpr((), inputs, body.equations, tuple(chosen(body.outputs, outputs)), body.name).without_dead_code()
+
+
+def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Carry) -> Carry:
+    """The first of `x`, `body_fun(x)`, `body_fun(body_fun(x))` ... for which `cond_fun` is false.
+
+    while_loop : (a -> Bool, a -> a) -> a -> a
+
+    Args:
+        cond_fun: takes a carry and returns a bool without axes.
+        body_fun: takes a carry and returns the next one, of the same types.
+        init_val: the first carry `x`, a pytree of arrays.
+
+    Under vmap the loop runs as long as a lane wants to; lanes that are done keep their values.
+
+    Raises ArgumentError if `cond_fun` returns something else, or if the carry changes its types.
+
+    >>> import minijvp
+    >>> int(minijvp.lax.while_loop(lambda n: n < 100, lambda n: 2 * n, 1))
+    128
+    """
+    require_functions("while_loop", [("cond_fun", cond_fun), ("body_fun", body_fun)])
+    carry = Tree(init_val, leaf_namer(init_val, "init_val of while_loop"))
+    jaxpr, carry, _ = stage_loop(
+        "while_loop", body_fun, "body_fun", carry, lambda c: staged(body_fun, "body_fun of while_loop", [c.signature])
+    )
+    condition, (wanted,) = staged(cond_fun, "cond_fun of while_loop", [carry.signature])
+    require_predicate(cond_fun, wanted)
+    body, constants = jaxpr.hoist_constants()
+    condition, cond_constants = condition.hoist_constants()
+    k, k_cond = len(constants), len(cond_constants)
+    kept = [v is not out for v, out in zip(body.inputs[k:], body.outputs, strict=True)]
+    fixed, moving = ([x for x, flag in zip(carry.leaves, kept, strict=True) if flag is f] for f in (False, True))
+    read = chosen(carry.leaves, [not flag for flag in kept])
+    last = iter(
+        while_primitive(
+            *cond_constants,
+            *read,
+            *constants,
+            *fixed,
+            *moving,
+            cond_jaxpr=with_fixed(condition, k_cond, kept, [True]),
+            body_jaxpr=with_fixed(body, k, kept, kept),
+            n_cond_constants=k_cond + len(read),
+            n_body_constants=k + len(fixed),
+        )
+    )
+    return tree_unflatten(carry.structure, [next(last) if f else x for f, x in zip(kept, carry.leaves, strict=True)])
+
+
+def require_predicate(cond_fun: Callable[..., Any], result: Tree) -> None:
+    """Raise ArgumentError unless the condition of a while loop returned one bool."""
+    if len(result.leaves) == 1 and result.structure.num_nodes == 1:
+        (t,) = result.types
+        if not t.shape and t.dtype == bool:
+            return
+        found = repr(t)
+    else:
+        found = str(result.structure)
+    raise ArgumentError(
+        f"cond_fun of while_loop, {place_of(cond_fun)}, returned {found}.",
+        "It decides whether the loop goes on: its result is a bool without axes.",
+        "Compare (x > 0), or reduce (mnp.any, mnp.all).",
+    )
+
+
+def fori_loop(
+    lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Carry, *, unroll: int | bool | None = None
+) -> Carry:
+    """The carry after `x = body_fun(i, x)` for i from `lower` to before `upper`.
+
+    With bounds that are known while tracing it is a scan, else a while_loop.
+
+    Args:
+        lower, upper: integers without axes, of one dtype.
+        body_fun: takes a number and a carry, and returns the next carry, of the same types.
+        init_val: the first carry, a pytree of arrays.
+        unroll: how many steps make a turn of the compiled loop, if the bounds are known.
+
+    Raises ArgumentError for bounds that are no such integers, and if the carry changes its types.
+
+    >>> import minijvp
+    >>> int(minijvp.lax.fori_loop(1, 5, lambda i, x: x * i, 1))
+    24
+    """
+    require_functions("fori_loop", [("body_fun", body_fun)])
+    lower, upper = (
+        scalar(x, f"{name} of fori_loop", "iu", "an integer") for name, x in (("lower", lower), ("upper", upper))
+    )
+    bounds = lower, upper
+    if not any(isinstance(x, (Tracer, jax_core.Tracer)) for x in bounds):
+        start, n = int(lower), max(int(upper) - int(lower), 0)
+
+        def step(carry: Any, _: Any) -> Any:
+            i, x = carry
+            return (i + 1, body_fun(i, x)), None
+
+        return scan(step, (start, init_val), None, n, unroll=False if unroll is None else unroll)[0][1]
+    if unroll not in (None, False, 1):
+        raise ArgumentError(
+            f"fori_loop received unroll={unroll!r}, and bounds that are traced.",
+            "How many steps there will be is not known, so a turn of the loop has one.",
+            "Leave unroll away, or make the bounds static.",
+        )
+    lower, upper = same_integers(lower, upper)
+    return while_loop(
+        lambda c: c[0] < c[1], lambda c: (c[0] + 1, c[1], body_fun(c[0], c[2])), (lower, upper, init_val)
+    )[2]
+
+
+def same_integers(lower: Any, upper: Any) -> tuple[Any, Any]:
+    """The bounds of a loop in one dtype; ArgumentError if they have two and none of them is weak."""
+    (first, first_weak), (second, second_weak) = kind_of(lower), kind_of(upper)
+    if first == second:
+        return lower, upper
+    if first_weak is second_weak or not first.kind == second.kind == "i":
+        raise ArgumentError(
+            f"the bounds of fori_loop are {type_of(lower)!r} and {type_of(upper)!r}.",
+            "The counter goes from one to the other and has one dtype.",
+            "Convert one: lower.astype(upper.dtype).",
+        )
+    dtype = second if first_weak else first
+    return tuple(convert_element_type(x, new_dtype=dtype, weak_type=False) for x in (lower, upper))  # type: ignore[return-value]
+
+
+def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> Any:
+    """The stacked results of `f` for one row of `xs` after the other; with `batch_size`, for that many at a time.
+
+    Args:
+        f: takes a row and returns a pytree of arrays.
+        xs: a pytree of arrays whose leading axes have one size.
+        batch_size: how many rows run together under vmap; 0 for all.
+
+    Raises ArgumentError if the rows have different numbers.
+
+    >>> import minijvp, minijvp.numpy as mnp
+    >>> minijvp.lax.map(mnp.sum, mnp.array([[1.0, 2.0], [3.0, 4.0]])).tolist()
+    [3.0, 7.0]
+    """
+    require_functions("map", [("f", f)])
+    if batch_size is None:
+        return scan(lambda _, x: ((), f(x)), (), xs)[1]
+    rows = Tree(xs, leaf_namer(xs, "xs of map"))
+    length = common_length(rows, None)
+    size = require_count(batch_size) or length
+    n, rest = divmod(length, size) if size else (0, 0)
+
+    def part(start: int, stop: int, shape: tuple[int, ...]) -> Any:
+        leaves = [x[start:stop] for x in rows.leaves]
+        leaves = [reshape(x, new_sizes=(*shape, *type_of(x).shape[1:])) for x in leaves]
+        return tree_unflatten(rows.structure, leaves)
+
+    mapped = vmap(f)
+    if n == 0 or (n, rest) == (1, 0):
+        return mapped(xs)
+    ys = map(mapped, part(0, n * size, (n, size)))
+    ys = tree_map(lambda y: reshape(y, new_sizes=(n * size, *y.shape[2:])), ys)
+    if not rest:
+        return ys
+    return tree_map(
+        lambda *pieces: shapes.concatenate(*pieces, dimension=0), ys, mapped(part(n * size, length, (rest,)))
+    )
+
+
+def associative_scan(fn: Callable[[Any, Any], Any], elems: Any, reverse: bool = False, axis: int = 0) -> Any:
+    """All partial results of an associative operation along an axis, in about twice the logarithm of its size steps.
+
+    Args:
+        fn: takes two trees like `elems`, with any size of `axis`, and combines them element by element of it.
+        elems: a pytree of arrays in which `axis` has one size.
+        reverse: from the last element to the first.
+        axis: the axis to go along.
+
+    Raises ArgumentError if the sizes differ, there is no such axis, or `fn` returns another tree.
+
+    Source: G. E. Blelloch, Prefix sums and their applications, CMU-CS-90-190, 1990.
+
+    >>> import minijvp, minijvp.numpy as mnp
+    >>> minijvp.lax.associative_scan(mnp.multiply, mnp.array([1, 2, 3, 4])).tolist()
+    [1, 2, 6, 24]
+    """
+    require_functions("associative_scan", [("fn", fn)])
+    tree = Tree(elems, leaf_namer(elems, "elems of associative_scan"))
+    if not tree.leaves:
+        return elems
+    axis = normalize_axis(axis, tree.types[0].ndim, "lax.associative_scan")
+    sizes = {t.shape[axis] if axis < t.ndim else None for t in tree.types}
+    if len(sizes) != 1 or None in sizes:
+        paths = trees.leaf_paths(tree.value)
+        listed = "; ".join(f"elems{path}: {t!r}" for path, t in zip(paths, tree.types, strict=True))
+        raise ArgumentError(
+            f"associative_scan received arrays of different sizes along axis {axis}: {listed}.",
+            "They are combined element by element of that axis.",
+            "Make the sizes equal, or choose another axis.",
+        )
+
+    def fun(*leaves: Any) -> list[Any]:
+        rows = [shapes.rev(x, dimensions=(axis,)) for x in leaves] if reverse else list(leaves)
+        out = partial_results(Combination(fn, tree, axis), rows)
+        return [shapes.rev(x, dimensions=(axis,)) for x in out] if reverse else out
+
+    if state.trace is EVALUATION:
+        # At once, as one compiled program.
+        return tree_unflatten(tree.structure, call(stage(fun, tree.types, trees.function_name(fn)), *tree.leaves))
+    return tree_unflatten(tree.structure, fun(*tree.leaves))
+
+
+class Combination:
+    """An associative operation on lists of leaves, along an axis."""
+
+    def __init__(self, fn: Callable[[Any, Any], Any], tree: Tree, axis: int):
+        self.fn = fn
+        self.tree = tree
+        self.axis = axis
+
+    def __call__(self, x: Sequence[Any], y: Sequence[Any]) -> list[Any]:
+        first, second = (tree_unflatten(self.tree.structure, v) for v in (x, y))
+        result = Tree(self.fn(first, second), lambda i: f"leaf {i} of the result of {trees.function_name(self.fn)}")
+        require_same(
+            f"fn of associative_scan, {place_of(self.fn)}, changes the types",
+            ("received", "returned"),
+            Tree(first, str),
+            result,
+            "Its results are combined again.",
+            "Return the containers, shapes and dtypes that came in.",
+        )
+        return result.leaves
+
+    def part(self, xs: Sequence[Any], start: int, stop: int, stride: int = 1) -> list[Any]:
+        """The elements from `start` to before `stop` along the axis."""
+
+        def sliced(x: Any) -> Any:
+            shape = type_of(x).shape
+            starts = tuple([start if d == self.axis else 0 for d in range(len(shape))])
+            limits = tuple([min(stop, n) if d == self.axis else n for d, n in enumerate(shape)])
+            strides = tuple([stride if d == self.axis else 1 for d in range(len(shape))])
+            return slice_primitive(x, start_indices=starts, limit_indices=limits, strides=strides)
+
+        return [sliced(x) for x in xs]
+
+    def interleaved(self, even: Any, odd: Any) -> Any:
+        """The elements of two arrays in turns; the first may have one more."""
+        shape, n = type_of(even).shape, type_of(odd).shape[self.axis]
+        (head,) = self.part([even], 0, n)
+        pairs = shapes.concatenate(
+            *[shapes.expand_dims(x, (self.axis + 1,)) for x in (head, odd)], dimension=self.axis + 1
+        )
+        both = reshape(pairs, new_sizes=(*shape[: self.axis], 2 * n, *shape[self.axis + 1 :]))
+        if n == shape[self.axis]:
+            return both
+        return shapes.concatenate(both, *self.part([even], n, n + 1), dimension=self.axis)
+
+
+def partial_results(combine: Combination, xs: list[Any]) -> list[Any]:
+    """x0, x0 x1, x0 x1 x2, ...: the odd ones are those of the products of neighbours, and give the even ones."""
+    n, axis = type_of(xs[0]).shape[combine.axis], combine.axis
+    if n < 2:
+        return xs
+    products = combine(combine.part(xs, 0, n - 1, 2), combine.part(xs, 1, n, 2))
+    odd = partial_results(combine, products)
+    even = combine.part(xs, 0, 1)
+    if n > 2:
+        later = combine(combine.part(odd, 0, (n - 1) // 2), combine.part(xs, 2, n, 2))
+        even = [shapes.concatenate(x, y, dimension=axis) for x, y in zip(even, later, strict=True)]
+    return [combine.interleaved(x, y) for x, y in zip(even, odd, strict=True)]
