@@ -18,7 +18,7 @@ U32 = np.uint32
 IMPLICIT = {
     "jax_derivative": False,
     "finite_differences": False,
-    "why": "the derivative of a distribution, which JAX cannot transpose; see tests/operations/test_random.py",
+    "why": "samples jump, and there is no second derivative; tests/operations/test_random.py judges the first",
 }
 
 
