@@ -12,7 +12,30 @@ from minijvp.core.primitive import Primitive, registry
 from minijvp.core.types import type_of
 from minijvp.errors import MissingRuleError
 from minijvp.interop.reading import TABLE, translates
-from minijvp.operations import casting, collectives, contraction, elementwise, families, slicing, windows
+from minijvp.operations import (
+    annotations,
+    bitwise,
+    casting,
+    collectives,
+    contraction,
+    convolution,
+    cumulative,
+    decompositions,
+    dynamic_slicing,
+    elementwise,
+    families,
+    fft,
+    gather,
+    linear_algebra,
+    ragged,
+    random,
+    reduction,
+    reflections,
+    slicing,
+    sorting,
+    special,
+    windows,
+)
 from minijvp.operations import shape as shapes
 from minijvp.operations import sharding as shardings
 
@@ -66,15 +89,17 @@ def fit(xs: tuple[Any, ...]) -> tuple[Any, ...]:
     """The operands in one shape, with literals beside arrays as Python scalars."""
     if all([isinstance(x, np.generic) for x in xs]):
         return xs
-    shape = max([type_of(x).shape for x in xs], key=len)
+    shape = np.broadcast_shapes(*[type_of(x).shape for x in xs])
     return tuple([x.item() if isinstance(x, np.generic) else repeated(x, shape) for x in xs])
 
 
 def repeated(x: Any, shape: tuple[int, ...]) -> Any:
-    """The operand; a single number repeated to this shape."""
-    if type_of(x).shape == shape:
+    """The operand repeated to this shape, along new leading axes and axes of size 1."""
+    found = type_of(x).shape
+    if found == shape:
         return x
-    return families.broadcast_in_dim(x, shape=shape, broadcast_dimensions=())
+    places = tuple(range(len(shape) - len(found), len(shape)))
+    return families.broadcast_in_dim(x, shape=shape, broadcast_dimensions=places)
 
 
 for _primitive in registry.values():

@@ -6,6 +6,7 @@ from_jax : (a -> b) -> (a -> b)
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import nullcontext
 from functools import wraps
 from typing import Any
 
@@ -26,7 +27,10 @@ from minijvp.transforms.staging import argument_type, shape_struct
 READ_PER_FUNCTION = 512
 
 FLOATS_TRACED, SCALARS_STATIC, ONLY_TRACERS = range(3)
-"""What is unknown to `fun` while JAX traces it, from most to least: arrays and Python's floats; arrays; tracers."""
+"""What is unknown to `fun` while JAX traces it, from most to least: arrays and Python's floats; arrays; tracers.
+
+Only in the last case does JAX compute with what is known while it traces.
+"""
 
 TRACING_ERRORS = (jax.errors.JAXTypeError, jax.errors.JAXIndexError)
 
@@ -156,11 +160,11 @@ class Bridge:
             inner_args, inner_kwargs = tree_unflatten(tree, full)
             outs, out_tree = tree_flatten(self.fun(*inner_args, **inner_kwargs))
             static_outputs.clear()
-            static_outputs.update({i: x for i, x in enumerate(outs) if not is_arraylike(x)})
+            static_outputs.update({i: x for i, x in enumerate(outs) if type(x) in PYTHON_SCALARS or not is_arraylike(x)})
             return [x for i, x in enumerate(outs) if i not in static_outputs]
 
         types = [shape_struct(argument_type(leaves[i])) for i in unknown]
-        with evaluating():
+        with evaluating(), jax.ensure_compile_time_eval() if known == ONLY_TRACERS else nullcontext():
             closed = jax.make_jaxpr(flat, axis_env=list(state.axis_sizes.items()))(*types)
             jaxpr, constants = read_open(closed, trees.function_name(self.fun))
         return Program(jaxpr, constants, unknown, out_tree, static_outputs)
@@ -226,10 +230,9 @@ def values_of(leaves: Sequence[Any], known: int) -> Hashable:
 
 def next_known(known: int, leaves: Sequence[Any], error: Exception) -> int | None:
     """What to make known after a failure, or None if that would change nothing."""
-    if known == FLOATS_TRACED and any(type(x) in (float, complex) for x in leaves):
+    if known == FLOATS_TRACED and any([type(x) in (float, complex) for x in leaves]):
         return SCALARS_STATIC
-    concrete = any(not isinstance(x, Tracer) and type(x) not in PYTHON_SCALARS and is_arraylike(x) for x in leaves)
-    if known != ONLY_TRACERS and concrete and isinstance(error, (*TRACING_ERRORS, TypeError, ValueError)):
+    if known != ONLY_TRACERS and isinstance(error, (*TRACING_ERRORS, TypeError, ValueError)):
         return ONLY_TRACERS
     return None
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from jax.extend.core import ClosedJaxpr, JaxprEqn
 
 from minijvp.core.jaxpr import Jaxpr, evaluate, inner_jaxprs
+from minijvp.higher_order.cond import cond as cond_primitive
 from minijvp.higher_order.custom_jvp import custom_jvp_call
+from minijvp.higher_order.custom_vjp import custom_vjp_call
 from minijvp.higher_order.jit import jit_primitive
-from minijvp.interop.reading import in_types, interpret, read_open, translates
+from minijvp.higher_order.scan import scan as scan_primitive
+from minijvp.higher_order.while_loop import while_loop as while_primitive
+from minijvp.interop.reading import in_types, interpret, read_open, read_together, translates
 from minijvp.interop.rules import Call, captured, jvp_rule, vjp_rules
 
 INLINED = 24
@@ -64,3 +69,51 @@ def with_rule(equation: JaxprEqn, inputs: Sequence[Any]) -> tuple[Call, Jaxpr, l
     for i in range(len(constants), call.n_captured):
         operands[i] = captured(operands[i], function=call.name)
     return call, jaxpr, operands
+
+
+@translates("cond", contextual=True)
+def cond(equation: JaxprEqn, index: Any, *inputs: Any) -> Any:
+    """A choice among programs; one whose outcome is known now, as for the platform, is no choice."""
+    operands = in_types(inputs, equation.invars[1:])
+    if isinstance(index, np.generic):
+        branches = equation.params["branches"]
+        chosen = branches[int(np.clip(index, 0, len(branches) - 1))]
+        return interpret(chosen.jaxpr, chosen.consts, operands)
+    jaxprs, constants = read_together(*equation.params["branches"])
+    return cond_primitive(index, *constants, *operands, branches=tuple(jaxprs))
+
+
+@translates("scan", contextual=True)
+def scan(equation: JaxprEqn, *inputs: Any) -> Any:
+    """A loop over the leading axis of some operands."""
+    params = equation.params
+    jaxpr, constants = read_open(params["jaxpr"])
+    return scan_primitive(
+        *constants,
+        *in_types(inputs, equation.invars),
+        jaxpr=jaxpr,
+        n_constants=len(constants) + params["num_consts"],
+        n_carry=params["num_carry"],
+        length=params["length"],
+        reverse=params["reverse"],
+        unroll=params["unroll"],
+    )
+
+
+@translates("while", contextual=True)
+def while_loop(equation: JaxprEqn, *inputs: Any) -> Any:
+    """A loop for as long as a program says so."""
+    params, operands = equation.params, in_types(inputs, equation.invars)
+    cond_jaxpr, cond_constants = read_open(params["cond_jaxpr"])
+    body_jaxpr, body_constants = read_open(params["body_jaxpr"])
+    n = params["cond_nconsts"]
+    return while_primitive(
+        *cond_constants,
+        *operands[:n],
+        *body_constants,
+        *operands[n:],
+        cond_jaxpr=cond_jaxpr,
+        body_jaxpr=body_jaxpr,
+        n_cond_constants=n + len(cond_constants),
+        n_body_constants=params["body_nconsts"] + len(body_constants),
+    )

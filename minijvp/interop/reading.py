@@ -24,6 +24,8 @@ from minijvp.transforms.staging import stage
 
 Translation = Callable[..., Any]
 
+FLOAT0, BOOL = jax.dtypes.float0, np.dtype(bool)
+
 TABLE: dict[str, Translation] = {}
 """How each primitive of JAX is said with ours."""
 
@@ -44,8 +46,9 @@ def translates(*names: str, contextual: bool = False) -> Callable[[Translation],
 
 
 def type_of_aval(aval: Any) -> ArrayType:
-    """The type that JAX gave a value, as ours."""
-    return ArrayType(tuple(aval.shape), aval.dtype, bool(getattr(aval, "weak_type", False)))
+    """The type that JAX gave a value, as ours. Of float0, which has no numbers, an array is one of booleans here."""
+    dtype = BOOL if aval.dtype == FLOAT0 else aval.dtype
+    return ArrayType(tuple(aval.shape), dtype, bool(getattr(aval, "weak_type", False)))
 
 
 def read(closed: ClosedJaxpr, name: str = "") -> Jaxpr:
@@ -76,7 +79,7 @@ def read_together(*programs: ClosedJaxpr) -> tuple[list[Jaxpr], tuple[Any, ...]]
 
 def interpret(jaxpr: Any, constants: Sequence[Any], args: Sequence[Any]) -> list[Any]:
     """The outputs of an open jaxpr of JAX, by our primitives under the current trace."""
-    values: dict[Any, Any] = dict(zip(jaxpr.constvars, constants, strict=True))
+    values: dict[Any, Any] = dict(zip(jaxpr.constvars, map(constant, constants), strict=True))
     values.update(zip(jaxpr.invars, args, strict=True))
     outer = state.source
     with charged_to(outer):
@@ -109,10 +112,17 @@ def translate(equation: JaxprEqn, inputs: Sequence[Any]) -> Sequence[Any]:
 
 def literal(atom: Any) -> Any:
     """The value of a literal: a NumPy scalar, or an array."""
-    value = atom.val
-    if isinstance(value, jax.Array) and jnp.ndim(value):
+    value = constant(atom.val)
+    if jnp.ndim(value):
         return value
-    return np.asarray(value, atom.aval.dtype)[()] if not jnp.ndim(value) else np.asarray(value)
+    return np.asarray(value, type_of_aval(atom.aval).dtype)[()]
+
+
+def constant(value: Any) -> Any:
+    """A constant of a program of JAX as one of ours."""
+    if isinstance(value, np.ndarray) and value.dtype == FLOAT0:
+        return np.zeros(value.shape, BOOL)
+    return value
 
 
 def require_types(equation: JaxprEqn, outs: Sequence[Any]) -> None:

@@ -15,7 +15,7 @@ from minijvp.core.tracing import Tracer
 from minijvp.core.types import PYTHON_SCALARS, type_of
 from minijvp.errors import ArgumentError
 from minijvp.numpy.promotion import array, as_dtype, cast, normalize_axis, surface
-from minijvp.numpy.ufuncs import choose, constant
+from minijvp.numpy.ufuncs import pick, constant
 from minijvp.operations import (
     annotations,
     casting,
@@ -217,7 +217,7 @@ def starts_of(x: Any, indices: Any, negative: Any = True) -> list[Any]:
             starts.append(np.int32(i + n if wraps and i < 0 else i))
             continue
         i = cast(array(i, "dynamic_slice"), (np.dtype(np.int32), False))
-        starts.append(choose(i < 0, i + n, i) if wraps else i)
+        starts.append(pick(i < 0, i + n, i) if wraps else i)
     return starts
 
 

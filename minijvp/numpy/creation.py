@@ -21,9 +21,14 @@ from minijvp.operations.families import zeros as zeros_primitive
 from minijvp.operations.shape import concatenate, iota, move_axis
 
 
+def is_known(x: Any) -> bool:
+    """Whether x is an array with values to look at."""
+    return isinstance(x, (np.ndarray, jax.Array)) and not isinstance(x, jax.core.Tracer)
+
+
 def as_shape(shape: Any, function: str) -> tuple[int, ...]:
     """A shape as the user gave it (an integer, or a sequence of them), as a tuple of integers."""
-    given = shape if isinstance(shape, (tuple, list)) else (shape,)
+    given = shape if isinstance(shape, (tuple, list)) else np.atleast_1d(shape) if is_known(shape) else (shape,)
     try:
         sizes = tuple([operator.index(n) for n in given])
     except TypeError:

@@ -205,7 +205,7 @@ def concrete_mask(mask: Any) -> np.ndarray:
         raise ConcretizationError(
             f"x[mask] received a traced mask, {type_of(mask)!r}.",
             "How many elements it chooses depends on values, and shapes must be known while tracing.",
-            "Use mnp.where(mask, x, other) to choose element by element, mnp.sum(x, where=mask) and the like to "
+            "Use mnp.where(mask, x, other) to pick element by element, mnp.sum(x, where=mask) and the like to "
             "reduce, and mnp.where(mask, new, x) for x.at[mask].set(new).",
         ) from None
     return np.asarray(mask)
@@ -641,7 +641,7 @@ class IndexUpdate:
             raise ArgumentError(
                 "x.at[index].apply(f) received indices that repeat.",
                 "An element is read once and written once: f would not be applied again to its own result.",
-                "Apply f to the whole array and choose with mnp.where, or apply it once for each repetition.",
+                "Apply f to the whole array and pick with mnp.where, or apply it once for each repetition.",
             )
         # Out of bounds the last element is read: f may not like a nan, and the result is dropped.
         old = self.get(mode=CLIP if rules.mode == FILL else mode, **options)

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
+from minijvp.core.tracing import Tracer
 from minijvp.core.types import type_of
 from minijvp.errors import ArgumentError
+from minijvp.interop.from_jax import from_jax
 from minijvp.numpy import indexing
 from minijvp.numpy.creation import as_shape, lower_triangle
 from minijvp.numpy.promotion import (
@@ -386,10 +389,15 @@ def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
     return turns[k % 4]()
 
 
+bridged_roll = from_jax(jnp.roll)
+
+
 @surface(jnp.roll)
 def roll(a: Any, shift: Any, axis: Any = None) -> Any:
     """The elements moved along axes; what leaves at the end enters at the front."""
     x = array(a, "roll")
+    if isinstance(shift, (Tracer, jax.Array, np.ndarray)):
+        return bridged_roll(x, shift, axis)
     if axis is None:
         return reshape(roll(ravel(x), shift, 0), x.shape)
     axes = normalize_axes(axis, len(x.shape), "roll")

@@ -119,7 +119,7 @@ def constant(value: Any, like: Any) -> Any:
     return broadcast_in_dim(literal(value, (t.dtype, t.weak_type)), shape=t.shape, broadcast_dimensions=())
 
 
-def choose(condition: Any, x: Any, y: Any) -> Any:
+def pick(condition: Any, x: Any, y: Any) -> Any:
     """Element by element, x where the condition holds and y elsewhere; one of the two may be a Python scalar."""
     x = constant(x, y) if type(x) in PYTHON_SCALARS else x
     y = constant(y, x) if type(y) in PYTHON_SCALARS else y
@@ -170,10 +170,10 @@ def _sinc(x: Any) -> Any:
     # The series around 0 keeps every derivative there finite and right up to the fourth.
     scaled = elementwise.mul(x, math.pi)
     small = elementwise.lt(magnitude(scaled), 1e-3)
-    safe = choose(small, 1.0, scaled)
+    safe = pick(small, 1.0, scaled)
     squared = elementwise.square(scaled)
     series = linear.add(elementwise.mul(squared, linear.add(elementwise.mul(squared, 1 / 120), -1 / 6)), 1.0)
-    return choose(small, series, elementwise.div(elementwise.sin(safe), safe))
+    return pick(small, series, elementwise.div(elementwise.sin(safe), safe))
 
 
 sinc = unary_inexact(jnp.sinc, _sinc, exact=True)
@@ -298,7 +298,7 @@ def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
     """A remainder of integers that is 0 where the divisor is."""
 
     def guarded(x: Any, y: Any) -> Any:
-        return function(x, y if is_inexact(y.dtype) else choose(elementwise.eq(y, 0), 1, y))
+        return function(x, y if is_inexact(y.dtype) else pick(elementwise.eq(y, 0), 1, y))
 
     return guarded
 
@@ -313,10 +313,10 @@ def _floor_divide(x: Any, y: Any) -> Any:
     )
     if letter == "i":
         quotient = elementwise.div(x, y)
-        return choose(down, elementwise.sub(quotient, 1), quotient)
+        return pick(down, elementwise.sub(quotient, 1), quotient)
     quotient = elementwise.div(elementwise.sub(x, remainder), y)
-    quotient = _round_to_even(choose(down, elementwise.sub(quotient, 1.0), quotient))
-    return choose(elementwise.eq(y, 0.0), elementwise.div(x, y), quotient)
+    quotient = _round_to_even(pick(down, elementwise.sub(quotient, 1.0), quotient))
+    return pick(elementwise.eq(y, 0.0), elementwise.div(x, y), quotient)
 
 
 def _remainder(x: Any, y: Any) -> Any:
@@ -326,7 +326,7 @@ def _remainder(x: Any, y: Any) -> Any:
     zero = zero_of(x)
     opposite = elementwise.ne(elementwise.lt(remainder, zero), elementwise.lt(y, zero))
     up = bitwise.bitwise_and(opposite, elementwise.ne(remainder, zero))
-    return choose(up, linear.add(remainder, y), remainder)
+    return pick(up, linear.add(remainder, y), remainder)
 
 
 floor_divide = binary(jnp.floor_divide, with_booleans_as_integers(_floor_divide))
@@ -383,7 +383,7 @@ def _integer_power(x: Any, y: Any) -> Any:
     out = constant(1, x)
     for _ in range(x.dtype.itemsize * 8):
         odd = elementwise.ne(bitwise.bitwise_and(y, 1), 0)
-        out = choose(odd, elementwise.mul(out, x), out)
+        out = pick(odd, elementwise.mul(out, x), out)
         x, y = elementwise.mul(x, x), bitwise.shift_right_logical(y, 1)
     return out
 
@@ -401,17 +401,12 @@ def _logaddexp(x: Any, y: Any) -> Any:
     x, y = both_arrays(x, y)
     if elementwise.is_complex(x):
         return _logaddexp_complex(x, y)
-    difference = elementwise.sub(x, y)
-    # Two infinities of one sign: the sum is theirs, and no nan may come near the derivative.
-    undefined = elementwise.ne(difference, difference)
-    safe = choose(undefined, 0.0, difference)
-    tail = elementwise.log1p(elementwise.exp(elementwise.neg(elementwise.abs_(safe))))
-    return choose(undefined, linear.add(x, y), linear.add(elementwise.max_(x, y), tail))
+    return elementwise.logaddexp(x, y)
 
 
 def _logaddexp_complex(x: Any, y: Any) -> Any:
     shift = elementwise.max_(elementwise.real(x), elementwise.real(y))
-    shift = choose(elementwise.is_finite(shift), shift, 0.0)
+    shift = pick(elementwise.is_finite(shift), shift, 0.0)
     shift = elementwise.complex_(shift, zeros(shape=shift.shape, dtype=shift.dtype))
     total = linear.add(elementwise.exp(elementwise.sub(x, shift)), elementwise.exp(elementwise.sub(y, shift)))
     return linear.add(elementwise.log(total), shift)
@@ -427,7 +422,7 @@ def _hypot(x: Any, y: Any) -> Any:
     x, y = (elementwise.abs_(require_real(v, "hypot")) for v in both_arrays(x, y))
     larger, smaller = elementwise.max_(x, y), elementwise.min_(x, y)
     zero = elementwise.eq(larger, 0.0)
-    ratio = elementwise.div(smaller, choose(zero, 1.0, larger))
+    ratio = elementwise.div(smaller, pick(zero, 1.0, larger))
     return elementwise.mul(larger, elementwise.sqrt(linear.add(elementwise.square(ratio), 1.0)))
 
 
@@ -435,16 +430,16 @@ def _copysign(x: Any, y: Any) -> Any:
     x, y = both_arrays(x, y)
     # 1/-0 is negative, as -0 itself is not.
     sign_of_zero = elementwise.lt(elementwise.div(1.0, y), 0.0)
-    below = choose(elementwise.eq(y, 0.0), sign_of_zero, elementwise.lt(y, 0.0))
+    below = pick(elementwise.eq(y, 0.0), sign_of_zero, elementwise.lt(y, 0.0))
     size = elementwise.abs_(x)
-    return choose(below, elementwise.neg(size), size)
+    return pick(below, elementwise.neg(size), size)
 
 
 def _heaviside(x: Any, y: Any) -> Any:
     x, y = both_arrays(x, y)
-    step = choose(elementwise.lt(x, 0.0), 0.0, constant(1, x))
-    out = choose(elementwise.eq(x, 0.0), y, step)
-    return choose(elementwise.ne(x, x), x, out)
+    step = pick(elementwise.lt(x, 0.0), 0.0, constant(1, x))
+    out = pick(elementwise.eq(x, 0.0), y, step)
+    return pick(elementwise.ne(x, x), x, out)
 
 
 def _nan_aside(extremum: Callable[..., Any]) -> Callable[..., Any]:
@@ -452,8 +447,8 @@ def _nan_aside(extremum: Callable[..., Any]) -> Callable[..., Any]:
 
     def function(x: Any, y: Any) -> Any:
         x, y = both_arrays(x, y)
-        out = choose(elementwise.ne(x, x), y, extremum(x, y))
-        return choose(elementwise.ne(y, y), x, out)
+        out = pick(elementwise.ne(x, x), y, extremum(x, y))
+        return pick(elementwise.ne(y, y), x, out)
 
     return function
 
@@ -479,7 +474,7 @@ def _lexicographic(compare: Callable[..., Any], strictly: Callable[..., Any]) ->
             return compare(x, y)
         x, y = both_arrays(x, y)
         first, second = (elementwise.real(x), elementwise.real(y)), (elementwise.imag(x), elementwise.imag(y))
-        return choose(elementwise.eq(*first), compare(*second), strictly(*first))
+        return pick(elementwise.eq(*first), compare(*second), strictly(*first))
 
     return function
 
@@ -557,7 +552,7 @@ def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: b
     bound = linear.add(elementwise.mul(elementwise.abs_(y), rtol), atol)
     near = elementwise.le(elementwise.abs_(elementwise.sub(x, y)), bound)
     finite = bitwise.bitwise_and(_is_finite(x), _is_finite(y))
-    out = choose(finite, near, elementwise.eq(x, y))
+    out = pick(finite, near, elementwise.eq(x, y))
     both = bitwise.bitwise_and(elementwise.ne(x, x), elementwise.ne(y, y))
     return bitwise.bitwise_or(out, both) if equal_nan else out
 
@@ -565,15 +560,8 @@ def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: b
 # Choice
 
 
-@surface(jnp.where)
-def where(condition: Any, x: Any = None, y: Any = None, /, *, size: int | None = None, fill_value: Any = None) -> Any:
+def where(condition: Any, x: Any, y: Any) -> Any:
     """Element by element, x where the condition holds and y elsewhere."""
-    if x is None or y is None:
-        raise ArgumentError(
-            "minijvp.numpy.where received a traced condition and not both alternatives.",
-            "The number of places where it holds is not known while a program is traced.",
-            "Pass both alternatives: mnp.where(condition, x, y).",
-        )
     condition = truth(array(condition, "where"))
     x, y = operand(x, "where"), operand(y, "where")
     if type(x) in PYTHON_SCALARS and type(y) in PYTHON_SCALARS:
@@ -599,7 +587,7 @@ def literal(x: Any, kind: tuple[Any, bool]) -> Any:
 @surface(jnp.select)
 def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Any:
     """Element by element, the first choice whose condition holds, or the default."""
-    if len(condlist) != len(choicelist) or not condlist:
+    if len(condlist) != len(choicelist) or not len(condlist):
         raise ArgumentError(
             f"minijvp.numpy.select received {len(condlist)} conditions and {len(choicelist)} choices.",
             "Every choice has a condition.",

@@ -216,6 +216,21 @@ exp2 = Elementwise("exp2", lax.exp2, lambda t, out, x: mul(t, mul(out, math.log(
 expm1 = Elementwise("expm1", lax.expm1, lambda t, out, x: mul(t, add(out, 1.0)))
 log = Elementwise("log", lax.log, lambda t, out, x: div(t, x))
 log1p = Elementwise("log1p", lax.log1p, lambda t, out, x: div(t, add(x, 1.0)))
+
+
+def _share(x: Any, out: Any) -> Any:
+    """exp(x) as a part of exp(out): smooth where x and y tie, and 1 for an infinity, whose difference is nan."""
+    difference = sub(full_like(out, x), out)
+    return exp(select_n(ne(difference, difference), difference, zeros_like(difference)))
+
+
+logaddexp = Elementwise(
+    "logaddexp",
+    jnp.logaddexp,
+    lambda t, out, x, y: mul(t, _share(x, out)),
+    lambda t, out, x, y: mul(t, _share(y, out)),
+    doc="Elementwise: log(exp(x) + exp(y)), see jax.numpy.logaddexp.",
+)
 logistic = Elementwise("logistic", lax.logistic, lambda t, out, x: mul(t, mul(out, sub(1.0, out))))
 
 # Circular and hyperbolic functions, and their inverses

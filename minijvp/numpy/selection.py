@@ -1,0 +1,199 @@
+"""Functions the shape of whose result depends on values: those that select elements.
+
+Where the values are known, as under grad with nothing staged, they are looked at, and the elements are taken by their
+indices. Otherwise JAX's own ways remain: `size`, or an error that says that values are missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from minijvp.core.tracing import EVALUATION, Tracer, state
+from minijvp.errors import ConcretizationError
+from minijvp.interop.from_jax import from_jax
+from minijvp.numpy.indexing import getitem, take
+from minijvp.numpy.manipulation import atleast_1d, concatenate, ravel
+from minijvp.numpy.promotion import array
+from minijvp.numpy.ufuncs import where as where_both
+
+
+class NotKnownError(Exception):
+    """A value is not known while the program is traced."""
+
+
+def known(x: Any) -> Any:
+    """The values of an array or of what a tracer stands for, as a NumPy array."""
+    while isinstance(x, Tracer):
+        try:
+            x = x.known_value("a selection of elements")
+        except ConcretizationError:
+            raise NotKnownError from None
+    if isinstance(x, jax.core.Tracer):
+        raise NotKnownError
+    return np.asarray(x)
+
+
+def selecting(original: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorator of a definition by known values: without them, or with `size`, the function of JAX is bridged."""
+
+    def decorate(by_values: Callable[..., Any]) -> Callable[..., Any]:
+        bridged = from_jax(original)
+
+        @wraps(original)
+        def function(*args: Any, **kwargs: Any) -> Any:
+            if state.trace is EVALUATION:
+                return original(*args, **kwargs)
+            if kwargs.get("size") is not None:
+                return bridged(*args, **kwargs)
+            try:
+                return by_values(*args, **kwargs)
+            except NotKnownError:
+                return bridged(*args, **kwargs)
+
+        function.__doc__ = by_values.__doc__
+        return function
+
+    return decorate
+
+
+@selecting(jnp.argwhere)
+def argwhere(a: Any, **options: Any) -> Any:
+    """The indices of the elements that are not zero, a row for each."""
+    return jnp.argwhere(known(a))
+
+
+@selecting(jnp.nonzero)
+def nonzero(a: Any, **options: Any) -> Any:
+    """The indices of the elements that are not zero, an array for each axis."""
+    return jnp.nonzero(known(a))
+
+
+@selecting(jnp.flatnonzero)
+def flatnonzero(a: Any, **options: Any) -> Any:
+    """The indices of the elements that are not zero, in the flattened array."""
+    return jnp.flatnonzero(known(a))
+
+
+@selecting(jnp.where)
+def where(condition: Any, x: Any = None, y: Any = None, /, **options: Any) -> Any:
+    """Element by element, x where the condition holds and y elsewhere; without both, the indices where it holds."""
+    return nonzero(condition) if x is None and y is None else where_both(condition, x, y)
+
+
+@selecting(jnp.extract)
+def extract(condition: Any, arr: Any, **options: Any) -> Any:
+    """The elements for which the condition holds."""
+    return getitem(ravel(array(arr, "extract")), np.flatnonzero(known(condition)))
+
+
+@selecting(jnp.compress)
+def compress(condition: Any, a: Any, axis: int | None = None, **options: Any) -> Any:
+    """The slices along an axis for which the condition holds."""
+    return take(array(a, "compress"), np.flatnonzero(known(condition)), axis)
+
+
+def first_places(x: Any, **options: Any) -> np.ndarray:
+    """The first index of each distinct value of a flat array, in the order of the values."""
+    return np.asarray(jnp.unique(known(x), return_index=True, **options)[1])
+
+
+@selecting(jnp.unique)
+def unique(
+    ar: Any,
+    return_index: bool = False,
+    return_inverse: bool = False,
+    return_counts: bool = False,
+    axis: int | None = None,
+    **options: Any,
+) -> Any:
+    """The distinct values, in order, and what else is asked for: their first indices, where each went, their counts."""
+    x = array(ar, "unique")
+    _, index, inverse, counts = jnp.unique(known(x), True, True, True, axis, **options)
+    values = getitem(ravel(x), index) if axis is None else take(x, index, axis)
+    wanted = zip((return_index, return_inverse, return_counts), (index, inverse, counts), strict=True)
+    more = [result for is_wanted, result in wanted if is_wanted]
+    return (values, *more) if more else values
+
+
+def with_values(original: Callable[..., Any]) -> Callable[..., Any]:
+    """One of the functions that return distinct values in a named tuple."""
+
+    @selecting(original)
+    def function(x: Any, /, **options: Any) -> Any:
+        return original(known(x), **options)._replace(values=unique(x))
+
+    function.__doc__ = f"The distinct values, and more: see jax.numpy.{original.__name__}."
+    return function
+
+
+unique_all, unique_counts, unique_inverse = map(with_values, (jnp.unique_all, jnp.unique_counts, jnp.unique_inverse))
+
+
+@selecting(jnp.unique_values)
+def unique_values(x: Any, /, **options: Any) -> Any:
+    """The distinct values, in order."""
+    return unique(x)
+
+
+@selecting(jnp.union1d)
+def union1d(ar1: Any, ar2: Any, **options: Any) -> Any:
+    """The distinct values of two arrays together, in order."""
+    return unique(concatenate([ravel(ar1), ravel(ar2)]))
+
+
+@selecting(jnp.intersect1d)
+def intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices: bool = False, **options: Any) -> Any:
+    """The distinct values that are in both arrays, in order, and on request their first indices."""
+    _, index1, index2 = jnp.intersect1d(known(ar1), known(ar2), assume_unique, True)
+    values = getitem(ravel(ar1), index1)
+    return (values, index1, index2) if return_indices else values
+
+
+@selecting(jnp.setdiff1d)
+def setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False, **options: Any) -> Any:
+    """The distinct values of the first array that are not in the second, in order."""
+    x = ravel(ar1) if assume_unique else unique(ar1)
+    return getitem(x, np.flatnonzero(~np.isin(known(x), known(ar2))))
+
+
+@selecting(jnp.setxor1d)
+def setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False, **options: Any) -> Any:
+    """The distinct values that are in one of two arrays only, in order."""
+    x = concatenate([ravel(v) if assume_unique else unique(v) for v in (ar1, ar2)])
+    _, index, counts = np.unique(known(x), return_index=True, return_counts=True)
+    return getitem(x, index[counts == 1])
+
+
+@selecting(jnp.trim_zeros)
+def trim_zeros(filt: Any, trim: str = "fb", **options: Any) -> Any:
+    """The elements of a flat array without the zeros at its front ("f") and its back ("b")."""
+    if options:
+        raise NotKnownError
+    places, n = np.flatnonzero(known(filt)), len(filt)
+    if not len(places):
+        return filt[:0]
+    first = places[0] if "f" in trim.lower() else 0
+    return filt[first : places[-1] + 1 if "b" in trim.lower() else n]
+
+
+bridged_roots = from_jax(jnp.roots)
+
+
+@selecting(jnp.roots)
+def roots(p: Any, *, strip_zeros: bool = True) -> Any:
+    """The roots of the polynomial with these coefficients, the highest first."""
+    if not strip_zeros:
+        raise NotKnownError
+    p = atleast_1d(p)
+    places = np.flatnonzero(known(p))
+    if not len(places):
+        return jnp.roots(known(p))
+    found = bridged_roots(array(p, "roots")[places[0] : places[-1] + 1], strip_zeros=False)
+    at_zero = len(p) - 1 - places[-1]
+    return concatenate([found, jnp.zeros(at_zero, found.dtype)]) if at_zero else found
