@@ -44,6 +44,11 @@ class Equation:
     outputs: tuple[Var, ...]
     source: Source | None
 
+    @property
+    def has_effects(self) -> bool:
+        """Whether it, or a program inside, does something besides giving outputs."""
+        return self.primitive.has_effects or any(e.has_effects for jaxpr in inner_jaxprs(self.params) for e in jaxpr)
+
 
 @dataclass(slots=True, eq=False)
 class Jaxpr:
@@ -105,14 +110,17 @@ class Jaxpr:
         opened = Jaxpr((), variables + self.inputs, self.equations, self.outputs, self.name)
         return opened, tuple(value for _, value in self.constants)
 
-    def without_dead_code(self, used: Sequence[bool] | None = None) -> Jaxpr:
-        """The same program without the outputs that are not `used` and without what only they needed. Inputs stay."""
+    def without_dead_code(self, used: Sequence[bool] | None = None, effects: bool = True) -> Jaxpr:
+        """The same program without the outputs that are not `used` and without what only they needed.
+
+        Inputs stay, and with `effects` what has some stays too: not so in a part that runs besides the whole.
+        """
         outputs = self.outputs if used is None else tuple(v for v, keep in zip(self.outputs, used, strict=True) if keep)
         needed: set[Atom] = set()
         needed.update(v for v in outputs if type(v) is Var)
         kept = []
         for equation in reversed(self.equations):
-            if not needed.isdisjoint(equation.outputs):
+            if not needed.isdisjoint(equation.outputs) or (effects and equation.has_effects):
                 kept.append(equation)
                 needed.update(v for v in equation.inputs if type(v) is Var)
         if len(kept) == len(self.equations) and len(outputs) == len(self.outputs):

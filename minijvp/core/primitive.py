@@ -55,6 +55,9 @@ class Primitive:
     returns_tuple = False
     """Whether the result is a tuple. Only a transpose rule needs to know before the fact: its `ct` is a tuple then."""
 
+    has_effects = False
+    """Whether it does something besides giving its result, so that it runs even where nobody reads that."""
+
     has_steps = True
     """Whether an eager linearization may stage and compile the rule: not if it calls a user's function."""
 
