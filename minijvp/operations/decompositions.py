@@ -5,8 +5,9 @@ Differentiating the singular value decomposition (2016), and Z.-Q. Wan and S.-X.
 complex valued SVD (2019), for svd, here with the Hermitian part of the change and the rest apart: only what the first
 part does is undefined for equal singular values.
 
-Vectors of equal values may turn into each other. Their tangents do not turn, so that derivatives of what does not
-depend on such a turn (a projection, a function of the matrix) are right.
+Vectors of equal values may turn into each other, which has no derivative: in their tangents they do not turn. That is
+right for what depends on no such turn: sums over the equal values, projections on all their vectors. How the values
+part, and with it a function of the matrix like v @ diag(exp(w)) @ v.T, is more than tangents of v and w can tell.
 """
 
 from __future__ import annotations

@@ -118,9 +118,9 @@ class Reflections(MatrixPrimitive):
         return jnp.swapaxes(packed, -1, -2), taus
 
     def jvp(self, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
-        out = self(*primals)
+        packed, taus = self(*primals)
         (t,) = tangents
-        return out, (None, None) if t is None else _reflections_tangents(*out, t)
+        return (packed, taus), (None, None) if t is None else _reflections_tangents(packed, taus, t)
 
 
 class PivotedReflections(MatrixPrimitive):

@@ -1,6 +1,5 @@
 """Samples of minijvp.operations.decompositions."""
 
-import jax.numpy as jnp
 import numpy as np
 from jax.lax import linalg
 
@@ -54,26 +53,19 @@ def schur(label, x, vectors=True):
 
 SAMPLES = [
     eigh("float32", random(3, 3), tolerance=1e-4),
-    eigh("float64", random(3, 3, dtype=float)),
     eigh("upper-batch", random(2, 3, 3, dtype=float), lower=False),
     eigh("complex128", random(3, 3, dtype=C128), **PHASES),
-    eigh("complex64", random(2, 2, dtype=C64), tolerance=1e-4, **PHASES),
     eigh("1x1", random(1, 1, dtype=float)),
     eigh("empty", np.zeros((0, 0))),
-    eig("float64", random(3, 3, dtype=float)),
     eig("float32", random(3, 3), right=True, tolerance=1e-4),
-    eig("right", random(3, 3, dtype=float), right=True),
-    eig("both", random(2, 3, 3, dtype=float), left=True, right=True),
+    eig("both", random(1, 3, 3, dtype=float), left=True, right=True),
     eig("left-complex128", random(3, 3, dtype=C128), left=True),
     eig("complex64", random(2, 2, dtype=C64), tolerance=1e-4),
     eig("empty", np.zeros((0, 0)), right=True, jax_derivative=False, why="JAX looks for the largest of no component"),
-    svd("float32", random(3, 3), tolerance=1e-4),
+    svd("values-float32", random(3, 3), compute_uv=False, tolerance=1e-4),
     svd("tall", random(4, 2, dtype=float)),
-    svd("wide", random(2, 4, dtype=float)),
-    svd("values", random(2, 3, 2, dtype=float), full_matrices=True, compute_uv=False),
-    svd("values-complex64", random(2, 3, dtype=C64), compute_uv=False, tolerance=1e-4),
-    svd("square-full", random(3, 3, dtype=float), full_matrices=True),
-    svd("complex128", random(3, 2, dtype=C128), **PHASES),
+    svd("values-batch", random(2, 3, 2, dtype=float), full_matrices=True, compute_uv=False),
+    svd("square-full-complex64", random(2, 2, dtype=C64), full_matrices=True, tolerance=1e-4, **PHASES),
     svd("wide-complex128", random(2, 3, dtype=C128), **PHASES),
     svd("1x1", random(1, 1, dtype=float)),
     svd("empty", np.zeros((2, 0))),
@@ -93,13 +85,11 @@ SAMPLES = [
         finite_differences=False,
         why="JAX refuses; LAPACK turns the vectors that complete vt as it likes",
     ),
-    schur("float32", random(3, 3)),
     schur("complex128", random(2, 3, 3, dtype=C128)),
     schur("values", random(3, 3, dtype=float), vectors=False),
     schur("empty", np.zeros((0, 0))),
     refused("float32", ops.hessenberg, random(3, 3)),
     refused("complex128", ops.hessenberg, random(2, 3, 3, dtype=C128)),
-    refused("1x1", ops.hessenberg, random(1, 1, dtype=float)),
     refused("float32", ops.tridiagonal, random(3, 3), lower=True),
     refused("complex128", ops.tridiagonal, random(2, 3, 3, dtype=C128), lower=False),
 ]
