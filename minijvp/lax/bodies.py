@@ -56,8 +56,8 @@ def run(fun: Callable[..., Any], role: str, args: Sequence[Any]) -> Any:
             inspect.signature(fun).bind(*args)
         except TypeError as error:
             raise ArgumentError(
-                f"{role} is {place_of(fun)}, which cannot be called with {len(args)} arguments: {error}.",
-                "So many it receives.",
+                f"{role} is {place_of(fun)}, which cannot be called as it is: {error}.",
+                f"It receives {len(args)} argument{'s' * (len(args) != 1)}.",
                 "Correct its parameters.",
             ) from None
         except ValueError:

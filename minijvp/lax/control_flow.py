@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 from jax import core as jax_core
-from jax.tree_util import tree_map, tree_unflatten
+from jax.tree_util import tree_map, tree_structure, tree_unflatten
 
 from minijvp import trees
-from minijvp.core.jaxpr import Atom, Jaxpr
+from minijvp.core.jaxpr import Atom, Jaxpr, Literal
 from minijvp.core.tracing import EVALUATION, Tracer, state
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, type_of
 from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.higher_order.cond import cond as cond_primitive
 from minijvp.higher_order.cond import joined
 from minijvp.higher_order.jit import call
-from minijvp.higher_order.programs import chosen, fits, groups
+from minijvp.higher_order.programs import Extension, chosen, fits, groups
 from minijvp.higher_order.scan import scan as scan_primitive
 from minijvp.higher_order.while_loop import while_loop as while_primitive
-from minijvp.lax.bodies import Tree, place_of, require_same, staged
+from minijvp.lax.bodies import Tree, place_of, require_same, run, staged
 from minijvp.numpy.promotion import array, join, kind_of, normalize_axis
 from minijvp.operations import shape as shapes
 from minijvp.operations.casting import convert_element_type
-from minijvp.operations.elementwise import ne
+from minijvp.operations.elementwise import lt, ne
 from minijvp.operations.families import reshape
 from minijvp.operations.slicing import slice as slice_primitive
 from minijvp.transforms.borders import leaf_namer
@@ -64,10 +65,9 @@ def cond(
     if not callable(true_fun) and callable(false_fun) and len(operands) == 2 and callable(operands[1]):
         x, f, y, g = true_fun, false_fun, *operands  # the form of JAX's first years
         return cond(pred, lambda x, _: f(x), lambda _, y: g(y), x, y)
-    names = [("true_fun", true_fun), ("false_fun", false_fun)]
-    require_functions("cond", names)
-    index = as_index(truth(pred, "cond"))
-    return choose("cond", index, [names[1], names[0]], given(operands, operand, "cond"))
+    named = [("true_fun", true_fun), ("false_fun", false_fun)]
+    require_functions("cond", named)
+    return choose("cond", as_index(truth(pred, "cond")), named, given(operands, operand, "cond"))
 
 
 def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any, operand: Any = NOT_GIVEN) -> Any:
@@ -85,13 +85,13 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any, o
     >>> float(minijvp.lax.switch(1, [mnp.sin, mnp.exp, mnp.cos], 0.0))
     1.0
     """
-    names = [(f"branches[{k}]", branch) for k, branch in enumerate(branches)]
-    if not names:
+    named = [(f"branches[{k}]", branch) for k, branch in enumerate(branches)]
+    if not named:
         raise ArgumentError("switch received no branches.", "One of them is to run.", "Give it a function at least.")
-    require_functions("switch", names)
+    require_functions("switch", named)
     index = scalar(index, "the index of switch", "iu", "an integer")
     values = given(operands, operand, "switch")
-    return branches[0](*values) if len(names) == 1 else choose("switch", as_index(index), names, values)
+    return branches[0](*values) if len(named) == 1 else choose("switch", as_index(index), named, values)
 
 
 def given(operands: tuple, operand: Any, function: str) -> tuple:
@@ -166,7 +166,8 @@ def choose(function: str, index: Any, named: Sequence[tuple[str, Callable[..., A
             "Which of them runs is not known yet, and what follows must fit both.",
             "Make them return the same containers, shapes and dtypes (x.astype(...), mnp.zeros_like).",
         )
-    programs, constants = joined([jaxpr for jaxpr, _ in made])
+    # A false predicate is the index 0.
+    programs, constants = joined([jaxpr for jaxpr, _ in (made if function == "switch" else reversed(made))])
     leaves = [x for value in values for x in value.leaves]
     outs = cond_primitive(index, *constants, *leaves, branches=tuple(programs))
     return tree_unflatten(first.structure, outs)
@@ -213,29 +214,38 @@ def scan(
     jaxpr, carry, (_, ys) = stage_loop(
         "scan", f, "f", carry, lambda c: staged(f, "f of scan", [c.signature, row], lambda result: pair(f, result))
     )
+    last, results = run_scan(jaxpr, carry.leaves, rows.leaves, length, bool(reverse), unroll)
+    return tree_unflatten(carry.structure, last), tree_unflatten(ys.structure, results)
+
+
+def run_scan(
+    jaxpr: Jaxpr, carry: Sequence[Any], rows: Sequence[Any], length: int, reverse: bool, unroll: int
+) -> tuple[list[Any], list[Any]]:
+    """The last carries and the stacked results of a loop with the closed body `jaxpr`.
+
+    What the body hands on is not copied: such carries become constants, and such rows are the result.
+    """
     body, constants = jaxpr.hoist_constants()
-    k, n = len(constants), len(carry.leaves)
+    k, n = len(constants), len(carry)
     kept = [v is not out for v, out in zip(body.inputs[k : k + n], body.outputs[:n], strict=True)]
-    # What the body hands on is not copied: such carries become constants, and such rows are the result.
-    handed: dict[Atom, Any] = dict(zip(body.inputs[k + n :], rows.leaves, strict=True))
+    handed: dict[Atom, Any] = dict(zip(body.inputs[k + n :], rows, strict=True))
     copied = [out not in handed for out in body.outputs[n:]]
-    fixed, moving = ([x for x, flag in zip(carry.leaves, kept, strict=True) if flag is f] for f in (False, True))
+    fixed, moving = ([x for x, flag in zip(carry, kept, strict=True) if flag is wanted] for wanted in (False, True))
     outs = scan_primitive(
         *constants,
         *fixed,
         *moving,
-        *rows.leaves,
+        *rows,
         jaxpr=with_fixed(body, k, kept, [*kept, *copied]),
         n_constants=k + len(fixed),
         n_carry=len(moving),
         length=length,
-        reverse=bool(reverse),
+        reverse=reverse,
         unroll=unroll,
     )
     last, new = iter(outs[: len(moving)]), iter(outs[len(moving) :])
-    final = [next(last) if flag else x for flag, x in zip(kept, carry.leaves, strict=True)]
-    results = [next(new) if flag else handed[v] for flag, v in zip(copied, body.outputs[n:], strict=True)]
-    return tree_unflatten(carry.structure, final), tree_unflatten(ys.structure, results)
+    final = [next(last) if flag else x for flag, x in zip(kept, carry, strict=True)]
+    return final, [next(new) if flag else handed[v] for flag, v in zip(copied, body.outputs[n:], strict=True)]
 
 
 def pair(f: Callable[..., Any], result: Any) -> tuple[Any, Any]:
@@ -254,7 +264,7 @@ def common_length(rows: Tree, length: Any) -> int:
     """The number of steps of a scan; ArgumentError names the rows that do not fit."""
     where = leaf_namer(rows.value, "xs")
     if length is not None:
-        length = require_count(length)
+        length = require_count(length, "length of scan")
     for i, t in enumerate(rows.types):
         if not t.shape:
             raise ArgumentError(
@@ -280,11 +290,11 @@ def common_length(rows: Tree, length: Any) -> int:
     )
 
 
-def require_count(length: Any) -> int:
+def require_count(length: Any, what: str) -> int:
     """`length` as an integer that is not negative."""
     if isinstance(length, Tracer):
         raise ConcretizationError(
-            f"the length of scan is a traced {length.type!r}{length.origin()}.",
+            f"{what} is a traced {length.type!r}{length.origin()}.",
             "The results of a scan have an axis of that size, and sizes are not traced.",
             "Use fori_loop or while_loop, whose number of steps may be traced; or a static argument of jit.",
         )
@@ -294,8 +304,8 @@ def require_count(length: Any) -> int:
         n = -1
     if n < 0:
         raise ArgumentError(
-            f"the length of scan is {length!r} of type {type(length).__name__}.",
-            "It is a number of steps.",
+            f"{what} is {length!r} of type {type(length).__name__}.",
+            "It is a number of rows.",
             "Pass an integer that is not negative.",
         )
     return n
@@ -387,26 +397,29 @@ def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], i
     )
     condition, (wanted,) = staged(cond_fun, "cond_fun of while_loop", [carry.signature])
     require_predicate(cond_fun, wanted)
-    body, constants = jaxpr.hoist_constants()
-    condition, cond_constants = condition.hoist_constants()
+    return tree_unflatten(carry.structure, run_while(condition, jaxpr, carry.leaves))
+
+
+def run_while(cond_jaxpr: Jaxpr, body_jaxpr: Jaxpr, carry: Sequence[Any]) -> list[Any]:
+    """The last carries of a loop with closed programs. Carries that the body hands on become constants."""
+    condition, cond_constants = cond_jaxpr.hoist_constants()
+    body, constants = body_jaxpr.hoist_constants()
     k, k_cond = len(constants), len(cond_constants)
     kept = [v is not out for v, out in zip(body.inputs[k:], body.outputs, strict=True)]
-    fixed, moving = ([x for x, flag in zip(carry.leaves, kept, strict=True) if flag is f] for f in (False, True))
-    read = chosen(carry.leaves, [not flag for flag in kept])
-    last = iter(
-        while_primitive(
-            *cond_constants,
-            *read,
-            *constants,
-            *fixed,
-            *moving,
-            cond_jaxpr=with_fixed(condition, k_cond, kept, [True]),
-            body_jaxpr=with_fixed(body, k, kept, kept),
-            n_cond_constants=k_cond + len(read),
-            n_body_constants=k + len(fixed),
-        )
+    fixed, moving = ([x for x, flag in zip(carry, kept, strict=True) if flag is wanted] for wanted in (False, True))
+    outs = while_primitive(
+        *cond_constants,
+        *fixed,
+        *constants,
+        *fixed,
+        *moving,
+        cond_jaxpr=with_fixed(condition, k_cond, kept, [True]),
+        body_jaxpr=with_fixed(body, k, kept, kept),
+        n_cond_constants=k_cond + len(fixed),
+        n_body_constants=k + len(fixed),
     )
-    return tree_unflatten(carry.structure, [next(last) if f else x for f, x in zip(kept, carry.leaves, strict=True)])
+    last = iter(outs)
+    return [next(last) if flag else x for flag, x in zip(kept, carry, strict=True)]
 
 
 def require_predicate(cond_fun: Callable[..., Any], result: Tree) -> None:
@@ -445,28 +458,41 @@ def fori_loop(
     24
     """
     require_functions("fori_loop", [("body_fun", body_fun)])
-    lower, upper = (
-        scalar(x, f"{name} of fori_loop", "iu", "an integer") for name, x in (("lower", lower), ("upper", upper))
+    lower, upper = (scalar(x, f"{k} of fori_loop", "iu", "an integer") for k, x in (("lower", lower), ("upper", upper)))
+    static = not any(isinstance(x, (Tracer, jax_core.Tracer)) for x in (lower, upper))
+    n = max(int(upper) - int(lower), 0) if static else 0
+    lower, upper = (int(lower), upper) if static else same_integers(lower, upper)
+    lower = array(lower, "fori_loop")
+    carry = Tree(init_val, leaf_namer(init_val, "init_val of fori_loop"))
+    counter = tree_structure(0), [type_of(lower)]
+    jaxpr, carry, _ = stage_loop(
+        "fori_loop",
+        body_fun,
+        "body_fun",
+        carry,
+        lambda c: staged(body_fun, "body_fun of fori_loop", [counter, c.signature]),
     )
-    bounds = lower, upper
-    if not any(isinstance(x, (Tracer, jax_core.Tracer)) for x in bounds):
-        start, n = int(lower), max(int(upper) - int(lower), 0)
-
-        def step(carry: Any, _: Any) -> Any:
-            i, x = carry
-            return (i + 1, body_fun(i, x)), None
-
-        return scan(step, (start, init_val), None, n, unroll=False if unroll is None else unroll)[0][1]
-    if unroll not in (None, False, 1):
+    program = counting(jaxpr)
+    if static:
+        turn = require_unroll(False if unroll is None else unroll, n, "fori_loop")
+        last, _ = run_scan(program, [lower, *carry.leaves], [], n, False, turn)
+    elif unroll in (None, False, 1):
+        condition = stage(lambda i, *rest: [lt(i, upper)], [type_of(lower), *carry.types])
+        last = run_while(condition, program, [lower, *carry.leaves])
+    else:
         raise ArgumentError(
             f"fori_loop received unroll={unroll!r}, and bounds that are traced.",
             "How many steps there will be is not known, so a turn of the loop has one.",
             "Leave unroll away, or make the bounds static.",
         )
-    lower, upper = same_integers(lower, upper)
-    return while_loop(
-        lambda c: c[0] < c[1], lambda c: (c[0] + 1, c[1], body_fun(c[0], c[2])), (lower, upper, init_val)
-    )[2]
+    return tree_unflatten(carry.structure, last[1:])
+
+
+def counting(jaxpr: Jaxpr) -> Jaxpr:
+    """A body that takes a number and carries and gives the next carries, as one that gives the next number too."""
+    body = Extension(jaxpr)
+    number = body.sum(jaxpr.inputs[0], Literal(1, type_of(1)))
+    return replace(body.finish(jaxpr.inputs, [number, *jaxpr.outputs]), constants=jaxpr.constants)
 
 
 def same_integers(lower: Any, upper: Any) -> tuple[Any, Any]:
@@ -500,10 +526,10 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
     """
     require_functions("map", [("f", f)])
     if batch_size is None:
-        return scan(lambda _, x: ((), f(x)), (), xs)[1]
+        return scan(lambda _, x: ((), run(f, "f of map", (x,))), (), xs)[1]
     rows = Tree(xs, leaf_namer(xs, "xs of map"))
     length = common_length(rows, None)
-    size = require_count(batch_size) or length
+    size = require_count(batch_size, "batch_size of map") or length
     n, rest = divmod(length, size) if size else (0, 0)
 
     def part(start: int, stop: int, shape: tuple[int, ...]) -> Any:
@@ -544,7 +570,7 @@ def associative_scan(fn: Callable[[Any, Any], Any], elems: Any, reverse: bool = 
     tree = Tree(elems, leaf_namer(elems, "elems of associative_scan"))
     if not tree.leaves:
         return elems
-    axis = normalize_axis(axis, tree.types[0].ndim, "lax.associative_scan")
+    axis = normalize_axis(axis, tree.types[0].ndim, "associative_scan")
     sizes = {t.shape[axis] if axis < t.ndim else None for t in tree.types}
     if len(sizes) != 1 or None in sizes:
         paths = trees.leaf_paths(tree.value)
