@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,27 +14,13 @@ from minijvp.core.types import type_of
 from minijvp.errors import MissingRuleError
 from minijvp.interop.reading import TABLE, translates
 from minijvp.operations import (
-    annotations,
-    bitwise,
     casting,
     collectives,
     contraction,
-    convolution,
-    cumulative,
-    decompositions,
-    dynamic_slicing,
     elementwise,
     families,
-    fft,
-    gather,
-    linear_algebra,
-    ragged,
-    random,
-    reduction,
-    reflections,
     slicing,
     sorting,
-    special,
     windows,
 )
 from minijvp.operations import shape as shapes
@@ -108,7 +95,6 @@ for _primitive in registry.values():
 TABLE["add_any"] = TABLE["add"]
 
 
-
 def named(primitive: Primitive, *kept: str, **renamed: str) -> Callable[..., Any]:
     """The translation into a primitive that takes only some of the parameters, some under other names."""
 
@@ -122,9 +108,7 @@ def named(primitive: Primitive, *kept: str, **renamed: str) -> Callable[..., Any
 TABLE["iota"] = named(shapes.iota, "dtype", "shape", "dimension")
 TABLE["convert_element_type"] = named(casting.convert_element_type, "new_dtype", "weak_type")
 TABLE["integer_pow"] = named(elementwise.integer_pow, "y")
-TABLE["dot_general"] = named(
-    contraction.dot_general, "dimension_numbers", "precision", "preferred_element_type"
-)
+TABLE["dot_general"] = named(contraction.dot_general, "dimension_numbers", "precision", "preferred_element_type")
 
 
 @translates("reshape")
@@ -238,6 +222,44 @@ TABLE["select_and_gather_add"] = selecting(windows.select_and_gather_add)
 TABLE["select_and_scatter_add"] = selecting(windows.select_and_scatter_add)
 
 
+@translates("approx_top_k")
+def approx_top_k(x: Any, *, reduction_dimension: int, **params: Any) -> Any:
+    """About the largest elements along an axis, which may be counted from the end."""
+    return sorting.approx_top_k(x, reduction_dimension=reduction_dimension % type_of(x).ndim, **params)
+
+
+@translates("log2")
+def log2(x: Any, *, accuracy: Any = None) -> Any:
+    """The logarithm to the base 2."""
+    refuse_option("log2", "accuracy", accuracy)
+    return elementwise.mul(elementwise.log(x), 1 / math.log(2))
+
+
+@translates("polynomial")
+def polynomial(x: Any, *coefficients: Any, **irrelevant: Any) -> Any:
+    """The value of the polynomial with these coefficients, the highest first."""
+    shape = type_of(x).shape
+    out, *rest = [repeated(c, shape) for c in coefficients]
+    for c in rest:
+        out = families.add(elementwise.mul(out, x), c)
+    return out
+
+
+@translates("scaled_matmul_wrapper")
+def scaled_matmul(x: Any, y: Any, x_scale: Any, y_scale: Any, *, preferred_element_type: Any) -> Any:
+    """The products of pairs of quantized matrices, the second of each pair transposed."""
+    numbers = (((2,), (2,)), ((0,), (0,)))
+    dtype = np.dtype(preferred_element_type)
+    return contraction.scaled_dot(x, y, x_scale, y_scale, dimension_numbers=numbers, preferred_element_type=dtype)
+
+
+@translates("scaled_dot")
+def scaled_dot(*inputs: Any, dimension_numbers: Any, preferred_element_type: Any) -> Any:
+    """A product of quantized arrays."""
+    numbers, dtype = static(dimension_numbers), np.dtype(preferred_element_type)
+    return contraction.scaled_dot(*inputs, dimension_numbers=numbers, preferred_element_type=dtype)
+
+
 # Collectives
 
 
@@ -258,3 +280,61 @@ for _name in ("psum", "pmax", "pmin"):
     TABLE[_name] = over_axes(registry[_name])
 TABLE["axis_index"] = named(collectives.axis_index, "axis_name")
 TABLE["ppermute"] = named(collectives.ppermute, "axis_name", "perm")
+
+
+def single_name(primitive: str, axis_name: Any, axis_index_groups: Any = None) -> Any:
+    """The name of the one axis that a collective speaks along."""
+    refuse_option(primitive, "axis_index_groups", axis_index_groups)
+    if not isinstance(axis_name, tuple):
+        return axis_name
+    refuse_option(primitive, "axis_name", axis_name if len(axis_name) != 1 else None)
+    return axis_name[0]
+
+
+@translates("all_gather", "all_gather_invariant")
+def all_gather(*xs: Any, all_gather_dimension: int, axis_name: Any, axis_size: int, tiled: bool, **rest: Any) -> list:
+    """The values of all lanes along a new axis, or, tiled, one after the other along an old one."""
+    name = single_name("all_gather", axis_name, rest.get("axis_index_groups"))
+    outs = []
+    for x in xs:
+        out = collectives.all_gather(x, axis_name=name, axis_size=axis_size)
+        out = shapes.move_axis(out, 0, all_gather_dimension)
+        outs.append(merged(out, all_gather_dimension) if tiled else out)
+    return outs
+
+
+@translates("reduce_scatter")
+def reduce_scatter(x: Any, *, axis_name: Any, scatter_dimension: int, axis_size: int, tiled: bool, **rest: Any) -> Any:
+    """The sum over all lanes, of which each gets its part."""
+    name = single_name("reduce_scatter", axis_name, rest.get("axis_index_groups"))
+    x = divided(x, scatter_dimension, axis_size) if tiled else x
+    x = shapes.move_axis(x, scatter_dimension, 0)
+    return collectives.reduce_scatter(x, axis_name=name, axis_size=axis_size)
+
+
+@translates("all_to_all")
+def all_to_all(x: Any, *, split_axis: int, concat_axis: int, axis_name: Any, axis_size: Any = None, **rest: Any) -> Any:
+    """The parts of an axis, each sent to one lane and joined there with what the other lanes send."""
+    name = single_name("all_to_all", axis_name, rest.get("axis_index_groups"))
+    n = collectives.axis_size(name)
+    x = shapes.move_axis(divided(x, split_axis, n), split_axis, 0)
+    x = collectives.all_to_all(x, axis_name=name, axis_size=n)
+    return merged(shapes.move_axis(x, 0, concat_axis), concat_axis)
+
+
+@translates("pbroadcast")
+def pbroadcast(x: Any, *, axis_name: Any, source: int, **rest: Any) -> Any:
+    """The value of one lane, in every lane."""
+    return collectives.pbroadcast(x, axis_name=single_name("pbroadcast", axis_name), source=source)
+
+
+def divided(x: Any, axis: int, n: int) -> Any:
+    """The operand with one axis as two, the first of which has size n."""
+    shape = type_of(x).shape
+    return families.reshape(x, new_sizes=(*shape[:axis], n, shape[axis] // n, *shape[axis + 1 :]))
+
+
+def merged(x: Any, axis: int) -> Any:
+    """The operand with an axis and the next as one."""
+    shape = type_of(x).shape
+    return families.reshape(x, new_sizes=(*shape[:axis], shape[axis] * shape[axis + 1], *shape[axis + 2 :]))

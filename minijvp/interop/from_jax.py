@@ -17,11 +17,13 @@ from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
 from minijvp.core import source
-from minijvp.core.jaxpr import Jaxpr, evaluate
+from minijvp.core.jaxpr import Jaxpr, evaluate, inner_jaxprs
 from minijvp.core.tracing import EVALUATION, Tracer, computes, evaluating, state
 from minijvp.core.types import PYTHON_SCALARS, is_arraylike, type_of, x64_enabled
 from minijvp.errors import ArgumentError
+from minijvp.higher_order.deferred import Deferred
 from minijvp.interop.reading import read_open
+from minijvp.interop.rules import LostValueError
 from minijvp.transforms.staging import argument_type, shape_struct
 
 READ_PER_FUNCTION = 512
@@ -44,17 +46,17 @@ def from_jax(fun: Callable[..., Any]) -> Callable[..., Any]:
         fun: takes and returns pytrees of arrays, and calls jax.numpy, jax.lax, jax.nn or libraries built on them. Other
             leaves of its arguments (strings, functions, None ...) are static; so are those of its result.
 
-    With nothing traced, the result calls `fun`. Under a transformation of minijvp, JAX traces `fun` once for each set of
-    argument types and static leaves, and minijvp's primitives evaluate what it traced. Rules that an author attached
-    (jax.custom_jvp, jax.custom_vjp) are kept. Python floats are traced as weakly typed numbers, unless `fun` needs their
-    values; for integers and booleans there is a program for each value. Where `fun` needs the values of arrays that are
-    not traced, as jnp.repeat needs its counts, it gets them.
+    With nothing traced, the result calls `fun`. Under a transformation of minijvp, JAX traces `fun` once for each set
+    of argument types and static leaves, and minijvp's primitives evaluate what it traced. Rules that an author attached
+    (jax.custom_jvp, jax.custom_vjp) are kept. Python floats are traced as weakly typed numbers, unless `fun` needs
+    their values; for integers and booleans there is a program for each value. Where `fun` needs the values of arrays
+    that are not traced, as jnp.repeat needs its counts, it gets them.
 
     Every value that is differentiated or batched must be an argument: a tracer that `fun` closes over raises
     ForeignFunctionError.
 
-    Raises ArgumentError if JAX cannot trace `fun` (`if` on a traced value), MissingRuleError for a primitive of JAX that
-    minijvp does not have.
+    Raises ArgumentError if JAX cannot trace `fun` (`if` on a traced value), MissingRuleError for a primitive of JAX
+    that minijvp does not have.
 
     >>> import jax, minijvp
     >>> loss = minijvp.from_jax(lambda w, x: jax.nn.softplus(x @ w).sum())
@@ -130,6 +132,8 @@ class Bridge:
         while True:
             try:
                 program = self.trace_with(known, leaves, tree)
+                if known != ONLY_TRACERS:
+                    make_rules(program.jaxpr)
                 break
             except Exception as error:
                 more = next_known(known, leaves, error)
@@ -160,7 +164,9 @@ class Bridge:
             inner_args, inner_kwargs = tree_unflatten(tree, full)
             outs, out_tree = tree_flatten(self.fun(*inner_args, **inner_kwargs))
             static_outputs.clear()
-            static_outputs.update({i: x for i, x in enumerate(outs) if type(x) in PYTHON_SCALARS or not is_arraylike(x)})
+            static_outputs.update(
+                {i: x for i, x in enumerate(outs) if type(x) in PYTHON_SCALARS or not is_arraylike(x)}
+            )
             return [x for i, x in enumerate(outs) if i not in static_outputs]
 
         types = [shape_struct(argument_type(leaves[i])) for i in unknown]
@@ -175,10 +181,10 @@ class Bridge:
         reason = str(error).strip().split("\n")[0]
         return ArgumentError(
             f"from_jax cannot trace {trees.function_name(self.fun)}" + (f", at {line}: {line.text}" if line else ""),
-            f"Under a transformation of minijvp, JAX traces the function once for all values of its arguments, and here "
+            "Under a transformation of minijvp, JAX traces the function once for all values of its arguments, and here "
             f"it needs a value: {reason}",
-            "Use jnp.where or jax.lax.cond in place of `if`, pass a value that steers Python as an int, a bool or a string "
-            "(those are static), or differentiate the part around it with minijvp.numpy, which allows `if` on values.",
+            "Use jnp.where or jax.lax.cond in place of `if`; pass a value that steers Python as an int, a bool or a "
+            "string (those are static); or write this part with minijvp.numpy, which allows `if` on values.",
         )
 
     def refuse_unhashable(self, args: tuple, kwargs: dict[str, Any], leaves: list[Any]) -> None:
@@ -189,10 +195,23 @@ class Bridge:
                 hash(describe(x))
             except TypeError:
                 raise ArgumentError(
-                    f"from_jax: {where(i)} of {trees.function_name(self.fun)} is {x!r:.200} of type {type(x).__name__}.",
+                    f"from_jax of {trees.function_name(self.fun)}: {where(i)} is {x!r:.99} of type {type(x).__name__}.",
                     "It is no array, so it is static: its program is looked up by its hash, and it has none.",
                     "Pass an array or something hashable, or close over it.",
                 ) from None
+
+
+def make_rules(jaxpr: Jaxpr) -> None:
+    """Make the rules of the functions that a program calls. Raises LostValueError for one that cannot be made.
+
+    Rules of functions that only rules call are left for later: there may be no end to them.
+    """
+    for e in jaxpr.equations:
+        for value in e.params.values():
+            if isinstance(value, Deferred):
+                value()
+        for inner in inner_jaxprs(e.params):
+            make_rules(inner)
 
 
 def describe(x: Any) -> Hashable:
@@ -232,7 +251,7 @@ def next_known(known: int, leaves: Sequence[Any], error: Exception) -> int | Non
     """What to make known after a failure, or None if that would change nothing."""
     if known == FLOATS_TRACED and any([type(x) in (float, complex) for x in leaves]):
         return SCALARS_STATIC
-    if known != ONLY_TRACERS and isinstance(error, (*TRACING_ERRORS, TypeError, ValueError)):
+    if known != ONLY_TRACERS and isinstance(error, (*TRACING_ERRORS, TypeError, ValueError, LostValueError)):
         return ONLY_TRACERS
     return None
 

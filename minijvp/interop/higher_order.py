@@ -5,18 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, JaxprEqn
+from jax.tree_util import tree_leaves, tree_unflatten
 
 from minijvp.core.jaxpr import Jaxpr, evaluate, inner_jaxprs
+from minijvp.core.types import type_of
+from minijvp.higher_order.checkpoint import checkpoint as checkpoint_primitive
 from minijvp.higher_order.cond import cond as cond_primitive
 from minijvp.higher_order.custom_jvp import custom_jvp_call
 from minijvp.higher_order.custom_vjp import custom_vjp_call
 from minijvp.higher_order.jit import jit_primitive
+from minijvp.higher_order.linear_solve import custom_linear_solve
+from minijvp.higher_order.reduce import reduce as reduce_primitive
 from minijvp.higher_order.scan import scan as scan_primitive
 from minijvp.higher_order.while_loop import while_loop as while_primitive
+from minijvp.interop.first_order import refuse_option, static
 from minijvp.interop.reading import in_types, interpret, read_open, read_together, translates
 from minijvp.interop.rules import Call, captured, jvp_rule, vjp_rules
+from minijvp.operations.elementwise import select_n
+from minijvp.operations.families import broadcast_in_dim
+from minijvp.operations.floating import frexp, ldexp
+from minijvp.operations.reduction import reduce_or
+from minijvp.transforms.staging import shape_struct, stage
 
 INLINED = 24
 """A jitted function of JAX with at most so many equations becomes part of the program that calls it."""
@@ -40,10 +52,13 @@ def jit(equation: JaxprEqn, *inputs: Any) -> Any:
 @translates("closed_call", "core_call", "core_closed_call", "call", contextual=True)
 def call(equation: JaxprEqn, *inputs: Any) -> Any:
     """The equations of a program that is called, and no more."""
-    program = equation.params.get("call_jaxpr") or equation.params["jaxpr"]
-    if isinstance(program, ClosedJaxpr):
-        return interpret(program.jaxpr, program.consts, inputs)
-    return interpret(program, (), inputs)
+    program = as_closed(equation.params.get("call_jaxpr") or equation.params["jaxpr"])
+    return interpret(program.jaxpr, program.consts, inputs)
+
+
+def as_closed(jaxpr: Any) -> ClosedJaxpr:
+    """A program of JAX with its constants; an open one has none."""
+    return jaxpr if isinstance(jaxpr, ClosedJaxpr) else ClosedJaxpr(jaxpr, ())
 
 
 @translates("custom_jvp_call", contextual=True)
@@ -107,13 +122,98 @@ def while_loop(equation: JaxprEqn, *inputs: Any) -> Any:
     cond_jaxpr, cond_constants = read_open(params["cond_jaxpr"])
     body_jaxpr, body_constants = read_open(params["body_jaxpr"])
     n = params["cond_nconsts"]
+    cond_constants = [*cond_constants, *operands[:n]]
+    body_constants = [*body_constants, *operands[n : n + params["body_nconsts"]]]
+    carry = operands[n + params["body_nconsts"] :]
+    if cond_jaxpr.out_types[0].shape:
+        cond_jaxpr, body_jaxpr = until_all_are_done(cond_jaxpr, body_jaxpr, len(cond_constants))
+        body_constants = [*cond_constants, *body_constants]
     return while_primitive(
         *cond_constants,
-        *operands[:n],
         *body_constants,
-        *operands[n:],
+        *carry,
         cond_jaxpr=cond_jaxpr,
         body_jaxpr=body_jaxpr,
-        n_cond_constants=n + len(cond_constants),
-        n_body_constants=params["body_nconsts"] + len(body_constants),
+        n_cond_constants=len(cond_constants),
+        n_body_constants=len(body_constants),
     )
+
+
+def until_all_are_done(cond: Jaxpr, body: Jaxpr, n_constants: int) -> tuple[Jaxpr, Jaxpr]:
+    """The programs of a loop whose condition is an array: elements for which it does not hold change no more.
+
+    The second takes the `n_constants` constants of the condition before its own.
+    """
+    types = cond.in_types[:n_constants]
+    n_carry = len(cond.inputs) - n_constants
+
+    def any_goes_on(*args: Any) -> list[Any]:
+        (goes_on,) = evaluate(cond, *args)
+        return [reduce_or(goes_on, axes=tuple(range(type_of(goes_on).ndim)))]
+
+    def step(*args: Any) -> list[Any]:
+        constants, rest = args[:n_constants], args[n_constants:]
+        carry = rest[len(rest) - n_carry :]
+        (goes_on,) = evaluate(cond, *constants, *carry)
+        return [where(goes_on, new, old) for new, old in zip(evaluate(body, *rest), carry, strict=True)]
+
+    return stage(any_goes_on, cond.in_types, cond.name), stage(step, (*types, *body.in_types), body.name)
+
+
+def where(condition: Any, x: Any, y: Any) -> Any:
+    """x or y, as a condition on their leading axes says."""
+    shape, leading = type_of(x).shape, tuple(range(type_of(condition).ndim))
+    return select_n(broadcast_in_dim(condition, shape=shape, broadcast_dimensions=leading), y, x)
+
+
+@translates("custom_linear_solve", contextual=True)
+def linear_solve(equation: JaxprEqn, *inputs: Any) -> Any:
+    """The solution of linear equations, whose derivative follows from the equation."""
+    programs, lengths = equation.params["jaxprs"], equation.params["const_lengths"]
+    operands = iter(in_types(inputs, equation.invars))
+    args: list[Any] = []
+    jaxprs: dict[str, Jaxpr | None] = {}
+    const_lengths = []
+    for name, closed, n in zip(programs._fields, programs, lengths, strict=True):
+        jaxpr, constants = (None, ()) if closed is None else read_open(closed)
+        jaxprs[name] = jaxpr
+        args += [*constants, *(next(operands) for _ in range(n))]
+        const_lengths.append(len(constants) + n)
+    b = list(operands)
+    return custom_linear_solve(
+        *args, *b, **jaxprs, const_lengths=tuple(const_lengths), n_aux=len(equation.outvars) - len(b)
+    )
+
+
+@translates("remat2", "remat", "checkpoint", contextual=True)
+def checkpoint(equation: JaxprEqn, *inputs: Any) -> Any:
+    """A program of which reverse mode stores nothing but the inputs."""
+    params = equation.params
+    jaxpr, constants = read_open(as_closed(params["jaxpr"]))
+    operands = in_types(inputs, equation.invars)
+    return checkpoint_primitive(
+        *constants, *operands, jaxpr=jaxpr, prevent_cse=params["prevent_cse"], policy=params["policy"]
+    )
+
+
+@translates("reduce", contextual=True)
+def reduce(equation: JaxprEqn, *inputs: Any) -> Any:
+    """A reduction by a program of two elements."""
+    params = equation.params
+    jaxpr, constants = read_open(as_closed(params["jaxpr"]))
+    refuse_option("reduce", "a function over arrays", constants or None)
+    operands = in_types(inputs, equation.invars)
+    return reduce_primitive(*operands, jaxpr=jaxpr, dimensions=static(params["dimensions"]))
+
+
+@translates("call_hi_primitive", contextual=True)
+def structured(equation: JaxprEqn, *inputs: Any) -> Any:
+    """What JAX writes as an object: one of ours where its expansion has no derivative, else its expansion."""
+    primitive = equation.params["_prim"]
+    ours = {"Frexp": frexp, "Ldexp": ldexp}.get(type(primitive).__name__)
+    if ours is not None:
+        return ours(*inputs)
+    operands = in_types(inputs, equation.invars)
+    types = [shape_struct(type_of(x)) for x in operands]
+    closed = jax.make_jaxpr(lambda *xs: tree_leaves(primitive.expand(*tree_unflatten(primitive.in_tree, xs))))(*types)
+    return interpret(closed.jaxpr, closed.consts, operands)

@@ -1,12 +1,13 @@
 """Reading: a program of JAX becomes one of ours, equation by equation, through one table.
 
 The table has for each primitive of JAX a function `(*inputs, **params) -> outputs` that calls our primitives. A program
-is read by staging those calls, so that our own rules type it, and each result is held against the type that JAX gave it.
+is read by staging those calls, so that our own rules type it; each result is held against the type that JAX gave it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -52,12 +53,13 @@ def type_of_aval(aval: Any) -> ArrayType:
 
 
 def read(closed: ClosedJaxpr, name: str = "") -> Jaxpr:
-    """The program of JAX as one of ours, over the constants that it carries. Its inputs and outputs keep their types."""
+    """The program of JAX as one of ours, over the constants that it carries. Inputs and outputs keep their types."""
     jaxpr = closed.jaxpr
     types = [type_of_aval(v.aval) for v in jaxpr.invars]
     return stage(lambda *args: interpret(jaxpr, closed.consts, args), types, name)
 
 
+@lru_cache(maxsize=1024)
 def read_open(closed: ClosedJaxpr, name: str = "") -> tuple[Jaxpr, tuple[Any, ...]]:
     """The program with its constants as leading inputs, and those constants."""
     return read(closed, name).hoist_constants()

@@ -1,7 +1,7 @@
 """The rules that authors attached to functions of JAX, as programs.
 
-Only here does minijvp ask JAX for a derivative: of one call of a jax.custom_jvp or jax.custom_vjp function, which is the
-rule that its author wrote. The rule is traced when it is first needed, because it may call the function itself.
+Only here does minijvp ask JAX for a derivative: that of one call of a jax.custom_jvp or jax.custom_vjp function, which
+is the rule that its author wrote. It is traced when it is first needed, because it may call the function itself.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer as JaxTracer
+from jax.core import eval_jaxpr
 from jax.extend import core as jax_core
 from jax.tree_util import tree_flatten, tree_unflatten
 
@@ -26,6 +28,10 @@ from minijvp.transforms.staging import shape_struct, stage
 FLOAT0 = jax.dtypes.float0
 
 
+class LostValueError(ArgumentError):
+    """A rule needs a value that was traced with the function and is gone."""
+
+
 class Call:
     """One call of a function with a rule, as a function of operands, the first `n_captured` of which it closes over.
 
@@ -33,7 +39,7 @@ class Call:
     """
 
     def __init__(self, equation: jax_core.JaxprEqn, constants: Sequence[Any]):
-        inputs = [jax_core.Var(v.aval) for v in equation.invars]
+        inputs: list[Any] = [jax_core.Var(v.aval) for v in equation.invars]
         outputs = [jax_core.Var(v.aval) for v in equation.outvars]
         names = [tuple(f"{kind}{i}" for i in range(len(vs))) for kind, vs in (("x", inputs), ("y", outputs))]
         info = jax_core.DebugInfo("from_jax", "a function with a rule", *names)
@@ -47,19 +53,26 @@ class Call:
 
     def of_arguments(self, captured: Sequence[Any]) -> Callable[..., list[Any]]:
         """The function of the operands that are not captured."""
-        return lambda *args: jax.core.eval_jaxpr(self.jaxpr, (), *captured[self.n_constants :], *args)
+        return lambda *args: eval_jaxpr(self.jaxpr, (), *captured[self.n_constants :], *args)
 
     def trace(self, fun: Callable[..., Any], types: Sequence[ArrayType]) -> Jaxpr:
         """A function of JAX for arguments of these types, read."""
         try:
             closed = jax.make_jaxpr(fun)(*map(shape_struct, types))
         except jax.errors.UnexpectedTracerError as error:
-            raise ArgumentError(
-                f"from_jax cannot use the rule of {self.name}: it closes over a value that is traced.",
-                "The rule runs after the function, when that value is gone.",
-                f"Pass the value to {self.name} as an argument.",
-            ) from error
+            raise self.lost() from error
+        if any(isinstance(x, JaxTracer) for x in closed.consts):
+            raise self.lost()
         return stage(lambda *args: interpret(closed.jaxpr, closed.consts, args), types, self.name)
+
+    def lost(self) -> LostValueError:
+        """The error for a rule that closes over a traced value."""
+        return LostValueError(
+            f"from_jax cannot use the rule of {self.name}: it closes over a value that is traced.",
+            "The rule runs after the function, when that value is gone.",
+            f"Pass the value to {self.name} as an argument (nondiff_argnums closes over what it names).",
+        )
+
 
 def with_float0(types: Sequence[ArrayType], ts: Sequence[Any]) -> list[Any]:
     """Tangents or cotangents for values of these types, where `ts` has those of inexact ones."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-import jax
+from jax.core import Tracer as JaxTracer
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
@@ -21,10 +21,10 @@ def to_jax(fun: Callable[..., Any]) -> Callable[..., Any]:
 
     to_jax : (a -> b) -> (a -> b)
 
-    `fun` takes and returns pytrees of arrays, and may use any transformation of minijvp. Functions of minijvp work inside
-    those of JAX without this; to_jax stages `fun` whenever JAX traces it, so that JAX sees one plain program of jax.lax
-    and not a call for each operation. Arguments that are not arrays are static. With nothing traced by JAX, the result
-    calls `fun`.
+    `fun` takes and returns pytrees of arrays, and may use any transformation of minijvp. Functions of minijvp work
+    inside those of JAX without this; to_jax stages `fun` whenever JAX traces it, so that JAX sees one plain program of
+    jax.lax and not a call for each operation. Arguments that are not arrays are static. With nothing traced by JAX, the
+    result calls `fun`.
 
     Raises ArgumentError for results that are not arrays.
 
@@ -38,7 +38,7 @@ def to_jax(fun: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(fun)
     def bridged(*args: Any, **kwargs: Any) -> Any:
         leaves, tree = tree_flatten((args, kwargs))
-        traced = [i for i, x in enumerate(leaves) if isinstance(x, jax.core.Tracer)]
+        traced = [i for i, x in enumerate(leaves) if isinstance(x, JaxTracer)]
         if not traced:
             return fun(*args, **kwargs)
         out_tree = None

@@ -15,7 +15,7 @@ from minijvp.core.tracing import Tracer
 from minijvp.core.types import PYTHON_SCALARS, type_of
 from minijvp.errors import ArgumentError
 from minijvp.numpy.promotion import array, as_dtype, cast, normalize_axis, surface
-from minijvp.numpy.ufuncs import pick, constant
+from minijvp.numpy.ufuncs import constant, pick
 from minijvp.operations import (
     annotations,
     casting,

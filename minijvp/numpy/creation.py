@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer as JaxTracer
 
 from minijvp.core.tracing import Tracer, state
 from minijvp.core.types import PYTHON_SCALARS, is_arraylike, type_of
@@ -23,7 +24,7 @@ from minijvp.operations.shape import concatenate, iota, move_axis
 
 def is_known(x: Any) -> bool:
     """Whether x is an array with values to look at."""
-    return isinstance(x, (np.ndarray, jax.Array)) and not isinstance(x, jax.core.Tracer)
+    return isinstance(x, (np.ndarray, jax.Array)) and not isinstance(x, JaxTracer)
 
 
 def as_shape(shape: Any, function: str) -> tuple[int, ...]:

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer as JaxTracer
 
 from minijvp.core.tracing import EVALUATION, Tracer, state
 from minijvp.errors import ConcretizationError
@@ -34,7 +34,7 @@ def known(x: Any) -> Any:
             x = x.known_value("a selection of elements")
         except ConcretizationError:
             raise NotKnownError from None
-    if isinstance(x, jax.core.Tracer):
+    if isinstance(x, JaxTracer):
         raise NotKnownError
     return np.asarray(x)
 
