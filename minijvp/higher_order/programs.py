@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import jax.numpy as jnp
+
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, inner_jaxprs
-from minijvp.core.primitive import Nondifferentiable, Primitive
-from minijvp.core.types import ArrayType, ScalarType, is_inexact, type_of
+from minijvp.core.primitive import Axis, Nondifferentiable, Primitive
+from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, is_inexact, type_of
 from minijvp.errors import JaxprError
 from minijvp.operations.casting import convert_element_type
-from minijvp.operations.families import add, broadcast_in_dim, zeros
+from minijvp.operations.families import Elementwise, add, broadcast_in_dim, leading_axis, zeros
 
 Flags = tuple[bool, ...]
 
@@ -115,6 +117,12 @@ def require_types(what: str, found: Sequence[ArrayType], wanted: Sequence[ArrayT
         raise JaxprError(f"{what} should be of types {list(wanted)}, and {'are' if found else 'is'} {list(found)}.")
 
 
+def batched_carry(axis: Axis, init: Sequence[Any], batched: Iterable[bool], wanted: Iterable[bool]) -> list[Any]:
+    """The first carries, with the batch axis where it is `wanted`."""
+    arrays = [jnp.asarray(x) if type(x) in PYTHON_SCALARS else x for x in init]
+    return [leading_axis(axis, x, b or not w) for x, b, w in zip(arrays, batched, wanted, strict=True)]
+
+
 # Which carries of a loop have a tangent, a cotangent, a batch axis? Such a property spreads from the arguments through
 # the body, and around the loop. A guess from the dependencies in the body spares running a transformation twice.
 
@@ -123,9 +131,16 @@ def reached(jaxpr: Jaxpr, inputs: Sequence[bool], differentiable: bool = False) 
     """Which outputs depend on one of these inputs; with `differentiable`, so that they can have a tangent."""
     known = set(chosen(jaxpr.inputs, inputs))
     for e in jaxpr.equations:
-        if not known.isdisjoint(e.inputs) and not (differentiable and isinstance(e.primitive, Nondifferentiable)):
+        if not known.isdisjoint(e.inputs) and not (differentiable and is_flat(e.primitive)):
             known.update([v for v in e.outputs if not differentiable or is_inexact(v.type.dtype)])
     return tuple([v in known for v in jaxpr.outputs])
+
+
+def is_flat(primitive: Primitive) -> bool:
+    """Whether the derivative of a primitive is zero."""
+    if isinstance(primitive, Elementwise):
+        return not any(primitive.derivatives)
+    return isinstance(primitive, Nondifferentiable)
 
 
 def reaching(jaxpr: Jaxpr, outputs: Sequence[bool]) -> Flags:

@@ -20,6 +20,7 @@ from minijvp.higher_order.programs import (
     Extension,
     Flags,
     array_types,
+    batched_carry,
     chosen,
     groups,
     instantiated,
@@ -31,7 +32,7 @@ from minijvp.higher_order.programs import (
     spread_around,
     typed,
 )
-from minijvp.operations.families import instantiate, is_linear, leading_axis, zeros_like
+from minijvp.operations.families import instantiate, is_linear, zeros_like
 from minijvp.operations.shape import move_axis
 from minijvp.transforms.jvp import jvp_jaxpr
 from minijvp.transforms.linearize import linearize_jaxpr
@@ -159,7 +160,7 @@ class Scan(ControlFlow):
         body, extra, carried, out_batched = vmap_body(params["jaxpr"], n_constants, n_carry, axis, batched)
         constants, init, xs = groups(args, n_constants, n_carry)
         _, b_init, b_xs = groups(batched, n_constants, n_carry)
-        init = [leading_axis(axis, x, b or not c) for x, b, c in zip(init, b_init, carried, strict=True)]
+        init = batched_carry(axis, init, b_init, carried)
         xs = [move_axis(x, 0, 1) if b else x for x, b in zip(xs, b_xs, strict=True)]
         outs = self(*extra, *constants, *init, *xs, **changed(params, body, len(extra) + n_constants, n_carry))
         carry, ys = groups(outs, n_carry)

@@ -22,6 +22,7 @@ from minijvp.higher_order.programs import (
     Extension,
     Flags,
     array_types,
+    batched_carry,
     groups,
     present,
     require_types,
@@ -30,7 +31,7 @@ from minijvp.higher_order.programs import (
 from minijvp.higher_order.scan import first_guess, jvp_body, started, vmap_body
 from minijvp.operations.bitwise import bitwise_and
 from minijvp.operations.elementwise import select_n
-from minijvp.operations.families import all_batched, leading_axis
+from minijvp.operations.families import all_batched
 from minijvp.operations.reduction import reduce_or
 from minijvp.transforms.staging import stage
 from minijvp.transforms.vmap import vmap_jaxpr
@@ -111,7 +112,7 @@ class While(ControlFlow):
         if differs:
             return self.batch_lanes(axis, args, batched, **params)
         condition, more = condition.hoist_constants()
-        init = [leading_axis(axis, x, b or not c) for x, b, c in zip(init, b_init, carried, strict=True)]
+        init = batched_carry(axis, init, b_init, carried)
         outs = self(
             *more,
             *cond_constants,
@@ -129,7 +130,7 @@ class While(ControlFlow):
         """The loop that runs as long as one lane wants another step. A further carry says which lanes do."""
         k, n_body = params["n_cond_constants"], params["n_body_constants"]
         constants, init = groups(args, k + n_body)
-        init = all_batched(axis, init, batched[k + n_body :])
+        init = batched_carry(axis, init, batched[k + n_body :], (True,) * len(init))
         condition, program = lanes_program(params["cond_jaxpr"], params["body_jaxpr"], axis, k, n_body, batched)
         (running,) = evaluate(condition, *constants[:k], *init)
         body, extra = program.hoist_constants()

@@ -179,7 +179,7 @@ def test_weak_types_are_those_of_jax() -> None:
         lambda lax: lax.scan(lambda c, x: (x, c), 0.0, rows),
         lambda lax: lax.scan(lambda c, x: (c + 1.5, c), 0, None, length=2),
         lambda lax: lax.scan(lambda c, _: (c + 1.5, c), 0.0, None, length=0),
-        lambda lax: lax.scan(lambda c, x: ((c[0] + x, c[1]), None), (0, 0.5), rows)[0],
+        lambda lax: lax.scan(lambda c, x: ((c[0] + x, c[1] * 2), None), (0, 0.5), rows)[0],
         lambda lax: lax.while_loop(lambda c: c < 3, lambda c: c + one, 0.0),
         lambda lax: lax.while_loop(lambda c: c < 3, lambda c: c + 1.5, 0),
         lambda lax: lax.while_loop(lambda c: c < 3, lambda c: c + 1, 0),
