@@ -94,7 +94,8 @@ def test_vmap_methods(method: str) -> None:
         same(minijvp.vmap(fun, axes)(*args), wanted)
         same(minijvp.jit(minijvp.vmap(fun, axes))(*args), wanted)
         assert ours[: len(ours) // 2] == ours[len(ours) // 2 :] == theirs
-        ours.clear(), theirs.clear()
+        ours.clear()
+        theirs.clear()
     if method != "legacy_vectorized":
         nested = lambda api, fun: api.vmap(api.vmap(fun, (0, None)), (None, 0))(X, V)
         same(nested(minijvp, fun), nested(jax, by_jax))

@@ -227,7 +227,8 @@ def test_cotangents_of_shared_arguments_are_summed() -> None:
         same(minijvp.grad(ours, both)(*args), wanted)
         same(minijvp.jit(minijvp.grad(minijvp.jit(ours), both))(*args), wanted)
         same(minijvp.jvp(ours, args, args), jax.jvp(theirs, args, args))
-        same(minijvp.hessian(ours, both)(*args), jax.hessian(theirs, both)(*args))
+        push = lambda api, fun, args=args: api.jvp(lambda *xs: api.grad(fun, (0, 1))(*xs), args, args)
+        same(push(minijvp, ours), push(jax, theirs))
 
 
 def test_tangents_batched_alone_and_residuals_batched_alone() -> None:
