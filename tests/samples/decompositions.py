@@ -1,5 +1,6 @@
 """Samples of minijvp.operations.decompositions."""
 
+import jax
 import numpy as np
 from jax.lax import linalg
 
@@ -25,12 +26,13 @@ def eig(label, x, *, left=False, right=False, **options):
         enable_eigvec_derivs=True,
         implementation=None,
     )
-    return Sample(ops.eig, (x,), lambda x: linalg.eig(x, **params), params, label=label, **options)
+    return Sample(ops.eig, (x,), jax.jit(lambda x: linalg.eig(x, **params)), params, label=label, **options)
 
 
 def svd(label, x, *, full_matrices=False, compute_uv=True, **options):
     params = dict(full_matrices=full_matrices, compute_uv=compute_uv, subset_by_index=None, algorithm=None)
 
+    @jax.jit
     def oracle(x):
         if not compute_uv:
             return linalg.svd(x, **params)

@@ -1,5 +1,6 @@
-"""Samples of minijvp.operations.linear_algebra."""
+"""Samples of minijvp.operations.linear_algebra. Oracles are compiled: JAX takes many steps for their derivatives."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.lax import linalg
@@ -13,7 +14,7 @@ F32, C64, C128 = np.float32, np.complex64, np.complex128
 def of(label, primitive, *args, function=None, **options):
     params = options.pop("params", {})
     function = function or getattr(linalg, primitive.name)
-    return Sample(primitive, args, lambda *xs: function(*xs, **params), params, label=label, **options)
+    return Sample(primitive, args, jax.jit(lambda *xs: function(*xs, **params)), params, label=label, **options)
 
 
 def hermitian(x, lower=True):

@@ -1,5 +1,6 @@
 """Samples of minijvp.operations.reflections."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.lax import linalg
@@ -12,7 +13,7 @@ F32, C64, C128 = np.float32, np.complex64, np.complex128
 
 def qr(label, x, *, pivoting=False, full_matrices=False, **options):
     params = dict(pivoting=pivoting, full_matrices=full_matrices, use_magma=None)
-    return Sample(ops.qr, (x,), lambda x: linalg.qr(x, **params), params, label=label, **options)
+    return Sample(ops.qr, (x,), jax.jit(lambda x: linalg.qr(x, **params)), params, label=label, **options)
 
 
 def raw(x):
@@ -30,23 +31,25 @@ NO_RULE = dict(jax_derivative=False, why="JAX has no rule")
 
 
 def geqrf(label, x, **options):
-    return Sample(ops.geqrf, (x,), raw, label=label, **NO_RULE, **options)
+    return Sample(ops.geqrf, (x,), jax.jit(raw), label=label, **NO_RULE, **options)
 
 
 def geqp3(label, x, **options):
     free = np.zeros((*x.shape[:-2], x.shape[-1]), np.int32)
-    return Sample(ops.geqp3, (x, free), pivoted, dict(use_magma=None), label=label, **NO_RULE, **options)
+    return Sample(ops.geqp3, (x, free), jax.jit(pivoted), dict(use_magma=None), label=label, **NO_RULE, **options)
 
 
 def product(label, x, k, *, dtype=float, **options):
     args = random(*x, dtype=dtype), random(*x[:-2], k, dtype=dtype, low=0.2, high=1.2)
-    return Sample(ops.householder_product, args, linalg.householder_product, label=label, **NO_RULE, **options)
+    return Sample(ops.householder_product, args, jax.jit(linalg.householder_product), label=label, **NO_RULE, **options)
 
 
 def ormqr(label, x, k, c, *, left=True, transpose=False, dtype=float, **options):
     args = random(*x, dtype=dtype), random(*x[:-2], k, dtype=dtype, low=0.2, high=1.2), random(*c, dtype=dtype)
     params = dict(left=left, transpose=transpose)
-    return Sample(ops.ormqr, args, lambda *xs: linalg.ormqr(*xs, **params), params, label=label, **NO_RULE, **options)
+    return Sample(
+        ops.ormqr, args, jax.jit(lambda *xs: linalg.ormqr(*xs, **params)), params, label=label, **NO_RULE, **options
+    )
 
 
 SAMPLES = [
