@@ -20,7 +20,7 @@ from minijvp.core import source
 from minijvp.core.jaxpr import Jaxpr, evaluate, inner_jaxprs
 from minijvp.core.tracing import EVALUATION, Tracer, computes, evaluating, state
 from minijvp.core.types import PYTHON_SCALARS, is_arraylike, type_of, x64_enabled
-from minijvp.errors import ArgumentError
+from minijvp.errors import ArgumentError, EscapedTracerError
 from minijvp.higher_order.deferred import Deferred
 from minijvp.interop.reading import read_open
 from minijvp.interop.rules import LostValueError
@@ -124,7 +124,10 @@ class Bridge:
         program = None if programs is None else programs.by_values.get(values_of(leaves, programs.known))
         if program is None:
             program = self.trace(key, programs, leaves, tree)
-        return program(leaves)
+        try:
+            return program(leaves)
+        except jax.errors.UnexpectedTracerError as error:
+            raise self.leaked(error) from error
 
     def trace(self, key: Hashable, programs: Programs | None, leaves: list[Any], tree: Any) -> Program:
         """A new program, traced with as little known as `fun` allows."""
@@ -185,6 +188,15 @@ class Bridge:
             f"it needs a value: {reason}",
             "Use jnp.where or jax.lax.cond in place of `if`; pass a value that steers Python as an int, a bool or a "
             "string (those are static); or write this part with minijvp.numpy, which allows `if` on values.",
+        )
+
+    def leaked(self, error: Exception) -> EscapedTracerError:
+        """The error for a function that uses a tracer of JAX which an earlier call left somewhere."""
+        return EscapedTracerError(
+            f"from_jax of {trees.function_name(self.fun)}: it uses a value that an earlier run left behind.",
+            "While JAX traces a function its values stand for no numbers; one that is stored in a global, a list or an "
+            f"attribute cannot be used later. ({str(error).strip().splitlines()[0]})",
+            "Return the value from the function, and pass it to where it is needed.",
         )
 
     def refuse_unhashable(self, args: tuple, kwargs: dict[str, Any], leaves: list[Any]) -> None:

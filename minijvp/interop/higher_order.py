@@ -12,6 +12,9 @@ from jax.tree_util import tree_leaves, tree_unflatten
 
 from minijvp.core.jaxpr import Jaxpr, evaluate, inner_jaxprs
 from minijvp.core.types import type_of
+from minijvp.higher_order.callback import debug_callback as debug_callback_primitive
+from minijvp.higher_order.callback import io_callback as io_callback_primitive
+from minijvp.higher_order.callback import pure_callback as pure_callback_primitive
 from minijvp.higher_order.checkpoint import checkpoint as checkpoint_primitive
 from minijvp.higher_order.cond import cond as cond_primitive
 from minijvp.higher_order.custom_jvp import custom_jvp_call
@@ -22,7 +25,7 @@ from minijvp.higher_order.reduce import reduce as reduce_primitive
 from minijvp.higher_order.scan import scan as scan_primitive
 from minijvp.higher_order.while_loop import while_loop as while_primitive
 from minijvp.interop.first_order import refuse_option, static
-from minijvp.interop.reading import in_types, interpret, read_open, read_together, translates
+from minijvp.interop.reading import in_types, interpret, read_open, read_together, translates, type_of_aval
 from minijvp.interop.rules import Call, captured, jvp_rule, vjp_rules
 from minijvp.operations.elementwise import select_n
 from minijvp.operations.families import broadcast_in_dim
@@ -194,6 +197,42 @@ def checkpoint(equation: JaxprEqn, *inputs: Any) -> Any:
     return checkpoint_primitive(
         *constants, *operands, jaxpr=jaxpr, prevent_cse=params["prevent_cse"], policy=params["policy"]
     )
+
+
+@translates("pure_callback")
+def pure_callback(*inputs: Any, callback: Any, result_avals: Any, vmap_method: Any, **irrelevant: Any) -> Any:
+    """A call of a Python function without effects."""
+    types = tuple(map(type_of_aval, result_avals))
+    return pure_callback_primitive(*inputs, callback=callback, result_types=types, vmap_method=vmap_method)
+
+
+@translates("io_callback")
+def io_callback(*inputs: Any, callback: Any, result_avals: Any, ordered: bool, **irrelevant: Any) -> Any:
+    """A call of a Python function with effects."""
+    types = tuple(map(type_of_aval, result_avals))
+    return io_callback_primitive(*inputs, callback=callback, result_types=types, ordered=ordered)
+
+
+@translates("debug_callback")
+def debug_callback(*inputs: Any, callback: Any, **irrelevant: Any) -> Any:
+    """A call of a Python function that looks at values."""
+    return debug_callback_primitive(*inputs, callback=callback, ordered=False)
+
+
+@translates("debug_print", contextual=True)
+def debug_print(equation: JaxprEqn, *inputs: Any) -> Any:
+    """A line of text with values in it."""
+    params = equation.params
+    static_args = dict(params["static_args"])
+
+    def show(*arrays: Any) -> None:
+        rest = iter(arrays)
+        n = len(static_args) + len(arrays)
+        leaves = [static_args[i] if i in static_args else next(rest) for i in range(n)]
+        args, kwargs = tree_unflatten(params["in_tree"], leaves)
+        print(params["fmt"].format(*args, **kwargs))
+
+    return debug_callback_primitive(*inputs, callback=show, ordered=params["ordered"])
 
 
 @translates("reduce", contextual=True)

@@ -14,10 +14,10 @@ from typing import Any
 
 import jax
 
-from tests.benchmarks import compiled, derivatives, eager, staging
+from tests.benchmarks import bridge, compiled, derivatives, eager, staging
 from tests.benchmarks.timing import FULL, QUICK, Row, Settings, table
 
-BENCHMARKS = {**eager.BENCHMARKS, **staging.BENCHMARKS, **compiled.BENCHMARKS, **derivatives.BENCHMARKS}
+BENCHMARKS = {**eager.BENCHMARKS, **staging.BENCHMARKS, **compiled.BENCHMARKS, **derivatives.BENCHMARKS, **bridge.BENCHMARKS}
 
 NOTES = """\
 Medians of interleaved repeats (A B A B ...) in one process, float32; ratio: the median of the paired ratios.
