@@ -174,7 +174,7 @@ def test_weak_types_are_those_of_jax() -> None:
     def kinds(tree: Any) -> Any:
         return [(x.dtype, x.weak_type) for x in tree_leaves(tree)]
 
-    one, rows = jnp.float32(1), jnp.ones(3, "float32")
+    one, wide, rows = jnp.float32(1), jnp.float64(1), jnp.ones(3, "float32")
     cases = [
         lambda lax: lax.scan(lambda c, x: (x, c), 0.0, rows),
         lambda lax: lax.scan(lambda c, x: (c + 1.5, c), 0, None, length=2),
@@ -183,9 +183,9 @@ def test_weak_types_are_those_of_jax() -> None:
         lambda lax: lax.while_loop(lambda c: c < 3, lambda c: c + one, 0.0),
         lambda lax: lax.while_loop(lambda c: c < 3, lambda c: c + 1.5, 0),
         lambda lax: lax.while_loop(lambda c: c < 3, lambda c: c + 1, 0),
-        lambda lax: lax.cond(True, lambda: one, lambda: 1.0),
-        lambda lax: lax.cond(True, lambda: 1.0, lambda: one),
-        lambda lax: lax.switch(1, [lambda: one, lambda: 1.0]),
+        lambda lax: lax.cond(True, lambda: wide, lambda: 1.0),
+        lambda lax: lax.cond(True, lambda: 1.0, lambda: wide),
+        lambda lax: lax.switch(1, [lambda: wide, lambda: 1.0]),
         lambda lax: lax.fori_loop(0, 3, lambda i, c: c + i, 0.0),
         lambda lax: lax.fori_loop(0, 3, lambda i, c: i, jnp.int32(0) if not jax.config.jax_enable_x64 else 0),
         lambda lax: lax.fori_loop(np.int8(0), np.int8(3), lambda i, c: c * i, 1),
