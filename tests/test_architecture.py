@@ -89,16 +89,26 @@ def test_modules_do_not_import_each_other_in_a_circle() -> None:
         done |= ready
 
 
+ASKED_OF_JAX = {
+    "interop/from_jax.py": {"make_jaxpr"},
+    "interop/higher_order.py": {"make_jaxpr"},
+    "interop/rules.py": {"make_jaxpr", "jvp", "vjp"},
+}
+"""The border: reading a program of JAX takes make_jaxpr; the derivative of one call of a function that has a rule of its
+author's is that rule."""
+
+
 @pytest.mark.parametrize("path", FILES, ids=MODULES)
 def test_jax_differentiates_nothing_here(path: Path) -> None:
+    forbidden = DIFFERENTIATING - ASKED_OF_JAX.get(str(path.relative_to(ROOT)), set())
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "jax":
-            assert node.attr not in DIFFERENTIATING, f"{path.name}:{node.lineno} uses jax.{node.attr}"
+            assert node.attr not in forbidden, f"{path.name}:{node.lineno} uses jax.{node.attr}"
         if isinstance(node, ast.ImportFrom) and node.module == "jax":
-            assert not DIFFERENTIATING & {a.name for a in node.names}, f"{path.name}:{node.lineno}"
+            assert not forbidden & {a.name for a in node.names}, f"{path.name}:{node.lineno}"
 
 
-@pytest.mark.parametrize("name", ["minijvp", "minijvp.numpy", "minijvp.lax"])
+@pytest.mark.parametrize("name", ["minijvp", "minijvp.numpy", "minijvp.lax", "minijvp.nn", "minijvp.random"])
 def test_public_names_are_documented(name: str) -> None:
     module = import_module(name)
     assert module.__doc__
@@ -111,7 +121,7 @@ def test_public_names_are_documented(name: str) -> None:
 def test_transformations_show_an_example() -> None:
     for name in ("jit", "grad", "value_and_grad", "jvp", "vjp", "linearize", "vmap", "jacfwd", "jacrev", "hessian"):
         assert ">>>" in (getattr(minijvp, name).__doc__ or ""), name
-    for name in ("linear_transpose", "make_jaxpr", "eval_shape", "stop_gradient"):
+    for name in ("linear_transpose", "make_jaxpr", "eval_shape", "stop_gradient", "from_jax", "to_jax"):
         assert ">>>" in (getattr(minijvp, name).__doc__ or ""), name
 
 
