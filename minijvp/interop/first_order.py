@@ -278,8 +278,6 @@ def over_axes(primitive: Primitive) -> Callable[..., Any]:
 
 for _name in ("psum", "pmax", "pmin"):
     TABLE[_name] = over_axes(registry[_name])
-TABLE["axis_index"] = named(collectives.axis_index, "axis_name")
-TABLE["ppermute"] = named(collectives.ppermute, "axis_name", "perm")
 
 
 def single_name(primitive: str, axis_name: Any, axis_index_groups: Any = None) -> Any:
@@ -289,6 +287,19 @@ def single_name(primitive: str, axis_name: Any, axis_index_groups: Any = None) -
         return axis_name
     refuse_option(primitive, "axis_name", axis_name if len(axis_name) != 1 else None)
     return axis_name[0]
+
+
+@translates("axis_index")
+def axis_index(*, axis_name: Any) -> Any:
+    """The number of the lane."""
+    return collectives.axis_index(axis_name=single_name("axis_index", axis_name))
+
+
+@translates("ppermute")
+def ppermute(*xs: Any, axis_name: Any, perm: Any) -> list[Any]:
+    """The values that other lanes send here."""
+    name = single_name("ppermute", axis_name)
+    return [collectives.ppermute(x, axis_name=name, perm=static(perm)) for x in xs]
 
 
 @translates("all_gather", "all_gather_invariant")

@@ -106,12 +106,16 @@ def scan(equation: JaxprEqn, *inputs: Any) -> Any:
     """A loop over the leading axis of some operands."""
     params = equation.params
     jaxpr, constants = read_open(params["jaxpr"])
+    if "ft_in" in params:  # JAX 0.12 has the three groups of operands for the numbers of them
+        n_constants, n_carry, _ = map(len, params["ft_in"].unpack())
+    else:
+        n_constants, n_carry = params["num_consts"], params["num_carry"]
     return scan_primitive(
         *constants,
         *in_types(inputs, equation.invars),
         jaxpr=jaxpr,
-        n_constants=len(constants) + params["num_consts"],
-        n_carry=params["num_carry"],
+        n_constants=len(constants) + n_constants,
+        n_carry=n_carry,
         length=params["length"],
         reverse=params["reverse"],
         unroll=params["unroll"],

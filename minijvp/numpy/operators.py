@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from minijvp.core.tracing import Tracer
 from minijvp.core.types import PYTHON_SCALARS, is_arraylike
-from minijvp.numpy import contractions, creation, indexing, manipulation, reductions, ufuncs
+from minijvp.interop.from_jax import from_jax
+from minijvp.numpy import contractions, creation, indexing, manipulation, reductions, selection, ufuncs
 
 
 def operator(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -58,9 +61,12 @@ METHODS = {
     "any": reductions.any,
     "argmax": reductions.argmax,
     "argmin": reductions.argmin,
+    "argpartition": from_jax(jnp.argpartition),
     "argsort": manipulation.argsort,
     "astype": creation.astype,
+    "choose": from_jax(jnp.choose),
     "clip": ufuncs.clip,
+    "compress": lambda self, condition, *args, **kwargs: selection.compress(condition, self, *args, **kwargs),
     "conj": ufuncs.conj,
     "conjugate": ufuncs.conj,
     "copy": creation.copy,
@@ -71,11 +77,13 @@ METHODS = {
     "max": reductions.max,
     "mean": reductions.mean,
     "min": reductions.min,
+    "nonzero": selection.nonzero,
     "prod": reductions.prod,
     "ptp": reductions.ptp,
     "ravel": manipulation.ravel,
     "repeat": manipulation.repeat,
     "round": ufuncs.round,
+    "searchsorted": from_jax(jnp.searchsorted),
     "sort": manipulation.sort,
     "squeeze": manipulation.squeeze,
     "std": reductions.std,
@@ -84,6 +92,7 @@ METHODS = {
     "take": indexing.take,
     "trace": contractions.trace,
     "var": reductions.var,
+    "view": from_jax(lambda x, dtype=None, type=None: x.view(dtype, type)),
 }
 
 
@@ -102,6 +111,16 @@ def transpose_method(self: Any, *axes: Any) -> Any:
 def flatten_method(self: Any, order: str = "C") -> Any:
     """The elements along one axis."""
     return manipulation.ravel(self, order)
+
+
+def itself(self: Any, *args: Any) -> Any:
+    """The tracer: it cannot change, so it is its own copy, and nothing has to be waited for."""
+    return self
+
+
+def array_namespace(self: Any, *, api_version: str | None = None) -> Any:
+    """The module of functions for this array: minijvp.numpy."""
+    return import_module(__name__.rpartition(".")[0])
 
 
 def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -150,12 +169,18 @@ def install() -> None:
         setattr(Tracer, name, function)
     attributes: dict[str, Any] = {
         "__getitem__": indexing.getitem,
+        "__array_namespace__": array_namespace,
         "__array_ufunc__": array_ufunc,
+        "__copy__": itself,
+        "__deepcopy__": itself,
+        "block_until_ready": itself,
         "__round__": lambda self, decimals=0: ufuncs.round(self, decimals),
         "reshape": reshape_method,
         "transpose": transpose_method,
         "flatten": flatten_method,
         "at": property(indexing.at),
+        "itemsize": property(lambda self: self.dtype.itemsize),
+        "nbytes": property(lambda self: self.size * self.dtype.itemsize),
         "T": property(manipulation.transpose),
         "mT": property(manipulation.matrix_transpose),
         "real": property(ufuncs.real),
