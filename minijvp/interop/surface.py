@@ -19,19 +19,21 @@ def public_names(module: ModuleType) -> list[str]:
 
 
 def bridge_all(
-    namespace: dict[str, Any], original: ModuleType, makers: Collection[str] = (), without: Collection[str] = ()
+    namespace: dict[str, Any], original: ModuleType, makers: Collection[str] = (), classes: Collection[str] = ()
 ) -> list[str]:
     """Fill the namespace of a module with what it lacks of `original`, and return all its public names.
 
-    Functions are bridged; `makers` return functions, and those are; classes, dtypes and constants stay what they are.
-    Names of `without` are left out, and so are modules.
+    Functions are bridged; `makers` return functions, and those are; so are the methods of `classes`. Other classes,
+    dtypes and constants stay what they are. Modules are left out.
     """
     for name in public_names(original):
         value = getattr(original, name)
-        if name in namespace or name in without or inspect.ismodule(value):
+        if name in namespace or inspect.ismodule(value):
             continue
         if name in makers:
             namespace[name] = maker(value, original, name)
+        elif name in classes:
+            namespace[name] = bridge_class(value, original)
         elif is_function(value):
             namespace[name] = bridge(value, original, name)
         else:
@@ -58,6 +60,35 @@ def maker(original: Callable[..., Any], module: ModuleType, name: str) -> Callab
         return from_jax(original(*args, **kwargs))
 
     return entitled(make, original, module, name)
+
+
+def bridge_class(original: type, module: ModuleType) -> type:
+    """A class of JAX as one of minijvp: its methods are bridged functions of what made the object."""
+
+    class Bridged:
+        def __init__(self, *args: Any, **kwargs: Any):
+            self._made_of = args, kwargs
+
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            return apply("__call__", self._made_of, args, kwargs)
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):
+                raise AttributeError(name)
+            if inspect.isfunction(inspect.getattr_static(original, name, None)):
+                return lambda *args, **kwargs: apply(name, self._made_of, args, kwargs)
+            return attribute(name, self._made_of)
+
+    @from_jax
+    def apply(name: str, made_of: Any, args: Any, kwargs: Any) -> Any:
+        return getattr(original(*made_of[0], **made_of[1]), name)(*args, **kwargs)
+
+    @from_jax
+    def attribute(name: str, made_of: Any) -> Any:
+        return getattr(original(*made_of[0], **made_of[1]), name)
+
+    entitled(Bridged, original, module, original.__name__)
+    return Bridged
 
 
 def entitled(function: Any, original: Callable[..., Any], module: ModuleType, name: str) -> Callable[..., Any]:

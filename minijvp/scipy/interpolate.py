@@ -8,7 +8,7 @@ import jax.scipy.interpolate
 
 from minijvp.interop.surface import bridge_all
 
-__all__ = bridge_all(globals(), jax.scipy.interpolate)
+__all__ = bridge_all(globals(), jax.scipy.interpolate, classes={"RegularGridInterpolator"})
 
 if TYPE_CHECKING:
 

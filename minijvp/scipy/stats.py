@@ -23,7 +23,7 @@ for _name in DISTRIBUTIONS:
     _module.__dict__["__all__"] = bridge_all(_module.__dict__, getattr(jax.scipy.stats, _name))
     globals()[_name] = sys.modules[_module.__name__] = _module
 
-__all__ = sorted({*bridge_all(globals(), jax.scipy.stats), *DISTRIBUTIONS})
+__all__ = sorted({*bridge_all(globals(), jax.scipy.stats, classes={"gaussian_kde"}), *DISTRIBUTIONS})
 
 if TYPE_CHECKING:
 
