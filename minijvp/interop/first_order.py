@@ -237,9 +237,9 @@ def log2(x: Any, *, accuracy: Any = None) -> Any:
 
 @translates("polynomial")
 def polynomial(x: Any, *coefficients: Any, **irrelevant: Any) -> Any:
-    """The value of the polynomial with these coefficients, the highest first."""
-    shape = type_of(x).shape
-    out, *rest = [repeated(c, shape) for c in coefficients]
+    """The value of the polynomial with these coefficients, the lowest first."""
+    shape = np.broadcast_shapes(*[type_of(a).shape for a in (x, *coefficients)])
+    x, out, *rest = [repeated(a, shape) for a in (x, *reversed(coefficients))]
     for c in rest:
         out = families.add(elementwise.mul(out, x), c)
     return out
