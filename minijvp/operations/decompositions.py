@@ -5,9 +5,9 @@ Differentiating the singular value decomposition (2016), and Z.-Q. Wan and S.-X.
 complex valued SVD (2019), for svd, here with the Hermitian part of the change and the rest apart: only what the first
 part does is undefined for equal singular values.
 
-Vectors of equal values may turn into each other, which has no derivative: in their tangents they do not turn. That is
-right for what depends on no such turn: sums over the equal values, projections on all their vectors. How the values
-part, and with it a function of the matrix like v @ diag(exp(w)) @ v.T, is more than tangents of v and w can tell.
+Vectors of equal values may turn into each other: they jump, and have no derivative. What asks for one, by a cotangent
+of these vectors or by a change of the matrix that turns them, gets infinities and nan. All else is finite: values, sums
+over equal ones, and vectors of values that differ from all others.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from minijvp.errors import MissingRuleError
 from minijvp.operations.contraction import cast_like
 from minijvp.operations.elementwise import (
     abs_,
+    absorbing_mul,
     complex_,
     div,
     eq,
-    full_like,
     imag,
     is_complex,
     le,
     mul,
+    ne,
     neg,
     real,
     select_n,
@@ -64,14 +65,19 @@ def real_part(x: Any) -> Any:
     return real(x) if is_complex(x) else x
 
 
-def reciprocal(x: Any, size: Any) -> Any:
-    """1 / x, but 0 where x is no more than the rounding error of numbers as large as `size`, which may be a vector."""
+def divided(y: Any, x: Any, size: Any) -> Any:
+    """y / x, real x, where an x no larger than the rounding error of `size`, a vector, counts as 0; 0 / 0 is 0."""
     unit = ROUNDING * float(jnp.finfo(x.dtype).eps)
     largest = mul(reduce_max(abs_(size), axes=(size.ndim - 1,)), unit)
     kept = tuple(range(size.ndim - 1))
     bound = broadcast_in_dim(largest, shape=tuple(x.shape), broadcast_dimensions=kept)
-    lost = le(abs_(x), bound)
-    return select_n(lost, div(1.0, select_n(lost, x, full_like(x, 1))), zeros_like(x))
+    factor = div(1.0, select_n(le(abs_(x), bound), x, zeros_like(x)))
+    return absorbing_mul(y, cast_like(factor, y))
+
+
+def off_diagonal(x: Any) -> Any:
+    """Square matrices without their diagonals."""
+    return band(x, ne)
 
 
 def differences(x: Any, like: Any) -> Any:
@@ -105,7 +111,7 @@ class Eigh(MatrixPrimitive):
         if t is None or not x.size:
             return (v, w), (None, None)
         inside = matmul(adjoint(v), matmul(hermitian(t, params["lower"]), v))
-        turn = mul(cast_like(reciprocal(differences(w, inside), w), inside), inside)
+        turn = divided(off_diagonal(inside), differences(w, inside), w)
         return (v, w), (matmul(v, turn), real_part(diagonal(inside)))
 
 
@@ -167,7 +173,7 @@ class Eig(MatrixPrimitive):
 def _eigenvector_tangents(w: Any, v: Any, t: Any) -> tuple[Any, Any]:
     """The tangents of eigenvalues w and of eigenvectors v, which keep length 1 and a real largest component."""
     inside = matmul(solve(v, t), v)
-    out = matmul(v, mul(reciprocal(differences(w, inside), w), inside))
+    out = matmul(v, divided(off_diagonal(inside), differences(w, inside), w))
     rows = v.ndim - 2
     largest = argmax(abs_(v), axes=(rows,), index_dtype=INDEX)
     numbers = iota(dtype=INDEX, shape=tuple(v.shape), dimension=rows)
@@ -226,19 +232,18 @@ def _svd_tangents(s: Any, u: Any, v: Any, t: Any) -> tuple[Any, Any, Any]:
     square = block(inside, (0, k), (0, k))
     gaps = differences(s, square)
     sums = add(along_rows(s, gaps), along_columns(s, gaps))
-    together = mul(cast_like(reciprocal(gaps, s), square), mul(add(square, adjoint(square)), 0.5))
-    apart = mul(cast_like(reciprocal(sums, s), square), mul(sub(square, adjoint(square)), 0.5))
+    together = divided(off_diagonal(mul(add(square, adjoint(square)), 0.5)), gaps, s)
+    apart = divided(mul(sub(square, adjoint(square)), 0.5), sums, s)
     turn_u, turn_v = add(together, apart), sub(together, apart)
     if is_complex(square):  # where LAPACK leaves the phases is not known: as in JAX, those of v stay
         turn_u, turn_v = (add(turn, band(apart, eq)) for turn in (turn_u, turn_v))
-    inverse = cast_like(reciprocal(s, s), square)
     left = matmul(adjoint(t), u) if v.shape[-2] > k else None
-    t_u = _turned(u, turn_u, inside, block(right, (0, u.shape[-2]), (0, k)), inverse)
-    t_v = _turned(v, turn_v, adjoint(inside), left, inverse)
+    t_u = _turned(u, turn_u, inside, block(right, (0, u.shape[-2]), (0, k)), s)
+    t_v = _turned(v, turn_v, adjoint(inside), left, s)
     return real_part(diagonal(square)), t_u, t_v
 
 
-def _turned(u: Any, turn: Any, inside: Any, moved: Any, inverse: Any) -> Any:
+def _turned(u: Any, turn: Any, inside: Any, moved: Any, s: Any) -> Any:
     """The tangent of the singular vectors u: `turn` among the first k, and out of their span what `moved` has.
 
     `inside` is the part of `moved` along u. Columns of u after the first k complete it, and turn back.
@@ -247,14 +252,14 @@ def _turned(u: Any, turn: Any, inside: Any, moved: Any, inverse: Any) -> Any:
     k = turn.shape[-1]
     if columns > k:
         out = block(inside, (k, columns), (0, k))
-        out = mul(out, along_columns(inverse, out))
+        out = divided(out, along_columns(s, ArrayType(tuple(out.shape), s.dtype)), s)
         corner = zeros(shape=(*u.shape[:-2], columns - k, columns - k), dtype=u.dtype)
         turn = stacked_blocks(stacked_blocks(turn, neg(adjoint(out)), -1), stacked_blocks(out, corner, -1), -2)
         return matmul(u, turn)
     if m == k:
         return matmul(u, turn)
     out = sub(moved, matmul(u, inside))
-    return add(matmul(u, turn), mul(out, along_columns(inverse, out)))
+    return add(matmul(u, turn), divided(out, along_columns(s, ArrayType(tuple(out.shape), s.dtype)), s))
 
 
 class Undifferentiated(MatrixPrimitive):

@@ -72,8 +72,22 @@ class Divide(Elementwise):
         return div(ct, y), None
 
 
+class AbsorbingMultiply(Elementwise):
+    """The product in which a zero of x absorbs: 0 times infinity or nan is 0."""
+
+    def transpose(self, ct: Any, x: Any, y: Any) -> Any:
+        return (absorbing_mul(ct, y), None) if is_linear(x) else (None, absorbing_mul(x, ct))
+
+
 mul = Multiply("mul", lax.mul, lambda t, out, x, y: mul(t, y), lambda t, out, x, y: mul(x, t))
 div = Divide("div", lax.div, lambda t, out, x, y: div(t, y), lambda t, out, x, y: neg(mul(t, div(out, y))))
+absorbing_mul = AbsorbingMultiply(
+    "absorbing_mul",
+    lambda x, y: jnp.where(x == 0, jnp.zeros((), x.dtype), x * y),
+    lambda t, out, x, y: absorbing_mul(t, y),
+    lambda t, out, x, y: absorbing_mul(x, t),
+    doc=AbsorbingMultiply.__doc__ or "",
+)
 neg = LinearElementwise("neg", lax.neg, derivatives=[lambda t, out, x: neg(t)], transposes=[lambda ct, x: neg(ct)])
 sub = LinearElementwise(
     "sub",

@@ -40,15 +40,30 @@ def inner(x):
 # Equal values
 
 
-def test_projection_on_eigenvectors_of_equal_eigenvalues() -> None:
-    x = (rotation * np.array([1.0, 1.0, 2.0, 2.0, 5.0])) @ rotation.T
-    x, t = (x + x.T) / 2, change + change.T
+def with_eigenvalues(*values):
+    x = (rotation * np.array(values)) @ rotation.T
+    return (x + x.T) / 2
+
+
+def test_an_eigenvector_whose_eigenvalue_differs_from_equal_others() -> None:
     check(
-        lambda x: inner(projection(decompositions.eigh(x, **EIGH)[0][:, :2])),
-        lambda x: inner(projection(np.linalg.eigh(x)[1][:, :2])),
-        x,
-        t,
+        lambda x: inner(projection(decompositions.eigh(x, **EIGH)[0][:, 4:])),
+        lambda x: inner(projection(np.linalg.eigh(x)[1][:, 4:])),
+        with_eigenvalues(1.0, 1.0, 1.0, 2.0, 5.0),
+        change + change.T,
     )
+
+
+def test_eigenvectors_of_equal_eigenvalues_have_no_derivative() -> None:
+    def function_of_matrix(x):
+        v, w = decompositions.eigh(x, **EIGH)
+        return inner((v * mnp.exp(w)) @ v.T)
+
+    # A finite number would be a wrong one: how equal eigenvalues part is more than tangents of v and w can tell.
+    x, t = with_eigenvalues(1.0, 1.0, 2.0, 2.0, 5.0), change + change.T
+    assert not np.isfinite(mj.jvp(function_of_matrix, (x,), (t,))[1])
+    assert not np.isfinite(np.asarray(mj.grad(function_of_matrix)(x))).all()
+    assert np.isfinite(np.asarray(mj.grad(function_of_matrix)(with_eigenvalues(1.0, 1.5, 2.0, 3.0, 5.0)))).all()
 
 
 def test_sum_over_equal_eigenvalues() -> None:
@@ -56,27 +71,30 @@ def test_sum_over_equal_eigenvalues() -> None:
     np.testing.assert_allclose(gradient, np.e * np.eye(3), rtol=1e-12)
 
 
-def test_tangents_of_equal_eigenvalues_are_finite() -> None:
+def test_equal_eigenvalues_of_a_change_that_turns_no_eigenvector() -> None:
     for x in (np.eye(3), np.zeros((3, 3)), np.eye(3) * 1e30):
-        tangents = mj.jvp(lambda x: decompositions.eigh(x, **EIGH), (x,), (change[:3, :3],))[1]
-        assert all(bool(jnp.isfinite(t).all()) for t in tangents)
+        t_v, t_w = mj.jvp(lambda x: decompositions.eigh(x, **EIGH), (x,), (np.diag([1.0, 2.0, 3.0]),))[1]
+        np.testing.assert_array_equal(t_v, np.zeros((3, 3)))
+        np.testing.assert_array_equal(t_w, [1.0, 2.0, 3.0])
 
 
-def test_polar_factor_of_equal_singular_values() -> None:
-    def polar(svd):
+def test_singular_vectors_beside_those_of_equal_singular_values() -> None:
+    x = (rotation[:, :3] * np.array([5.0, 1.0, 1.0])) @ np.linalg.qr(other_rotation[:3, :3])[0]
+
+    def dominant(svd):
         def function(x):
-            u, _, vt = svd(x)
-            return inner(u @ vt)
+            u, s, vt = svd(x)
+            return inner((u[:, :1] * s[:1]) @ vt[:1])
 
         return function
-
-    x = (rotation[:, :3] * np.array([2.0, 2.0, 1.0])) @ np.linalg.qr(other_rotation[:3, :3])[0]
 
     def ours(x):
         s, u, vt = decompositions.svd(x, **SVD)
         return u, s, vt
 
-    check(polar(ours), polar(lambda x: np.linalg.svd(x, full_matrices=False)), x, change[:, :3])
+    check(dominant(ours), dominant(lambda x: np.linalg.svd(x, full_matrices=False)), x, change[:, :3])
+    whole = mj.grad(lambda x: inner((ours(x)[0] * ours(x)[1]) @ ours(x)[2]))
+    assert not np.isfinite(np.asarray(whole(x))).all()
 
 
 def test_singular_values_that_are_zero() -> None:
