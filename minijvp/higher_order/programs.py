@@ -51,6 +51,9 @@ class ControlFlow(Primitive):
     repeats = True
     """Whether it is a loop."""
 
+    may_not_end = False
+    """Whether it is one that may run forever."""
+
     def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
         return any(e.primitive.uses_axis(name, e.params) for jaxpr in inner_jaxprs(params) for e in jaxpr)
 

@@ -5,38 +5,45 @@ while_loop : (a -> Bool, a -> a) -> a -> a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from jax import lax
 
-from minijvp.core.jaxpr import Jaxpr, Var, evaluate, inner_jaxprs, lower
+from minijvp.core.jaxpr import Jaxpr, evaluate, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType, type_of
-from minijvp.errors import MissingRuleError
-from minijvp.higher_order.cond import across, chosen_operands
 from minijvp.higher_order.jit import nonzero, spread
 from minijvp.higher_order.programs import (
     ControlFlow,
-    Extension,
     Flags,
     array_types,
     batched_carry,
+    chosen,
+    either,
     groups,
     present,
     require_types,
     typed,
 )
-from minijvp.higher_order.scan import first_guess, jvp_body, started, vmap_body
-from minijvp.operations.bitwise import bitwise_and
-from minijvp.operations.elementwise import select_n
-from minijvp.operations.families import all_batched
-from minijvp.operations.reduction import reduce_or
-from minijvp.transforms.staging import stage
+from minijvp.higher_order.reverse_loop import differentiated, pull_loop, pull_program
+from minijvp.higher_order.scan import jvp_body, started, vmap_body
+from minijvp.higher_order.while_programs import (
+    BOOL,
+    INT32,
+    any_lane,
+    counting,
+    fewer_steps,
+    lanes_program,
+    own_steps,
+    with_more_carries,
+)
+from minijvp.operations.families import instantiate, is_linear, zeros_like
+from minijvp.operations.reduction import reduce_max
 from minijvp.transforms.vmap import vmap_jaxpr
-
-BOOL = ArrayType((), np.dtype(bool))
 
 
 class While(ControlFlow):
@@ -44,7 +51,12 @@ class While(ControlFlow):
 
     The arguments are `n_cond_constants` constants of the condition, `n_body_constants` of the body, and the first
     carries. Both jaxprs are open, and take their constants and then the carries.
+
+    In reverse mode the loop is run as it is, and counted; the way back computes its steps again (`while_tangents`,
+    `while_cotangents`), so that memory does not depend on their number.
     """
+
+    may_not_end = True
 
     def impl(
         self, *args: Any, cond_jaxpr: Jaxpr, body_jaxpr: Jaxpr, n_cond_constants: int, n_body_constants: int
@@ -91,16 +103,20 @@ class While(ControlFlow):
         return outs[:n_carry], spread(outs[n_carry:], carried)
 
     def linearize(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
-        k, n_body = params["n_cond_constants"], params["n_body_constants"]
+        k, n_body, body = params["n_cond_constants"], params["n_body_constants"], params["body_jaxpr"]
         n_carry = len(primals) - k - n_body
-        guess = first_guess(params["body_jaxpr"], n_body, n_carry, nonzero(tangents[k:]), differentiable=True)
-        if not any(guess):
+        wrt = differentiated(body, n_body, nonzero(tangents[k:]))
+        carried = wrt[n_body:]
+        if not any(carried):
             return self(*primals, **params), (None,) * n_carry
-        raise MissingRuleError(
-            "a while loop cannot be differentiated in reverse mode (grad, vjp, linearize).",
-            "Its number of steps is not known before it runs, and neither is the memory for their residuals.",
-            "Use forward mode (jvp, jacfwd), a scan or a fori_loop with static bounds, or stop_gradient.",
-        )
+        # The loop itself keeps nothing but the number of its steps.
+        condition = with_more_carries(params["cond_jaxpr"], (INT32,))
+        counted = {**params, "cond_jaxpr": condition, "body_jaxpr": counting(body)}
+        *outs, n = self(*primals, np.int32(0), **counted)
+        _, t_constants, t_init = groups(tangents, k, n_body)
+        t_inputs = [*present(t_constants), *started(t_init, primals[k + n_body :], carried)]
+        t_outs = while_tangents(n, *primals[k:], *t_inputs, body=body, n_constants=n_body, wrt=wrt)
+        return tuple(outs), spread(t_outs, carried)
 
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], **params: Any) -> tuple[Any, Any]:
         k, n_body = params["n_cond_constants"], params["n_body_constants"]
@@ -147,46 +163,262 @@ class While(ControlFlow):
         return outs[1:], (True,) * len(init)
 
 
-while_loop = While("while")
+class WhileTangents(ControlFlow):
+    """The last tangents of carries, of a loop that is known to take `n` steps.
 
-
-@lru_cache(maxsize=4096)
-def with_more_carries(cond_jaxpr: Jaxpr, types: tuple[ArrayType, ...]) -> Jaxpr:
-    """The condition over further carries, which it does not read."""
-    return Extension(cond_jaxpr).finish([*cond_jaxpr.inputs, *map(Var, types)], cond_jaxpr.outputs)
-
-
-@lru_cache(maxsize=4096)
-def any_lane(axis: Axis, types: tuple[ArrayType, ...]) -> Jaxpr:
-    """The condition that some lane is running."""
-    return stage(lambda running, *carry: [reduce_or(running, axes=(0,))], [BOOL.with_shape((axis.size,)), *types])
-
-
-@lru_cache(maxsize=4096)
-def lanes_program(
-    cond_jaxpr: Jaxpr, body_jaxpr: Jaxpr, axis: Axis, n_cond_constants: int, n_body_constants: int, batched: Flags
-) -> tuple[Jaxpr, Jaxpr]:
-    """The batched condition, and a body of all constants, of which lanes are running, and of batched carries.
-
-    Lanes that are done keep their carries.
+    The arguments are `n` (int32), the constants and the first carries of the loop, and tangents of those that `wrt`
+    names. In the tangents it is linear. It is a loop of duals; its transpose is `while_cotangents`.
     """
-    k, n_fixed = n_cond_constants, n_cond_constants + n_body_constants
-    n_carry = len(batched) - n_fixed
-    condition, _ = vmap_jaxpr(cond_jaxpr, axis, batched[:k] + (True,) * n_carry)
-    step, stepped = vmap_jaxpr(body_jaxpr, axis, batched[k:n_fixed] + (True,) * n_carry)
-    in_types = condition.in_types[:k] + step.in_types[: n_fixed - k]
 
-    def body(*args: Any) -> list[Any]:
-        cond_constants, constants, (running, *carry) = groups(args, k, n_fixed - k)
-        seen = chosen_operands(axis, running, carry, [loops_within(body_jaxpr)] * n_carry)
-        new = all_batched(axis, evaluate(step, *constants, *seen), stepped)
-        new = [select_n(across(running, x), x, y) for x, y in zip(carry, new, strict=True)]
-        return [bitwise_and(running, *evaluate(condition, *cond_constants, *new)), *new]
+    def as_while(self, args: Sequence[Any], added: Any, params: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+        """The arguments and parameters of the loop of duals; `added(x)` is what goes with an argument more."""
+        n_constants, wrt = params["n_constants"], params["wrt"]
+        n_carry = len(wrt) - n_constants
+        program, extra, _, _ = jvp_body(params["body"], n_constants, n_carry, wrt)
+        n, constants, init, t_constants, t_carry = groups(args, 1, n_constants, n_carry, sum(wrt[:n_constants]))
+        moving = [*map(added, extra), *constants, *t_constants]
+        how = {
+            "cond_jaxpr": fewer_steps(program.in_types[len(moving) :]),
+            "body_jaxpr": counting(program),
+            "n_cond_constants": 1,
+            "n_body_constants": len(moving),
+        }
+        return (*n, *moving, *init, *t_carry, added(np.int32(0))), how
 
-    types = [*in_types, BOOL.with_shape((axis.size,)), *condition.in_types[k:]]
-    return condition, stage(body, types, f"vmap({body_jaxpr.name})" if body_jaxpr.name else "")
+    def picked(self, outs: Sequence[Any], params: dict[str, Any]) -> tuple[Any, ...]:
+        """The tangents among the results of the loop of duals."""
+        carried = params["wrt"][params["n_constants"] :]
+        return tuple(outs[len(carried) : len(carried) + sum(carried)])
+
+    def impl(self, *args: Any, **params: Any) -> tuple[Any, ...]:
+        with jax.ensure_compile_time_eval():
+            arguments, how = self.as_while(args, itself, params)
+        return self.picked(while_loop.impl(*arguments, **how), params)
+
+    def type_rule(self, *types: ArrayType, body: Jaxpr, n_constants: int, wrt: Flags) -> tuple[ArrayType, ...]:
+        tangents = [t.strong() for t in chosen(body.in_types, wrt)]
+        require_types("the arguments of while_tangents", types, (INT32, *body.in_types, *tangents))
+        return tuple(tangents[sum(wrt[:n_constants]) :])
+
+    def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+        return self.derivative(while_loop.jvp, primals, tangents, params)
+
+    def linearize(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+        return self.derivative(while_loop.linearize, primals, tangents, params)
+
+    def derivative(self, rule: Any, primals: tuple, tangents: tuple, params: dict[str, Any]) -> tuple[Any, Any]:
+        k = 1 + len(params["wrt"])
+        if not any(nonzero(tangents[:k])):
+            return self(*primals, **params), self(*primals[:k], *map(instantiate, tangents[k:], primals[k:]), **params)
+        arguments, how = self.as_while(primals, itself, params)
+        outs, t_outs = rule(arguments, self.as_while(tangents, lambda _: None, params)[0], **how)
+        return self.picked(outs, params), self.picked(t_outs, params)
+
+    def transpose(self, ct: tuple, *args: Any, body: Jaxpr, n_constants: int, wrt: Flags) -> tuple[Any, ...]:
+        (n, *inputs), tangents = groups(args, 1 + len(wrt))
+        cts = pulled(n, inputs, spread(ct, wrt[n_constants:]), body, n_constants, wrt)
+        return (*(None,) * (1 + len(inputs)), *for_linear(tangents, chosen(cts, wrt)))
+
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], **params: Any) -> tuple[Any, Any]:
+        arguments, how = self.as_while(args, itself, params)
+        flags, _ = self.as_while(batched, lambda _: False, params)
+        outs, out_batched = while_loop.batch(axis, arguments, flags, **how)
+        return self.picked(outs, params), self.picked(out_batched, params)
 
 
-def loops_within(jaxpr: Jaxpr) -> bool:
-    """Whether a program has a loop that may not end for arguments of a lane that is done."""
-    return any(isinstance(e.primitive, While) or any(map(loops_within, inner_jaxprs(e.params))) for e in jaxpr)
+class WhileCotangents(ControlFlow):
+    """The cotangents of constants and of first carries, of a loop that is known to take `n` steps.
+
+    The arguments are `n` (int32), the constants and the first carries of the loop, and cotangents of the last carries
+    that `cts` names, in which it is linear. The loop is differentiated with respect to what `wrt` names. The transpose
+    is `while_tangents`; the derivative, `while_curvature`, is a loop of this kind over duals.
+    """
+
+    def impl(self, n: Any, *args: Any, body: Jaxpr, n_constants: int, wrt: Flags, cts: Flags) -> tuple[Any, ...]:
+        inputs, given = groups(args, len(wrt))
+        return pull_loop(body, n_constants, wrt, cts, n, inputs, given)
+
+    def type_rule(
+        self, *types: ArrayType, body: Jaxpr, n_constants: int, wrt: Flags, cts: Flags
+    ) -> tuple[ArrayType, ...]:
+        given = [t.strong() for t in chosen(body.in_types[n_constants:], cts)]
+        require_types("the arguments of while_cotangents", types, (INT32, *body.in_types, *given))
+        return tuple([t.strong() for t in chosen(body.in_types, pull_program(body, n_constants, wrt, cts).found)])
+
+    def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+        k = 1 + len(params["wrt"])
+        out = self(*primals, **params)
+        if not any(nonzero(tangents[:k])):
+            return out, self(*primals[:k], *map(instantiate, tangents[k:], primals[k:]), **params)
+        along = differentiated(params["body"], params["n_constants"], nonzero(tangents[1:k]))
+        directions = started(tangents[1:k], primals[1:k], along)
+        t_cts = spread(tangents[k:], params["cts"])
+        how = {**params, "along": along, "t_cts": nonzero(t_cts)}
+        by_input = spread(while_curvature(*primals, *directions, *present(t_cts), **how), curvature_plan(**how).found)
+        return out, tuple(chosen(by_input, pull_program(**params).found))
+
+    def transpose(
+        self, ct: tuple, n: Any, *args: Any, body: Jaxpr, n_constants: int, wrt: Flags, cts: Flags
+    ) -> tuple[Any, ...]:
+        inputs, given = groups(args, len(wrt))
+        t = pushed(n, inputs, spread(ct, pull_program(body, n_constants, wrt, cts).found), body, n_constants)
+        return (*(None,) * (1 + len(inputs)), *for_linear(given, chosen(t, cts)))
+
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], **params: Any) -> tuple[Any, Any]:
+        """Each lane gets cotangents of its own, so what they belong to is batched. All lanes walk together."""
+        body, n_constants, wrt, cts = (params[k] for k in ("body", "n_constants", "wrt", "cts"))
+        (n, *inputs), given = groups(args, 1 + len(wrt))
+        (own, *flags), b_given = groups(batched, 1 + len(wrt))
+        found = pull_program(**params).found
+        wanted = either(either(flags, found), (False,) * n_constants + (own,) * len(cts))
+        if own:
+            program = own_steps(body, n_constants, axis, wanted)
+            inputs, n, n_constants = [n, *inputs, np.int32(0)], reduce_max(n, axes=(0,)), 1 + n_constants
+            wrt, found, cts = (False, *wrt, False), (False, *found, False), (*cts, False)
+            flags, wanted = [True, *flags, False], (True, *wanted, False)
+            program, extra = program.hoist_constants()
+        else:
+            program, extra, carried, _ = vmap_body(body, n_constants, len(cts), axis, wanted)
+            wanted = wanted[:n_constants] + carried
+        inputs = batched_carry(axis, inputs, flags, wanted)
+        cts_in = spread(batched_carry(axis, given, b_given, (True,) * len(given)), cts)
+        n_extra = len(extra)
+        outs = pulled(n, [*extra, *inputs], cts_in, program, n_extra + n_constants, (False,) * n_extra + wrt)[n_extra:]
+        outs = [instantiate(c, x) for c, x, flag in zip(outs, inputs, found, strict=True) if flag]
+        return tuple(outs), (True,) * len(outs)
+
+
+class WhileCurvature(ControlFlow):
+    """The tangents of what `while_cotangents` gives: second derivatives of a loop that is known to take `n` steps.
+
+    Its arguments are those of `while_cotangents`; tangents of the constants and first carries that `along` names; and
+    tangents of the cotangents that `t_cts` names. In the tangents it is linear. It is a `while_cotangents` over duals;
+    and since second derivatives are symmetric, its transpose is an operation of its own kind.
+    """
+
+    def as_cotangents(self, args: Sequence[Any], added: Any, params: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+        """The arguments and parameters of `while_cotangents` over duals; `added(x)` goes with an argument more."""
+        plan = curvature_plan(**params)
+        n_constants, cts, along = (params[k] for k in ("n_constants", "cts", "along"))
+        n_carry, t_carry = len(cts), along[n_constants:]
+        n, constants, init, given, t_constants, t_init, t_given = groups(
+            args, 1, n_constants, n_carry, sum(cts), sum(along[:n_constants]), sum(t_carry)
+        )
+        of_duals = [*spread(t_given, params["t_cts"]), *chosen(spread(given, cts), t_carry)]
+        types = plan.body.in_types[plan.n_constants :]
+        of_duals = [added(zeros_like(t)) if c is None else c for c, t in chosen(zip(of_duals, types), plan.cts)]
+        arguments = (*n, *map(added, plan.extra), *constants, *t_constants, *init, *t_init, *of_duals)
+        return arguments, {"body": plan.body, "n_constants": plan.n_constants, "wrt": plan.wrt, "cts": plan.cts}
+
+    def picked(self, outs: Sequence[Any], params: dict[str, Any]) -> tuple[Any, ...]:
+        """The results for constants and carries, without those for their tangents."""
+        return tuple(outs[: sum(curvature_plan(**params).found)])
+
+    def impl(self, *args: Any, **params: Any) -> tuple[Any, ...]:
+        with jax.ensure_compile_time_eval():
+            arguments, how = self.as_cotangents(args, itself, params)
+        return self.picked(while_cotangents.impl(*arguments, **how), params)
+
+    def type_rule(self, *types: ArrayType, **params: Any) -> tuple[ArrayType, ...]:
+        body, n_constants = params["body"], params["n_constants"]
+        carry = body.in_types[n_constants:]
+        wanted = [
+            *chosen(carry, params["cts"]),
+            *chosen(body.in_types, params["along"]),
+            *chosen(carry, params["t_cts"]),
+        ]
+        require_types("the arguments of while_curvature", types, (INT32, *body.in_types, *wanted))
+        return tuple([t.strong() for t in chosen(body.in_types, curvature_plan(**params).found)])
+
+    def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+        k = 1 + len(params["wrt"]) + sum(params["cts"])
+        if not any(nonzero(tangents[:k])):
+            return self(*primals, **params), self(*primals[:k], *map(instantiate, tangents[k:], primals[k:]), **params)
+        arguments, how = self.as_cotangents(primals, itself, params)
+        t_arguments, _ = self.as_cotangents(tangents, lambda _: None, params)
+        outs, t_outs = while_cotangents.jvp(arguments, t_arguments, **how)
+        return self.picked(outs, params), self.picked(t_outs, params)
+
+    def transpose(self, ct: tuple, n: Any, *args: Any, **params: Any) -> tuple[Any, ...]:
+        body, n_constants, wrt, cts, along = (params[k] for k in ("body", "n_constants", "wrt", "cts", "along"))
+        inputs, given, tangents, t_given = groups(args, len(wrt), sum(cts), sum(along))
+        u = spread(ct, curvature_plan(**params).found)
+        mirrored = {
+            **params,
+            "wrt": along,
+            "along": differentiated(body, n_constants, nonzero(u)),
+            "t_cts": (False,) * len(cts),
+        }
+        outs = while_curvature(n, *inputs, *given, *started(u, inputs, mirrored["along"]), **mirrored)
+        found = for_linear(tangents, chosen(spread(outs, curvature_plan(**mirrored).found), along))
+        t = pushed(n, inputs, u, body, n_constants) if t_given else [None] * len(cts)
+        none = (None,) * (1 + len(inputs) + len(given))
+        return (*none, *found, *for_linear(t_given, chosen(t, params["t_cts"])))
+
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], **params: Any) -> tuple[Any, Any]:
+        arguments, how = self.as_cotangents(args, itself, params)
+        flags, _ = self.as_cotangents(batched, lambda _: False, params)
+        outs, out_batched = while_cotangents.batch(axis, arguments, flags, **how)
+        return self.picked(outs, params), self.picked(out_batched, params)
+
+
+while_loop = While("while")
+while_tangents = WhileTangents("while_tangents")
+while_cotangents = WhileCotangents("while_cotangents")
+while_curvature = WhileCurvature("while_curvature")
+
+
+def itself(x: Any) -> Any:
+    """The argument."""
+    return x
+
+
+def for_linear(args: Sequence[Any], cts: Sequence[Any]) -> list[Any]:
+    """The cotangents of the arguments that are linear, None for the others."""
+    return [c if is_linear(x) else None for x, c in zip(args, cts, strict=True)]
+
+
+def pulled(
+    n: Any, inputs: Sequence[Any], cts: Sequence[Any], body: Jaxpr, n_constants: int, wrt: Flags
+) -> Sequence[Any]:
+    """The cotangents of constants and first carries, where there are any, for those of the last carries."""
+    pull = pull_program(body, n_constants, wrt, nonzero(cts))
+    given = started(cts, inputs[n_constants:], pull.cts)
+    outs = while_cotangents(n, *inputs, *given, body=body, n_constants=n_constants, wrt=wrt, cts=pull.cts)
+    return spread(outs, pull.found)
+
+
+def pushed(n: Any, inputs: Sequence[Any], tangents: Sequence[Any], body: Jaxpr, n_constants: int) -> Sequence[Any]:
+    """The tangents of the last carries, where there are any, for those of constants and first carries."""
+    wrt = differentiated(body, n_constants, nonzero(tangents))
+    outs = while_tangents(n, *inputs, *started(tangents, inputs, wrt), body=body, n_constants=n_constants, wrt=wrt)
+    return spread(outs, wrt[n_constants:])
+
+
+class Plan(NamedTuple):
+    """`while_cotangents` over duals: its parameters, the arrays its body closes over, and what it finds.
+
+    `found` tells it for the constants and the carries of the loop that the duals are of.
+    """
+
+    body: Jaxpr
+    extra: tuple[Any, ...]
+    n_constants: int
+    wrt: Flags
+    cts: Flags
+    found: Flags
+
+
+@lru_cache(maxsize=4096)
+def curvature_plan(body: Jaxpr, n_constants: int, wrt: Flags, cts: Flags, along: Flags, t_cts: Flags) -> Plan:
+    """What `while_curvature` is, as a loop over duals."""
+    n_carry = len(cts)
+    program, extra, _, _ = jvp_body(body, n_constants, n_carry, along)
+    t_constants, t_carry = along[:n_constants], along[n_constants:]
+    start, none = len(extra), (False,)
+    n = start + n_constants + sum(t_constants)
+    flags = none * start + wrt[:n_constants] + none * sum(t_constants) + wrt[n_constants:] + none * sum(t_carry)
+    flags = differentiated(program, n, flags)
+    pull = pull_program(program, n, flags, t_cts + tuple(chosen(cts, t_carry)))
+    found = pull.found[start : start + n_constants] + pull.found[n : n + n_carry]
+    return Plan(program, extra, n, flags, pull.cts, found)

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 import minijvp
-from minijvp import JaxprError, MissingRuleError
+import minijvp.numpy as mnp
+from minijvp import JaxprError
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType
+from minijvp.higher_order import reverse_loop
 from minijvp.higher_order.while_loop import while_loop
 from minijvp.transforms.staging import stage
 from minijvp.transforms.vmap import vmap_flat
@@ -95,9 +97,131 @@ def test_collectives() -> None:
     both(case)
 
 
-def test_reverse_mode_is_refused() -> None:
-    with pytest.raises(MissingRuleError, match="reverse mode"):
-        minijvp.grad(lambda x: minijvp.lax.while_loop(lambda c: c < 10, lambda c: c * 2, x))(1.0)
+# Reverse mode
+
+
+def powers(api: Any, np: Any, n: Any, w: Any, x: Any) -> Any:
+    return api.lax.while_loop(lambda c: c[0] < n, lambda c: (c[0] + 1, np.sin(c[1]) * w), (0, x))[1]
+
+
+def unrolled(n: int, w: Any, x: Any) -> Any:
+    return jax.lax.scan(lambda c, _: (jnp.sin(c) * w, None), x, length=n)[0]
+
+
+def test_gradients_for_any_number_of_steps() -> None:
+    compilations: list[int] = []
+
+    def counted(n: Any, w: Any, x: Any) -> Any:
+        compilations.append(1)
+        return powers(minijvp, mnp, n, w, x)
+
+    gradient = minijvp.jit(minijvp.grad(counted, (1, 2)))
+    for n in (0, 1, 7, 1000):
+        wanted = jax.grad(lambda w, x, n=n: unrolled(n, w, x), (0, 1))(1.01, 0.7)
+        same(gradient(n, 1.01, 0.7), wanted)
+        same(minijvp.grad(powers, (3, 4))(minijvp, mnp, n, 1.01, 0.7), wanted) if n < 8 else None
+    assert compilations == [1]
+
+
+def test_memory_does_not_grow() -> None:
+    gradient = minijvp.jit(minijvp.grad(lambda x, n: powers(minijvp, mnp, n, 1.1, x).sum()))
+    size = gradient.lower(jnp.ones(5000), 1).compile().memory_analysis().temp_size_in_bytes
+    assert size < 3 * reverse_loop.FEWEST_SLOTS * 5000 * 8 * 3
+
+
+def test_second_derivatives_are_those_of_differences() -> None:
+    gradient = minijvp.jit(minijvp.grad(lambda x, n: powers(minijvp, mnp, n, 1.01, x)))
+    second = minijvp.jit(minijvp.grad(gradient))
+    for n in (0, 1, 7, 60):
+        quotient = (gradient(0.7 + 1e-6, n) - gradient(0.7 - 1e-6, n)) / 2e-6
+        np.testing.assert_allclose(second(0.7, n), quotient, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 3, 4, 5, 7, 8, 9, 20])
+def test_few_slots_and_levels(n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """2 slots on 3 levels: enough for 8 steps; what is longer is computed in parts."""
+    monkeypatch.setattr(reverse_loop, "slots", lambda types: (2, 3))
+    factor = 1.0 + n / 128  # a program of its own, whatever has been compiled before
+    fun = lambda x, n: powers(minijvp, mnp, n, factor, x)
+    wanted = jax.grad(lambda x: unrolled(n, factor, x))(0.7)
+    same(minijvp.jit(minijvp.grad(lambda x: fun(x, n)))(0.7), wanted)
+
+
+def test_a_solver_equals_its_implicit_derivative() -> None:
+    """Newton's method for x**3 = a, with a tolerance; the start and an integer are carried along."""
+
+    def root(a: Any, start: Any) -> Any:
+        def step(c: Any) -> Any:
+            x, _, n = c
+            new = x - (x**3 - a) / (3 * x**2)
+            return new, abs(new - x), n + 1
+
+        x, _, _ = minijvp.lax.while_loop(lambda c: c[1] > 1e-12, step, (start, 1.0, 0))
+        return x
+
+    for a in (0.5, 2.0, 27.0):
+        value, (slope, of_start) = minijvp.value_and_grad(root, (0, 1))(a, 1.0)
+        np.testing.assert_allclose(value, a ** (1 / 3), rtol=1e-12)
+        np.testing.assert_allclose(slope, a ** (-2 / 3) / 3, rtol=1e-9)
+        np.testing.assert_allclose(of_start, 0.0, atol=1e-9)
+    each = minijvp.jit(minijvp.vmap(minijvp.grad(root), (0, None)))(jnp.array([0.5, 2.0, 27.0]), 1.0)
+    np.testing.assert_allclose(each, jnp.array([0.5, 2.0, 27.0]) ** (-2 / 3) / 3, rtol=1e-9)
+
+
+def test_lanes_that_are_done_add_nothing() -> None:
+    """The step is singular at the value that a lane stops with: 0 * inf must not reach what all lanes share."""
+
+    def fun(w: Any, x: Any, n: Any) -> Any:
+        def step(c: Any) -> Any:
+            i, y = c
+            return i + 1, mnp.sqrt(y) * w - w
+
+        return minijvp.lax.while_loop(lambda c: c[0] < n, step, (0, x))[1]
+
+    xs, counts = jnp.array([1.0, 4.0, 0.0]), jnp.array([1, 2, 0])
+    total = lambda w, x: minijvp.vmap(fun, (None, 0, 0))(w, x, counts).sum()
+    each = lambda w, x: minijvp.vmap(minijvp.grad(fun, (0, 1)), (None, 0, 0))(w, x, counts)
+    wanted = [jax.grad(lambda w, x, n=int(n): roots(n, w, x), (0, 1))(2.0, x) for x, n in zip(xs, counts)]
+    of_w, of_x = (jnp.stack(column) for column in zip(*wanted))
+    for result, judge in ((each(2.0, xs), (of_w, of_x)), (minijvp.grad(total, (0, 1))(2.0, xs), (of_w.sum(), of_x))):
+        assert all(np.isfinite(g).all() for g in result)
+        same(result, judge)
+
+
+def roots(n: int, w: Any, x: Any) -> Any:
+    for _ in range(n):
+        x = jnp.sqrt(x) * w - w
+    return x
+
+
+def test_what_nobody_differentiates_is_not_walked_back() -> None:
+    """Of a norm that only decides when to stop, the derivative at 0 is a NaN."""
+
+    def fun(x: Any) -> Any:
+        def step(c: Any) -> Any:
+            y, _ = c
+            new = y * 0.5
+            return new, mnp.sqrt(((new - y * 0.5) ** 2).sum())
+
+        return minijvp.lax.while_loop(lambda c: c[1] > 0, step, (x, 1.0))[0].sum()
+
+    same(minijvp.grad(fun)(X), jnp.full(3, 0.5))
+    counted = minijvp.grad(
+        lambda x: x * minijvp.lax.while_loop(lambda c: c[1] < 9, lambda c: (c[0] + 1, c[1] * 2), (0, 1.0))[0]
+    )
+    same(counted(2.0), jnp.asarray(4.0))
+
+
+def test_linearize_and_transpose() -> None:
+    def fun(x: Any) -> Any:
+        return powers(minijvp, mnp, 3, 1.2, x)
+
+    out, pushforward = minijvp.linearize(fun, X)
+    same(out, unrolled(3, 1.2, X))
+    same(pushforward(X), jax.jvp(lambda x: unrolled(3, 1.2, x), (X,), (X,))[1])
+    same(minijvp.vmap(pushforward)(jnp.stack([X, 2 * X])), jnp.stack([pushforward(X), pushforward(2 * X)]))
+    same(minijvp.vjp(pushforward, X)[1](X)[0], minijvp.vjp(fun, X)[1](X)[0])
+    same(minijvp.linear_transpose(pushforward, X)(X)[0], minijvp.vjp(fun, X)[1](X)[0])
 
 
 def test_equal_loops_are_one_program() -> None:

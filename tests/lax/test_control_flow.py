@@ -112,13 +112,27 @@ def prefix_products(side: Any) -> Callable[..., Any]:
     return lambda x, n: api.lax.associative_scan(combine, {"scale": np.sin(x), "shift": x * x + n})
 
 
+def while_loop(side: Any, condition: Any, body: Any, init: Any) -> Any:
+    """The loop; for JAX, which does not differentiate it in reverse, five steps of a scan that may do nothing."""
+    if side[0] is minijvp:
+        return lax.while_loop(condition, body, init)
+
+    def step(c: Any, _: Any) -> Any:
+        return tree_map(lambda new, old: jnp.where(condition(c), new, old), body(c), c), None
+
+    return jax.lax.scan(step, tree_map(jnp.asarray, init), length=5)[0]
+
+
 def steered(side: Any) -> Callable[..., Any]:
-    """A while loop, and a fori_loop with a traced bound: forward mode only in JAX."""
+    """While loops in a scan: how many steps they take is known only when they run, and differs from lane to lane."""
     api, np = side
 
     def fun(x: Any, n: Any) -> Any:
-        _, y = api.lax.while_loop(lambda c: c[0] < n + 2, lambda c: (c[0] + 1, np.sin(c[1]) * x), (0, x))
-        return api.lax.fori_loop(0, n, lambda i, c: np.cos(c) * y + i, x)
+        def step(c: Any, row: Any) -> Any:
+            grown = while_loop(side, lambda c: c[0] < n + 2, lambda c: (c[0] + 1, np.sin(c[1]) * x + row), (0, c))[1]
+            return grown, while_loop(side, lambda c: c < 3.0, lambda c: c + 0.5 + row * row, 2.0 * row)
+
+        return api.lax.scan(step, x, np.cos(x))
 
     return fun
 
@@ -143,7 +157,7 @@ CASES = [
     pytest.param(program, word, id=f"{'-'.join(letter.__name__ for letter in word)}-{program.__name__}")
     for program in PROGRAMS
     for word in WORDS
-    if not (program is steered and grad in word) and (program in PROGRAMS[:2] or len(word) < 3)
+    if program in PROGRAMS[:2] or len(word) < 3
 ]
 
 
@@ -281,8 +295,7 @@ def test_gradients_of_a_slow_branch_not_taken() -> None:
     """The branch has a loop and a product in it, and is singular and endless where it is not chosen."""
 
     def slow(x: Any, w: Any) -> Any:
-        fixed = lax.stop_gradient(x)
-        steps = lax.while_loop(lambda c: c[1] < 4.0, lambda c: (c[0] + 1, c[1] + fixed), (0, fixed))[0]
+        steps = lax.while_loop(lambda c: c[1] < 4.0, lambda c: (c[0] + 1, c[1] + x), (0, x))[0]
         return (w @ mnp.stack([mnp.log(x), mnp.sqrt(x)])).sum() * steps
 
     def fun(x: Any, w: Any) -> Any:
@@ -314,14 +327,6 @@ def test_integers_and_the_unused_have_no_tangents() -> None:
         return api.grad(fun, has_aux=True)(X)
 
     both(case)
-
-
-def test_while_refuses_reverse_mode_only_where_it_matters() -> None:
-    def fun(x: Any) -> Any:
-        n, _ = minijvp.lax.while_loop(lambda c: c[1] < 10, lambda c: (c[0] + 1, c[1] * 2), (0, 1.0))
-        return x * n
-
-    same(minijvp.grad(fun)(2.0), jnp.asarray(4.0))
 
 
 # Compilation
