@@ -1,3 +1,5 @@
 """The modules of jax.scipy.sparse, for every transformation of minijvp."""
 
-from minijvp.scipy.sparse import linalg as linalg
+from minijvp.scipy.sparse import linalg
+
+__all__ = ["linalg"]
