@@ -1,0 +1,85 @@
+"""Functions of minijvp inside programs of JAX."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+
+import minijvp
+import minijvp.numpy as mnp
+from tests.interop.models import normal
+from tests.side_by_side import same
+
+X = jnp.array([0.3, -1.2, 2.0])
+SLOPE = minijvp.to_jax(minijvp.grad(lambda x: (mnp.sin(x) ** 2).sum()))
+
+
+def wanted(x: Any) -> Any:
+    return 2 * jnp.sin(x) * jnp.cos(x)
+
+
+WORDS = {
+    "jit": jax.jit,
+    "vmap": lambda f: lambda x: jax.vmap(f)(x[:, None]),
+    "jacrev": jax.jacrev,
+    "jacfwd": jax.jacfwd,
+    "hessian": jax.hessian,
+    "jit-vmap-grad": lambda f: jax.jit(jax.vmap(jax.grad(lambda x: f(x).sum()))),
+    "checkpoint": lambda f: jax.jacrev(jax.checkpoint(f)),
+    "scan": lambda f: lambda x: jax.lax.scan(lambda c, _: (f(c), None), x, length=2)[0],
+}
+
+
+@pytest.mark.parametrize("bridged", [True, False], ids=["to_jax", "plain"])
+@pytest.mark.parametrize("word", WORDS)
+def test_word(word: str, bridged: bool) -> None:
+    fun = SLOPE if bridged else minijvp.grad(lambda x: (mnp.sin(x) ** 2).sum())
+    same(WORDS[word](fun)(X), WORDS[word](wanted)(X), 1e-10)
+
+
+def test_trees_static_arguments_and_control_flow() -> None:
+    def fun(params: Any, x: Any, mode: str = "tanh", scale: float = 1.0) -> Any:
+        def step(c: Any, row: Any) -> Any:
+            return getattr(mnp, mode)(c @ params["w"] + row), None
+
+        last, _ = minijvp.lax.scan(step, x[0], x)
+        return {"out": minijvp.lax.cond(last.sum() > 0, lambda y: y * scale, mnp.sin, last), "none": None}
+
+    def same_for_jax(params: Any, x: Any, mode: str = "tanh", scale: float = 1.0) -> Any:
+        last, _ = jax.lax.scan(lambda c, row: (getattr(jnp, mode)(c @ params["w"] + row), None), x[0], x)
+        return {"out": jax.lax.cond(last.sum() > 0, lambda y: y * scale, jnp.sin, last), "none": None}
+
+    params, x = {"w": normal(0, 3, 3)}, normal(1, 2, 3)
+    bridged = minijvp.to_jax(fun)
+    for kwargs in ({}, {"mode": "sin", "scale": 2.0}):
+        slopes = [jax.jit(jax.jacrev(lambda p, f=f: f(p, x, **kwargs)))(params) for f in (bridged, same_for_jax)]
+        same(*slopes, 1e-10)
+    same(bridged(params, x), same_for_jax(params, x), 1e-10)
+
+
+def test_python_may_look_at_values_under_jax_grad() -> None:
+    """jax.grad has the values, and so has a function that looks at them."""
+    fun = minijvp.to_jax(lambda x: x**2 if x > 0 else -x)
+    assert jax.grad(fun)(3.0) == 6.0
+    assert jax.grad(fun)(-3.0) == -1.0
+
+
+def test_a_loss_of_minijvp_in_a_solver_of_optax() -> None:
+    """optax.lbfgs, whose line search calls the function inside a while loop of JAX."""
+    loss = minijvp.to_jax(lambda x: ((x - mnp.arange(3.0)) ** 2).sum() + mnp.exp(-x).sum())
+    solver = optax.lbfgs()
+
+    @jax.jit
+    def step(x: Any, state: Any) -> Any:
+        value, slope = jax.value_and_grad(loss)(x)
+        updates, state = solver.update(slope, state, x, value=value, grad=slope, value_fn=loss)
+        return optax.apply_updates(x, updates), state
+
+    x, state = X, solver.init(X)
+    for _ in range(6):
+        x, state = step(x, state)
+    assert jnp.abs(jax.grad(loss)(x)).max() < 1e-4
