@@ -63,8 +63,9 @@ def elementwise_like(primitive: Primitive) -> Callable[..., Any]:
     """The translation into an elementwise primitive. In JAX a scalar fits every array; here a Python scalar does."""
 
     def translation(*inputs: Any, accuracy: Any = None, out_dtype: Any = None, **params: Any) -> Any:
-        refuse_option(primitive.name, "accuracy", accuracy)
         refuse_option(primitive.name, "out_dtype", out_dtype)
+        if accuracy is not None:
+            params["accuracy"] = accuracy
         if len(inputs) > 1:
             inputs = fit(inputs)
         return primitive(*inputs, **params)
@@ -107,6 +108,7 @@ def named(primitive: Primitive, *kept: str, **renamed: str) -> Callable[..., Any
 
 TABLE["iota"] = named(shapes.iota, "dtype", "shape", "dimension")
 TABLE["convert_element_type"] = named(casting.convert_element_type, "new_dtype", "weak_type")
+TABLE["top_k"] = named(sorting.top_k, "k", "axis")  # which is stable, whether JAX asks for that or not
 TABLE["integer_pow"] = named(elementwise.integer_pow, "y")
 TABLE["dot_general"] = named(contraction.dot_general, "dimension_numbers", "precision", "preferred_element_type")
 

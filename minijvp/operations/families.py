@@ -101,6 +101,7 @@ class Elementwise(Primitive):
     def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
         out = self(*primals, **params)
         tangent = None
+        params.pop("accuracy", None)  # of the result, and no business of the derivative
         for t, derivative in zip(tangents, self.derivatives, strict=False):
             if t is not None and derivative is not None:
                 tangent = add_tangents(tangent, derivative(t, out, *primals, **params))

@@ -156,6 +156,7 @@ SAMPLES = [
     *(s for p in (ops.exp, ops.exp2, ops.expm1, ops.logistic) for s in unary(p)),
     *unary(ops.exp, (C128, jnp.bfloat16)),
     *(s for p in (ops.log, ops.log1p) for s in (*unary(p, REAL, low=0.5), *unary(p, (C64,)))),
+    params(ops.exp, random(3), lambda x, accuracy: lax.exp(x, accuracy=accuracy), accuracy=lax.AccuracyMode.HIGHEST),
     *binary(ops.logaddexp, REAL, oracle=jnp.logaddexp),
     at("ties", ops.logaddexp, [1.0, -3.0, 0.0], [1.0, -3.0, 0.0], oracle=jnp.logaddexp),
     at("scalar", ops.logaddexp, [1.0, -3.0], 1.0, oracle=jnp.logaddexp),
