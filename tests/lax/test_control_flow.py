@@ -130,7 +130,7 @@ def steered(side: Any) -> Callable[..., Any]:
     def fun(x: Any, n: Any) -> Any:
         def step(c: Any, row: Any) -> Any:
             grown = while_loop(side, lambda c: c[0] < n + 2, lambda c: (c[0] + 1, np.sin(c[1]) * x + row), (0, c))[1]
-            return grown, while_loop(side, lambda c: c < 3.0, lambda c: c + 0.5 + row * row, 2.0 * row)
+            return grown, while_loop(side, lambda c: c < 3.0, lambda c: c + 1.0 + row * row, row)
 
         return api.lax.scan(step, x, np.cos(x))
 
@@ -157,7 +157,7 @@ CASES = [
     pytest.param(program, word, id=f"{'-'.join(letter.__name__ for letter in word)}-{program.__name__}")
     for program in PROGRAMS
     for word in WORDS
-    if program in PROGRAMS[:2] or len(word) < 3
+    if program is choice_in_loop_in_choice or len(word) < 3
 ]
 
 
@@ -277,7 +277,7 @@ def test_gradients_of_the_branch_not_taken() -> None:
         return api.lax.cond(x > 0, lambda x, w: w * np.sqrt(x) / x, lambda x, w: x + w, x, w)
 
     xs = jnp.array([4.0, 0.0, 1.0, -1.0])
-    for points in (xs, xs * 0, xs[:1]):
+    for points in (xs, xs * 0):
         for side in SIDES:
             fun = lambda x, w, side=side: side[0].vmap(lambda x: root(*side, x, w))(x).sum()
             grads = side[0].grad(fun, (0, 1))(points, 2.0)

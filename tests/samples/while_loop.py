@@ -116,9 +116,7 @@ SAMPLES = [
         "grown", lambda np: lambda c: c < 9.0, lambda np: lambda w, c: [c * w], 0, 1, np.float64(2.1), np.float64(0.7)
     ),
     derivative("two", ops.while_tangents, 3, 1, two, (w, x, y), one, (t, u, v)),
-    derivative("guided", ops.while_tangents, 3, 1, guided, (w, np.int32(0), x, y), (False, False, True, False), (t,)),
     derivative("two", ops.while_cotangents, 3, 1, two, (w, x, y), one, (t, u), cts=(True, True)),
-    derivative("none", ops.while_cotangents, 0, 1, two, (w, x, y), one, (t, u), cts=(True, True)),
     derivative(
         "guided",
         ops.while_cotangents,
