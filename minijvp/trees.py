@@ -9,7 +9,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import keystr, tree_flatten, tree_flatten_with_path, tree_structure, tree_unflatten
+from jax.tree_util import (
+    keystr,
+    register_pytree_node_class,
+    tree_flatten,
+    tree_flatten_with_path,
+    tree_structure,
+    tree_unflatten,
+)
 
 from minijvp.core.tracing import Tracer, escaped
 from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, ArrayType, type_of
@@ -20,7 +27,9 @@ __all__ = [
     "as_arrays",
     "call_namer",
     "flatten_prefix",
+    "flatten_result",
     "function_name",
+    "is_float0",
     "leaf_paths",
     "normalize_indices",
     "require_array",
@@ -161,6 +170,35 @@ def flatten_prefix(prefix: Any, tree: Any, what: str) -> list[Any]:
             f"Give {what} the same containers as the value, down to where one entry serves all that is below.",
         ) from None
     return entries
+
+
+def is_float0(x: Any) -> bool:
+    """Whether this is an array of float0: the tangent of an integer, without numbers."""
+    return isinstance(x, np.ndarray) and x.dtype == jax.dtypes.float0
+
+
+@register_pytree_node_class
+class Float0:
+    """An array of float0, which holds no numbers, as a part of a tree and not a leaf."""
+
+    def __init__(self, shape: tuple[int, ...]):
+        self.shape = shape
+
+    def tree_flatten(self) -> tuple[tuple, tuple[int, ...]]:
+        return (), self.shape
+
+    @classmethod
+    def tree_unflatten(cls, shape: tuple[int, ...], children: Any) -> np.ndarray:
+        return np.zeros(shape, jax.dtypes.float0)
+
+
+def flatten_result(result: Any) -> tuple[list[Any], Any]:
+    """The leaves of a result that a program can compute, and the tree that gives the result back."""
+    leaves, tree = tree_flatten(result)
+    if any(map(is_float0, leaves)):
+        kept = [Float0(x.shape) if is_float0(x) else x for x in leaves]
+        return tree_flatten(tree_unflatten(tree, kept))
+    return leaves, tree
 
 
 class FlatFunction:

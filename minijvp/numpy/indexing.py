@@ -20,7 +20,7 @@ import numpy as np
 from jax import lax
 
 from minijvp.core.tracing import Tracer, evaluating
-from minijvp.core.types import PYTHON_SCALARS, type_of
+from minijvp.core.types import PYTHON_SCALARS, is_key, type_of
 from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.numpy.promotion import (
     array,
@@ -712,6 +712,8 @@ def require_fit(given: tuple[int, ...], shape: tuple[int, ...]) -> None:
 
 def in_one_dtype(operation: Any, x: Any, y: Any) -> tuple[Any, Any]:
     """Operand and values in the dtype in which they meet: that of x, unless the values do not fit into it."""
+    if is_key(x.dtype) and type_of(y).dtype == x.dtype:
+        return x, y
     joint = join([kind_of(x), kind_of(y)])
     if joint[0] != x.dtype:
         warnings.warn(

@@ -175,7 +175,7 @@ def stage_tree(fun: Callable[..., Any], tree: Any, types: tuple[ArrayType, ...])
         nonlocal out_tree
         args, kwargs = tree_unflatten(tree, leaves)
         result = fun(*args, **kwargs)
-        outputs, out_tree = tree_flatten(result)
+        outputs, out_tree = trees.flatten_result(result)
         return trees.as_arrays(outputs, trees.result_namer(result, name))
 
     jaxpr = stage(flat_fun, types, name)
@@ -203,7 +203,8 @@ def abstract_types(leaves: Sequence[Any], where: Callable[[int], str]) -> tuple[
     types = []
     for i, x in enumerate(leaves):
         if isinstance(x, jax.ShapeDtypeStruct):
-            types.append(ArrayType(tuple(x.shape), jax.dtypes.canonicalize_dtype(x.dtype), bool(x.weak_type)))
+            dtype = jax.dtypes.canonicalize_dtype(x.dtype, allow_extended_dtype=True)
+            types.append(ArrayType(tuple(x.shape), dtype, bool(x.weak_type)))
         else:
             trees.require_array(x, lambda i=i: where(i))
             types.append(argument_type(x))

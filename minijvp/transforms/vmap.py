@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache, wraps
 from typing import Any
 
+import jax
 import numpy as np
 from jax.tree_util import tree_flatten, tree_unflatten
 
@@ -193,17 +194,22 @@ def vmap(
         batched = [a is not None for a in axes]
         moved = [x if a is None else move_axis(x, a, 0) for x, a in zip(leaves, axes, strict=True)]
         out_tree = result = None
+        without_numbers: list[bool] = []
 
         def flat_fun(*xs: Any) -> list[Any]:
             nonlocal out_tree, result
             inner_args, inner_kwargs = tree_unflatten(tree, xs)
             result = fun(*inner_args, **inner_kwargs)
             outs, out_tree = tree_flatten(result)
+            without_numbers.extend(map(trees.is_float0, outs))
+            outs = [np.zeros(x.shape, bool) if none else x for x, none in zip(outs, without_numbers, strict=True)]
             return trees.as_arrays(outs, trees.result_namer(result, trees.function_name(fun)))
 
         outs, out_batched = vmap_flat(flat_fun, axis, moved, batched)
         destinations = trees.flatten_prefix(out_axes, result, "out_axes")
         placed = [place_axis(fun, axis, x, b, d) for x, b, d in zip(outs, out_batched, destinations, strict=True)]
+        for i in np.flatnonzero(without_numbers):
+            placed[i] = np.zeros(placed[i].shape, jax.dtypes.float0)
         return tree_unflatten(out_tree, placed)
 
     return mapped

@@ -540,3 +540,13 @@ def test_shardings() -> None:
     environment = {**os.environ, **flags}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.stdout.endswith("sharded\n"), done.stderr[-3000:]
+
+
+def test_results_without_numbers() -> None:
+    fun = lambda x, i: (x * i).sum()
+    args = jnp.ones(2), jnp.arange(2)
+    for transform in (minijvp.jit, lambda f: minijvp.jit(minijvp.jit(f)), lambda f: minijvp.vmap(minijvp.jit(f))):
+        found, none = transform(minijvp.grad(fun, (0, 1), allow_int=True))(*(a[None] for a in args))
+        np.testing.assert_array_equal(np.squeeze(found), [0.0, 1.0])
+        assert np.asarray(none).dtype == jax.dtypes.float0
+        assert np.shape(none)[-1:] == (2,)

@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
 
+import minijvp
+import minijvp.numpy as mnp
 from minijvp.core.jaxpr import lower
 from minijvp.core.primitive import Axis
 from minijvp.core.types import type_of
@@ -582,3 +584,9 @@ def test_take_along_axis_errors():
     i = A(np.array([7, -1]))
     options = {"axis": 0, "fill_value": -5.0}
     check(lambda x: take_along_axis(x, i, **options), lambda x: jnp.take_along_axis(x, i, **options), X[0, 0])
+
+
+def test_keys_are_written() -> None:
+    keys = jax.random.split(jax.random.key(0), 3)
+    found = minijvp.jit(lambda keys, key: mnp.asarray(keys).at[0].set(key))(keys, keys[2])
+    np.testing.assert_array_equal(jax.random.key_data(found), jax.random.key_data(keys.at[0].set(keys[2])))

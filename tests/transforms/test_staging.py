@@ -299,3 +299,11 @@ def test_constants_are_part_of_a_program() -> None:
 def test_a_program_is_not_its_text() -> None:
     assert program() != str(program())
     assert len(list(program())) == 2
+
+
+def test_key_arrays_are_arguments() -> None:
+    key = jax.random.key(0)
+    draw = lambda key: minijvp.random.normal(key, (2,))
+    assert minijvp.eval_shape(draw, jax.ShapeDtypeStruct((), key.dtype)).shape == (2,)
+    assert "random_bits" in str(minijvp.make_jaxpr(draw)(key))
+    np.testing.assert_array_equal(minijvp.jit(draw)(key), jax.random.normal(key, (2,)))

@@ -170,3 +170,12 @@ def test_a_map_is_a_loop(shape: tuple[int, ...], data: Any) -> None:
     rows = [fun(np.take(x, i, axis)) for i in range(shape[axis])]
     found = minijvp.vmap(fun, axis, out_axis)(x)
     np.testing.assert_allclose(found, np.stack(rows, out_axis), rtol=1e-12, atol=1e-12)
+
+
+def test_results_without_numbers_are_mapped() -> None:
+    both(lambda api, np: api.vmap(api.grad(lambda x, i: x * i, (0, 1), allow_int=True))(np.arange(3.0), np.arange(3)))
+    both(
+        lambda api, np: api.vmap(api.grad(lambda x, i: x * i, (0, 1), allow_int=True), out_axes=-1)(
+            np.arange(3.0), np.arange(3)
+        )
+    )
