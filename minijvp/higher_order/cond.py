@@ -32,9 +32,10 @@ from minijvp.higher_order.programs import (
     typed,
 )
 from minijvp.operations.annotations import stop_gradient
+from minijvp.operations.bitwise import bitwise_not
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.dynamic_slicing import dynamic_slice
-from minijvp.operations.elementwise import clamp, eq, select_n
+from minijvp.operations.elementwise import clamp, eq, ge, select_n
 from minijvp.operations.families import (
     all_batched,
     broadcast_in_dim,
@@ -255,11 +256,17 @@ def select_branch(
     axis: Axis, index: Any, operands: Sequence[Any], batched: Flags, branches: tuple[Jaxpr, ...]
 ) -> tuple[Any, ...]:
     """The outputs of the branches that the lanes chose, all batched."""
-    index = clamp(np.int32(0), index, np.int32(len(branches) - 1))
-    cases = [run_branch(axis, eq(index, k), operands, batched, b) for k, b in enumerate(branches)]
-    if len(branches) == 1:
+    n = len(branches)
+    if n == 2:
+        which = ge(index, 1)
+        lanes = [bitwise_not(which), which]
+    else:
+        which = clamp(np.int32(0), index, np.int32(n - 1))
+        lanes = [eq(which, k) for k in range(n)]
+    cases = [run_branch(axis, chose, operands, batched, b) for chose, b in zip(lanes, branches, strict=True)]
+    if n == 1:
         return tuple(cases[0])
-    return tuple([select_n(across(index, x[0]), *x) for x in zip(*cases, strict=True)])
+    return tuple([select_n(across(which, x[0]), *x) for x in zip(*cases, strict=True)])
 
 
 def across(lanes: Any, x: Any) -> Any:

@@ -382,13 +382,16 @@ def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], i
         body_fun: takes a carry and returns the next one, of the same types.
         init_val: the first carry `x`, a pytree of arrays.
 
-    Under vmap the loop runs as long as a lane wants to; lanes that are done keep their values.
+    Under vmap the loop runs as long as a lane wants to; lanes that are done keep their values. It is differentiated in
+    reverse mode too: the way back computes the steps again, from a number of kept carries that does not depend on
+    how many steps there were (see minijvp.higher_order.reverse_loop).
 
     Raises ArgumentError if `cond_fun` returns something else, or if the carry changes its types.
 
     >>> import minijvp
-    >>> int(minijvp.lax.while_loop(lambda n: n < 100, lambda n: 2 * n, 1))
-    128
+    >>> double = lambda x: minijvp.lax.while_loop(lambda x: x < 100, lambda x: 2 * x, x)
+    >>> float(double(3.0)), float(minijvp.grad(double)(3.0))
+    (192.0, 64.0)
     """
     require_functions("while_loop", [("cond_fun", cond_fun), ("body_fun", body_fun)])
     carry = Tree(init_val, leaf_namer(init_val, "init_val of while_loop"))
