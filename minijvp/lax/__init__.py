@@ -16,6 +16,7 @@ from jax.lax import (
 
 from minijvp.interop.surface import bridge_all
 from minijvp.lax import linalg as linalg
+from minijvp.lax.associative import associative_scan
 from minijvp.lax.collectives import (
     all_gather,
     axis_index,
@@ -27,7 +28,7 @@ from minijvp.lax.collectives import (
     pshuffle,
     psum,
 )
-from minijvp.lax.control_flow import associative_scan, cond, fori_loop, map, scan, switch, while_loop
+from minijvp.lax.control_flow import cond, fori_loop, map, scan, switch, while_loop
 from minijvp.lax.elementwise import (
     abs,
     acos,

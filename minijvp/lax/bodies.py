@@ -47,6 +47,17 @@ def place_of(fun: Any) -> str:
     return trees.function_name(fun) + (f" ({code.co_filename}:{code.co_firstlineno})" if code else "")
 
 
+def require_functions(function: str, named: Sequence[tuple[str, Any]]) -> None:
+    """Raise ArgumentError for a value that is no function."""
+    for name, fun in named:
+        if not callable(fun):
+            raise ArgumentError(
+                f"{name} of {function} is {fun!r:.200}, which cannot be called.",
+                f"{function} is given functions, and runs them when it knows which.",
+                "Pass a function: lambda: x, or f and not f(x).",
+            )
+
+
 def run(fun: Callable[..., Any], role: str, args: Sequence[Any]) -> Any:
     """What the user's function returns; ArgumentError if it does not take so many arguments."""
     try:
