@@ -94,8 +94,8 @@ ASKED_OF_JAX = {
     "interop/higher_order.py": {"make_jaxpr"},
     "interop/rules.py": {"make_jaxpr", "jvp", "vjp"},
 }
-"""The border: reading a program of JAX takes make_jaxpr; the derivative of one call of a function that has a rule of its
-author's is that rule."""
+"""The border: reading a program of JAX takes make_jaxpr; the derivative of one call of a function that has a rule of
+its author's is that rule."""
 
 
 @pytest.mark.parametrize("path", FILES, ids=MODULES)

@@ -266,7 +266,7 @@ def linearize_body(jaxpr: Jaxpr, n_constants: int, n_carry: int, flags: Flags) -
     n = len(extra) + n_constants
     fixed_inputs = known.inputs[:n]
     known_body = Jaxpr((), known.inputs, known.equations, known.outputs[: len(jaxpr.outputs)] + stacks, known.name)
-    invariant = Jaxpr((), fixed_inputs, known.equations, invariants).without_dead_code()
+    invariant = Jaxpr((), fixed_inputs, known.equations, invariants).without_dead_code(effects=False)
     residuals, tangents = groups(linear.inputs, len(places))
     is_fixed = [kind in ("constant", "invariant") for kind, _ in places]
     t_constants, t_carry, t_xs = groups(spread(tangents, with_carry(flags, n_constants, carried)), n_constants, n_carry)
@@ -388,7 +388,8 @@ def history_body(jaxpr: Jaxpr, n_constants: int, n_carry: int, known: Flags) -> 
     constants, carry, xs = groups(jaxpr.inputs, n_constants, n_carry)
     carry = chosen(carry, known)
     outputs = (*chosen(jaxpr.outputs[:n_carry], known), *carry)
-    return Jaxpr((), (*constants, *carry, *xs), jaxpr.equations, outputs, jaxpr.name).without_dead_code()
+    history = Jaxpr((), (*constants, *carry, *xs), jaxpr.equations, outputs, jaxpr.name)
+    return history.without_dead_code(effects=False)
 
 
 @lru_cache(maxsize=4096)

@@ -17,7 +17,8 @@ import jax
 from tests.benchmarks import bridge, compiled, derivatives, eager, staging
 from tests.benchmarks.timing import FULL, QUICK, Row, Settings, table
 
-BENCHMARKS = {**eager.BENCHMARKS, **staging.BENCHMARKS, **compiled.BENCHMARKS, **derivatives.BENCHMARKS, **bridge.BENCHMARKS}
+GROUPS = (eager, staging, compiled, derivatives, bridge)
+BENCHMARKS = {name: measured for group in GROUPS for name, measured in group.BENCHMARKS.items()}
 
 NOTES = """\
 Medians of interleaved repeats (A B A B ...) in one process, float32; ratio: the median of the paired ratios.
