@@ -265,21 +265,26 @@ def scaled_dot(*inputs: Any, dimension_numbers: Any, preferred_element_type: Any
 # Collectives
 
 
-def over_axes(primitive: Primitive) -> Callable[..., Any]:
-    """The translation of a reduction over named axes, one after the other, of each operand."""
+def over_axes(primitive: Primitive, reduction: Primitive) -> Callable[..., Any]:
+    """The translation of a reduction over named axes, one after the other, of each operand.
+
+    jax.vmap inside the program makes some of the names positions, over which `reduction` goes.
+    """
 
     def translation(*xs: Any, axes: Any, axis_index_groups: Any = None, **irrelevant: Any) -> list[Any]:
         refuse_option(primitive.name, "axis_index_groups", axis_index_groups)
-        outs = list(xs)
+        positions = tuple([a for a in axes if isinstance(a, int)])
+        outs = [reduction(x, axes=positions) for x in xs] if positions else list(xs)
         for name in axes:
-            outs = [primitive(x, axis_name=name) for x in outs]
+            if name not in positions:
+                outs = [primitive(x, axis_name=name) for x in outs]
         return outs
 
     return translation
 
 
-for _name in ("psum", "pmax", "pmin"):
-    TABLE[_name] = over_axes(registry[_name])
+for _name, _reduction in (("psum", "reduce_sum"), ("pmax", "reduce_max"), ("pmin", "reduce_min")):
+    TABLE[_name] = over_axes(registry[_name], registry[_reduction])
 
 
 def single_name(primitive: str, axis_name: Any, axis_index_groups: Any = None) -> Any:

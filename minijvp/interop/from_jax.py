@@ -20,7 +20,7 @@ from minijvp.core import source
 from minijvp.core.jaxpr import Jaxpr, evaluate, inner_jaxprs
 from minijvp.core.tracing import EVALUATION, Tracer, computes, evaluating, state
 from minijvp.core.types import PYTHON_SCALARS, is_arraylike, type_of, x64_enabled
-from minijvp.errors import ArgumentError, EscapedTracerError
+from minijvp.errors import ArgumentError, EscapedTracerError, MissingRuleError
 from minijvp.higher_order.deferred import Deferred
 from minijvp.interop.reading import read_open
 from minijvp.interop.rules import LostValueError
@@ -132,6 +132,7 @@ class Bridge:
     def trace(self, key: Hashable, programs: Programs | None, leaves: list[Any], tree: Any) -> Program:
         """A new program, traced with as little known as `fun` allows."""
         known = FLOATS_TRACED if programs is None else programs.known
+        missing = None
         while True:
             try:
                 program = self.trace_with(known, leaves, tree)
@@ -139,8 +140,12 @@ class Bridge:
                     make_rules(program.jaxpr)
                 break
             except Exception as error:
+                if isinstance(error, MissingRuleError):
+                    missing = error
                 more = next_known(known, leaves, error)
                 if more is None:
+                    if missing is not None and missing is not error:
+                        raise missing from None  # the cause, and not how the next attempt failed
                     if isinstance(error, TRACING_ERRORS):
                         raise self.cannot_trace(error) from error
                     raise

@@ -52,10 +52,24 @@ def jit(equation: JaxprEqn, *inputs: Any) -> Any:
     return jit_primitive(*constants, *in_types(inputs, closed.jaxpr.invars), jaxpr=jaxpr)
 
 
-@translates("closed_call", "core_call", "core_closed_call", "call", contextual=True)
+@translates("closed_call", "core_call", "core_closed_call", "call", "eval_jaxpr", contextual=True)
 def call(equation: JaxprEqn, *inputs: Any) -> Any:
     """The equations of a program that is called, and no more."""
     program = as_closed(equation.params.get("call_jaxpr") or equation.params["jaxpr"])
+    return interpret(program.jaxpr, program.consts, inputs)
+
+
+@translates("custom_vmap_call")
+def custom_vmap(*inputs: Any, call: ClosedJaxpr, **rule: Any) -> Any:
+    """The equations of a function with a rule for batching, which minijvp batches by its own rules."""
+    program = as_closed(call)
+    return interpret(program.jaxpr, program.consts, inputs)
+
+
+@translates("remat_opt")
+def remat_opt(*inputs: Any, fwd_jaxpr: ClosedJaxpr, **choice: Any) -> Any:
+    """The rule of a function with optimize_remat, which computes residuals even where nobody reads them."""
+    program = as_closed(fwd_jaxpr)
     return interpret(program.jaxpr, program.consts, inputs)
 
 
@@ -67,21 +81,21 @@ def as_closed(jaxpr: Any) -> ClosedJaxpr:
 @translates("custom_jvp_call", contextual=True)
 def custom_jvp(equation: JaxprEqn, *inputs: Any) -> Any:
     """A function with a rule for tangents, which is asked for when it is needed."""
-    call, jaxpr, operands = with_rule(equation, inputs)
+    call, jaxpr, operands = with_rule(equation, equation.params["call_jaxpr"], inputs)
     return custom_jvp_call(*operands, jaxpr=jaxpr, rule=jvp_rule(call), name=call.name)
 
 
 @translates("custom_vjp_call", contextual=True)
 def custom_vjp(equation: JaxprEqn, *inputs: Any) -> Any:
     """A function with rules for cotangents, which are asked for when they are needed."""
-    call, jaxpr, operands = with_rule(equation, inputs)
+    call, jaxpr, operands = with_rule(equation, equation.params["call_jaxpr"], inputs)
     fwd, bwd = vjp_rules(call)
     return custom_vjp_call(*operands, jaxpr=jaxpr, fwd=fwd, bwd=bwd, name=call.name)
 
 
-def with_rule(equation: JaxprEqn, inputs: Sequence[Any]) -> tuple[Call, Jaxpr, list[Any]]:
+def with_rule(equation: JaxprEqn, program: ClosedJaxpr, inputs: Sequence[Any]) -> tuple[Call, Jaxpr, list[Any]]:
     """The call of a function with a rule, its program, and its operands, which begin with constants."""
-    jaxpr, constants = read_open(equation.params["call_jaxpr"])
+    jaxpr, constants = read_open(program)
     call = Call(equation, constants)
     operands = [*constants, *in_types(inputs, equation.invars)]
     for i in range(len(constants), call.n_captured):
@@ -251,7 +265,10 @@ def reduce(equation: JaxprEqn, *inputs: Any) -> Any:
 
 @translates("call_hi_primitive", contextual=True)
 def structured(equation: JaxprEqn, *inputs: Any) -> Any:
-    """What JAX writes as an object: one of ours where its expansion has no derivative, else its expansion."""
+    """What JAX writes as an object: one of ours where its expansion has no derivative, else its expansion.
+
+    Some have a rule of their author, which the expansion has lost: for tangents or for cotangents.
+    """
     primitive = equation.params["_prim"]
     ours = {"Frexp": frexp, "Ldexp": ldexp}.get(type(primitive).__name__)
     if ours is not None:
@@ -259,4 +276,11 @@ def structured(equation: JaxprEqn, *inputs: Any) -> Any:
     operands = in_types(inputs, equation.invars)
     types = [shape_struct(type_of(x)) for x in operands]
     closed = jax.make_jaxpr(lambda *xs: tree_leaves(primitive.expand(*tree_unflatten(primitive.in_tree, xs))))(*types)
+    if type(primitive).__name__ in ("CustomRoot", "CustomJVPTraced"):
+        call, jaxpr, operands = with_rule(equation, as_closed(closed), operands)
+        return custom_jvp_call(*operands, jaxpr=jaxpr, rule=jvp_rule(call), name=call.name)
+    if type(primitive).__name__ in ("OptRemat", "CustomVJPTraced"):
+        call, jaxpr, operands = with_rule(equation, as_closed(closed), operands)
+        fwd, bwd = vjp_rules(call)
+        return custom_vjp_call(*operands, jaxpr=jaxpr, fwd=fwd, bwd=bwd, name=call.name)
     return interpret(closed.jaxpr, closed.consts, operands)

@@ -46,7 +46,7 @@ class Call:
         body = equation.replace(invars=inputs, outvars=outputs)
         self.jaxpr = jax_core.Jaxpr([], inputs, outputs, [body], effects=body.effects, debug_info=info)
         self.n_constants = len(constants)
-        self.n_captured = len(constants) + equation.params["num_consts"]
+        self.n_captured = len(constants) + equation.params.get("num_consts", 0)
         self.types = [*map(type_of, constants), *(type_of_aval(v.aval) for v in inputs)]
         self.out_types = [type_of_aval(v.aval) for v in outputs]
         self.name = name_of(equation)
@@ -82,6 +82,8 @@ def with_float0(types: Sequence[ArrayType], ts: Sequence[Any]) -> list[Any]:
 
 def name_of(equation: jax_core.JaxprEqn) -> str:
     """What the author called the function."""
+    if "_prim" in equation.params:
+        return type(equation.params["_prim"]).__name__
     info = equation.params["call_jaxpr"].jaxpr.debug_info
     return getattr(info, "func_name", None) or str(info.func_src_info).split(" ")[0]
 
