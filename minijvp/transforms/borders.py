@@ -29,7 +29,10 @@ def to_border(t: Any, x: Any) -> Any:
             return convert_element_type(t, new_dtype=x.dtype, weak_type=True)
         return t
     kind = x if isinstance(x, ArrayType) else type_of(x)
-    return zeros_like(kind) if is_inexact(kind.dtype) else np.zeros(kind.shape, FLOAT0)
+    if not is_inexact(kind.dtype):
+        return np.zeros(kind.shape, FLOAT0)
+    zero = zeros_like(kind)
+    return convert_element_type(zero, new_dtype=kind.dtype, weak_type=True) if kind.weak_type else zero
 
 
 def from_border(given: Sequence[Any], types: Sequence[ArrayType], what: str, where: Callable[[int], str]) -> list[Any]:

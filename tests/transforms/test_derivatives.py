@@ -348,3 +348,9 @@ def test_jacobians_by_both_modes(x: Any) -> None:
 def test_hessians_are_symmetric(x: Any) -> None:
     h = minijvp.hessian(lambda x: (curve(x) ** 2).sum())(x)
     np.testing.assert_allclose(h, h.T, rtol=1e-10, atol=1e-10)
+
+
+def test_gradients_of_unused_arguments_are_as_weak_as_these() -> None:
+    found = minijvp.grad(lambda x, y: x * 1.0, (0, 1))(2.0, 3.0)
+    wanted = jax.grad(lambda x, y: x * 1.0, (0, 1))(2.0, 3.0)
+    assert [(g.dtype, g.weak_type) for g in found] == [(g.dtype, g.weak_type) for g in wanted]
