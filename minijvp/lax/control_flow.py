@@ -21,6 +21,7 @@ from minijvp.higher_order.programs import Extension, chosen, fits, groups
 from minijvp.higher_order.scan import scan as scan_primitive
 from minijvp.higher_order.while_loop import while_loop as while_primitive
 from minijvp.lax.bodies import Tree, place_of, require_functions, require_same, run, staged
+from minijvp.lax.segments import scan_segments, segment_size
 from minijvp.numpy.promotion import array, join, kind_of
 from minijvp.operations import shape as shapes
 from minijvp.operations.casting import convert_element_type
@@ -169,6 +170,8 @@ def scan(
     length: int | None = None,
     reverse: bool = False,
     unroll: int | bool = 1,
+    *,
+    checkpoint: int | bool | str | None = None,
 ) -> tuple[Any, Any]:
     """The last carry and the stacked results of `carry, y = f(carry, x)`, for one row `x` of `xs` after the other.
 
@@ -181,10 +184,14 @@ def scan(
         length: the number of steps.
         reverse: go from the last row to the first.
         unroll: how many steps make a turn of the compiled loop; True for all.
+        checkpoint: memory for time in reverse mode. It keeps what each step needs to be differentiated (None), or the
+            carry at every `checkpoint`-th step only, and computes the steps between again: True for every step,
+            "auto" for about the square root of the number of steps, where the least is kept.
 
     The loop is one operation of a program, whatever its length. Python scalars in `init` are weakly typed.
 
-    Raises ArgumentError if the rows have different numbers, `length` is none, or the carry changes its types.
+    Raises ArgumentError if the rows have different numbers, `length` or `checkpoint` is none, or the carry changes
+    its types.
 
     >>> import minijvp, minijvp.numpy as mnp
     >>> last, partial_sums = minijvp.lax.scan(lambda c, x: (c + x, c + x), 0.0, mnp.array([1.0, 2.0, 3.0]))
@@ -196,18 +203,19 @@ def scan(
     rows = Tree(xs, leaf_namer(xs, "xs of scan"))
     length = common_length(rows, length)
     unroll = require_unroll(unroll, length, "scan")
+    size = segment_size(checkpoint, length)
     row = rows.structure, [t.with_shape(t.shape[1:]) for t in rows.types]
     jaxpr, carry, (_, ys) = stage_loop(
         "scan", f, "f", carry, lambda c: staged(f, "f of scan", [c.signature, row], lambda result: pair(f, result))
     )
-    last, results = run_scan(jaxpr, carry.leaves, rows.leaves, length, bool(reverse), unroll)
+    last, results = run_scan(jaxpr, carry.leaves, rows.leaves, length, bool(reverse), unroll, size)
     return tree_unflatten(carry.structure, last), tree_unflatten(ys.structure, results)
 
 
 def run_scan(
-    jaxpr: Jaxpr, carry: Sequence[Any], rows: Sequence[Any], length: int, reverse: bool, unroll: int
+    jaxpr: Jaxpr, carry: Sequence[Any], rows: Sequence[Any], length: int, reverse: bool, unroll: int, size: int = 0
 ) -> tuple[list[Any], list[Any]]:
-    """The last carries and the stacked results of a loop with the closed body `jaxpr`.
+    """The last carries and the stacked results of a loop with the closed body `jaxpr`, in segments of `size` steps.
 
     What the body hands on is not copied: such carries become constants, and such rows are the result.
     """
@@ -215,23 +223,19 @@ def run_scan(
     k, n = len(constants), len(carry)
     kept = [v is not out for v, out in zip(body.inputs[k : k + n], body.outputs[:n], strict=True)]
     handed: dict[Atom, Any] = dict(zip(body.inputs[k + n :], rows, strict=True))
-    copied = [out not in handed for out in body.outputs[n:]]
+    results = body.outputs[n:]
+    copied = [out not in handed for out in results]
     fixed, moving = ([x for x, flag in zip(carry, kept, strict=True) if flag is wanted] for wanted in (False, True))
-    outs = scan_primitive(
-        *constants,
-        *fixed,
-        *moving,
-        *rows,
-        jaxpr=with_fixed(body, k, kept, [*kept, *copied]),
-        n_constants=k + len(fixed),
-        n_carry=len(moving),
-        length=length,
-        reverse=reverse,
-        unroll=unroll,
-    )
+    body = with_fixed(body, k, kept, [*kept, *copied])
+    how = {"length": length, "reverse": reverse, "unroll": unroll}
+    if size:
+        outs = scan_segments(body, [*constants, *fixed], moving, rows, size, **how)
+    else:
+        counts = {"n_constants": k + len(fixed), "n_carry": len(moving)}
+        outs = scan_primitive(*constants, *fixed, *moving, *rows, jaxpr=body, **counts, **how)
     last, new = iter(outs[: len(moving)]), iter(outs[len(moving) :])
     final = [next(last) if flag else x for flag, x in zip(kept, carry, strict=True)]
-    return final, [next(new) if flag else handed[v] for flag, v in zip(copied, body.outputs[n:], strict=True)]
+    return final, [next(new) if flag else handed[v] for flag, v in zip(copied, results, strict=True)]
 
 
 def pair(f: Callable[..., Any], result: Any) -> tuple[Any, Any]:
