@@ -32,6 +32,7 @@ __all__ = [
     "is_float0",
     "leaf_paths",
     "normalize_indices",
+    "replaced",
     "require_array",
     "require_callable",
     "result_namer",
@@ -170,6 +171,14 @@ def flatten_prefix(prefix: Any, tree: Any, what: str) -> list[Any]:
             f"Give {what} the same containers as the value, down to where one entry serves all that is below.",
         ) from None
     return entries
+
+
+def replaced(leaves: Sequence[Any], positions: Sequence[int], values: Sequence[Any]) -> list[Any]:
+    """The leaves with other values at some positions."""
+    full = list(leaves)
+    for i, x in zip(positions, values, strict=True):
+        full[i] = x
+    return full
 
 
 def is_float0(x: Any) -> bool:

@@ -53,7 +53,8 @@ def from_jax(fun: Callable[..., Any]) -> Callable[..., Any]:
     that are not traced, as jnp.repeat needs its counts, it gets them.
 
     Every value that is differentiated or batched must be an argument: a tracer that `fun` closes over raises
-    ForeignFunctionError.
+    ForeignFunctionError. Other values that it closes over are looked at when it is traced, as jax.jit does it: pass what
+    changes as an argument.
 
     Raises ArgumentError if JAX cannot trace `fun` (`if` on a traced value), MissingRuleError for a primitive of JAX
     that minijvp does not have.
@@ -166,10 +167,7 @@ class Bridge:
 
         def flat(*args: Any) -> list[Any]:
             nonlocal out_tree
-            full = list(leaves)
-            for i, x in zip(unknown, args, strict=True):
-                full[i] = x
-            inner_args, inner_kwargs = tree_unflatten(tree, full)
+            inner_args, inner_kwargs = tree_unflatten(tree, trees.replaced(leaves, unknown, args))
             outs, out_tree = tree_flatten(self.fun(*inner_args, **inner_kwargs))
             static_outputs.clear()
             static_outputs.update(

@@ -45,10 +45,7 @@ def to_jax(fun: Callable[..., Any]) -> Callable[..., Any]:
 
         def flat(*some: Any) -> list[Any]:
             nonlocal out_tree
-            full = list(leaves)
-            for i, x in zip(traced, some, strict=True):
-                full[i] = x
-            inner_args, inner_kwargs = tree_unflatten(tree, full)
+            inner_args, inner_kwargs = tree_unflatten(tree, trees.replaced(leaves, traced, some))
             result = fun(*inner_args, **inner_kwargs)
             outs, out_tree = tree_flatten(result)
             return trees.as_arrays(outs, trees.result_namer(result, trees.function_name(fun)))
