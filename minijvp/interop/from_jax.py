@@ -53,8 +53,8 @@ def from_jax(fun: Callable[..., Any]) -> Callable[..., Any]:
     that are not traced, as jnp.repeat needs its counts, it gets them.
 
     Every value that is differentiated or batched must be an argument: a tracer that `fun` closes over raises
-    ForeignFunctionError. Other values that it closes over are looked at when it is traced, as jax.jit does it: pass what
-    changes as an argument.
+    ForeignFunctionError. Other values that it closes over are looked at when it is traced, as jax.jit does it: pass
+    what changes as an argument.
 
     Raises ArgumentError if JAX cannot trace `fun` (`if` on a traced value), MissingRuleError for a primitive of JAX
     that minijvp does not have.
