@@ -11,17 +11,16 @@ import numpy as np
 from jax import core as jax_core
 from jax.tree_util import tree_map, tree_structure, tree_unflatten
 
-from minijvp.core.jaxpr import Atom, Jaxpr, Literal
+from minijvp.core.jaxpr import Jaxpr, Literal
 from minijvp.core.tracing import Tracer
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, type_of
 from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.higher_order.cond import cond as cond_primitive
 from minijvp.higher_order.cond import joined
-from minijvp.higher_order.programs import Extension, chosen, fits, groups
-from minijvp.higher_order.scan import scan as scan_primitive
-from minijvp.higher_order.while_loop import while_loop as while_primitive
+from minijvp.higher_order.programs import Extension, fits
 from minijvp.lax.bodies import Tree, place_of, require_functions, require_same, run, staged
-from minijvp.lax.segments import scan_segments, segment_size
+from minijvp.lax.loops import run_bounded, run_scan, run_while, too_many
+from minijvp.lax.segments import segment_size
 from minijvp.numpy.promotion import array, join, kind_of
 from minijvp.operations import shape as shapes
 from minijvp.operations.casting import convert_element_type
@@ -212,32 +211,6 @@ def scan(
     return tree_unflatten(carry.structure, last), tree_unflatten(ys.structure, results)
 
 
-def run_scan(
-    jaxpr: Jaxpr, carry: Sequence[Any], rows: Sequence[Any], length: int, reverse: bool, unroll: int, size: int = 0
-) -> tuple[list[Any], list[Any]]:
-    """The last carries and the stacked results of a loop with the closed body `jaxpr`, in segments of `size` steps.
-
-    What the body hands on is not copied: such carries become constants, and such rows are the result.
-    """
-    body, constants = jaxpr.hoist_constants()
-    k, n = len(constants), len(carry)
-    kept = [v is not out for v, out in zip(body.inputs[k : k + n], body.outputs[:n], strict=True)]
-    handed: dict[Atom, Any] = dict(zip(body.inputs[k + n :], rows, strict=True))
-    results = body.outputs[n:]
-    copied = [out not in handed for out in results]
-    fixed, moving = ([x for x, flag in zip(carry, kept, strict=True) if flag is wanted] for wanted in (False, True))
-    body = with_fixed(body, k, kept, [*kept, *copied])
-    how = {"length": length, "reverse": reverse, "unroll": unroll}
-    if size:
-        outs = scan_segments(body, [*constants, *fixed], moving, rows, size, **how)
-    else:
-        counts = {"n_constants": k + len(fixed), "n_carry": len(moving)}
-        outs = scan_primitive(*constants, *fixed, *moving, *rows, jaxpr=body, **counts, **how)
-    last, new = iter(outs[: len(moving)]), iter(outs[len(moving) :])
-    final = [next(last) if flag else x for flag, x in zip(kept, carry, strict=True)]
-    return final, [next(new) if flag else handed[v] for flag, v in zip(copied, results, strict=True)]
-
-
 def pair(f: Callable[..., Any], result: Any) -> tuple[Any, Any]:
     """The carry and the row that the body of a scan returned; ArgumentError if it returned something else."""
     if not isinstance(result, (tuple, list)) or len(result) != 2:
@@ -352,17 +325,13 @@ def promoted_carry(x: Any, t: ArrayType, wanted: ArrayType) -> Any:
     return convert_element_type(x, new_dtype=dtype, weak_type=False)
 
 
-def with_fixed(body: Jaxpr, n_constants: int, kept: Sequence[bool], outputs: Sequence[bool]) -> Jaxpr:
-    """The body in which carries that are not `kept` are constants, and with the outputs that are true."""
-    if all(kept) and all(outputs):
-        return body
-    constants, carry, rows = groups(body.inputs, n_constants, len(kept))
-    carry = sorted(zip(kept, carry, strict=True), key=lambda pair: pair[0])  # False comes first
-    inputs = (*constants, *(v for _, v in carry), *rows)
-    return Jaxpr((), inputs, body.equations, tuple(chosen(body.outputs, outputs)), body.name).without_dead_code()
-
-
-def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], init_val: Carry) -> Carry:
+def while_loop(
+    cond_fun: Callable[[Any], Any],
+    body_fun: Callable[[Any], Any],
+    init_val: Carry,
+    *,
+    max_steps: int | None = None,
+) -> Carry:
     """The first of `x`, `body_fun(x)`, `body_fun(body_fun(x))` ... for which `cond_fun` is false.
 
     while_loop : (a -> Bool, a -> a) -> a -> a
@@ -371,10 +340,15 @@ def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], i
         cond_fun: takes a carry and returns a bool without axes.
         body_fun: takes a carry and returns the next one, of the same types.
         init_val: the first carry `x`, a pytree of arrays.
+        max_steps: how many steps there are at most. Reverse mode then keeps what each of them needs, and computes
+            none again; and every call goes through so many turns, of which those after the end do nothing.
 
     Under vmap the loop runs as long as a lane wants to; lanes that are done keep their values. It is differentiated in
     reverse mode too: the way back computes the steps again, from a number of kept carries that does not depend on
     how many steps there were (see minijvp.higher_order.reverse_loop).
+
+    A loop that is not at its end after `max_steps` raises ArgumentError; where nobody can tell before the program runs
+    (under jit or vmap), all floats of the result are NaN, and so are their derivatives.
 
     Raises ArgumentError if `cond_fun` returns something else, or if the carry changes its types.
 
@@ -384,35 +358,35 @@ def while_loop(cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], i
     (192.0, 64.0)
     """
     require_functions("while_loop", [("cond_fun", cond_fun), ("body_fun", body_fun)])
+    max_steps = require_steps(max_steps, "while_loop")
     carry = Tree(init_val, leaf_namer(init_val, "init_val of while_loop"))
     jaxpr, carry, _ = stage_loop(
         "while_loop", body_fun, "body_fun", carry, lambda c: staged(body_fun, "body_fun of while_loop", [c.signature])
     )
     condition, (wanted,) = staged(cond_fun, "cond_fun of while_loop", [carry.signature])
     require_predicate(cond_fun, wanted)
-    return tree_unflatten(carry.structure, run_while(condition, jaxpr, carry.leaves))
+    if max_steps is None:
+        return tree_unflatten(carry.structure, run_while(condition, jaxpr, carry.leaves))
+    return tree_unflatten(carry.structure, run_bounded(condition, jaxpr, carry.leaves, max_steps, "while_loop"))
 
 
-def run_while(cond_jaxpr: Jaxpr, body_jaxpr: Jaxpr, carry: Sequence[Any]) -> list[Any]:
-    """The last carries of a loop with closed programs. Carries that the body hands on become constants."""
-    condition, cond_constants = cond_jaxpr.hoist_constants()
-    body, constants = body_jaxpr.hoist_constants()
-    k, k_cond = len(constants), len(cond_constants)
-    kept = [v is not out for v, out in zip(body.inputs[k:], body.outputs, strict=True)]
-    fixed, moving = ([x for x, flag in zip(carry, kept, strict=True) if flag is wanted] for wanted in (False, True))
-    outs = while_primitive(
-        *cond_constants,
-        *fixed,
-        *constants,
-        *fixed,
-        *moving,
-        cond_jaxpr=with_fixed(condition, k_cond, kept, [True]),
-        body_jaxpr=with_fixed(body, k, kept, kept),
-        n_cond_constants=k_cond + len(fixed),
-        n_body_constants=k + len(fixed),
+def require_steps(max_steps: Any, function: str) -> int | None:
+    """How many steps a loop may take, or None; ArgumentError if it is no such number."""
+    if max_steps is None:
+        return None
+    if isinstance(max_steps, (int, np.integer)) and type(max_steps) is not bool and max_steps >= 0:
+        return int(max_steps)
+    if isinstance(max_steps, Tracer):
+        raise ConcretizationError(
+            f"max_steps of {function} is a traced {max_steps.type!r}{max_steps.origin()}.",
+            "Reverse mode keeps arrays of that size, and sizes are not traced.",
+            "Leave it away: without it there may be any number of steps. Or make it a static argument of jit.",
+        )
+    raise ArgumentError(
+        f"max_steps of {function} is {max_steps!r:.200} of type {type(max_steps).__name__}.",
+        "It is a number of steps.",
+        "Pass an integer that is not negative, or None for a loop that may take any number of steps.",
     )
-    last = iter(outs)
-    return [next(last) if flag else x for flag, x in zip(kept, carry, strict=True)]
 
 
 def require_predicate(cond_fun: Callable[..., Any], result: Tree) -> None:
@@ -432,7 +406,13 @@ def require_predicate(cond_fun: Callable[..., Any], result: Tree) -> None:
 
 
 def fori_loop(
-    lower: Any, upper: Any, body_fun: Callable[[Any, Any], Any], init_val: Carry, *, unroll: int | bool | None = None
+    lower: Any,
+    upper: Any,
+    body_fun: Callable[[Any, Any], Any],
+    init_val: Carry,
+    *,
+    unroll: int | bool | None = None,
+    max_steps: int | None = None,
 ) -> Carry:
     """The carry after `x = body_fun(i, x)` for i from `lower` to before `upper`.
 
@@ -443,6 +423,7 @@ def fori_loop(
         body_fun: takes a number and a carry, and returns the next carry, of the same types.
         init_val: the first carry, a pytree of arrays.
         unroll: how many steps make a turn of the compiled loop, if the bounds are known.
+        max_steps: how many steps there are at most if the bounds are traced, as for while_loop.
 
     Raises ArgumentError for bounds that are no such integers, and if the carry changes its types.
 
@@ -452,8 +433,11 @@ def fori_loop(
     """
     require_functions("fori_loop", [("body_fun", body_fun)])
     lower, upper = (scalar(x, f"{k} of fori_loop", "iu", "an integer") for k, x in (("lower", lower), ("upper", upper)))
+    max_steps = require_steps(max_steps, "fori_loop")
     static = not any(isinstance(x, (Tracer, jax_core.Tracer)) for x in (lower, upper))
     n = max(int(upper) - int(lower), 0) if static else 0
+    if max_steps is not None and n > max_steps:
+        raise too_many("fori_loop", max_steps)
     lower, upper = (int(lower), upper) if static else same_integers(lower, upper)
     lower = array(lower, "fori_loop")
     carry = Tree(init_val, leaf_namer(init_val, "init_val of fori_loop"))
@@ -471,7 +455,11 @@ def fori_loop(
         last, _ = run_scan(program, [lower, *carry.leaves], [], n, False, turn)
     elif unroll in (None, False, 1):
         condition = stage(lambda i, *rest: [lt(i, upper)], [type_of(lower), *carry.types])
-        last = run_while(condition, program, [lower, *carry.leaves])
+        first = [lower, *carry.leaves]
+        if max_steps is None:
+            last = run_while(condition, program, first)
+        else:
+            last = run_bounded(condition, program, first, max_steps, "fori_loop")
     else:
         raise ArgumentError(
             f"fori_loop received unroll={unroll!r}, and bounds that are traced.",
