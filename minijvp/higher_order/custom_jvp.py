@@ -11,9 +11,9 @@ from minijvp.core.jaxpr import Jaxpr, evaluate, inner_jaxprs, lower
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import charged_to
 from minijvp.core.types import ArrayType, is_inexact, type_of
-from minijvp.higher_order.deferred import Deferred
-from minijvp.higher_order.jit import jit_primitive, spread
-from minijvp.higher_order.programs import array_types
+from minijvp.higher_order.deferred import ByZeros, Deferred
+from minijvp.higher_order.jit import jit_primitive, nonzero, spread
+from minijvp.higher_order.programs import array_types, chosen, present
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import instantiate, is_linear, zeros_like
 from minijvp.transforms.transpose import transpose_flat
@@ -27,53 +27,62 @@ class CustomJVPCall(Primitive):
     """The outputs of an open jaxpr, whose derivative is `rule`: another one, of arguments and tangents.
 
     `rule` takes the arguments and then a tangent for each that is inexact, and gives the outputs and then a tangent for
-    each that is inexact. It is differentiated in turn for derivatives of higher order.
+    each that is inexact. It is differentiated in turn for derivatives of higher order. A rule `ByZeros` takes and gives
+    the tangents that are not zero. Linearization uses the rule `reverse`, where there is one.
     """
 
     returns_tuple = True
     recomputable = "never"
     has_steps = False
 
-    def impl(self, *args: Any, jaxpr: Jaxpr, rule: Rule, name: str) -> tuple[Any, ...]:
+    def impl(self, *args: Any, jaxpr: Jaxpr, **rules: Any) -> tuple[Any, ...]:
         return tuple(lower(jaxpr, *args))
 
-    def type_rule(self, *types: ArrayType, jaxpr: Jaxpr, rule: Rule, name: str) -> tuple[ArrayType, ...]:
+    def type_rule(self, *types: ArrayType, jaxpr: Jaxpr, **rules: Any) -> tuple[ArrayType, ...]:
         return tuple(array_types(jaxpr.out_types))
 
-    def jvp(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, rule: Rule, name: str) -> tuple[Any, Any]:
-        ts = instantiate_inexact(tangents, map(type_of, primals))
-        outs = evaluate(program(rule), *primals, *ts)
-        return split(outs, outs[len(jaxpr.outputs) :], jaxpr.out_types)
+    def jvp(
+        self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, rule: Rule | ByZeros, **others: Any
+    ) -> tuple[Any, Any]:
+        made, ts, out_nonzero = chosen_rule(rule, primals, tangents, jaxpr)
+        outs = evaluate(made, *primals, *ts)
+        return split(outs, outs[len(jaxpr.outputs) :], jaxpr.out_types, out_nonzero)
 
-    def linearize(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, rule: Rule, name: str) -> tuple[Any, Any]:
-        made = program(rule)
+    def linearize(
+        self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, rule: Rule | ByZeros, name: str, reverse: Any = None
+    ) -> tuple[Any, Any]:
+        rule = reverse or rule
+        made, ts, out_nonzero = chosen_rule(rule, primals, tangents, jaxpr)
+        if isinstance(rule, ByZeros) and rule.check is not None:
+            rule.check(nonzero(tangents))
         if not mixes(made, len(primals)):
-            return self.jvp(primals, tangents, jaxpr=jaxpr, rule=rule, name=name)
+            return self.jvp(primals, tangents, jaxpr=jaxpr, rule=rule)
         # The rule is linear in its tangents, so it is its own derivative in them, and that one comes in two parts.
-        ts = instantiate_inexact(tangents, map(type_of, primals))
         zeros = [zeros_like(t) for t in ts]
         outs, found = jit_primitive.linearize((*primals, *zeros), (None,) * len(primals) + tuple(ts), jaxpr=made)
-        return split(outs, found[len(jaxpr.outputs) :], jaxpr.out_types)
+        return split(outs, found[len(jaxpr.outputs) :], jaxpr.out_types, out_nonzero)
 
-    def transpose(self, ct: tuple, *args: Any, jaxpr: Jaxpr, rule: Rule, name: str) -> tuple[Any, ...]:
+    def transpose(self, ct: tuple, *args: Any, jaxpr: Jaxpr, **rules: Any) -> tuple[Any, ...]:
         linear = list(map(is_linear, args))
         return spread(transpose_flat(jaxpr, linear, args, ct), linear)
 
     def batch(
-        self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, jaxpr: Jaxpr, rule: Rule, name: str
+        self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, jaxpr: Jaxpr, name: str, **rules: Any
     ) -> tuple[Any, Any]:
         # Which outputs the rule makes batched is not known before it is needed, so here and there all are.
-        ts = tuple([b for b, i in zip(batched, are_inexact(jaxpr.in_types), strict=True) if i])
-        rule = batched_rule(rule, axis, batched + ts)
-        outs = self(*args, jaxpr=vmap_all(jaxpr, axis, batched), rule=rule, name=name)
+        inexact = are_inexact(jaxpr.in_types)
+        rules = {k: rule and batched_rule(rule, axis, batched, inexact) for k, rule in rules.items()}
+        outs = self(*args, jaxpr=vmap_all(jaxpr, axis, batched), name=name, **rules)
         return outs, (True,) * len(outs)
 
     def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
         return any(e.primitive.uses_axis(name, e.params) for e in params["jaxpr"])
 
 
-def program(rule: Rule) -> Jaxpr:
-    """The rule as a jaxpr."""
+def program(rule: Rule | ByZeros) -> Jaxpr:
+    """The rule as a jaxpr, for tangents none of which is zero."""
+    if isinstance(rule, ByZeros):
+        return rule((True,) * rule.n)[0]
     if isinstance(rule, Jaxpr):
         return rule
     # Its equations carry the lines of the rule, not the one that is being differentiated now.
@@ -86,10 +95,30 @@ def vmap_all(jaxpr: Jaxpr, axis: Axis, batched: tuple[bool, ...]) -> Jaxpr:
     return vmap_jaxpr(jaxpr, axis, batched, (True,) * len(jaxpr.outputs))[0]
 
 
+def chosen_rule(
+    rule: Rule | ByZeros, primals: tuple, tangents: tuple, jaxpr: Jaxpr
+) -> tuple[Jaxpr, list[Any], tuple[bool, ...]]:
+    """The program of a rule, the tangents that it takes, and which outputs get one from it."""
+    if isinstance(rule, ByZeros):
+        made, out_nonzero = rule(nonzero(tangents))
+        return made, present(tangents), out_nonzero
+    return program(rule), instantiate_inexact(tangents, map(type_of, primals)), are_inexact(jaxpr.out_types)
+
+
 @lru_cache(maxsize=4096)
-def batched_rule(rule: Rule, axis: Axis, batched: tuple[bool, ...]) -> Deferred:
-    """The batched rule, every output of which is batched."""
-    return Deferred(lambda: vmap_all(program(rule), axis, batched))
+def batched_rule(
+    rule: Rule | ByZeros, axis: Axis, batched: tuple[bool, ...], inexact: tuple[bool, ...]
+) -> Deferred | ByZeros:
+    """The batched rule, every output of which is batched; a tangent is if its argument is."""
+    if not isinstance(rule, ByZeros):
+        ts_batched = tuple(chosen(batched, inexact))
+        return Deferred(lambda: vmap_all(program(rule), axis, batched + ts_batched))
+
+    def make(nonzero: tuple[bool, ...]) -> tuple[Jaxpr, tuple[bool, ...]]:
+        made, out_nonzero = rule(nonzero)
+        return vmap_all(made, axis, batched + tuple(chosen(batched, nonzero))), out_nonzero
+
+    return ByZeros(make, rule.n, check=rule.check)
 
 
 def mixes(rule: Jaxpr, n: int) -> bool:
@@ -103,10 +132,13 @@ def mixes(rule: Jaxpr, n: int) -> bool:
     return False
 
 
-def split(outs: Sequence[Any], ts: Sequence[Any], types: Sequence[ArrayType]) -> tuple[Any, Any]:
-    """Outputs of these types, the first of `outs`, and their tangents, of which integers have none."""
-    found = [None if t is None else as_array(t, kind) for t, kind in zip(ts, tangent_types(types), strict=True)]
-    return as_arrays(outs[: len(types)], types), spread(found, are_inexact(types))
+def split(
+    outs: Sequence[Any], ts: Sequence[Any], types: Sequence[ArrayType], out_nonzero: Sequence[bool]
+) -> tuple[Any, Any]:
+    """Outputs of these types, the first of `outs`, and the tangents of those that have one."""
+    kinds = [t.strong() for t in chosen(types, out_nonzero)]
+    found = [None if t is None else as_array(t, kind) for t, kind in zip(ts, kinds, strict=True)]
+    return as_arrays(outs[: len(types)], types), spread(found, out_nonzero)
 
 
 def as_arrays(outs: Sequence[Any], types: Sequence[ArrayType]) -> tuple[Any, ...]:

@@ -18,14 +18,15 @@ from minijvp.higher_order.custom_jvp import (
     Rule,
     are_inexact,
     as_arrays,
+    batched_rule,
     instantiate_inexact,
     program,
     tangent_types,
     vmap_all,
 )
-from minijvp.higher_order.deferred import Deferred
-from minijvp.higher_order.jit import jit_primitive, spread
-from minijvp.higher_order.programs import array_types
+from minijvp.higher_order.deferred import ByZeros, Deferred
+from minijvp.higher_order.jit import jit_primitive, nonzero, spread
+from minijvp.higher_order.programs import array_types, chosen, present
 from minijvp.operations.families import instantiate, is_linear, reduce_sum
 from minijvp.transforms.staging import stage
 from minijvp.transforms.transpose import transpose_jaxpr
@@ -73,7 +74,8 @@ class CustomVJPCall(Primitive):
 class CustomVJPLinear(Primitive):
     """The tangents of the inexact outputs, for residuals and the tangents of the inexact arguments: `bwd` transposed.
 
-    It is linear in the tangents. Its transpose asks nothing of `bwd`; to be evaluated forward, it must be linear.
+    It is linear in the tangents. Its transpose asks nothing of `bwd`; to be evaluated forward, it must be linear, or
+    there is a program `push` for that.
     """
 
     returns_tuple = True
@@ -83,7 +85,9 @@ class CustomVJPLinear(Primitive):
     def impl(self, *args: Any, **params: Any) -> tuple[Any, ...]:
         return tuple(lower(forward(**params), *args))
 
-    def type_rule(self, *types: ArrayType, bwd: Rule, n_residuals: int, name: str) -> tuple[ArrayType, ...]:
+    def type_rule(
+        self, *types: ArrayType, bwd: Rule | ByZeros, n_residuals: int, **others: Any
+    ) -> tuple[ArrayType, ...]:
         return tangent_types(program(bwd).in_types[n_residuals:])
 
     def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
@@ -102,19 +106,33 @@ class CustomVJPLinear(Primitive):
         ts = [instantiate(t, x) for t, x in zip(tangents[n:], primals[n:], strict=True)]
         return self(*primals[:n], *ts, **params)
 
-    def transpose(self, ct: tuple, *args: Any, bwd: Rule, n_residuals: int, name: str) -> tuple[Any, ...]:
+    def transpose(self, ct: tuple, *args: Any, bwd: Rule | ByZeros, n_residuals: int, **others: Any) -> tuple[Any, ...]:
         residuals, ts = args[:n_residuals], args[n_residuals:]
-        made = program(bwd)
-        cts = [instantiate(c, t) for c, t in zip(ct, made.in_types[n_residuals:], strict=True)]
-        types = tangent_types([t if is_linear(t) else type_of(t) for t in ts])
-        found = as_arrays(evaluate(made, *residuals, *cts), types)
+        if isinstance(bwd, ByZeros):
+            made, ct_nonzero = bwd(nonzero(ct))
+            cts: Any = present(ct)
+        else:
+            made, ct_nonzero = program(bwd), (True,) * len(ts)
+            cts = [instantiate(c, t) for c, t in zip(ct, made.in_types[n_residuals:], strict=True)]
+        types = tangent_types([t if is_linear(t) else type_of(t) for t in chosen(ts, ct_nonzero)])
+        found = spread(as_arrays(evaluate(made, *residuals, *cts), types), ct_nonzero)
         return (None,) * n_residuals + tuple([c if is_linear(t) else None for c, t in zip(found, ts, strict=True)])
 
     def batch(
-        self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, bwd: Rule, n_residuals: int, name: str
+        self,
+        axis: Axis,
+        args: tuple,
+        batched: tuple[bool, ...],
+        *,
+        bwd: Rule | ByZeros,
+        n_residuals: int,
+        push: Rule | None = None,
+        **name: Any,
     ) -> tuple[Any, Any]:
         bwd = batched_bwd(bwd, axis, batched[:n_residuals], batched[n_residuals:])
-        outs = self(*args, bwd=bwd, n_residuals=n_residuals, name=name)
+        if push is not None:
+            name["push"] = batched_rule(push, axis, batched, (False,) * len(batched))
+        outs = self(*args, bwd=bwd, n_residuals=n_residuals, **name)
         return outs, (True,) * len(outs)
 
     def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
@@ -126,13 +144,20 @@ custom_vjp_linear = CustomVJPLinear("custom_vjp_linear")
 
 
 @lru_cache(maxsize=4096)
-def forward(bwd: Rule, n_residuals: int, name: str) -> Jaxpr:
-    """The program from residuals and tangents of the arguments to tangents of the outputs: `bwd` transposed."""
+def forward(bwd: Rule | ByZeros, n_residuals: int, name: str, push: Rule | None = None) -> Jaxpr:
+    """The program from residuals and tangents of the arguments to those of the outputs: `push`, or `bwd` transposed."""
+    if push is not None:
+        return program(push)
     made = program(bwd)
     try:
-        return transposed_program(made, n_residuals)
+        transposed = transposed_program(made, n_residuals)
     except MissingRuleError as error:
         raise not_linear(made, n_residuals, name, error) from error
+    if not isinstance(bwd, ByZeros):
+        return transposed
+    _, ct_nonzero = bwd((True,) * bwd.n)
+    takes_all = lambda *xs: evaluate(transposed, *xs[:n_residuals], *chosen(xs[n_residuals:], ct_nonzero))
+    return stage(takes_all, [*made.in_types[:n_residuals], *bwd.types], transposed.name)
 
 
 @lru_cache(maxsize=4096)
@@ -188,24 +213,33 @@ def batched_rules(
         return vmap_jaxpr(made, axis, batched, wanted)
 
     def batch_bwd() -> Jaxpr:
-        return batched_bwd(bwd, axis, batch()[1][n_outputs:], ts_batched)()
+        return program(batched_bwd(bwd, axis, batch()[1][n_outputs:], ts_batched))
 
     return Deferred(lambda: batch()[0]), Deferred(batch_bwd)
 
 
 @lru_cache(maxsize=4096)
-def batched_bwd(bwd: Rule, axis: Axis, residuals_batched: tuple[bool, ...], ts_batched: tuple[bool, ...]) -> Deferred:
+def batched_bwd(
+    bwd: Rule | ByZeros, axis: Axis, residuals_batched: tuple[bool, ...], ts_batched: tuple[bool, ...]
+) -> Deferred | ByZeros:
     """The batched rule for cotangents. An argument that is the same for all lanes gets the sum of their cotangents."""
 
-    def make() -> Jaxpr:
-        made = program(bwd)
+    def batch(made: Jaxpr, wanted: Sequence[bool]) -> Jaxpr:
         cts_batched = (True,) * (len(made.inputs) - len(residuals_batched))
         batch = vmap_all(made, axis, residuals_batched + cts_batched)
 
         def fun(*args: Any) -> list[Any]:
             cts = evaluate(batch, *args)
-            return [ct if b else reduce_sum(ct, axes=(0,)) for ct, b in zip(cts, ts_batched, strict=True)]
+            return [ct if b else reduce_sum(ct, axes=(0,)) for ct, b in zip(cts, wanted, strict=True)]
 
         return stage(fun, batch.in_types, batch.name)
 
-    return Deferred(make)
+    if not isinstance(bwd, ByZeros):
+        return Deferred(lambda: batch(program(bwd), ts_batched))
+
+    def make(nonzero: tuple[bool, ...]) -> tuple[Jaxpr, tuple[bool, ...]]:
+        made, ct_nonzero = bwd(nonzero)
+        return batch(made, chosen(ts_batched, ct_nonzero)), ct_nonzero
+
+    lanes = [t.with_shape((axis.size, *t.shape)) if b else t for t, b in zip(bwd.types, ts_batched, strict=True)]
+    return ByZeros(make, bwd.n, tuple(lanes))

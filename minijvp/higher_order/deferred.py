@@ -8,6 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from minijvp.core.jaxpr import Jaxpr
+from minijvp.core.tracing import charged_to
+from minijvp.core.types import ArrayType
+
+Flags = tuple[bool, ...]
 
 
 class Deferred:
@@ -26,3 +30,35 @@ class Deferred:
 
     def __repr__(self) -> str:
         return f"<{'made' if self.jaxpr is not None else 'deferred'}>"
+
+
+class ByZeros:
+    """A rule with a program for each set of its `n` tangents (or cotangents) that are not zero. Known by identity.
+
+    `make(nonzero)` gives a program that takes those only, after other arguments, and which of its results are not zero;
+    a rule for cotangents knows the `types` of them all. `check(nonzero)` raises an error for a program that is not
+    linear, where that is promised.
+    """
+
+    __slots__ = ("check", "made", "make", "n", "types")
+
+    def __init__(
+        self,
+        make: Callable[[Flags], tuple[Jaxpr, Flags]],
+        n: int,
+        types: tuple[ArrayType, ...] = (),
+        check: Callable[[Flags], None] | None = None,
+    ):
+        self.make, self.n, self.types, self.check = make, n, types, check
+        self.made: dict[Flags, tuple[Jaxpr, Flags]] = {}
+
+    def __call__(self, nonzero: Flags) -> tuple[Jaxpr, Flags]:
+        found = self.made.get(nonzero)
+        if found is None:
+            # Its equations carry the lines of the rule, not the one that is being differentiated now.
+            with charged_to(None):
+                found = self.made[nonzero] = self.make(nonzero)
+        return found
+
+    def __repr__(self) -> str:
+        return f"<{'made' if self.made else 'deferred'}>"
