@@ -9,6 +9,7 @@ from minijvp.core.tracing import Tracer
 from minijvp.errors import (
     ArgumentError,
     ConcretizationError,
+    DerivativeError,
     EscapedTracerError,
     ForeignFunctionError,
     JaxprError,
@@ -19,6 +20,7 @@ from minijvp.errors import (
 from minijvp.higher_order.jit import jit
 from minijvp.interop import from_jax, to_jax
 from minijvp.lax import stop_gradient
+from minijvp.tools.checking import check_grads, check_rule
 from minijvp.transforms.derivatives import grad, hessian, jacfwd, jacobian, jacrev, value_and_grad, vjp
 from minijvp.transforms.jvp import jvp
 from minijvp.transforms.linearize import linearize
@@ -29,6 +31,7 @@ from minijvp.transforms.vmap import vmap
 __all__ = [
     "ArgumentError",
     "ConcretizationError",
+    "DerivativeError",
     "EscapedTracerError",
     "ForeignFunctionError",
     "Jaxpr",
@@ -37,6 +40,8 @@ __all__ = [
     "MissingRuleError",
     "Tracer",
     "UnsupportedVersionError",
+    "check_grads",
+    "check_rule",
     "eval_shape",
     "from_jax",
     "grad",

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "ArgumentError",
     "ConcretizationError",
+    "DerivativeError",
     "EscapedTracerError",
     "ForeignFunctionError",
     "JaxprError",
@@ -51,6 +52,10 @@ class MissingRuleError(MinijvpError, TypeError):
 
 class JaxprError(MinijvpError, TypeError):
     """A jaxpr breaks its own typing rules: a bug in a rule, never in user code."""
+
+
+class DerivativeError(MinijvpError, AssertionError):
+    """A check found a derivative that is not the derivative of its function."""
 
 
 class UnsupportedVersionError(MinijvpError, ImportError):

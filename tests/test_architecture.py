@@ -24,6 +24,7 @@ FLOORS = [
     {"interop"},
     {"numpy"},
     {"lax", "nn", "random", "scipy"},
+    {"tools"},
     {""},
 ]
 """From the ground up; a module imports from its own floor and from those below."""

@@ -1,0 +1,139 @@
+"""What a check found, row by row, as a table and as an error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from minijvp.errors import DerivativeError
+from minijvp.tools.differences import size
+
+TOLERANCES = [(1e-15, 1e-6, 1e-5), (1e-6, 3e-4, 5e-3), (2e-3, 5e-2, 5e-2), (1.0, 2e-1, 2e-1)]
+"""Up to which precision, the relative difference that two computations may have, and one of differences."""
+
+RIGHT_SLOPE = 1.5
+"""A remainder that shrinks as h**2 has the slope 2; one that has a term in h, the slope 1."""
+
+
+def precision(dtype: Any) -> float:
+    """The relative precision of a floating dtype."""
+    return float(jnp.finfo(dtype).eps)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison: of numbers by their relative difference, or of remainders by their slope."""
+
+    check: str
+    leaf: str
+    error: float
+    tolerance: float
+    slope: float | None = None
+    found: Any = None
+    wanted: Any = None
+    uncertain: float = 0.0
+
+    @property
+    def passed(self) -> bool:
+        return self.error <= self.tolerance
+
+
+@dataclass
+class Report:
+    """The rows of a check; `str` is a table with check, leaf, error, tolerance and slope."""
+
+    title: str
+    rtol: float | None = None
+    atol: float | None = None
+    rows: list[Row] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        return all(row.passed for row in self.rows)
+
+    def note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def compare(
+        self,
+        check: str,
+        leaf: str,
+        found: Any,
+        wanted: Any,
+        scale: float | None = None,
+        *,
+        eps: float,
+        floor: float = 0.0,
+        uncertain: float = 0.0,
+        by_differences: bool = False,
+        lenient: bool = False,
+    ) -> None:
+        """Add a row for two arrays, judged element by element.
+
+        What an element may differ by is a share of it, and rounding in numbers of the size `scale` (by default, of the
+        largest element), `floor`, and an error `uncertain` of the judge, of which a small part of the scale is excused.
+        With `lenient` there is no judgement where the judge is not finite.
+        """
+        found, wanted = np.asarray(found), np.asarray(wanted)
+        usual = next(t[1 + by_differences] for t in TOLERANCES if eps <= t[0])
+        rtol = usual if self.rtol is None else self.rtol
+        scale = size(wanted) if scale is None else scale
+        share = 0.1 if by_differences else min(1.0, 1e3 * eps / rtol)
+        slack = share * scale + (floor + min(10 * uncertain, 1e-3 * scale) + (self.atol or 0.0)) / rtol
+        with np.errstate(all="ignore"):
+            errors = np.abs(found - wanted) / (np.abs(wanted) + slack)
+        same = (found == wanted) | (np.isnan(found) & np.isnan(wanted))
+        errors = np.where(same, 0.0, np.where(np.isnan(errors) | ~np.isfinite(wanted), np.inf, errors))
+        if lenient:
+            errors = np.where(np.isfinite(wanted), errors, 0.0)
+        if errors.size:
+            worst = np.unravel_index(int(np.argmax(errors)), errors.shape)
+            place = f"[{', '.join(map(str, worst))}]" if worst else ""
+            numbers = errors[worst], found[worst], wanted[worst]
+            leaf = leaf.replace(" by ", f"{place} by ", 1) if " by " in leaf else leaf + place
+            self.rows.append(Row(check, leaf, float(numbers[0]), rtol, None, *numbers[1:], uncertain))
+
+    def slope(self, check: str, leaf: str, slope: float | None) -> None:
+        """Add a row for the remainders along a direction; None where all were rounding."""
+        shortfall = 0.0 if slope is None else max(0.0, 2.0 - slope)
+        self.rows.append(Row(check, leaf, shortfall, 2.0 - RIGHT_SLOPE, np.inf if slope is None else slope))
+
+    def required(self) -> Report:
+        """The report itself, if every row has passed; DerivativeError for the first that has not."""
+        failed = [row for row in self.rows if not row.passed]
+        if not failed:
+            return self
+        first = failed[0]
+        what = f"{self.title}: {first.check} of {first.leaf} "
+        if first.slope is not None:
+            what += f"leaves remainders of slope {first.slope:.2f}, which should be 2."
+        else:
+            what += f"is {first.found:.8g} and should be {first.wanted:.8g}: "
+            what += f"a relative difference of {first.error:.2g}, where {first.tolerance:.1g} is allowed."
+        if first.uncertain > 1e-3 * abs(first.wanted if first.wanted is not None else 1.0):
+            what += f" (The differences themselves are uncertain by {first.uncertain:.1g}.)"
+        raise DerivativeError(
+            f"{what}\n{self}",
+            "The derivative that was found is not the derivative of the function at this point.",
+            "Correct the rule of that leaf. Near a kink or a jump differences have no meaning: choose another point; "
+            "where the function is inexact (a solver inside), give rtol or atol.",
+        )
+
+    def __str__(self) -> str:
+        header = ("check", "leaf", "error", "tolerance", "slope", "")
+        rows = [header, *map(cells, self.rows)]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
+        lines = ["  ".join(cell.ljust(n) for cell, n in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return "\n".join([self.title, *["    " + line for line in lines], *[f"    ({n})" for n in self.notes]])
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """A row as text."""
+    slope = "" if row.slope is None else ("exact" if row.slope == np.inf else f"{row.slope:.2f}")
+    failed = "" if row.passed else "<- differs"
+    return row.check, row.leaf, f"{row.error:.1e}", f"{row.tolerance:.0e}", slope, failed
