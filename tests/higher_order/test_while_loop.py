@@ -129,6 +129,38 @@ def test_memory_does_not_grow() -> None:
     assert size < 3 * reverse_loop.FEWEST_SLOTS * 5000 * 8 * 3
 
 
+def test_a_loop_of_any_length_under_every_derivative() -> None:
+    """x = sin(x) x, n times: one compilation each for all n, against the loop written out."""
+    traced: list[int] = []
+
+    def fun(x: Any, n: Any) -> Any:
+        traced.append(1)
+        return minijvp.lax.while_loop(lambda c: c[0] < n, lambda c: (c[0] + 1, mnp.sin(c[1]) * c[1]), (0, x))[1]
+
+    def judge(x: Any, n: int) -> Any:
+        return jax.lax.scan(lambda x, _: (jnp.sin(x) * x, None), x, length=n)[0]
+
+    gradient = minijvp.jit(minijvp.grad(fun))
+    pushed = minijvp.jit(lambda x, n: minijvp.jvp(lambda x: fun(x, n), (x,), (1.0,)))
+    second = minijvp.jit(minijvp.grad(minijvp.grad(fun)))
+    for n in (0, 1, 7, 1000):
+        wanted = jax.value_and_grad(judge)(2.0, n)
+        assert n < 1000 or abs(wanted[1]) > 1e-6
+        same(gradient(2.0, n), wanted[1], 1e-11)
+        same(pushed(2.0, n), wanted, 1e-11)
+        quotient = (gradient(2.0 + 1e-6, n) - gradient(2.0 - 1e-6, n)) / 2e-6
+        np.testing.assert_allclose(second(2.0, n), quotient, rtol=1e-6, atol=1e-8)
+    assert len(traced) == 3
+
+
+def test_memory_does_not_depend_on_a_static_number_of_steps() -> None:
+    def temporary(n: int) -> int:
+        gradient = minijvp.jit(minijvp.grad(lambda x: powers(minijvp, mnp, n, 1.1, x).sum()))
+        return gradient.lower(jnp.ones(1000)).compile().memory_analysis().temp_size_in_bytes
+
+    assert temporary(10_000) < 2 * temporary(100)
+
+
 def test_second_derivatives_are_those_of_differences() -> None:
     gradient = minijvp.jit(minijvp.grad(lambda x, n: powers(minijvp, mnp, n, 1.01, x)))
     second = minijvp.jit(minijvp.grad(gradient))
