@@ -108,6 +108,7 @@ from minijvp.lax.elementwise import (
     tanh,
     zeta,
 )
+from minijvp.lax.linear_solve import custom_linear_solve, custom_root
 from minijvp.lax.structured import (
     argmax,
     argmin,
@@ -221,6 +222,8 @@ __all__ = [
     "cummin",
     "cumprod",
     "cumsum",
+    "custom_linear_solve",
+    "custom_root",
     "digamma",
     "div",
     "dot",

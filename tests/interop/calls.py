@@ -279,7 +279,7 @@ CALLS: dict[str, dict[str, str]] = {
     "lambda z, q:(z+q, z*q), s, v": {
         "jax.lax": "scan",
     },
-    "lambda z: A @ z, v, lambda matvec, b: jnp.linalg.solve(A, b), lambda vecmat, b: jnp.linalg.solve(A.T, b)": {
+    "lambda z: A @ z, v, lambda matvec, b: jnp.linalg.inv(A) @ b, lambda vecmat, b: jnp.linalg.inv(A.T) @ b": {
         "jax.lax": "custom_linear_solve",
     },
     "lambda z: z*v, v": {
