@@ -32,7 +32,7 @@ SAMPLE = 0.001
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table. `ours` and `theirs` are seconds per call, or factors where `unit` is x."""
+    """A line of the table. `ours` and `theirs` are seconds per call; factors where `unit` is x, bytes where it is B."""
 
     name: str
     ours: float = math.nan
@@ -75,6 +75,8 @@ def answer(reached: bool | None) -> str:
 def show(x: float, unit: str) -> str:
     if unit == "x":
         return f"x {x:.2f}"
+    if unit == "B":
+        return f"{x / 2**20:.4g} MiB"
     for name, size in (("s", 1.0), ("ms", 1e-3)):
         if x >= size:
             return f"{x / size:.4g} {name}"
