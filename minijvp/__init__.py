@@ -17,6 +17,7 @@ from minijvp.errors import (
     MissingRuleError,
     UnsupportedVersionError,
 )
+from minijvp.higher_order.custom_rules import custom_jvp, custom_vjp
 from minijvp.higher_order.jit import jit
 from minijvp.interop import from_jax, to_jax
 from minijvp.lax import stop_gradient
@@ -42,6 +43,8 @@ __all__ = [
     "UnsupportedVersionError",
     "check_grads",
     "check_rule",
+    "custom_jvp",
+    "custom_vjp",
     "eval_shape",
     "from_jax",
     "grad",

@@ -156,7 +156,7 @@ class StaticArguments:
         return fun
 
 
-def as_tuple(value: Any, single: type, what: str) -> tuple:
+def as_tuple(value: Any, single: type, what: str, function: str = "jit") -> tuple:
     """One entry or several as a tuple; ArgumentError if one is not of the type `single`."""
     if value is None:
         return ()
@@ -164,9 +164,9 @@ def as_tuple(value: Any, single: type, what: str) -> tuple:
     for entry in entries:
         if not isinstance(entry, single) or type(entry) is bool:
             raise ArgumentError(
-                f"jit received {what}={value!r}.",
+                f"{function} received {what}={value!r}.",
                 "Positions of arguments are integers, and their names are strings.",
-                "Pass one, or a tuple of them; static_argnums takes positions, static_argnames takes names.",
+                "Pass one, or a tuple of them: ...argnums takes positions, ...argnames takes names.",
             )
     return entries
 
