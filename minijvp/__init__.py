@@ -21,6 +21,7 @@ from minijvp.higher_order.custom_rules import custom_jvp, custom_vjp
 from minijvp.higher_order.jit import jit
 from minijvp.interop import from_jax, to_jax
 from minijvp.lax import stop_gradient
+from minijvp.lax.roots import fixed_point, root
 from minijvp.tools.checking import check_grads, check_rule
 from minijvp.transforms.derivatives import grad, hessian, jacfwd, jacobian, jacrev, value_and_grad, vjp
 from minijvp.transforms.jvp import jvp
@@ -46,6 +47,7 @@ __all__ = [
     "custom_jvp",
     "custom_vjp",
     "eval_shape",
+    "fixed_point",
     "from_jax",
     "grad",
     "hessian",
@@ -61,6 +63,7 @@ __all__ = [
     "nn",
     "numpy",
     "random",
+    "root",
     "scipy",
     "stop_gradient",
     "to_jax",

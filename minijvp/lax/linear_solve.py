@@ -5,7 +5,7 @@ Source: A. Griewank and A. Walther, Evaluating Derivatives, 2nd edition, SIAM 20
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Any
 
@@ -235,64 +235,75 @@ def custom_root(
     >>> float(minijvp.grad(cube_root)(8.0)) * 12
     1.0
     """
-    functions = [("f", f), ("solve", solve), ("tangent_solve", tangent_solve)]
-    require_functions(ROOT, functions)
-    unknowns, (equation, constants) = equations(f, "f", initial_guess, "initial_guess", ROOT)
-    require_floats(unknowns)
-    (solver, solver_constants), result, aux = solved(solve, "solve", f, unknowns, has_aux, ROOT)
-    tangent, tangent_constants = tangent_program(f, tangent_solve, unknowns)
+    return implicit_root(ROOT, f, ("initial_guess", initial_guess), solve, tangent_solve, has_aux)
+
+
+def implicit_root(
+    function: str,
+    f: Callable[[Any], Any],
+    guess: tuple[str, Any],
+    solve: Callable[..., Any],
+    tangent_solve: Callable[..., Any],
+    has_aux: bool,
+    residual: Callable[[Any], Any] | None = None,
+) -> Any:
+    """What custom_root returns, for a `function` of which messages speak, and a guess with its name there.
+
+    The equation is f(x) = 0, or residual(x) = 0 where that is given: `solve` receives `f` all the same.
+    """
+    require_functions(function, [("f", f), ("solve", solve), ("tangent_solve", tangent_solve)])
+    unknowns, (equation, constants) = equations(f, "f", guess[1], guess[0], function)
+    require_floats(unknowns, guess[0], function)
+    if residual is not None:
+        equation, constants = equations(residual, "f", unknowns.value, guess[0], function)[1]
+    (solver, solver_constants), result, aux = solved(solve, "solve", f, unknowns, has_aux, function)
+    tangent, tangent_constants = tangent_program(residual or f, tangent_solve, unknowns, function)
     lengths = len(constants), len(solver_constants), len(tangent_constants)
-    types = [type_of(x) for x in (*constants, *tangent_constants)]
-    first, last = groups([Var(t) for t in types], len(constants))
-    own, guess = groups(solver.inputs, len(solver_constants))
     # All operands go to all three programs, which take what is theirs.
-    program = Jaxpr((), (*first, *own, *last, *guess), solver.equations, solver.outputs, solver.name)
-    free = [stop_gradient(x) for x in (*solver_constants, *unknowns.leaves)]
-    outs = custom_jvp_call(
-        *constants,
-        *free[: len(solver_constants)],
-        *tangent_constants,
-        *free[len(solver_constants) :],
-        jaxpr=program,
-        rule=root_rule(program, equation, tangent, lengths),
-        name=ROOT,
-    )
+    first, last = groups([Var(type_of(x)) for x in (*constants, *tangent_constants)], lengths[0])
+    own, start = groups(solver.inputs, lengths[1])
+    program = Jaxpr((), (*first, *own, *last, *start), solver.equations, solver.outputs, solver.name)
+    free, start = groups([stop_gradient(x) for x in (*solver_constants, *unknowns.leaves)], lengths[1])
+    rule = root_rule(program, equation, tangent, lengths, function)
+    outs = custom_jvp_call(*constants, *free, *tangent_constants, *start, jaxpr=program, rule=rule, name=function)
     x = tree_unflatten(result.structure, outs[: len(unknowns.leaves)])
     return (x, tree_unflatten(aux.structure, outs[len(unknowns.leaves) :])) if aux else x
 
 
-def require_floats(unknowns: Tree) -> None:
+def require_floats(unknowns: Tree, name: str, function: str) -> None:
     """Raise ArgumentError for unknowns that have no derivative."""
     for i, t in enumerate(unknowns.types):
         if not is_inexact(t.dtype):
             raise ArgumentError(
-                f"{leaf_namer(unknowns.value, 'initial_guess')(i)} of {ROOT} is {t!r}.",
+                f"{leaf_namer(unknowns.value, name)(i)} of {function} is {t!r}.",
                 "A root is found and differentiated among floating-point numbers.",
                 "Begin with floats: 1.0, or x.astype(float).",
             )
 
 
-def tangent_program(f: Callable[[Any], Any], tangent_solve: Callable[..., Any], unknowns: Tree) -> Program:
+def tangent_program(
+    f: Callable[[Any], Any], tangent_solve: Callable[..., Any], unknowns: Tree, function: str
+) -> Program:
     """The program from a root and a right-hand side to the solution of the equation that is linearized there."""
 
     def linearize_and_solve(x: Any, y: Any) -> Any:
         return tangent_solve(linearize(f, x)[1], y)
 
-    role = f"tangent_solve of {ROOT}"
+    role = f"tangent_solve of {function}"
     jaxpr, (result,) = staged(linearize_and_solve, role, [unknowns.signature, unknowns.signature])
-    require_solution("tangent_solve", tangent_solve, unknowns, result, ROOT)
+    require_solution("tangent_solve", tangent_solve, unknowns, result, function)
     return jaxpr.hoist_constants()
 
 
 @lru_cache(maxsize=4096)
-def root_rule(solver: Jaxpr, equation: Jaxpr, tangent: Jaxpr, lengths: Sequence[int]) -> Deferred:
+def root_rule(solver: Jaxpr, equation: Jaxpr, tangent: Jaxpr, lengths: tuple[int, ...], name: str) -> Deferred:
     """The rule for tangents of a root. It contains the root, so that its own derivative follows from the rule again."""
     types = solver.in_types
     n = len(types) - sum(lengths)
 
     def rule(*args: Any) -> list[Any]:
         operands, ts = args[: len(types)], spread(args[len(types) :], are_inexact(types))
-        outs = custom_jvp_call(*operands, jaxpr=solver, rule=deferred, name=ROOT)
+        outs = custom_jvp_call(*operands, jaxpr=solver, rule=deferred, name=name)
         x = outs[:n]
         constants, _, tangent_constants, _ = groups(operands, *lengths)
         _, moved = jvp_flat(lambda *xs: evaluate(equation, *xs, *x), constants, ts[: len(constants)])
@@ -300,5 +311,5 @@ def root_rule(solver: Jaxpr, equation: Jaxpr, tangent: Jaxpr, lengths: Sequence[
         found = evaluate(tangent, *tangent_constants, *x, *y)
         return [*outs, *map(neg, found), *map(zeros_like, tangent_types(solver.out_types[n:]))]
 
-    deferred = Deferred(lambda: stage(rule, [*types, *tangent_types(types)], ROOT))
+    deferred = Deferred(lambda: stage(rule, [*types, *tangent_types(types)], name))
     return deferred
