@@ -119,11 +119,16 @@ class Jaxpr:
         needed: set[Atom] = set()
         needed.update(v for v in outputs if type(v) is Var)
         kept = []
+        narrowed = False
         for equation in reversed(self.equations):
             if not needed.isdisjoint(equation.outputs) or (effects and equation.has_effects):
+                if len(equation.outputs) > 1 and not needed.issuperset(equation.outputs):
+                    whole = equation
+                    equation = whole.primitive.narrowed(whole, tuple([v in needed for v in whole.outputs]))
+                    narrowed |= equation is not whole
                 kept.append(equation)
                 needed.update(v for v in equation.inputs if type(v) is Var)
-        if len(kept) == len(self.equations) and len(outputs) == len(self.outputs):
+        if len(kept) == len(self.equations) and len(outputs) == len(self.outputs) and not narrowed:
             return self
         constants = tuple((v, value) for v, value in self.constants if v in needed)
         return Jaxpr(constants, self.inputs, tuple(reversed(kept)), outputs, self.name)

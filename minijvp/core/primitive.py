@@ -117,6 +117,10 @@ class Primitive:
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], **params: Any) -> tuple[Any, Any]:
         raise self.missing("batch")
 
+    def narrowed(self, equation: Any, used: tuple[bool, ...]) -> Any:
+        """The equation of this primitive without results that are not `used`, as far as it can do without them."""
+        return equation
+
     def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
         """Whether this operation communicates along the named batch axis (or a function inside does)."""
         return False

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from jax import lax
 
-from minijvp.core.jaxpr import Jaxpr, Var, evaluate, lower
+from minijvp.core.jaxpr import Equation, Jaxpr, Var, evaluate, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType
 from minijvp.higher_order.jit import nonzero, spread
@@ -167,6 +167,18 @@ class Scan(ControlFlow):
         ys = [move_axis(y, 1, 0) if b else y for y, b in zip(ys, out_batched[n_carry:], strict=True)]
         return (*carry, *ys), out_batched
 
+    def narrowed(self, equation: Equation, used: Flags) -> Equation:
+        params = equation.params
+        if equation.has_effects:
+            return equation
+        body, ins, outs = narrowed_body(params["jaxpr"], params["n_constants"], params["n_carry"], used)
+        if all(outs):
+            return equation
+        constants, carry, _ = groups(ins, params["n_constants"], params["n_carry"])
+        how = changed(params, body, sum(constants), sum(carry))
+        inputs, outputs = tuple(chosen(equation.inputs, ins)), tuple(chosen(equation.outputs, outs))
+        return Equation(self, inputs, how, outputs, equation.source)
+
 
 scan = Scan("scan")
 
@@ -198,6 +210,20 @@ def first_guess(jaxpr: Jaxpr, n_constants: int, n_carry: int, flags: Flags, diff
 def with_carry(flags: Flags, n_constants: int, carry: Flags) -> Flags:
     """The flags of the inputs of a body, those of the carries replaced."""
     return flags[:n_constants] + carry + flags[n_constants + len(carry) :]
+
+
+@lru_cache(maxsize=4096)
+def narrowed_body(jaxpr: Jaxpr, n_constants: int, n_carry: int, used: Flags) -> tuple[Jaxpr, Flags, Flags]:
+    """The body without dead carries, which neither a used result nor a live carry needs; its inputs and outputs."""
+    ys = used[n_carry:]
+
+    def step(carry: Flags) -> Flags:
+        return reaching(jaxpr, carry + ys)[n_constants : n_constants + n_carry]
+
+    carry = spread_around(step, used[:n_carry])
+    body = jaxpr.without_dead_code(carry + ys)
+    ins = with_carry(reaching(body, (True,) * len(body.outputs)), n_constants, carry)
+    return Jaxpr((), tuple(chosen(body.inputs, ins)), body.equations, body.outputs, body.name), ins, carry + ys
 
 
 @lru_cache(maxsize=4096)

@@ -117,6 +117,30 @@ def test_derivatives_of_derivatives() -> None:
         same(third(minijvp)(fun(minijvp, mnp))(0.7), jax.jit(third(jax)(fun(jax, jnp)))(0.7), 1e-11)
 
 
+def test_dead_carries_are_dropped() -> None:
+    """Of carries that need one another, and of rows, what no used result needs is gone, with its constants."""
+
+    def fun(w: Any, x: Any) -> Any:
+        def step(c: Any, row: Any) -> Any:
+            a, b, dead, n = c
+            return (a + b, b * row[0], dead * w + n, n + 1), (dead, a)
+
+        (a, _, dead, _), (ys, zs) = minijvp.lax.scan(step, (x[0], x[1], w, 0), mnp.stack([x, x * 2]).T)
+        return a, zs, dead, ys
+
+    wanted = fun(0.5, X)
+    live = minijvp.make_jaxpr(lambda w, x: fun(w, x)[:2])(0.5, X)
+    (loop,) = [e for e in live if e.primitive is scan]
+    assert (loop.params["n_constants"], loop.params["n_carry"], len(loop.outputs)) == (0, 2, 3)
+    same(minijvp.jit(lambda w, x: fun(w, x)[:2])(0.5, X), wanted[:2])
+    dead = minijvp.make_jaxpr(lambda w, x: fun(w, x)[3])(0.5, X)
+    (loop,) = [e for e in dead if e.primitive is scan]
+    assert (loop.params["n_constants"], loop.params["n_carry"], len(loop.inputs)) == (1, 2, 3)
+    same(minijvp.jit(lambda w, x: fun(w, x)[3])(0.5, X), wanted[3])
+    gradient = lambda f: minijvp.grad(lambda w, x: sum(y.sum() for y in f(w, x)[:2]), 1)
+    same(minijvp.jit(gradient(fun))(0.5, X), gradient(fun)(0.5, X))
+
+
 def test_equal_bodies_are_one_program() -> None:
     def run() -> Any:
         return minijvp.lax.scan(lambda c, x: (c * x, mnp.cos(c)), 1.0, X)
