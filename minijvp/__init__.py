@@ -19,6 +19,7 @@ from minijvp.errors import (
 )
 from minijvp.higher_order.custom_rules import custom_jvp, custom_vjp
 from minijvp.higher_order.jit import jit
+from minijvp.higher_order.tap import tap
 from minijvp.interop import from_jax, to_jax
 from minijvp.lax import stop_gradient
 from minijvp.lax.roots import fixed_point, root
@@ -66,6 +67,7 @@ __all__ = [
     "root",
     "scipy",
     "stop_gradient",
+    "tap",
     "to_jax",
     "value_and_grad",
     "versions",

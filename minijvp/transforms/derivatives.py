@@ -26,6 +26,7 @@ from minijvp.operations.slicing import slice as slice_primitive
 from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.linearize import LinearMap, linearize_flat
+from minijvp.transforms.taps import Taps
 from minijvp.transforms.transpose import transpose_flat
 from minijvp.transforms.vmap import vmap_flat
 from minijvp.trees import FlatFunction
@@ -175,6 +176,8 @@ def grad(
     has_aux: bool = False,
     holomorphic: bool = False,
     allow_int: bool = False,
+    *,
+    taps: bool = False,
 ) -> Callable[..., Any]:
     """A function that returns the gradient of `fun`, by reverse mode.
 
@@ -186,6 +189,8 @@ def grad(
         has_aux: `fun` returns a pair (number, auxiliary data), and the result is (gradient, auxiliary data).
         holomorphic: arguments and result are complex, and `fun` is holomorphic.
         allow_int: integer arguments are allowed; their gradients have dtype float0.
+        taps: the result ends in the cotangents of tapped values, by their names (see `minijvp.tap`): it is
+            (gradient, taps), or (gradient, auxiliary data, taps).
 
     The gradient has the tree, shapes and dtypes of the argument, in a tuple if `argnums` is a sequence. For a real
     function of complex arguments it is, as in JAX, the conjugate of the direction of steepest ascent.
@@ -204,8 +209,10 @@ def grad(
     def gradient(*args: Any, **kwargs: Any) -> Any:
         selection = Selection(fun, argnums, args, kwargs)
         flat_fun = selection.flat_function(has_aux)
-        outs, gradient = differentiate(selection, flat_fun, holomorphic, allow_int)
-        return (gradient, flat_fun.aux(outs)) if has_aux else gradient
+        listened = Taps() if taps else None
+        outs, gradient, tapped = differentiate(selection, flat_fun, holomorphic, allow_int, listened)
+        result = (gradient, flat_fun.aux(outs), *tapped) if has_aux else (gradient, *tapped)
+        return result if has_aux or taps else gradient
 
     return gradient
 
@@ -216,12 +223,15 @@ def value_and_grad(
     has_aux: bool = False,
     holomorphic: bool = False,
     allow_int: bool = False,
+    *,
+    taps: bool = False,
 ) -> Callable[..., Any]:
     """A function that returns the value of `fun` and its gradient, at the cost of the gradient.
 
     value_and_grad : (a -> R) -> a -> (R, CT a)
 
-    The arguments are those of `grad`. The result is `(value, gradient)`, or `((value, aux), gradient)` with `has_aux`.
+    The arguments are those of `grad`. The result is `(value, gradient)`, or `((value, aux), gradient)` with `has_aux`;
+    with `taps` the cotangents of tapped values follow, by their names.
 
     Raises ArgumentError as `grad` does.
 
@@ -236,22 +246,23 @@ def value_and_grad(
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         selection = Selection(fun, argnums, args, kwargs)
         flat_fun = selection.flat_function(has_aux)
-        outs, gradient = differentiate(selection, flat_fun, holomorphic, allow_int)
+        listened = Taps() if taps else None
+        outs, gradient, tapped = differentiate(selection, flat_fun, holomorphic, allow_int, listened)
         value = tree_unflatten(flat_fun.out_tree, outs[:1])
-        return ((value, flat_fun.aux(outs)) if has_aux else value), gradient
+        return (value, flat_fun.aux(outs)) if has_aux else value, gradient, *tapped
 
     return value_and_gradient
 
 
 def differentiate(
-    selection: Selection, flat_fun: FlatFunction, holomorphic: bool, allow_int: bool
-) -> tuple[Sequence[Any], Any]:
-    """The flat results of a call, of which the first is the value, and its gradient."""
+    selection: Selection, flat_fun: FlatFunction, holomorphic: bool, allow_int: bool, taps: Taps | None = None
+) -> tuple[Sequence[Any], Any, list[Any]]:
+    """The flat results of a call, of which the first is the value; its gradient; and what `taps` heard, if given."""
     leaves = selection.leaves
     inexact = require_differentiable(selection, "grad", holomorphic, allow_int)
 
     def checked(*xs: Any) -> list[Any]:
-        outs = flat_fun.positional(*xs)
+        outs = flat_fun.positional(*xs) if taps is None else taps.run(flat_fun.positional, xs)
         require_scalar(flat_fun, outs, holomorphic)
         return outs
 
@@ -260,7 +271,7 @@ def differentiate(
     cts = transpose_flat(linear, [True] * n, [None] * n, [seed(outs[0].dtype)]) if nonzero[0] else [None] * n
     found = iter(cts)
     gradient = [to_border(next(found) if i else None, x) for i, x in zip(inexact, leaves)]
-    return outs, selection.unflatten(gradient)
+    return outs, selection.unflatten(gradient), [] if taps is None else [taps.cotangents(list(found))]
 
 
 _ones: dict[Any, Any] = {}

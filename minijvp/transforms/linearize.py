@@ -21,9 +21,9 @@ from minijvp.core import source
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate
 from minijvp.core.primitive import Primitive
 from minijvp.core.tracing import EVALUATION, Trace, current, evaluating, refuse_tracers, state
-from minijvp.core.types import PYTHON_SCALARS, is_inexact, type_of
+from minijvp.core.types import PYTHON_SCALARS, ArrayType, is_inexact, type_of
 from minijvp.errors import EscapedTracerError
-from minijvp.operations.families import instantiate
+from minijvp.operations.families import instantiate, zeros_like
 from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
 from minijvp.transforms.jvp import JVPTrace, JVPTracer
 from minijvp.transforms.staging import StagingTrace, StagingTracer, stage
@@ -33,11 +33,12 @@ from minijvp.transforms.steps import Step, linear_step
 class LinearTrace(StagingTrace):
     """Records the operations on its tracers, the tangents; all others are its parent's."""
 
-    __slots__ = ()
+    __slots__ = ("further",)
 
     def __init__(self, parent: Trace):
         super().__init__()
         self.parent = parent
+        self.further: list[Var] = []
 
     @property
     def description(self) -> str:
@@ -115,6 +116,12 @@ class LinearizeTrace(JVPTrace):
     def rule(self, primitive: Any) -> Callable[..., tuple[Any, Any]]:
         return primitive.linearize
 
+    def further_zero(self, kind: ArrayType) -> JVPTracer:
+        """A zero whose tangent is one more input of the linear program, behind those of the arguments."""
+        tangent = self.recorder.new_input(kind.strong())
+        self.recorder.further.append(tangent.variable)
+        return JVPTracer(self, zeros_like(kind), tangent)
+
     def step(self, primitive: Any, primals: tuple, tangents: tuple, params: dict[str, Any]) -> tuple[Step, tuple]:
         """The step of an operation, and its results (new residuals follow) by one compiled call."""
         # JAX's own abstract values serve for types in the key: they hash fast.
@@ -186,7 +193,8 @@ def linearize_flat(
         out_primals, out_tangents, _ = trace.unpack(outs)
         if n_outputs is not None:
             out_tangents = out_tangents[: n_outputs if isinstance(n_outputs, int) else n_outputs()]
-        linear = recorder.finish(tangents, [t for t in out_tangents if t is not None])
+        inputs = tangents + [StagingTracer(recorder, v) for v in recorder.further]
+        linear = recorder.finish(inputs, [t for t in out_tangents if t is not None])
         # Transposed once, right away, dead equations cost less than finding them.
         if not trace.eager:
             linear = linear.without_dead_code()

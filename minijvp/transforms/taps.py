@@ -1,0 +1,139 @@
+"""Listening to taps: values of which reverse mode also gives the cotangents.
+
+A tapped value gets a zero added, which is one more argument of the derivative: its cotangent is that of the value.
+`TapTrace` adds these zeros. A program inside another gets them as further inputs, for a scan one for each step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from jax.tree_util import tree_unflatten
+
+from minijvp.core.jaxpr import Jaxpr, evaluate, inner_jaxprs
+from minijvp.core.primitive import Primitive
+from minijvp.core.tracing import Trace, current, state
+from minijvp.core.types import ArrayType, is_inexact, type_of
+from minijvp.errors import MissingRuleError
+from minijvp.transforms.borders import to_border
+from minijvp.transforms.linearize import LinearizeTrace
+from minijvp.transforms.staging import stage
+
+
+@dataclass(frozen=True)
+class Site:
+    """A tap in a program: its name, the tree of its value, and the types of that one's leaves."""
+
+    name: str
+    tree: Any
+    types: tuple[ArrayType, ...]
+
+    @property
+    def zeros(self) -> list[ArrayType]:
+        """The types of the zeros that are added."""
+        return [t for t in self.types if is_inexact(t.dtype)]
+
+
+class Reader(NamedTuple):
+    """How taps in an operation are read: where they are, and its result with zeros added to their values."""
+
+    sites: Callable[[Sequence[ArrayType], dict[str, Any]], Sequence[Site]]
+    apply: Callable[[tuple, dict[str, Any], list[Any]], Any]
+
+
+readers: dict[Primitive, Reader] = {}
+"""For each primitive that has taps, or programs with taps in it, how they are read."""
+
+
+class TapTrace(Trace):
+    """Adds zeros to tapped values. It has no tracers: all values are its parent's."""
+
+    __slots__ = ("supply",)
+
+    def __init__(self, parent: Trace, supply: Callable[[Site], Sequence[Any]]):
+        self.parent = parent
+        self.supply = supply
+
+    @property
+    def description(self) -> str:
+        return "a derivative with taps=True"
+
+    def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
+        found = sites_of(primitive, list(map(type_of, args)), params)
+        if not found:
+            return self.parent.process(primitive, args, params)
+        previous = state.trace
+        state.trace = self.parent
+        try:
+            zeros = [x for site in found for x in self.supply(site)]
+            return readers[primitive].apply(args, params, zeros)
+        finally:
+            state.trace = previous
+
+    def lift(self, value: Any) -> Any:
+        return self.parent.lift(value)
+
+
+def sites_of(primitive: Primitive, types: Sequence[ArrayType], params: dict[str, Any]) -> Sequence[Site]:
+    """The taps in an operation on arguments of these types."""
+    reader = readers.get(primitive)
+    if reader is not None:
+        return reader.sites(types, params)
+    for jaxpr in inner_jaxprs(params):
+        for site in sites(jaxpr):
+            raise MissingRuleError(
+                f"the tap {site.name!r} cannot be read inside {primitive.name}.",
+                "What runs there has a derivative of its own, or takes a number of steps that is not known.",
+                "Move the tap out of it, use scan for while_loop, or leave out taps=True.",
+            )
+    return ()
+
+
+@lru_cache(maxsize=4096)
+def sites(jaxpr: Jaxpr) -> tuple[Site, ...]:
+    """The taps in a program, in its order."""
+    return tuple([site for e in jaxpr for site in sites_of(e.primitive, [v.type for v in e.inputs], e.params)])
+
+
+@lru_cache(maxsize=4096)
+def with_zeros(jaxpr: Jaxpr) -> Jaxpr:
+    """The open program with further inputs, the zeros that are added to tapped values."""
+    n = len(jaxpr.inputs)
+
+    def fun(*args: Any) -> list[Any]:
+        rest: Iterator[Any] = iter(args[n:])
+        with current(TapTrace(state.trace, lambda site: [next(rest) for _ in site.zeros])):
+            return evaluate(jaxpr, *args[:n])
+
+    return stage(fun, [*jaxpr.in_types, *[t for site in sites(jaxpr) for t in site.zeros]], jaxpr.name)
+
+
+class Taps:
+    """The taps that one linearization meets."""
+
+    def __init__(self) -> None:
+        self.found: list[Site] = []
+
+    def run(self, fun: Callable[..., Any], args: Sequence[Any]) -> Any:
+        """The result of a function under the current linearization, whose inputs the zeros become."""
+        trace = state.trace
+        assert isinstance(trace, LinearizeTrace)
+
+        def supply(site: Site) -> list[Any]:
+            self.found.append(site)
+            return [trace.further_zero(t) for t in site.zeros]
+
+        with current(TapTrace(trace, supply)):
+            return fun(*args)
+
+    def cotangents(self, cts: Sequence[Any]) -> dict[str, Any]:
+        """The cotangents by name, from the flat ones of the zeros; a list where several taps have one name."""
+        rest = iter(cts)
+        by_name: dict[str, list[Any]] = {}
+        for site in self.found:
+            leaves = [to_border(next(rest) if is_inexact(t.dtype) else None, t.strong()) for t in site.types]
+            by_name.setdefault(site.name, []).append(tree_unflatten(site.tree, leaves))
+        return {name: found[0] if len(found) == 1 else found for name, found in by_name.items()}
