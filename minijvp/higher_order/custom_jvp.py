@@ -80,9 +80,9 @@ class CustomJVPCall(Primitive):
 
 
 def program(rule: Rule | ByZeros) -> Jaxpr:
-    """The rule as a jaxpr, for tangents none of which is zero."""
+    """The rule as a jaxpr; one for cotangents, none of which is zero."""
     if isinstance(rule, ByZeros):
-        return rule((True,) * rule.n)[0]
+        return rule((True,) * len(rule.taken))[0]
     if isinstance(rule, Jaxpr):
         return rule
     # Its equations carry the lines of the rule, not the one that is being differentiated now.
@@ -118,7 +118,7 @@ def batched_rule(
         made, out_nonzero = rule(nonzero)
         return vmap_all(made, axis, batched + tuple(chosen(batched, nonzero))), out_nonzero
 
-    return ByZeros(make, rule.n, check=rule.check)
+    return ByZeros(make, check=rule.check)
 
 
 def mixes(rule: Jaxpr, n: int) -> bool:

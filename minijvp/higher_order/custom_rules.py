@@ -17,7 +17,7 @@ from jax.tree_util import tree_map
 
 from minijvp import trees
 from minijvp.core.tracing import EVALUATION, state
-from minijvp.errors import ArgumentError, MissingRuleError
+from minijvp.errors import ArgumentError
 from minijvp.higher_order.jit import as_tuple, positional_names
 from minijvp.higher_order.rule_calls import Call
 
@@ -42,7 +42,7 @@ class CustomRules:
         self.fwd: Callable[..., Any] | None = None
         self.bwd: Callable[..., Any] | None = None
         self.symbolic_jvp = self.symbolic_vjp = False
-        self.staging: set[int] = set()  # the threads that stage rules of it just now
+        self.staging: dict[int, Call] = {}  # for each thread, the call whose rule is staged just now
 
     def positions(self, nondiff_argnames: Any) -> list[int]:
         """The positions of the arguments that are named."""
@@ -120,7 +120,7 @@ class CustomRules:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.jvp is None and self.fwd is None:
-            raise MissingRuleError(
+            raise ArgumentError(
                 f"{self.name}, a {type(self).__name__} function, was called and has no rule.",
                 "Its derivative would be none.",
                 f"Give it one before the first call: {self.name}.defjvp(rule), or {self.name}.defvjp(fwd, bwd).",
@@ -175,8 +175,8 @@ class custom_jvp(CustomRules):
     the derivative by them is that of the function as it stands.
 
     Raises ArgumentError if the rule returns other trees, shapes or dtypes than the function does, and for traced
-    arguments in nondiff_argnums; MissingRuleError where there is no rule, and for one that is not linear in its
-    tangents under reverse mode.
+    arguments in nondiff_argnums, or if there is no rule; MissingRuleError for a rule that is not linear in its tangents
+    under reverse mode.
 
     >>> import minijvp, minijvp.numpy as mnp
     >>> @minijvp.custom_jvp
@@ -206,8 +206,8 @@ class custom_vjp(CustomRules):
     The rule says nothing about such values: the derivative by them is that of the function as it stands.
 
     Raises ArgumentError if `fwd` or `bwd` return other trees, shapes or dtypes than the function and its arguments
-    have, and for traced arguments in nondiff_argnums; MissingRuleError where there is no rule, and in forward mode for
-    a `bwd` that is not linear.
+    have, for traced arguments in nondiff_argnums, or if there is no rule; MissingRuleError in forward mode for a `bwd`
+    that is not linear.
 
     >>> import minijvp, minijvp.numpy as mnp
     >>> sine = minijvp.custom_vjp(mnp.sin)

@@ -88,7 +88,7 @@ class CustomVJPLinear(Primitive):
     def type_rule(
         self, *types: ArrayType, bwd: Rule | ByZeros, n_residuals: int, **others: Any
     ) -> tuple[ArrayType, ...]:
-        return tangent_types(program(bwd).in_types[n_residuals:])
+        return bwd.taken if isinstance(bwd, ByZeros) else tangent_types(program(bwd).in_types[n_residuals:])
 
     def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
         if any(t is not None for t in tangents[: params["n_residuals"]]):
@@ -155,9 +155,9 @@ def forward(bwd: Rule | ByZeros, n_residuals: int, name: str, push: Rule | None 
         raise not_linear(made, n_residuals, name, error) from error
     if not isinstance(bwd, ByZeros):
         return transposed
-    _, ct_nonzero = bwd((True,) * bwd.n)
+    _, ct_nonzero = bwd((True,) * len(bwd.taken))
     takes_all = lambda *xs: evaluate(transposed, *xs[:n_residuals], *chosen(xs[n_residuals:], ct_nonzero))
-    return stage(takes_all, [*made.in_types[:n_residuals], *bwd.types], transposed.name)
+    return stage(takes_all, [*made.in_types[:n_residuals], *bwd.given], transposed.name)
 
 
 @lru_cache(maxsize=4096)
@@ -241,5 +241,6 @@ def batched_bwd(
         made, ct_nonzero = bwd(nonzero)
         return batch(made, chosen(ts_batched, ct_nonzero)), ct_nonzero
 
-    lanes = [t.with_shape((axis.size, *t.shape)) if b else t for t, b in zip(bwd.types, ts_batched, strict=True)]
-    return ByZeros(make, bwd.n, tuple(lanes))
+    lanes = lambda t: t.with_shape((axis.size, *t.shape))
+    given = [lanes(t) if b else t for t, b in zip(bwd.given, ts_batched, strict=True)]
+    return ByZeros(make, tuple(map(lanes, bwd.taken)), tuple(given))

@@ -33,23 +33,23 @@ class Deferred:
 
 
 class ByZeros:
-    """A rule with a program for each set of its `n` tangents (or cotangents) that are not zero. Known by identity.
+    """A rule with a program for each set of tangents (or cotangents) that are not zero. Known by identity.
 
     `make(nonzero)` gives a program that takes those only, after other arguments, and which of its results are not zero;
-    a rule for cotangents knows the `types` of them all. `check(nonzero)` raises an error for a program that is not
-    linear, where that is promised.
+    a rule for cotangents knows the types of all that it takes and gives. `check(nonzero)` raises an error for a program
+    that is not linear, where that is promised.
     """
 
-    __slots__ = ("check", "made", "make", "n", "types")
+    __slots__ = ("check", "given", "made", "make", "taken")
 
     def __init__(
         self,
         make: Callable[[Flags], tuple[Jaxpr, Flags]],
-        n: int,
-        types: tuple[ArrayType, ...] = (),
+        taken: tuple[ArrayType, ...] = (),
+        given: tuple[ArrayType, ...] = (),
         check: Callable[[Flags], None] | None = None,
     ):
-        self.make, self.n, self.types, self.check = make, n, types, check
+        self.make, self.taken, self.given, self.check = make, taken, given, check
         self.made: dict[Flags, tuple[Jaxpr, Flags]] = {}
 
     def __call__(self, nonzero: Flags) -> tuple[Jaxpr, Flags]:

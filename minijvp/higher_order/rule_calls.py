@@ -52,7 +52,8 @@ class Call:
         self.types = tuple(map(argument_type, self.leaves))
         self.are_inexact = tuple([is_inexact(t.dtype) for t in self.types])
         self.axis_sizes = state.axis_sizes
-        self.captured: list[Any] | None = None
+        self.captured: list[Any] | None = None  # while the rules are staged
+        self.rules: list[ByZeros] = []
         self.out_tree: Any = None
         self.fwd_programs: dict[Flags, tuple[Jaxpr, Any]] = {}
 
@@ -90,25 +91,54 @@ class Call:
     def apply(self) -> Any:
         """The result of the call."""
         leaves, self.leaves = self.leaves, []
-        self.jaxpr, constants = self.staged(self.primal, self.types).hoist_constants()
-        self.captured = list(constants)
+        opened, constants = self.staged(self.primal, self.types).hoist_constants()
+        self.jaxpr = opened
+        outer = self.custom.staging.get(get_ident())
+        if outer is not None and outer.captured and outer.is_like(self):
+            numbers = [outer.number(x) for x in constants]
+            captured = list(outer.captured)
+            rules = [outer.rule_from_inside(i, len(captured)) for i in range(outer.n_rules)]
+        else:
+            captured, rules = self.new_rules(constants, outer)
+            numbers = list(range(len(constants)))
+        given = dict(zip(numbers, opened.inputs, strict=False))
+        extended = tuple([given.get(i) or Var(type_of(x)) for i, x in enumerate(captured)])
+        inputs = extended + opened.inputs[len(constants) :]
+        self.jaxpr = Jaxpr((), inputs, opened.equations, opened.outputs, self.name)
+        reverse = {"reverse": rules[1]} if len(rules) == 2 else {}
+        outs = custom_jvp_call(*captured, *leaves, jaxpr=self.jaxpr, rule=rules[0], name=self.name, **reverse)
+        return tree_unflatten(self.out_tree, outs)
+
+    def new_rules(self, constants: Sequence[Any], outer: Call | None) -> tuple[list[Any], list[ByZeros]]:
+        """The captured values, and the rules of this call; `outer` is one whose rule calls this."""
         custom = self.custom
+        self.captured = list(constants)
         functions = (self.fun, custom.jvp, custom.fwd, custom.bwd, *self.nondiff.values())
         # Rules that close over traced values are staged while these are there, unless it is a rule that calls.
         traced = any(isinstance(x, Tracer) for x in constants) or reaches_tracer(functions)
-        self.at_once = traced and get_ident() not in custom.staging
+        self.at_once = traced and outer is None
+        self.n_rules = (custom.jvp is not None) + (custom.fwd is not None)
         push = None if custom.jvp is None else TangentRule(self)
         pull = None if custom.fwd is None else CotangentRule(self, push)
         captured, self.captured = self.captured, None
         self.n_captured = len(captured)
-        extra = tuple([Var(type_of(x)) for x in captured[len(constants) :]])
-        inputs = self.jaxpr.inputs
-        inputs = inputs[: len(constants)] + extra + inputs[len(constants) :]
-        self.jaxpr = Jaxpr((), inputs, self.jaxpr.equations, self.jaxpr.outputs, self.name)
-        rules = [self.over_operands(rule) for rule in (push, pull) if rule is not None]
-        reverse = {"reverse": rules[1]} if len(rules) == 2 else {}
-        outs = custom_jvp_call(*captured, *leaves, jaxpr=self.jaxpr, rule=rules[0], name=self.name, **reverse)
-        return tree_unflatten(self.out_tree, outs)
+        self.rules = [self.over_operands(rule) for rule in (push, pull) if rule is not None]
+        return captured, self.rules
+
+    def is_like(self, other: Call) -> bool:
+        """Whether another call of the function has arguments of the same types, and the same Python values."""
+        same = (self.tree, self.types, self.positions) == (other.tree, other.types, other.positions)
+        return same and all(x is y for x, y in zip(self.nondiff.values(), other.nondiff.values(), strict=True))
+
+    def rule_from_inside(self, i: int, n_captured: int) -> ByZeros:
+        """Rule number `i` of this call, for one that the rule makes: it knows the first captured values only."""
+
+        def rule() -> ByZeros:
+            if n_captured != self.n_captured:
+                raise captured_error(self.name, None)
+            return self.rules[i]
+
+        return ByZeros(lambda nonzero: rule()(nonzero), check=lambda nonzero: rule().check(nonzero))  # type: ignore[misc]
 
     def primal(self, *leaves: Any) -> list[Any]:
         """The function in flat arguments."""
@@ -126,16 +156,18 @@ class Call:
 
     def staged_rule(self, fun: Callable[..., Sequence[Any]], types: Sequence[ArrayType]) -> tuple[Jaxpr, list[int]]:
         """The program of a rule, its traced constants as leading inputs, and their numbers among the captured."""
-        here = get_ident()
-        outermost = here not in self.custom.staging
-        self.custom.staging.add(here)
+        here, staging = get_ident(), self.custom.staging
+        outer = staging.get(here)
+        staging[here] = self
         try:
             closed = self.staged(fun, types)
         except EscapedTracerError as error:
             raise captured_error(self.name, None) from error
         finally:
-            if outermost:
-                self.custom.staging.discard(here)
+            if outer is None:
+                del staging[here]
+            else:
+                staging[here] = outer
         traced = [(v, x) for v, x in closed.constants if isinstance(x, Tracer)]
         if traced and self.captured is None:
             raise captured_error(self.name, traced[0][1])
@@ -175,7 +207,7 @@ class Call:
             made = self.staged(fun, [*types, *[t.strong() for t in chosen(types, nonzero)]])
             return made, out_nonzero
 
-        return ByZeros(make, 0, check=lambda nonzero: rule.require_linear(nonzero[k:]))
+        return ByZeros(make, check=lambda nonzero: rule.require_linear(nonzero[k:]))
 
     def with_captured(
         self, captured: Sequence[Any], args: Sequence[Any], ts: Sequence[Any], outs: Sequence[Any], found: Sequence[Any]
@@ -341,7 +373,8 @@ class CotangentRule:
         types = list(map(type_of, residuals))
         given = [instantiate(t, kind) for t, kind in chosen(zip(ts, call.types, strict=True), call.are_inexact)]
         out_inexact = are_inexact(call.jaxpr.out_types)
-        bwd = ByZeros(lambda flags: self.pulled(fwd, types, k, flags), sum(out_inexact), tangent_types(call.types))
+        taken, given_types = tangent_types(call.jaxpr.out_types), tangent_types(call.types)
+        bwd = ByZeros(lambda flags: self.pulled(fwd, types, k, flags), taken, given_types)
         params |= dict(bwd=bwd, n_residuals=len(types), name=call.name)
         return outs[:n], spread(custom_vjp_linear(*residuals, *given, **params), out_inexact)
 
