@@ -13,9 +13,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def run(script: str, folder: Path) -> str:
+def run(script: str, folder: Path, *arguments: str) -> str:
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, "-W", "error", str(folder / script)]
+    command = [sys.executable, "-W", "error", str(folder / script), *arguments]
     done = subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -40,6 +40,37 @@ def test_digits_are_learned(tmp_path: Path) -> None:
     assert float(difference[1]) < 1e-5
     assert "epoch  60/60" in out
     assert (tmp_path / "output" / "digits.png").stat().st_size > 20_000
+
+
+def run_copy(script: str, folder: Path, steps: int) -> tuple[str, int]:
+    """What an example prints that trains for a few steps, and the size of the picture that it draws beside itself."""
+    (folder / script).write_text((ROOT / "examples" / script).read_text())
+    out = run(script, folder, str(steps))
+    return out, (folder / "output" / script).with_suffix(".png").stat().st_size
+
+
+def found(pattern: str, out: str) -> list[str]:
+    """What the pattern finds, at least once."""
+    values = re.findall(pattern, out)
+    assert values, out
+    return values
+
+
+@pytest.mark.slow
+def test_predators_and_prey_are_fitted(tmp_path: Path) -> None:
+    out, size = run_copy("lotka_volterra.py", tmp_path, 200)
+    assert all(float(x) < 1e-6 for x in found(r"largest relative difference (\S+)", out))
+    assert float(found(r"step  200/200  loss (\S+)", out)[0]) < 0.012
+    assert size > 20_000
+
+
+@pytest.mark.slow
+def test_a_licence_is_learned(tmp_path: Path) -> None:
+    out, size = run_copy("text_lstm.py", tmp_path, 10)
+    assert float(found(r"MiB, (\S+) x", out)[0]) <= 1 / 5
+    assert max(map(float, found(r"largest relative difference (\S+)", out))) < 1e-4
+    assert float(found(r"to (\S+) bits", out)[0]) < float(found(r"loss from (\S+) ", out)[0]) - 1
+    assert size > 20_000
 
 
 def test_readme_code_runs() -> None:
