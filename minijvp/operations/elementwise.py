@@ -400,6 +400,7 @@ class SelectN(Primitive):
 
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...]) -> tuple[Any, Any]:
         which, *cases = args
+        cases = [jnp.asarray(x) if type(x) in PYTHON_SCALARS else x for x in cases]
         cases = all_batched(axis, cases, batched[1:])
         if not batched[0]:
             which = leading_axis(axis, which, False) if type_of(which).ndim else which

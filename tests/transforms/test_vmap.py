@@ -179,3 +179,9 @@ def test_results_without_numbers_are_mapped() -> None:
             np.arange(3.0), np.arange(3)
         )
     )
+
+
+def test_a_choice_between_a_number_and_a_lane() -> None:
+    """The number is a literal of the program, and there is one of it for all lanes."""
+    f = minijvp.jit(lambda x: mnp.where(x > 1, -1, mnp.asarray(2) + 1))
+    np.testing.assert_array_equal(minijvp.vmap(f)(jnp.arange(3.0)), [3, 3, -1])
