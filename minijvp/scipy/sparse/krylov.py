@@ -31,6 +31,11 @@ def norm(x: Any) -> Any:
     return mnp.sqrt(squared(x))
 
 
+def nan_if_nan(x: Any, r: Any) -> Any:
+    """`x`, or NaN if its residual is: an iteration that met NaN ended, and its x may look like a solution."""
+    return mnp.where(mnp.isnan(norm(r)), mnp.nan, x).astype(x.dtype)
+
+
 def bound(b: Any, tol: Any, atol: Any) -> Any:
     """How long the residual of a solution may be."""
     return mnp.maximum(tol * norm(b), atol).astype(norm(b).dtype)
@@ -64,7 +69,8 @@ def conjugate_gradients(A: Operator, b: Any, x: Any, tol: Any, atol: Any, maxite
     r = b - A(x)
     z = M(r)
     start = Conjugate(x, r, z, mnp.real(vdot(r, z)), 0)
-    return lax.while_loop(lambda s: (squared(s.r) > limit) & (s.k < maxiter), step, start).x
+    last = lax.while_loop(lambda s: (squared(s.r) > limit) & (s.k < maxiter), step, start)
+    return nan_if_nan(last.x, last.r)
 
 
 class Stabilized(NamedTuple):
@@ -105,7 +111,8 @@ def bicgstab(A: Operator, b: Any, x: Any, tol: Any, atol: Any, maxiter: Any, M: 
 
     one = mnp.ones((), r.dtype)
     start = Stabilized(x, r, r, r, one, one, one, 0)
-    return lax.while_loop(lambda s: (squared(s.r) > limit) & (s.k < maxiter) & (s.k >= 0), step, start).x
+    last = lax.while_loop(lambda s: (squared(s.r) > limit) & (s.k < maxiter) & (s.k >= 0), step, start)
+    return nan_if_nan(last.x, last.r)
 
 
 # GMRES
@@ -145,7 +152,8 @@ def gmres(
         x = x + matmul(solve(arnoldi), arnoldi.basis[:-1])
         return x, b - A(x), k + 1
 
-    return lax.while_loop(lambda s: (norm(s[1]) > limit) & (s[2] < maxiter), step, (x, b - A(x), 0))[0]
+    x, r, _ = lax.while_loop(lambda s: (norm(s[1]) > limit) & (s[2] < maxiter), step, (x, b - A(x), 0))
+    return nan_if_nan(x, r)
 
 
 def krylov_space(A: Operator, M: Operator, z: Any, restart: int, limit: Any, incremental: bool) -> Arnoldi:

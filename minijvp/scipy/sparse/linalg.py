@@ -6,19 +6,20 @@ solver; so is the right-hand side.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax.scipy.sparse.linalg
+import numpy as np
+from jax.experimental.sparse import BCOO
 from jax.tree_util import tree_leaves, tree_map
 
 import minijvp.numpy as mnp
 from minijvp import trees
+from minijvp.core.tracing import Tracer
 from minijvp.core.types import type_of
 from minijvp.errors import ArgumentError
-from minijvp.interop.from_jax import from_jax
 from minijvp.interop.surface import bridge_all
 from minijvp.lax.bodies import Tree, require_same
 from minijvp.lax.linear_solve import custom_linear_solve
@@ -35,11 +36,12 @@ def cg(
     """The solution x of A x = b for a Hermitian, positive definite A, by conjugate gradients; and None.
 
     Args:
-        A: a square matrix, or a function that gives its product with a pytree of arrays like `b`.
+        A: a square matrix (an array, or a BCOO of jax.experimental.sparse), or a function that gives its product with
+            a pytree of arrays like `b`.
         b: the right-hand side.
         x0: where to begin; zeros if it is None.
         tol, atol: the end is reached when norm(b - A x) <= max(tol * norm(b), atol).
-        maxiter: the most steps; ten times the size of `b` if it is None. An x that is not better by then is returned.
+        maxiter: the most steps; ten times the size of `b` if it is None. The x of that step is returned then.
         M: a matrix or a function that is close to the inverse of A.
 
     The derivative is that of the solution: forward and reverse mode solve one equation more, to the same tolerances.
@@ -134,7 +136,9 @@ def solution(
 ) -> Any:
     """The solution by an iteration of `krylov`, as custom_linear_solve differentiates it."""
     given = Tree(b, leaf_namer(b, f"b of {function}"))
-    leaves = [x if mnp.issubdtype(x.dtype, mnp.inexact) else x.astype(float) for x in given.leaves]
+    # As a product of arrays would have it: a complex matrix makes the right-hand side complex.
+    dtypes = [mnp.result_type(A, x, 0.0) if is_array(A) else mnp.result_type(x, 0.0) for x in given.leaves]
+    leaves = [x.astype(dtype) for x, dtype in zip(given.leaves, dtypes, strict=True)]
     b = trees.tree_unflatten(given.structure, leaves)
     start = starting_point(function, b, x0)
     product = as_operator(A, f"A of {function}")
@@ -171,6 +175,11 @@ def starting_point(function: str, b: Any, x0: Any) -> Any:
     return x0
 
 
+def is_array(x: Any) -> bool:
+    """Whether a value is an array of JAX or of NumPy, or traced."""
+    return isinstance(x, (jax.Array, np.ndarray, Tracer))
+
+
 def as_operator(A: Any, what: str) -> Operator:
     """The function for the products of a square matrix, which may be one already."""
     if callable(A):
@@ -188,11 +197,12 @@ def as_operator(A: Any, what: str) -> Operator:
             "A linear equation has one solution only if its matrix is square.",
             "Pass an array of shape (n, n). For more equations than unknowns, use A.T @ A and A.T @ b.",
         )
-    try:
-        type_of(A)
-    except ArgumentError:
-        return lambda x: from_jax(operator.matmul)(A, x)  # a sparse matrix of JAX
-    return lambda x: mnp.dot(A, x, precision=jax.lax.Precision.HIGHEST)
+    if isinstance(A, BCOO) and A.n_batch == A.n_dense == 0:
+        rows, columns = A.indices[:, 0], A.indices[:, 1]
+        return lambda x: mnp.zeros_like(x).at[rows].add((A.data * x[columns].T).T, mode="drop")
+    if is_array(A):
+        return lambda x: mnp.dot(A, x, precision=jax.lax.Precision.HIGHEST)
+    return lambda x: A @ x
 
 
 __all__ = bridge_all(globals(), jax.scipy.sparse.linalg)
