@@ -557,7 +557,6 @@ def test_rules_that_return_something_else(parts: Any, words: str) -> None:
     ):
         with pytest.raises(ArgumentError) as e:
             run()
-        import re
 
         assert re.search(words, str(e.value), re.DOTALL), str(e.value)
         assert "test_custom_rules.py" in str(e.value)
