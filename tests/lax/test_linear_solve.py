@@ -8,12 +8,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 from jax.tree_util import tree_map
 
 import minijvp
-import minijvp.numpy as mnp
 from minijvp import ArgumentError, MissingRuleError
 from tests.side_by_side import both, same
 from tests.test_compositions import JAX, OURS, WORDS, Side, assert_same, jit, point, transformed
