@@ -21,8 +21,8 @@ def test_rule(sample: Sample, check) -> None:
 
 
 def test_every_primitive_has_a_sample() -> None:
-    # Collectives mean nothing without a named axis: tests/lax/test_collectives.py judges them. The tangents of edited taps
-    # are only transposed, never evaluated: tests/higher_order/test_tap.py.
+    # Collectives mean nothing without a named axis: tests/lax/test_collectives.py judges them.
+    # Tangents of edited taps are only transposed, never evaluated: tests/higher_order/test_tap.py.
     kinds = Collective, TapTangents
     wanted = {name for name, primitive in registry.items() if not isinstance(primitive, kinds)}
     assert {s.primitive.name for s in SAMPLES} == wanted

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from types import MethodType
 from typing import Any
 
 import jax
@@ -12,7 +14,7 @@ from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
 from minijvp.core.jaxpr import Jaxpr, inner_jaxprs
-from minijvp.core.types import is_inexact, type_of
+from minijvp.core.types import is_inexact, type_of, x64_enabled
 from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.higher_order.jit import jit
 from minijvp.operations.families import instantiate
@@ -65,10 +67,11 @@ def check_grads(
     trees.require_callable(f, "check_grads")
     require_plan(args, order, modes)
     subject = Subject(f, tuple(args))
-    report = Report(f"check_grads of {subject.name}", rtol, atol)
+    report = Report(f"check_grads of {subject.name}", rtol, atol, x64=x64_enabled())
     subject.call(*subject.leaves)
-    level = Level(subject.call, subject.leaves, subject.in_names, subject.out_names, report, seed)
-    level.check_against_differences(order, tuple(modes))
+    with widest_types(subject):
+        level = Level(subject.call, subject.leaves, subject.in_names, subject.out_names, report, seed)
+        level.check_against_differences(order, tuple(modes))
     return report.required()
 
 
@@ -94,15 +97,15 @@ def check_rule(
     Source: P. E. Farrell, D. A. Ham, S. W. Funke and M. E. Rognes, Automated derivation of the adjoint of high-level
     transient finite element programs, SIAM J. Sci. Comput. 35(4), 2013, section 4, for the test of the remainders.
 
-    >>> import jax, jax.numpy as jnp, minijvp
-    >>> ruled = jax.custom_jvp(jnp.sin)
-    >>> ruled.defjvps(lambda t, out, x: jnp.cos(x) * t)
-    >>> sine = minijvp.from_jax(ruled)
-    >>> sine.fun = minijvp.numpy.sin
+    >>> import minijvp, minijvp.numpy as mnp
+    >>> sine = minijvp.custom_jvp(mnp.sin)
+    >>> sine.defjvps(lambda t, out, x: mnp.cos(x) * t)
     >>> minijvp.check_rule(sine, 0.5).passed
     True
     """
     trees.require_callable(f, "check_rule")
+    if isinstance(f, MethodType):
+        f, args = f.__func__, (f.__self__, *args)
     fun = getattr(f, "fun", None)
     if not callable(fun):
         raise ArgumentError(
@@ -110,12 +113,13 @@ def check_rule(
             "It compares the rule of a custom_jvp or custom_vjp function with the function itself, its attribute fun.",
             "Pass what minijvp.custom_jvp or custom_vjp made. To check another function: minijvp.check_grads.",
         )
-    fixed = fixed_positions(f, len(args))
+    fixed = frozenset(i % len(args) for i in getattr(f, "nondiff", ()) if -len(args) <= i < len(args))
     ruled, plain = (Subject(g, args, kwargs, fixed, trees.function_name(f)) for g in (f, fun))
-    report = Report(f"check_rule of {ruled.name}", rtol, atol)
+    report = Report(f"check_rule of {ruled.name}", rtol, atol, x64=x64_enabled())
     ruled.call(*ruled.leaves)
-    level = Level(ruled.call, ruled.leaves, ruled.in_names, ruled.out_names, report, seed)
-    level.check_against_function(plain.call)
+    with widest_types(ruled):
+        level = Level(ruled.call, ruled.leaves, ruled.in_names, ruled.out_names, report, seed)
+        level.check_against_function(plain.call)
     return report.required()
 
 
@@ -137,12 +141,6 @@ def require_plan(args: Any, order: Any, modes: Any) -> None:
             'There are forward mode, "fwd", and reverse mode, "rev".',
             'Pass ("fwd",), ("rev",) or ("fwd", "rev").',
         )
-
-
-def fixed_positions(f: Any, n: int) -> frozenset[int]:
-    """The arguments by which a custom rule is not differentiated."""
-    given = getattr(f, "nondiff_argnums", ())
-    return frozenset(i % n for i in ((given,) if isinstance(given, int) else given) if -n <= i < n)
 
 
 class Subject:
@@ -291,7 +289,9 @@ class Level:
         seeds = self.ts if mode == "fwd" else self.cts
         likes = self.xs if mode == "fwd" else self.outs
         names = self.out_names if mode == "fwd" else self.in_names
-        compiled = arrays(jitted(self.xs, cast(seeds, likes))[1])
+        outs, compiled = map(arrays, jitted(self.xs, cast(seeds, likes)))
+        for name, x, y in zip(self.out_names, outs, self.outs, strict=True):
+            self.report.compare(f"{what}{MODES[mode]}, value", name, x, y, eps=self.eps)
         eager = arrays(make(self.xs, cast(seeds, likes))[1])
         for name, x, y in zip(names, compiled, eager, strict=True):
             self.report.compare(f"{what}{MODES[mode]}, jitted", name, x, y, eps=self.eps)
@@ -313,7 +313,8 @@ class Level:
             return
         eps, derivative = max(map(precision, dtypes)), self.jitted[mode]
         seeds = self.ts if mode == "fwd" else self.cts
-        outs, found = map(arrays, derivative(self.narrow, self.seeds_for(mode, self.narrow)))
+        with jax.enable_x64(self.report.x64):
+            outs, found = map(arrays, derivative(self.narrow, self.seeds_for(mode, self.narrow)))
         wanted = arrays(derivative(self.xs, self.seeds_for(mode, self.xs))[1])
         noise = [0.0] * len(found)
         for _ in range(2):
@@ -379,7 +380,7 @@ class Level:
                 t, uncertain = wanted[i][j]
                 how = {"eps": self.eps, "floor": self.floor(i, j), "uncertain": uncertain, "lenient": True}
                 self.report.compare("forward mode", self.pair(i, j), tangents[i][j], t, **how)
-                self.report.slope("Taylor remainder", self.pair(i, j), slope)
+                self.report.slope("Taylor remainder", self.pair(i, j), slope, self.eps)
 
     def check_cotangents(self, cotangents: Any, wanted: Any, judge: Any) -> None:
         try:
@@ -394,6 +395,16 @@ class Level:
             products = self.products(cotangents, t, i, j)
             how["uncertain"] = uncertain * float(np.sum(np.abs(np_array(self.cts[j]))))
             self.report.compare("<J'ct, t> = <ct, J_f t>", self.pair(i, j), *products, **how)
+
+
+def widest_types(subject: Subject) -> Any:
+    """A context manager: there are 64-bit types inside, if the function works with them."""
+    try:
+        with jax.enable_x64(True):
+            stage(subject.call, list(map(argument_type, map(widened, subject.leaves))))
+    except Exception:
+        return nullcontext()
+    return jax.enable_x64(True)
 
 
 def widest(call: Flat, xs: Sequence[Any]) -> tuple[list[Any], float]:

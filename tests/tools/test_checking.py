@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -20,8 +21,8 @@ DTYPES = [jnp.bfloat16, np.float16, np.float32, np.float64]
 
 def layer(p: Any, x: Any) -> dict[str, Any]:
     """A few terms, in each argument, whose derivatives are of its own size also where the arguments are large."""
-    y = x * jnp.sin(p["w"]) + p["b"] / 3
-    return {"y": y, "norm": jnp.sqrt(jnp.sum(y * p["w"]) ** 2 + 1.0)}
+    y = x * mnp.sin(p["w"]) + p["b"] / 3
+    return {"y": y, "norm": mnp.sqrt(mnp.sum(y * p["w"]) ** 2 + 1.0)}
 
 
 def pullback(factors: dict[str, float]) -> Any:
@@ -30,40 +31,30 @@ def pullback(factors: dict[str, float]) -> Any:
     def bwd(residuals: Any, ct: Any) -> Any:
         p, x = residuals
         w, out = p["w"], layer(p, x)
-        total = jnp.sum(out["y"] * w)
-        slope = ct["norm"] * total / out["norm"]
+        slope = ct["norm"] * mnp.sum(out["y"] * w) / out["norm"]
         ct_y = ct["y"] + slope * w
-        ct_w = factors.get("w", 1.0) * ct_y * x * jnp.cos(w) + slope * out["y"]
-        ct_b = ct_y / 3
-        return {"w": ct_w, "b": ct_b * jnp.ones_like(w).at[1].set(factors.get("b", 1.0))}, ct_y * jnp.sin(w) * (
-            factors.get("x", 1.0)
-        )
+        ct_w = factors.get("w", 1.0) * ct_y * x * mnp.cos(w) + slope * out["y"]
+        ct_b = ct_y / 3 * mnp.ones_like(w).at[1].set(factors.get("b", 1.0))
+        return {"w": ct_w, "b": ct_b}, factors.get("x", 1.0) * ct_y * mnp.sin(w)
 
     return bwd
 
 
 def by_cotangents(factors: dict[str, float]) -> Any:
-    made = jax.custom_vjp(layer)
+    made = minijvp.custom_vjp(layer)
     made.defvjp(lambda p, x: (layer(p, x), (p, x)), pullback(factors))
-    return with_function(made)
+    return made
 
 
 def by_tangents(factors: dict[str, float]) -> Any:
-    made = jax.custom_jvp(layer)
+    made = minijvp.custom_jvp(layer)
 
     @made.defjvp
     def rule(primals: Any, tangents: Any) -> Any:
-        push = jax.linear_transpose(lambda ct: pullback(factors)(primals, ct), layer(*primals))
-        return made(*primals), push(tangents)[0]
+        out = made(*primals)
+        return out, minijvp.linear_transpose(lambda ct: pullback(factors)(primals, ct), out)(tangents)[0]
 
-    return with_function(made)
-
-
-def with_function(made: Any) -> Any:
-    """A rule given to JAX as a function of minijvp, beside the function without it."""
-    fun = minijvp.from_jax(made)
-    fun.fun = minijvp.from_jax(layer)
-    return fun
+    return made
 
 
 def point(dtype: Any, scale: float, seed: int) -> Any:
@@ -100,49 +91,73 @@ def test_rules_that_are_wrong_in_one_term_are_named(wrong: str, scale: float) ->
 
 def test_a_rule_that_is_not_linear_is_held_against_reverse_mode() -> None:
     """Forward mode refuses it, and the report says so."""
-    made = jax.custom_vjp(lambda x: 2.0 * x)
-    made.defvjp(lambda x: (2.0 * x, None), lambda _, ct: (2.0 * jnp.clip(ct, -100.0, 100.0),))
-    fun = minijvp.from_jax(made)
-    fun.fun = lambda x: 2.0 * x
-    report = check_rule(fun, 0.5)
-    assert report.passed and "refused" in str(report) and "not linear" in str(report)
-    made.defvjp(lambda x: (2.0 * x, None), lambda _, ct: (2.0 * jnp.clip(ct, -0.1, 0.1),))
-    with pytest.raises(DerivativeError, match="reverse mode of result"):
-        check_rule(fun, jnp.ones(3))
-
-
-def test_a_function_without_derivative_is_judged_by_differences() -> None:
-    def by_numpy(x: Any) -> Any:
-        return jax.pure_callback(np.sin, jax.ShapeDtypeStruct(x.shape, x.dtype), x, vmap_method="expand_dims")
-
-    for factor in (1.0, 1.03):
-        made = jax.custom_jvp(by_numpy)
-        made.defjvps(lambda t, out, x, factor=factor: factor * jnp.cos(x) * t)
-        fun = minijvp.from_jax(made)
-        fun.fun = minijvp.from_jax(by_numpy)
-        if factor == 1.0:
-            assert "judge is differences" in str(check_rule(fun, jnp.arange(3.0)))
+    for limit in (100.0, 0.1):
+        made = minijvp.custom_vjp(lambda x: 2.0 * x)
+        made.defvjp(lambda x: (2.0 * x, ()), lambda _, ct, limit=limit: (2.0 * mnp.clip(ct, -limit, limit),))
+        if limit > 1:
+            report = check_rule(made, 0.5)
+            assert report.passed and "refused" in str(report) and "not linear" in str(report)
         else:
-            with pytest.raises(DerivativeError, match=r"by x|by argument 0"):
-                check_rule(fun, jnp.arange(3.0))
+            with pytest.raises(DerivativeError, match="reverse mode of result"):
+                check_rule(made, jnp.ones(3))
+
+
+def by_numpy(x: Any) -> Any:
+    return jax.pure_callback(np.sin, jax.ShapeDtypeStruct(x.shape, x.dtype), x, vmap_method="expand_dims")
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.03])
+def test_a_function_without_derivative_is_judged_by_differences(factor: float) -> None:
+    made = minijvp.custom_jvp(minijvp.from_jax(by_numpy))
+    made.defjvps(lambda t, out, x: factor * mnp.cos(x) * t)
+    if factor == 1.0:
+        assert "judge is differences" in str(check_rule(made, jnp.arange(3.0)))
+    else:
+        with pytest.raises(DerivativeError, match="forward mode of result"):
+            check_rule(made, jnp.arange(3.0))
 
 
 def test_values_that_a_rule_computes_otherwise() -> None:
-    made = jax.custom_vjp(lambda x: 2.0 * x)
-    made.defvjp(lambda x: (2.0 * x, None), lambda _, ct: (2.0 * ct,))
-    fun = minijvp.from_jax(made)
-    fun.fun = lambda x: 2.001 * x
+    made = minijvp.custom_vjp(lambda x: 2.0 * x)
+    made.defvjp(lambda x: (2.001 * x, ()), lambda _, ct: (2.0 * ct,))
     with pytest.raises(DerivativeError, match="value"):
-        check_rule(fun, 1.0)
+        check_rule(made, 1.0)
 
 
 def test_where_the_function_has_no_derivative_its_rule_may_have_one() -> None:
     """The derivative of the square root of a square is NaN at 0."""
-    made = jax.custom_jvp(lambda x: jnp.sqrt(x * x) * x)
-    made.defjvps(lambda t, out, x: 2.0 * jnp.abs(x) * t)
-    fun = minijvp.from_jax(made)
-    fun.fun = lambda x: mnp.sqrt(x * x) * x
-    assert check_rule(fun, jnp.array([0.0, 1.0])).passed
+    made = minijvp.custom_jvp(lambda x: mnp.sqrt(x * x) * x)
+    made.defjvps(lambda t, out, x: 2.0 * mnp.abs(x) * t)
+    assert check_rule(made, jnp.array([0.0, 1.0])).passed
+
+
+def test_arguments_that_are_not_varied() -> None:
+    @partial(minijvp.custom_jvp, nondiff_argnums=(0,))
+    def apply(f: Any, x: Any, n: Any, p: Any = 2.0) -> Any:
+        return f(x) * n * p
+
+    apply.defjvp(lambda f, primals, ts: (apply(f, *primals), mnp.cos(primals[0]) * ts[0] * primals[1] * 2.0))
+    assert check_rule(apply, mnp.sin, 0.3, 2).passed
+
+    class Model:
+        scale = 3.0
+
+        @partial(minijvp.custom_jvp, nondiff_argnums=(0,))
+        def apply(self, x: Any) -> Any:
+            return x * x * self.scale
+
+        apply.defjvp(lambda self, primals, ts: (self.apply(*primals), 2.0 * primals[0] * ts[0] * self.scale))
+
+    assert check_rule(Model().apply, 0.3).passed
+
+
+def test_a_function_with_both_rules() -> None:
+    made = minijvp.custom_vjp(lambda x: mnp.sin(x))
+    made.defvjp(lambda x: (mnp.sin(x), x), lambda x, ct: (mnp.cos(x) * ct,))
+    made.defjvp(lambda primals, ts: (mnp.sin(*primals), 1.03 * mnp.cos(*primals) * ts[0]))
+    with pytest.raises(DerivativeError, match="forward mode") as raised:
+        check_rule(made, 0.3)
+    assert not [line for line in str(raised.value).splitlines() if "reverse mode" in line and "differs" in line]
 
 
 def test_what_has_no_rule() -> None:
@@ -150,6 +165,22 @@ def test_what_has_no_rule() -> None:
         check_rule(lambda x: x, 1.0)
     with pytest.raises(ArgumentError, match="no floating leaf"):
         check_rule(by_cotangents({}), {"w": 1, "b": 2}, 3)
+
+
+def test_without_64_bit_types() -> None:
+    """The judge has them all the same, unless the function is made for less."""
+    with jax.enable_x64(False):
+        p, x = point(np.float32, 2e4, 3)
+        assert x.dtype == np.float32
+        report = check_rule(by_cotangents({}), p, x)
+        assert {row.tolerance for row in report.rows if row.check == "reverse mode"} == {1e-6}
+        with pytest.raises(DerivativeError, match=r"by p\['b'\]"):
+            check_rule(by_cotangents({"b": 1.03}), p, x)
+        assert check_grads(layer, (p, x)).passed
+        only_single = lambda x: mnp.sin(x).astype(np.float32) if x.dtype == np.float32 else mnp.dot(x, "none")
+        report = check_grads(only_single, (x / 2e4,))
+        assert {row.tolerance for row in report.rows if row.check == "reverse mode"} == {5e-3}
+        assert jnp.ones(2).dtype == np.float32
 
 
 def test_the_table() -> None:
