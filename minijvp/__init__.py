@@ -17,13 +17,16 @@ from minijvp.errors import (
     MissingRuleError,
     UnsupportedVersionError,
 )
+from minijvp.higher_order import policies as checkpoint_policies
 from minijvp.higher_order.custom_rules import custom_jvp, custom_vjp
 from minijvp.higher_order.jit import jit
+from minijvp.higher_order.remat import checkpoint, checkpoint_name, remat
 from minijvp.higher_order.tap import tap
 from minijvp.interop import from_jax, to_jax
 from minijvp.lax import stop_gradient
 from minijvp.lax.roots import fixed_point, root
 from minijvp.tools.checking import check_grads, check_rule
+from minijvp.tools.external import external
 from minijvp.transforms.derivatives import grad, hessian, jacfwd, jacobian, jacrev, value_and_grad, vjp
 from minijvp.transforms.jvp import jvp
 from minijvp.transforms.linearize import linearize
@@ -45,9 +48,13 @@ __all__ = [
     "UnsupportedVersionError",
     "check_grads",
     "check_rule",
+    "checkpoint",
+    "checkpoint_name",
+    "checkpoint_policies",
     "custom_jvp",
     "custom_vjp",
     "eval_shape",
+    "external",
     "fixed_point",
     "from_jax",
     "grad",
@@ -64,6 +71,7 @@ __all__ = [
     "nn",
     "numpy",
     "random",
+    "remat",
     "root",
     "scipy",
     "stop_gradient",

@@ -6,12 +6,11 @@ from collections.abc import Hashable
 from functools import lru_cache
 from typing import Any
 
-import jax
-
-from minijvp.core.jaxpr import Jaxpr, evaluate, lower
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate, lower
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.types import ArrayType
 from minijvp.higher_order.jit import jit_primitive, nonzero, spread
+from minijvp.higher_order.policies import as_policy, everything_saveable
 from minijvp.higher_order.programs import array_types, present
 from minijvp.operations.annotations import optimization_barrier
 from minijvp.operations.families import is_linear
@@ -21,14 +20,12 @@ from minijvp.transforms.staging import stage
 from minijvp.transforms.transpose import transpose_jaxpr
 from minijvp.transforms.vmap import vmap_jaxpr
 
-EVERYTHING = jax.checkpoint_policies.everything_saveable
-
 
 class Checkpoint(Primitive):
-    """The outputs of an open jaxpr. Of its linearization only the inputs are residuals: all else is computed again.
+    """The outputs of an open jaxpr. Of its linearization the inputs are residuals, and what `policy` keeps.
 
-    With `prevent_cse` the compiler may not merge that with the first time. The `policy` everything_saveable is obeyed;
-    no other one is used yet.
+    All else is computed again; with `prevent_cse` the compiler may not merge that with the first time. A policy is
+    asked about each operation, inside inner calls of jit too; loops and choices are one operation.
     """
 
     returns_tuple = True
@@ -48,11 +45,14 @@ class Checkpoint(Primitive):
         return outs[:n], spread(outs[n:], out_nonzero)
 
     def linearize(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, **options: Any) -> tuple[Any, Any]:
-        if options["policy"] is EVERYTHING:
+        policy = as_policy(options["policy"])
+        if policy is everything_saveable:
             return jit_primitive.linearize(primals, tangents, jaxpr=jaxpr)
-        pushed, out_nonzero = pushforward(jaxpr, nonzero(tangents))
-        outs = self(*primals, jaxpr=jaxpr, **options)
-        return outs, spread(self(*primals, *present(tangents), jaxpr=pushed, **options), out_nonzero)
+        saving, pushed, out_nonzero = parts(jaxpr, nonzero(tangents), policy)
+        outs = self(*primals, jaxpr=saving, **options)
+        n = len(jaxpr.outputs)
+        ts = self(*primals, *outs[n:], *present(tangents), jaxpr=pushed, **options)
+        return outs[:n], spread(ts, out_nonzero)
 
     def transpose(self, ct: tuple, *args: Any, jaxpr: Jaxpr, **options: Any) -> tuple[Any, ...]:
         linear = tuple(map(is_linear, args))
@@ -72,19 +72,67 @@ class Checkpoint(Primitive):
 
 
 @lru_cache(maxsize=4096)
-def pushforward(jaxpr: Jaxpr, nonzero: tuple[bool, ...]) -> tuple[Jaxpr, tuple[bool, ...]]:
-    """The program from the inputs and their nonzero tangents to those of the outputs, and which outputs have one."""
+def parts(jaxpr: Jaxpr, nonzero: tuple[bool, ...], policy: Hashable) -> tuple[Jaxpr, Jaxpr, tuple[bool, ...]]:
+    """The program that gives the outputs and what is kept, the one that gives tangents, and which outputs have one.
+
+    The latter takes the inputs, what is kept, and the nonzero tangents.
+    """
     known, linear, origins, out_nonzero = linearize_jaxpr(jaxpr, nonzero)
-    n = len(jaxpr.inputs)
+    known, n_out = inlined(known), len(jaxpr.outputs)
+    kept, remaining = split_by(known, as_policy(policy))
+    new = iter(known.outputs[n_out:])
+    found = [*known.inputs, *known.outputs[:n_out]]
+    residuals = tuple([next(new) if i is None else found[i] for i in origins])
+    again = Jaxpr(known.constants, known.inputs, tuple(remaining), residuals).without_dead_code(effects=False)
+    needed = {v for e in again for v in e.inputs} | set(again.outputs)
+    kept = tuple([v for v in kept if v in needed])
+    again = Jaxpr(again.constants, known.inputs + kept, again.equations, residuals, jaxpr.name)
+    n = len(again.inputs)
 
     def fun(*args: Any) -> list[Any]:
-        primals, ts = args[:n], args[n:]
-        outs = evaluate(known, *primals)
-        found, new = [*primals, *outs], iter(outs[len(jaxpr.outputs) :])
-        return evaluate(linear, *[next(new) if i is None else found[i] for i in origins], *ts)
+        return evaluate(linear, *evaluate(again, *args[:n]), *args[n:])
 
     tangents = [t.strong() for t, flag in zip(jaxpr.in_types, nonzero, strict=True) if flag]
-    return stage(fun, [*jaxpr.in_types, *tangents], jaxpr.name), out_nonzero
+    pushed = stage(fun, [*again.in_types, *tangents], jaxpr.name)
+    if not kept:
+        return jaxpr, pushed, out_nonzero
+    saving = Jaxpr(known.constants, known.inputs, known.equations, known.outputs[:n_out] + kept, jaxpr.name)
+    return saving.without_dead_code(), pushed, out_nonzero
+
+
+def split_by(jaxpr: Jaxpr, policy: Any) -> tuple[list[Var], list[Equation]]:
+    """The variables that a policy keeps, and the equations without those that give them."""
+    kept: list[Var] = []
+    remaining = []
+    for e in jaxpr:
+        if policy(e.primitive, *[v.type for v in e.inputs], **e.params):
+            kept += e.outputs
+        else:
+            remaining.append(e)
+    return kept, remaining
+
+
+def inlined(jaxpr: Jaxpr) -> Jaxpr:
+    """The same program with the equations of inner calls of jit in their place."""
+    equations: list[Equation] = []
+    values: dict[Atom, Atom] = {}
+
+    def add(inner: Jaxpr) -> None:
+        for e in inner:
+            atoms = tuple([values.get(v, v) for v in e.inputs])
+            if e.primitive is jit_primitive:
+                called = e.params["jaxpr"]
+                values.update(zip(called.inputs, atoms, strict=True))
+                add(called)
+                found: list[Any] = [values.get(v, v) for v in called.outputs]
+                values.update(zip(e.outputs, found, strict=True))
+            else:
+                outputs = tuple([Var(v.type) for v in e.outputs])
+                values.update(zip(e.outputs, outputs, strict=True))
+                equations.append(Equation(e.primitive, atoms, e.params, outputs, e.source))
+
+    add(jaxpr)
+    return Jaxpr(jaxpr.constants, jaxpr.inputs, tuple(equations), tuple([values.get(v, v) for v in jaxpr.outputs]), "")
 
 
 @lru_cache(maxsize=4096)

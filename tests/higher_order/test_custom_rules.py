@@ -599,9 +599,9 @@ def test_arguments_that_do_not_fit() -> None:
 
 
 def test_both_sides_have_the_same_interface() -> None:
-    for name in ("custom_jvp", "custom_vjp"):
+    """As of JAX 0.10; its later versions add to it."""
+    names = lambda f: set(inspect.signature(f).parameters) - {"generic_batching"}
+    for name, methods in (("custom_jvp", ("__init__", "defjvp", "defjvps")), ("custom_vjp", ("__init__", "defvjp"))):
         ours, theirs = [getattr(api, name) for api, _ in SIDES]
-        parameters = lambda f: list(inspect.signature(f).parameters)
-        assert parameters(ours.__init__) == parameters(theirs.__init__)
-        for method in {"custom_jvp": ("defjvp", "defjvps"), "custom_vjp": ("defvjp",)}[name]:
-            assert parameters(getattr(ours, method)) == parameters(getattr(theirs, method))
+        for method in methods:
+            assert names(getattr(ours, method)) == names(getattr(theirs, method))

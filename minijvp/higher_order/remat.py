@@ -1,0 +1,122 @@
+"""Rematerialisation as users call it: checkpoint, remat, and names for values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial, wraps
+from typing import Any
+
+from jax.tree_util import tree_flatten, tree_unflatten
+
+from minijvp import trees
+from minijvp.core.tracing import EVALUATION, state
+from minijvp.errors import ArgumentError
+from minijvp.higher_order.checkpoint import checkpoint as checkpoint_primitive
+from minijvp.higher_order.jit import StaticArguments
+from minijvp.operations.annotations import name as name_primitive
+from minijvp.transforms.borders import leaf_namer
+from minijvp.transforms.staging import argument_type, stage_tree
+
+
+def checkpoint(
+    fun: Callable[..., Any] | None = None,
+    /,
+    *,
+    prevent_cse: bool | Sequence[bool] = True,
+    policy: Callable[..., bool] | None = None,
+    static_argnums: int | Sequence[int] = (),
+    static_argnames: str | Iterable[str] = (),
+    concrete: bool = False,
+) -> Any:
+    """A function that computes what `fun` does, and of which reverse mode keeps the arguments only.
+
+    checkpoint : (a -> b) -> (a -> b)
+
+    The backward pass computes again what it needs: less memory for more time. Without arguments in the call,
+    `checkpoint(policy=...)` is a decorator. What `fun` closes over counts as an argument.
+
+    Args:
+        fun: takes and returns pytrees of arrays.
+        prevent_cse: the compiler may not merge the second computation with the first. False is faster inside scan,
+            where it cannot anyway.
+        policy: says which values are kept besides: one of `minijvp.checkpoint_policies` or of
+            jax.checkpoint_policies, or a function `policy(primitive, *types, **params) -> bool`. Policies of JAX are
+            asked about the primitive of JAX that has the same name; those that offload keep nothing.
+        static_argnums, static_argnames: arguments that are ordinary Python values; they must be hashable.
+        concrete: accepted for compatibility.
+
+    Raises ArgumentError for arguments that are neither arrays nor static, and for a policy that cannot be called.
+
+    Source: A. Griewank and A. Walther, Evaluating Derivatives, 2nd edition, SIAM 2008, chapter 12.
+
+    >>> import minijvp, minijvp.numpy as mnp
+    >>> f = minijvp.checkpoint(lambda x: mnp.sin(mnp.sin(x)))
+    >>> out, pullback = minijvp.vjp(f, 0.0)
+    >>> float(pullback(1.0)[0]), len(__import__('jax').tree_util.tree_leaves(pullback))
+    (1.0, 1)
+    """
+    if fun is None:
+        options: dict[str, Any] = dict(prevent_cse=prevent_cse, policy=policy, concrete=concrete)
+        return partial(checkpoint, static_argnums=static_argnums, static_argnames=static_argnames, **options)
+    trees.require_callable(fun, "checkpoint")
+    require_policy(policy)
+    static_arguments = StaticArguments(
+        fun, *[None if option == () else option for option in (static_argnums, static_argnames)]
+    )
+    held = prevent_cse if isinstance(prevent_cse, bool) else any(prevent_cse)
+
+    @wraps(fun)
+    def checkpointed(*args: Any, **kwargs: Any) -> Any:
+        if state.trace is EVALUATION:
+            return fun(*args, **kwargs)
+        dynamic, dynamic_kwargs, static = static_arguments.split(args, kwargs)
+        leaves, tree = tree_flatten((dynamic, dynamic_kwargs))
+        fixed = {key for key, _, _ in static}
+        positions = [k for k in range(len(args)) if k not in fixed]
+        leaves = trees.as_arrays(leaves, trees.call_namer(fun, dynamic, dynamic_kwargs, positions))
+        closed, out_tree = stage_tree(static_arguments.close(static), tree, tuple(map(argument_type, leaves)))
+        jaxpr, constants = closed.hoist_constants()
+        outs = checkpoint_primitive(*constants, *leaves, jaxpr=jaxpr, prevent_cse=held, policy=policy)
+        return tree_unflatten(out_tree, outs)
+
+    return checkpointed
+
+
+remat = checkpoint
+
+
+def require_policy(policy: Any) -> None:
+    """Raise ArgumentError for a policy that is none."""
+    try:
+        hash(policy)
+        usable = policy is None or callable(policy)
+    except TypeError:
+        usable = False
+    if not usable:
+        raise ArgumentError(
+            f"checkpoint received policy={policy!r:.200}.",
+            "A policy is a function that says of each operation whether its results are kept, and can be hashed.",
+            "Pass one of minijvp.checkpoint_policies, or a function policy(primitive, *types, **params) -> bool.",
+        )
+
+
+def checkpoint_name(x: Any, name: str) -> Any:
+    """`x`, a pytree of arrays, under a name by which policies of checkpoint know it.
+
+    Raises ArgumentError for a name that is no string.
+
+    >>> import minijvp, minijvp.numpy as mnp
+    >>> policy = minijvp.checkpoint_policies.save_only_these_names('middle')
+    >>> f = minijvp.checkpoint(lambda x: mnp.sin(minijvp.checkpoint_name(mnp.sin(x), 'middle')), policy=policy)
+    >>> float(minijvp.grad(f)(0.0))
+    1.0
+    """
+    if not isinstance(name, str):
+        raise ArgumentError(
+            f"checkpoint_name received the name {name!r:.200} of type {type(name).__name__}.",
+            "Policies compare names, which are strings.",
+            "Write checkpoint_name(x, 'name').",
+        )
+    leaves, tree = tree_flatten(x)
+    arrays = trees.as_arrays(leaves, leaf_namer(x, "x"))
+    return tree_unflatten(tree, [name_primitive(leaf, name=name) for leaf in arrays])
