@@ -21,6 +21,7 @@ from minijvp.higher_order.custom_jvp import custom_jvp_call
 from minijvp.higher_order.custom_vjp import custom_vjp_call
 from minijvp.higher_order.jit import jit_primitive
 from minijvp.higher_order.linear_solve import custom_linear_solve
+from minijvp.higher_order.policies import of_jax
 from minijvp.higher_order.reduce import reduce as reduce_primitive
 from minijvp.higher_order.scan import scan as scan_primitive
 from minijvp.higher_order.while_loop import while_loop as while_primitive
@@ -212,9 +213,8 @@ def checkpoint(equation: JaxprEqn, *inputs: Any) -> Any:
     params = equation.params
     jaxpr, constants = read_open(as_closed(params["jaxpr"]))
     operands = in_types(inputs, equation.invars)
-    return checkpoint_primitive(
-        *constants, *operands, jaxpr=jaxpr, prevent_cse=params["prevent_cse"], policy=params["policy"]
-    )
+    policy = params["policy"] and of_jax(params["policy"])
+    return checkpoint_primitive(*constants, *operands, jaxpr=jaxpr, prevent_cse=params["prevent_cse"], policy=policy)
 
 
 @translates("pure_callback")

@@ -162,6 +162,15 @@ def test_a_policy_of_the_user() -> None:
     same(grad(lambda x: mnp.sum(fun(x)))(X), jax.grad(lambda x: jnp.sum(jnp.sin(jnp.exp(x)) * jnp.exp(jnp.sin(x))))(X))
 
 
+def test_a_policy_of_the_user_of_jax_is_asked_about_primitives_of_jax() -> None:
+    judge = jax.checkpoint(
+        lambda x: jnp.sin(jnp.exp(x) * x), policy=lambda primitive, *_, **__: primitive is jax.lax.exp_p
+    )
+    leaves = {id(x): x for x in tree_leaves(vjp(minijvp.from_jax(judge), X)[1])}
+    assert len(leaves) == 2
+    same(vjp(minijvp.from_jax(judge), X)[1](V), jax.vjp(judge, X)[1](V))
+
+
 def test_what_is_kept_is_not_computed_again() -> None:
     fun = layers(minijvp, mnp, minijvp.checkpoint_name)
     p = minijvp.checkpoint_policies
