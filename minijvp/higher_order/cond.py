@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jax import lax
 
-from minijvp.core.jaxpr import Jaxpr, Var, evaluate, inner_jaxprs, lower
+from minijvp.core.jaxpr import Equation, Jaxpr, Var, evaluate, inner_jaxprs, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType, ScalarType, is_inexact, type_of
 from minijvp.errors import JaxprError
@@ -109,6 +109,11 @@ class Cond(ControlFlow):
             return select_branch(axis, index, operands, batched[1:], branches), (True,) * len(branches[0].outputs)
         programs, extra, out_batched = vmap_branches(branches, axis, batched[1:])
         return self(index, *extra, *operands, branches=programs), out_batched
+
+    def narrowed(self, equation: Equation, used: Flags) -> Equation:
+        branches = tuple([b.without_dead_code(used) for b in equation.params["branches"]])
+        outputs = tuple(chosen(equation.outputs, used))
+        return Equation(self, equation.inputs, {"branches": branches}, outputs, equation.source)
 
 
 cond = Cond("cond")

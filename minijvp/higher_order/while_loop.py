@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from jax import lax
 
-from minijvp.core.jaxpr import Jaxpr, evaluate, lower
+from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType, type_of
 from minijvp.higher_order.jit import nonzero, spread
@@ -26,7 +26,9 @@ from minijvp.higher_order.programs import (
     either,
     groups,
     present,
+    reaching,
     require_types,
+    spread_around,
     typed,
 )
 from minijvp.higher_order.reverse_loop import differentiated, pull_loop, pull_program
@@ -161,6 +163,17 @@ class While(ControlFlow):
             n_body_constants=len(extra) + k + n_body,
         )
         return outs[1:], (True,) * len(init)
+
+    def narrowed(self, equation: Equation, used: Flags) -> Equation:
+        k = equation.params["n_cond_constants"]
+        if equation.has_effects:
+            return equation
+        condition, body, constants, carry = narrowed_loop(**equation.params, used=used)
+        if all(carry):
+            return equation
+        how = {"cond_jaxpr": condition, "body_jaxpr": body, "n_cond_constants": k, "n_body_constants": sum(constants)}
+        inputs = tuple(chosen(equation.inputs, (True,) * k + constants + carry))
+        return Equation(self, inputs, how, tuple(chosen(equation.outputs, carry)), equation.source)
 
 
 class WhileTangents(ControlFlow):
@@ -360,6 +373,28 @@ class WhileCurvature(ControlFlow):
         flags, _ = self.as_cotangents(batched, lambda _: False, params)
         outs, out_batched = while_cotangents.batch(axis, arguments, flags, **how)
         return self.picked(outs, params), self.picked(out_batched, params)
+
+
+@lru_cache(maxsize=4096)
+def narrowed_loop(
+    cond_jaxpr: Jaxpr, body_jaxpr: Jaxpr, n_cond_constants: int, n_body_constants: int, used: Flags
+) -> tuple[Jaxpr, Jaxpr, Flags, Flags]:
+    """The loop without dead carries, which neither the condition nor a live one needs; its constants and carries."""
+
+    def step(carry: Flags) -> Flags:
+        return reaching(body_jaxpr, carry)[n_body_constants:]
+
+    carry = spread_around(step, either(used, reaching(cond_jaxpr, (True,))[n_cond_constants:]))
+    body = body_jaxpr.without_dead_code(carry)
+    constants = reaching(body, (True,) * len(body.outputs))[:n_body_constants]
+    cond_inputs = chosen(cond_jaxpr.inputs, (True,) * n_cond_constants + carry)
+    inputs = chosen(body.inputs, constants + carry)
+    return (
+        Jaxpr((), tuple(cond_inputs), cond_jaxpr.equations, cond_jaxpr.outputs, cond_jaxpr.name),
+        Jaxpr((), tuple(inputs), body.equations, body.outputs, body.name),
+        constants,
+        carry,
+    )
 
 
 while_loop = While("while")

@@ -142,3 +142,14 @@ def test_higher_derivatives() -> None:
     for x in (0.3, 0.8):
         for word in (lambda api: lambda f: api.grad(api.grad(api.grad(f))), lambda api: lambda f: api.hessian(f)):
             same(word(minijvp)(fun(minijvp, mnp))(x), word(jax)(fun(jax, jnp))(x), 1e-11)
+
+
+def test_results_that_nobody_uses_are_not_computed() -> None:
+    def fun(x: Any) -> Any:
+        return minijvp.lax.cond(x.sum() > 0, lambda x: (mnp.sin(x), mnp.exp(x)), lambda x: (x, mnp.cos(x)), x)[0]
+
+    text = str(minijvp.make_jaxpr(fun)(X))
+    assert "sin" in text
+    assert "exp" not in text
+    assert "cos" not in text
+    same(minijvp.jit(fun)(X), fun(X))

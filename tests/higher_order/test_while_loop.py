@@ -256,6 +256,19 @@ def test_linearize_and_transpose() -> None:
     same(minijvp.linear_transpose(pushforward, X)(X)[0], minijvp.vjp(fun, X)[1](X)[0])
 
 
+def test_dead_carries_are_dropped() -> None:
+    def fun(w: Any, x: Any) -> Any:
+        return minijvp.lax.while_loop(
+            lambda c: c[0] < 3, lambda c: (c[0] + 1, c[1] + c[2], c[2] * 2.0, mnp.sin(c[3]) * w + c[1]), (0, x, x, x)
+        )
+
+    n, y, _, z = fun(1.2, X)
+    for i, wanted, n_carry, n_constants in ((0, n, 1, 0), (1, y, 3, 0), (3, z, 4, 1)):
+        (loop,) = minijvp.make_jaxpr(lambda w, x, i=i: fun(w, x)[i])(1.2, X)
+        assert (len(loop.outputs), loop.params["n_body_constants"]) == (n_carry, n_constants)
+        same(minijvp.jit(lambda w, x, i=i: fun(w, x)[i])(1.2, X), wanted)
+
+
 def test_equal_loops_are_one_program() -> None:
     for _ in range(2):
         minijvp.lax.while_loop(lambda c: c < 30.0, lambda c: c * 3.0, 1.0)
