@@ -55,7 +55,7 @@ class CustomJVPCall(Primitive):
         made, ts, out_nonzero = chosen_rule(rule, primals, tangents, jaxpr)
         if isinstance(rule, ByZeros) and rule.check is not None:
             rule.check(nonzero(tangents))
-        if not mixes(made, len(primals)):
+        if (isinstance(rule, ByZeros) and rule.separate) or not mixes(made, len(primals)):
             return self.jvp(primals, tangents, jaxpr=jaxpr, rule=rule)
         # The rule is linear in its tangents, so it is its own derivative in them, and that one comes in two parts.
         zeros = [zeros_like(t) for t in ts]
@@ -118,7 +118,7 @@ def batched_rule(
         made, out_nonzero = rule(nonzero)
         return vmap_all(made, axis, batched + tuple(chosen(batched, nonzero))), out_nonzero
 
-    return ByZeros(make, check=rule.check)
+    return ByZeros(make, check=rule.check, separate=rule.separate)
 
 
 def mixes(rule: Jaxpr, n: int) -> bool:

@@ -41,7 +41,9 @@ class Call:
     """One call under a trace. When it is made it keeps no traced value, for its rules are kept in programs."""
 
     def __init__(self, custom: Any, args: tuple):
-        self.custom, self.fun, self.name = custom, custom.fun, custom.name
+        self.custom: Any = custom
+        self.fun: Any = custom.fun
+        self.name = custom.name
         nondiff = sorted(trees.normalize_indices(custom.nondiff, len(args), "nondiff_argnums", custom.fun))
         self.nondiff = {i: args[i] for i in nondiff}
         self.positions = [i for i in range(len(args)) if i not in self.nondiff]
@@ -53,7 +55,7 @@ class Call:
         self.are_inexact = tuple([is_inexact(t.dtype) for t in self.types])
         self.axis_sizes = state.axis_sizes
         self.captured: list[Any] | None = None  # while the rules are staged
-        self.rules: list[ByZeros] = []
+        self.rules: list[ByZeros] | None = []
         self.out_tree: Any = None
         self.fwd_programs: dict[Flags, tuple[Jaxpr, Any]] = {}
 
@@ -93,7 +95,7 @@ class Call:
         leaves, self.leaves = self.leaves, []
         opened, constants = self.staged(self.primal, self.types).hoist_constants()
         self.jaxpr = opened
-        outer = self.custom.staging.get(get_ident())
+        outer = self.custom.staging.get(get_ident())  # the call whose rule calls this function
         if outer is not None and outer.captured and outer.is_like(self):
             numbers = [outer.number(x) for x in constants]
             captured = list(outer.captured)
@@ -122,8 +124,15 @@ class Call:
         pull = None if custom.fwd is None else CotangentRule(self, push)
         captured, self.captured = self.captured, None
         self.n_captured = len(captured)
-        self.rules = [self.over_operands(rule) for rule in (push, pull) if rule is not None]
-        return captured, self.rules
+        rules = [self.over_operands(rule) for rule in (push, pull) if rule is not None]
+        assert self.rules is not None
+        self.rules += rules
+        # Circles would keep traced values alive: with programs staged, the functions are not needed any more.
+        self.rules = None
+        if self.at_once:
+            self.custom = self.fun = None
+            self.nondiff = {}
+        return captured, rules
 
     def is_like(self, other: Call) -> bool:
         """Whether another call of the function has arguments of the same types, and the same Python values."""
@@ -132,13 +141,17 @@ class Call:
 
     def rule_from_inside(self, i: int, n_captured: int) -> ByZeros:
         """Rule number `i` of this call, for one that the rule makes: it knows the first captured values only."""
+        rules = self.rules
+        assert rules is not None
 
         def rule() -> ByZeros:
             if n_captured != self.n_captured:
                 raise captured_error(self.name, None)
-            return self.rules[i]
+            return rules[i]
 
-        return ByZeros(lambda nonzero: rule()(nonzero), check=lambda nonzero: rule().check(nonzero))  # type: ignore[misc]
+        separate = i == 1 or self.custom.jvp is None
+        check = lambda nonzero: rule().check(nonzero)  # type: ignore[misc]
+        return ByZeros(lambda nonzero: rule()(nonzero), check=check, separate=separate)
 
     def primal(self, *leaves: Any) -> list[Any]:
         """The function in flat arguments."""
@@ -207,7 +220,8 @@ class Call:
             made = self.staged(fun, [*types, *[t.strong() for t in chosen(types, nonzero)]])
             return made, out_nonzero
 
-        return ByZeros(make, check=lambda nonzero: rule.require_linear(nonzero[k:]))
+        check = lambda nonzero: rule.require_linear(nonzero[k:])
+        return ByZeros(make, check=check, separate=isinstance(rule, CotangentRule))
 
     def with_captured(
         self, captured: Sequence[Any], args: Sequence[Any], ts: Sequence[Any], outs: Sequence[Any], found: Sequence[Any]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import re
+import weakref
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
@@ -387,6 +389,66 @@ def test_captured_values_that_are_not_differentiated_make_no_nan() -> None:
     zeros = jnp.zeros(3)
     same(vmap(grad(g, 1))(zeros, X), jnp.ones(3))
     same(vmap(lambda c, y: jvp(lambda y: g(c, y), (y,), (1.0,))[1])(zeros, X), jnp.ones(3))
+
+
+def by_both(x: Any, z: Any) -> Any:
+    fun = minijvp.custom_jvp(lambda y: x * z * y**2)
+    fun.defjvp(lambda p, t: (x * z * p[0] ** 2, 2.0 * x * z * p[0] * t[0]))
+    return fun
+
+
+def test_captured_values_of_several_transformations() -> None:
+    pairs = [
+        (
+            lambda x: grad(lambda z: by_both(x, z)(z * x))(x * 2.0),
+            lambda x: jax.grad(lambda z: x * z * (z * x) ** 2)(x * 2.0),
+        ),
+        (lambda x: vmap(lambda z: by_both(x, z)(z * x))(X).sum(), lambda x: (x * X * (X * x) ** 2).sum()),
+        (lambda x: vmap(lambda z: by_both(z, x)(x))(x * X).sum(), lambda x: (x * X * x * x**2).sum()),
+        (
+            lambda x: minijvp.lax.cond(x > 0.0, by_both(x, x), lambda y: y, x),
+            lambda x: jax.lax.cond(x > 0.0, lambda y: x**2 * y**2, lambda y: y, x),
+        ),
+    ]
+    for f, g in pairs:
+        same(grad(f)(0.7), jax.grad(g)(0.7))
+        same(grad(jit(f))(0.7), jax.grad(g)(0.7))
+        same(jacfwd(f)(0.7), jax.jacfwd(g)(0.7))
+        same(minijvp.hessian(f)(0.7), jax.hessian(g)(0.7))
+
+
+def test_captured_values_of_loops_and_compiled_functions() -> None:
+    """The function itself is differentiated by them, whatever is in it, beside a bwd that is not linear."""
+
+    def g(x: Any) -> Any:
+        power = jit(lambda y: minijvp.lax.fori_loop(0, 3, lambda i, c: c * x + y, y))
+        fun = minijvp.custom_vjp(power)
+        fun.defvjp(lambda y: (power(y), y), lambda y, ct: (mnp.clip(ct, -1.0, 1.0) * (x**3 + x**2 + x + 1.0),))
+        return fun(x)
+
+    judge = lambda x: x * (x**3 + x**2 + x + 1.0)
+    for h in (g, jit(g)):
+        same(grad(h)(0.7), jax.grad(judge)(0.7))
+        same(jacfwd(grad(h))(0.7), jax.hessian(judge)(0.7))
+        same(vmap(grad(h))(X), jax.vmap(jax.grad(judge))(X))
+
+
+@pytest.mark.parametrize("kind", ["jvp", "vjp"])
+def test_captured_values_do_not_outlive_the_transformation(kind: str) -> None:
+    seen = []
+
+    def g(x: Any) -> Any:
+        seen.append(weakref.ref(x))
+        return product(kind, x)(x)
+
+    gc.collect()
+    gc.disable()
+    try:
+        grad(g)(2.0)
+        jit(grad(g))(2.0)
+        assert [reference() for reference in seen] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_a_static_function_that_closes_over_traced_values() -> None:
