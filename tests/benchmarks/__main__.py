@@ -14,10 +14,10 @@ from typing import Any
 
 import jax
 
-from tests.benchmarks import bridge, compiled, control_flow, derivatives, eager, staging
+from tests.benchmarks import bridge, compiled, control_flow, derivatives, eager, quaternion, staging
 from tests.benchmarks.timing import FULL, QUICK, Row, Settings, table
 
-GROUPS = (eager, staging, compiled, derivatives, bridge, control_flow)
+GROUPS = (eager, staging, compiled, derivatives, bridge, control_flow, quaternion)
 BENCHMARKS = {name: measured for group in GROUPS for name, measured in group.BENCHMARKS.items()}
 
 NOTES = """\
