@@ -149,6 +149,23 @@ def test_inside_other_programs() -> None:
         same(taps, {"inner": 2 * X, "outer": 2 * X})
 
 
+def test_inside_what_is_computed_again() -> None:
+    f = lambda x: mnp.sum(mnp.sin(tap(x * x, "square", lambda g: 2 * g)))
+    for gradient, taps in both_of(minijvp.checkpoint(f), X):
+        same((gradient, taps["square"]), (4 * X * jnp.cos(X * X), jnp.cos(X * X)))
+    body = lambda c, row: (tap(mnp.sin(c * row), "c"), None)
+    steps = lambda **options: lambda x: lax.scan(body, x, jnp.arange(1.0, 7.0), **options)[0]
+    same(grad(steps(checkpoint=True), taps=True)(0.5), grad(steps(), taps=True)(0.5))
+
+
+def test_functions_with_rules_cannot_be_read() -> None:
+    sine = minijvp.custom_jvp(lambda x: tap(mnp.sin(x), "inside"))
+    sine.defjvps(lambda t, out, x: mnp.cos(x) * t)
+    same(grad(sine)(1.0), jnp.cos(jnp.asarray(1.0)))
+    with pytest.raises(MissingRuleError, match="'inside' cannot be read inside custom_jvp_call"):
+        grad(sine, taps=True)(1.0)
+
+
 def test_while_loops_cannot_be_read() -> None:
     f = lambda x: lax.while_loop(lambda c: c < 10, lambda c: tap(c * 2, "c"), x)
     same(grad(f)(1.0), jnp.asarray(16.0))
