@@ -27,7 +27,7 @@ from minijvp.higher_order.custom_jvp import are_inexact, custom_jvp_call, tangen
 from minijvp.higher_order.custom_vjp import custom_vjp_linear
 from minijvp.higher_order.deferred import ByZeros, Deferred, Flags
 from minijvp.higher_order.jit import nonzero, spread
-from minijvp.higher_order.linearity import require_linear
+from minijvp.higher_order.linear_rules import require_linear
 from minijvp.higher_order.programs import array_types, chosen, groups, present
 from minijvp.higher_order.rule_results import cotangents_of, forward_results_of, place_of, tangents_of
 from minijvp.operations.families import add_tangents, instantiate, zeros_like
@@ -257,6 +257,7 @@ class TangentRule:
 
     def __init__(self, call: Call):
         self.call = call
+        self.role = f"the jvp rule of {call.name}, {place_of(call.custom.jvp)},"
         self.made: dict[Flags, Any] = {}
         self.full = call.at_once_or_later(lambda: self.program(call.are_inexact))
 
@@ -265,7 +266,6 @@ class TangentRule:
         call = self.call
         custom = call.custom
         out_nonzero: Flags = ()
-        role = f"the jvp rule of {call.name}, {place_of(custom.jvp)},"
 
         def fun(*xs: Any) -> list[Any]:
             nonlocal out_nonzero
@@ -274,7 +274,7 @@ class TangentRule:
             ts = [zeros(x) if t is None else t for x, t in zip(args, spread(given, nonzero), strict=True)]
             primals, tangents = (tree_unflatten(call.tree, values) for values in (args, ts))
             result = custom.jvp(*call.nondiff.values(), primals, tangents)
-            outs, found = tangents_of(result, role, call.name, call.out_tree, call.jaxpr.out_types)
+            outs, found = tangents_of(result, self.role, call.name, call.out_tree, call.jaxpr.out_types)
             out_nonzero = tuple([t is not None for t in found])
             return [*outs, *present(found)]
 
@@ -302,7 +302,8 @@ class TangentRule:
         """Raise MissingRuleError if the rule is not linear in these tangents."""
         if any(nonzero):
             jaxpr, numbers, _, _ = self.for_tangents(nonzero)
-            require_linear(jaxpr, len(numbers) + len(self.call.types), self.call.name)
+            n_inputs = len(numbers) + len(self.call.types)
+            require_linear(jaxpr, n_inputs, len(self.call.jaxpr.outputs), self.role)
 
 
 class CotangentRule:

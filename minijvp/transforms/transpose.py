@@ -21,6 +21,7 @@ from minijvp.core.types import is_inexact
 from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.operations.families import add
 from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
+from minijvp.transforms.linearity import first_error, zero_constants
 from minijvp.transforms.staging import abstract_types, stage
 
 
@@ -158,6 +159,10 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], 
                 "Integers and booleans have no cotangents.",
                 "Return floating results only.",
             )
+    # Other operations that are not linear are found when it is transposed.
+    error = first_error(jaxpr, set(jaxpr.inputs), zero_constants(jaxpr), lambda e, linear: None)
+    if error is not None:
+        raise MissingRuleError(f"linear_transpose of {flat_fun.name}: {error.what}", error.why, error.do)
 
     def transposed(ct: Any) -> tuple[Any, ...]:
         given, ct_tree = tree_flatten(ct)
