@@ -15,7 +15,7 @@ import numpy as np
 from jax.core import Tracer as JaxTracer
 
 from minijvp.core.tracing import EVALUATION, Tracer, state
-from minijvp.errors import ConcretizationError
+from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.interop.from_jax import from_jax
 from minijvp.numpy.indexing import getitem, take
 from minijvp.numpy.manipulation import atleast_1d, concatenate, ravel
@@ -39,6 +39,16 @@ def known(x: Any) -> Any:
     return np.asarray(x)
 
 
+def unknown_shape(function: str) -> ArgumentError:
+    """The error for a selection by values that are not known."""
+    return ArgumentError(
+        f"minijvp.numpy.{function} received a traced array whose values select the elements of the result.",
+        "How many those are is not known while a program is traced.",
+        "Pass size=, the number of elements to make room for, where the function has it"
+        + (", or both alternatives: mnp.where(condition, x, y)." if function == "where" else "."),
+    )
+
+
 def selecting(original: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Decorator of a definition by known values: without them, or with `size`, the function of JAX is bridged."""
 
@@ -54,7 +64,11 @@ def selecting(original: Callable[..., Any]) -> Callable[[Callable[..., Any]], Ca
             try:
                 return by_values(*args, **kwargs)
             except NotKnownError:
+                pass
+            try:
                 return bridged(*args, **kwargs)
+            except ArgumentError as error:
+                raise unknown_shape(original.__name__) if "cannot trace" in error.what else error from error
 
         function.__doc__ = by_values.__doc__
         return function
@@ -83,7 +97,7 @@ def flatnonzero(a: Any, **options: Any) -> Any:
 @selecting(jnp.where)
 def where(condition: Any, x: Any = None, y: Any = None, /, **options: Any) -> Any:
     """Element by element, x where the condition holds and y elsewhere; without both, the indices where it holds."""
-    return nonzero(condition) if x is None and y is None else where_both(condition, x, y)
+    return jnp.nonzero(known(condition)) if x is None and y is None else where_both(condition, x, y)
 
 
 @selecting(jnp.extract)
