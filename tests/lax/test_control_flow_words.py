@@ -10,11 +10,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import pytest
-from jax.tree_util import tree_flatten, tree_unflatten
 
 import minijvp
-from minijvp.higher_order.checkpoint import checkpoint as primitive
-from minijvp.transforms.staging import argument_type, stage
 from tests.lax.test_control_flow import LETTERS, X, jit, transformed, while_loop
 from tests.side_by_side import SIDES, same
 
@@ -23,20 +20,7 @@ QUICKLY_COMPILED = {"compiler_options": {"xla_backend_optimization_level": 0}}
 
 
 def checkpoint(side: Any, fun: Callable[..., Any]) -> Callable[..., Any]:
-    """The function under the primitive. What it closes over is an input of it too."""
-
-    def call(x: Any, n: Any) -> Any:
-        tree: Any = None
-
-        def flat(*leaves: Any) -> list[Any]:
-            nonlocal tree
-            outs, tree = tree_flatten(fun(*leaves))
-            return outs
-
-        jaxpr, constants = stage(flat, [argument_type(x), argument_type(n)]).hoist_constants()
-        return tree_unflatten(tree, primitive(*constants, x, n, jaxpr=jaxpr, prevent_cse=True, policy=None))
-
-    return call
+    return side[0].checkpoint(fun)
 
 
 WORDS = [word for k in (1, 2, 3) for word in product((*LETTERS, checkpoint), repeat=k)]
