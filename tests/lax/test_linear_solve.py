@@ -82,7 +82,7 @@ def roots(side: Side) -> Callable[..., Any]:
 
 
 PROGRAMS = equation, symmetric_in_symmetric, roots
-SHORT = [w for w in WORDS if len(w) < 3] + [w for w in WORDS if len(w) == 3 and jit not in w and len(set(w)) > 1][::3]
+SHORT = [w for w in WORDS if len(w) < 3] + [w for w in WORDS if len(w) == 3 and jit not in w and len(set(w)) > 1][::5]
 
 
 @cache
