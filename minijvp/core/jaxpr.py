@@ -169,6 +169,33 @@ def inner_jaxprs(params: dict[str, Any]) -> Iterator[Jaxpr]:
             yield from (v for v in value if isinstance(v, Jaxpr))
 
 
+def without_rules(params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters of an equation with inner programs, those without what their results do not depend on.
+
+    It is `params` itself, if that is all.
+    """
+    essential: dict[str, Any] = {}
+    for key, value in params.items():
+        if isinstance(value, Jaxpr):
+            essential[key] = _without_rules(value)
+        elif isinstance(value, tuple) and any(isinstance(v, Jaxpr) for v in value):
+            parts = tuple([_without_rules(v) if isinstance(v, Jaxpr) else v for v in value])
+            essential[key] = value if all([x is y for x, y in zip(value, parts, strict=True)]) else parts
+        else:
+            essential[key] = value
+    return params if all([essential[key] is params[key] for key in params]) else essential
+
+
+def _without_rules(jaxpr: Jaxpr) -> Jaxpr:
+    equations = []
+    for e in jaxpr.equations:
+        params = e.primitive.for_evaluation(e.params)
+        equations.append(e if params is e.params else Equation(e.primitive, e.inputs, params, e.outputs, e.source))
+    if all([x is y for x, y in zip(equations, jaxpr.equations, strict=True)]):
+        return jaxpr
+    return Jaxpr(jaxpr.constants, jaxpr.inputs, tuple(equations), jaxpr.outputs, jaxpr.name)
+
+
 def run(jaxpr: Jaxpr, args: Sequence[Any], apply: Callable[[Equation, list[Any]], Any]) -> list[Any]:
     """The outputs, where `apply` gives the result of each equation for the values of its inputs."""
     values: dict[Atom, Any] = dict(jaxpr.constants)

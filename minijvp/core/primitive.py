@@ -90,10 +90,20 @@ class Primitive:
                 "Pass tuples for lists; pass arrays by position.",
             ) from None
         if compiled is None:
+            essential = self.for_evaluation(params)
+            if essential is not params:
+                return self.evaluate(args, essential)
             if len(self._compiled) >= COMPILED_PER_PRIMITIVE:
                 self._compiled.clear()
             compiled = self._compiled[key] = self.compile(params)
         return compiled(*args)
+
+    def for_evaluation(self, params: dict[str, Any]) -> dict[str, Any]:
+        """The parameters that the result depends on; `params` itself, if it depends on all.
+
+        Programs that differ in the derivative rules of functions inside share one compilation.
+        """
+        return params
 
     def compile(self, params: dict[str, Any]) -> Any:
         """`impl` with its parameters, as one jax.jit function."""

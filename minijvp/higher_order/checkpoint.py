@@ -6,7 +6,7 @@ from collections.abc import Hashable
 from functools import lru_cache
 from typing import Any
 
-from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate, lower
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate, lower, without_rules
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.types import ArrayType
 from minijvp.higher_order.jit import jit_primitive, nonzero, spread
@@ -31,6 +31,9 @@ class Checkpoint(Primitive):
     returns_tuple = True
     recomputable = "never"
     has_steps = False
+
+    def for_evaluation(self, params: dict[str, Any]) -> dict[str, Any]:
+        return without_rules(params)
 
     def impl(self, *args: Any, jaxpr: Jaxpr, prevent_cse: bool, policy: Hashable) -> tuple[Any, ...]:
         return tuple(lower(jaxpr, *args))
@@ -83,7 +86,7 @@ def parts(jaxpr: Jaxpr, nonzero: tuple[bool, ...], policy: Hashable) -> tuple[Ja
     new = iter(known.outputs[n_out:])
     found = [*known.inputs, *known.outputs[:n_out]]
     residuals = tuple([next(new) if i is None else found[i] for i in origins])
-    again = Jaxpr(known.constants, known.inputs, tuple(remaining), residuals).without_dead_code(effects=False)
+    again = Jaxpr(known.constants, known.inputs, tuple(remaining), residuals).without_dead_code()
     needed = {v for e in again for v in e.inputs} | set(again.outputs)
     kept = tuple([v for v in kept if v in needed])
     again = Jaxpr(again.constants, known.inputs + kept, again.equations, residuals, jaxpr.name)

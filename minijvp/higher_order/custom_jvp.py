@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from minijvp import trees
-from minijvp.core.jaxpr import Jaxpr, evaluate, inner_jaxprs, lower
+from minijvp.core.jaxpr import Jaxpr, evaluate, inner_jaxprs, lower, without_rules
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import charged_to
 from minijvp.core.types import ArrayType, is_inexact, type_of
@@ -34,6 +34,9 @@ class CustomJVPCall(Primitive):
     returns_tuple = True
     recomputable = "never"
     has_steps = False
+
+    def for_evaluation(self, params: dict[str, Any]) -> dict[str, Any]:
+        return only_program(params, "rule", "reverse")
 
     def impl(self, *args: Any, jaxpr: Jaxpr, **rules: Any) -> tuple[Any, ...]:
         return tuple(lower(jaxpr, *args))
@@ -93,6 +96,13 @@ def program(rule: Rule | ByZeros) -> Jaxpr:
 def vmap_all(jaxpr: Jaxpr, axis: Axis, batched: tuple[bool, ...]) -> Jaxpr:
     """The batched program of an open jaxpr, every output of which is batched."""
     return vmap_jaxpr(jaxpr, axis, batched, (True,) * len(jaxpr.outputs))[0]
+
+
+def only_program(params: dict[str, Any], *rules: str) -> dict[str, Any]:
+    """The parameters of a function with rules, with None for the rules: its results do not depend on them."""
+    if all(params.get(key) is None for key in rules):
+        return params
+    return {**without_rules({k: v for k, v in params.items() if k not in rules}), **dict.fromkeys(rules)}
 
 
 def chosen_rule(

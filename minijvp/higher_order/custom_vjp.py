@@ -20,6 +20,7 @@ from minijvp.higher_order.custom_jvp import (
     as_arrays,
     batched_rule,
     instantiate_inexact,
+    only_program,
     program,
     tangent_types,
     vmap_all,
@@ -43,6 +44,9 @@ class CustomVJPCall(Primitive):
     returns_tuple = True
     recomputable = "never"
     has_steps = False
+
+    def for_evaluation(self, params: dict[str, Any]) -> dict[str, Any]:
+        return only_program(params, "fwd", "bwd")
 
     def impl(self, *args: Any, jaxpr: Jaxpr, fwd: Rule, bwd: Rule, name: str) -> tuple[Any, ...]:
         return tuple(lower(jaxpr, *args))

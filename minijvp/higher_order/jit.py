@@ -14,7 +14,7 @@ import jax
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
-from minijvp.core.jaxpr import Jaxpr, evaluate, lower
+from minijvp.core.jaxpr import Jaxpr, evaluate, lower, without_rules
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.source import PACKAGE
 from minijvp.core.tracing import EVALUATION, Tracer, evaluating, live_traces, refuse_tracers, state
@@ -37,6 +37,9 @@ class Jit(Primitive):
     returns_tuple = True
     recomputable = "never"
     has_steps = False
+
+    def for_evaluation(self, params: dict[str, Any]) -> dict[str, Any]:
+        return without_rules(params)
 
     def impl(self, *args: Any, jaxpr: Jaxpr) -> tuple[Any, ...]:
         return self.evaluate(args, {"jaxpr": jaxpr})

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, inner_jaxprs
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, inner_jaxprs, without_rules
 from minijvp.core.primitive import Axis, Nondifferentiable, Primitive
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, is_inexact, type_of
 from minijvp.errors import JaxprError
@@ -53,6 +53,9 @@ class ControlFlow(Primitive):
 
     may_not_end = False
     """Whether it is one that may run forever."""
+
+    def for_evaluation(self, params: dict[str, Any]) -> dict[str, Any]:
+        return without_rules(params)
 
     def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
         return any(e.primitive.uses_axis(name, e.params) for jaxpr in inner_jaxprs(params) for e in jaxpr)

@@ -673,3 +673,24 @@ def test_both_sides_have_the_same_interface() -> None:
         ours, theirs = [getattr(api, name) for api, _ in SIDES]
         for method in methods:
             assert names(getattr(ours, method)) == names(getattr(theirs, method))
+
+
+def test_calls_compile_once() -> None:
+    """The rules of each call are new, and what is computed without them does not depend on them."""
+    compilations = []
+    fun = minijvp.custom_jvp(mnp.sin)
+    fun.defjvp(lambda p, t: (fun(*p), mnp.cos(p[0]) * t[0]))
+    other = minijvp.custom_vjp(lambda x: fun(x) * 2.0)
+    other.defvjp(lambda x: (other(x), x), lambda x, ct: (2.0 * mnp.cos(x) * ct,))
+
+    def run() -> Any:
+        loop = lambda x: minijvp.lax.scan(lambda c, _: (other(c), minijvp.checkpoint(fun)(c)), x, None, length=2)
+        return vmap(other)(X), loop(0.3), jvp(lambda x: other(0.5) * x, (0.7,), (1.0,)), grad(lambda x: loop(x)[0])(0.3)
+
+    first = run()
+    jax.monitoring.register_event_duration_secs_listener(lambda event, *_, **__: compilations.append(event))
+    try:
+        same(run(), first)
+    finally:
+        jax.monitoring.clear_event_listeners()
+    assert not [event for event in compilations if "compile" in event]
