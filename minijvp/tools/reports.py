@@ -86,7 +86,7 @@ class Report:
         rtol = usual if self.rtol is None else self.rtol
         scale = size(wanted) if scale is None else scale
         share = 0.1 if by_differences else min(1.0, 1e3 * eps / rtol)
-        slack = share * scale + (floor + min(10 * uncertain, 1e-3 * scale) + (self.atol or 0.0)) / rtol
+        slack = share * scale + (floor + min(10 * uncertain, 1e-3 * scale) + (self.atol or 1e-300)) / rtol
         with np.errstate(all="ignore"):
             errors = np.abs(found - wanted) / (np.abs(wanted) + slack)
         same = (found == wanted) | (np.isnan(found) & np.isnan(wanted))

@@ -16,6 +16,7 @@ from minijvp import ArgumentError, DerivativeError, check_grads, check_rule
 from minijvp.tools.differences import difference_quotients, remainder_slopes
 from minijvp.tools.reports import Report
 
+X = jnp.array([0.3, -1.2, 2.0])
 DTYPES = [jnp.bfloat16, np.float16, np.float32, np.float64]
 
 
@@ -218,6 +219,11 @@ def test_complex() -> None:
     for f in (lambda z: mnp.exp(z) * z, lambda z: mnp.abs(z) ** 2, lambda z: mnp.conj(z) * mnp.real(z)):
         assert check_grads(f, (z,)).passed
     assert check_grads(lambda z: mnp.sum(mnp.abs(z)), (z.astype(np.complex64),), order=2).passed
+
+
+def test_functions_that_change_the_dtype() -> None:
+    assert check_grads(lambda x: mnp.sin(x.astype(np.float32)), (X,)).passed
+    assert check_grads(lambda x: mnp.exp(-mnp.sum(x * x) * 20), (X.astype(np.float32) * 4,)).passed  # it underflows
 
 
 def test_wrong_gradients_are_named() -> None:
