@@ -49,10 +49,9 @@ def checkpoint(
 
     Source: A. Griewank and A. Walther, Evaluating Derivatives, 2nd edition, SIAM 2008, chapter 12.
 
-    >>> import minijvp, minijvp.numpy as mnp
-    >>> f = minijvp.checkpoint(lambda x: mnp.sin(mnp.sin(x)))
-    >>> out, pullback = minijvp.vjp(f, 0.0)
-    >>> float(pullback(1.0)[0]), len(__import__('jax').tree_util.tree_leaves(pullback))
+    >>> import jax, minijvp, minijvp.numpy as mnp
+    >>> out, pullback = minijvp.vjp(minijvp.checkpoint(lambda x: mnp.sin(mnp.sin(x))), 0.0)
+    >>> float(pullback(1.0)[0]), len(jax.tree_util.tree_leaves(pullback))
     (1.0, 1)
     """
     if fun is None:
