@@ -176,7 +176,14 @@ class While(ControlFlow):
         return Equation(self, inputs, how, tuple(chosen(equation.outputs, carry)), equation.source)
 
 
-class WhileTangents(ControlFlow):
+class Differentiating(ControlFlow):
+    """A loop that differentiates its body when it runs, so that the rules of functions inside belong to its program."""
+
+    def for_evaluation(self, params: dict[str, Any]) -> dict[str, Any]:
+        return params
+
+
+class WhileTangents(Differentiating):
     """The last tangents of carries, of a loop that is known to take `n` steps.
 
     The arguments are `n` (int32), the constants and the first carries of the loop, and tangents of those that `wrt`
@@ -239,7 +246,7 @@ class WhileTangents(ControlFlow):
         return self.picked(outs, params), self.picked(out_batched, params)
 
 
-class WhileCotangents(ControlFlow):
+class WhileCotangents(Differentiating):
     """The cotangents of constants and of first carries, of a loop that is known to take `n` steps.
 
     The arguments are `n` (int32), the constants and the first carries of the loop, and cotangents of the last carries
@@ -301,7 +308,7 @@ class WhileCotangents(ControlFlow):
         return tuple(outs), (True,) * len(outs)
 
 
-class WhileCurvature(ControlFlow):
+class WhileCurvature(Differentiating):
     """The tangents of what `while_cotangents` gives: second derivatives of a loop that is known to take `n` steps.
 
     Its arguments are those of `while_cotangents`; tangents of the constants and first carries that `along` names; and

@@ -51,7 +51,7 @@ def custom_linear_solve(
 
     Args:
         matvec: the product of a square matrix with a vector, a pytree of arrays like `b`. What it closes over is
-            differentiated. It is linear: nothing constant may be added, which is not checked.
+            differentiated. It is linear: nothing is added to the product (not checked).
         b: the right-hand side.
         solve: gives x for `matvec` and `b`. It is not differentiated, and may do anything.
         transpose_solve: the same for the transposed matrix: `transpose_solve(vecmat, b)`. Reverse mode needs it.
