@@ -120,6 +120,16 @@ def test_word(program: Any, word: tuple) -> None:
     tree_map(assert_same, found, wanted)
 
 
+def test_reverse_mode_of_a_loop_of_unknown_length() -> None:
+    def case(fun: Any) -> Any:
+        body = lambda state: (state[0] + 1, fun(state[1]) * state[1])
+        return lambda x: minijvp.lax.while_loop(lambda state: state[0] < 3, body, (0, x))[1]
+
+    loop, judge = case(sine()), case(mnp.sin)
+    for derivative in (grad, jacfwd, lambda f: grad(grad(f)), lambda f: jit(grad(f))):
+        same(derivative(loop)(0.7), derivative(judge)(0.7))
+
+
 def test_a_loop_uses_the_rule_as_often_as_the_same_steps_in_a_row() -> None:
     """To second order JAX does not: reverse mode of its scan runs the function without its rule."""
     fun = minijvp.custom_jvp(mnp.sin)
