@@ -19,7 +19,6 @@ from minijvp.operations import (
     contraction,
     elementwise,
     families,
-    slicing,
     sorting,
     windows,
 )
@@ -121,19 +120,6 @@ def reshape(x: Any, *, new_sizes: Any, dimensions: Any, **irrelevant: Any) -> An
     return families.reshape(x, new_sizes=static(new_sizes))
 
 
-@translates("split")
-def split(x: Any, *, sizes: Any, axis: int) -> list[Any]:
-    """Consecutive pieces along one axis."""
-    shape = type_of(x).shape
-    pieces, start = [], 0
-    for size in static(sizes):
-        starts = tuple([start if d == axis else 0 for d in range(len(shape))])
-        limits = tuple([start + size if d == axis else n for d, n in enumerate(shape)])
-        pieces.append(slicing.slice(x, start_indices=starts, limit_indices=limits, strides=None))
-        start += size
-    return pieces
-
-
 @translates("stack")
 def stack(*xs: Any, axis: int) -> Any:
     """The operands beside each other along a new axis."""
@@ -143,7 +129,7 @@ def stack(*xs: Any, axis: int) -> Any:
 @translates("unstack")
 def unstack(x: Any, *, axis: int) -> list[Any]:
     """The slices along one axis, which disappears."""
-    rows = split(x, sizes=(1,) * type_of(x).shape[axis], axis=axis)
+    rows = shapes.split(x, sizes=(1,) * type_of(x).shape[axis], axis=axis)
     return [shapes.squeeze(row, dimensions=(axis,)) for row in rows]
 
 

@@ -10,7 +10,7 @@ from jax import lax
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import ArgumentError
-from minijvp.operations.families import LinearPrimitive, is_linear, leading_axis, reshape, shifted
+from minijvp.operations.families import LinearPrimitive, instantiate, is_linear, leading_axis, reshape, shifted
 from minijvp.operations.slicing import slice as static_slice
 
 
@@ -114,6 +114,31 @@ class Concatenate(LinearPrimitive):
         return self(*rows, dimension=dimension + 1), True
 
 
+class Split(LinearPrimitive):
+    """Consecutive pieces of the operand along one axis, of these sizes."""
+
+    returns_tuple = True
+    recomputable = "free"
+
+    def impl(self, x: Any, *, sizes: tuple[int, ...], axis: int) -> Any:
+        return tuple(lax.split(x, sizes, axis))
+
+    def type_rule(self, x: ArrayType, *, sizes: tuple[int, ...], axis: int) -> tuple[ArrayType, ...]:
+        if not 0 <= axis < x.ndim or sum(sizes) != x.shape[axis] or min(sizes, default=0) < 0:
+            raise ArgumentError(
+                f"split of {x!r} along axis {axis} into pieces of sizes {sizes}.",
+                "There must be such an axis, counted from 0, and the sizes must add up to its own.",
+            )
+        return tuple([x.with_shape((*x.shape[:axis], n, *x.shape[axis + 1 :])) for n in sizes])
+
+    def transpose(self, ct: tuple, x: ArrayType, *, sizes: tuple[int, ...], axis: int) -> Any:
+        types = self.type_rule(x.strong(), sizes=sizes, axis=axis)
+        return concatenate(*map(instantiate, ct, types), dimension=axis)
+
+    def batch(self, axis_of_batch: Axis, args: tuple, batched: Any, *, sizes: Any, axis: int) -> tuple[Any, Any]:
+        return self(*args, sizes=sizes, axis=axis + 1), (True,) * len(sizes)
+
+
 class Rev(LinearPrimitive):
     """The operand with some axes in reverse order."""
 
@@ -138,6 +163,7 @@ iota = Iota("iota")
 transpose = Transpose("transpose")
 squeeze = Squeeze("squeeze")
 concatenate = Concatenate("concatenate")
+split = Split("split")
 rev = Rev("rev")
 
 

@@ -25,6 +25,10 @@ def transpose(x: Any, *permutation: int) -> Sample:
     return Sample(ops.transpose, (x,), lambda x: lax.transpose(x, permutation), {"permutation": permutation})
 
 
+def split(x: Any, axis: int, *sizes: int) -> Sample:
+    return Sample(ops.split, (x,), lambda x: lax.split(x, sizes, axis), {"sizes": sizes, "axis": axis})
+
+
 def squeeze(x: Any, *dimensions: int) -> Sample:
     return Sample(ops.squeeze, (x,), lambda x: lax.squeeze(x, dimensions), {"dimensions": dimensions})
 
@@ -38,6 +42,9 @@ def rev(x: Any, *dimensions: int) -> Sample:
 
 
 SAMPLES = [
+    split(random(3, 5), 1, 2, 0, 3),
+    split(random(4, dtype=np.complex128), 0, 1, 3),
+    split(random(4, 2, dtype=np.int32), 0, 4),
     iota(np.float32, (3,), 0),
     iota(np.int32, (2, 3), 1),
     iota(np.complex64, (2, 3), 0),
