@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import inspect
+import subprocess
+import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -143,3 +145,10 @@ def test_the_supported_versions_are_checked() -> None:
         check((3, 10), "0.10.0")
     with pytest.raises(minijvp.UnsupportedVersionError, match=r"pip install .jax>=0\.10,<0\.13"):
         check((3, 12), "0.9.1")
+
+
+def test_importing_minijvp_imports_no_more_of_jax_than_it_needs() -> None:
+    heavy = ["jax.experimental.sparse", "jax.scipy.stats", "jax.scipy.signal", "matplotlib", "sklearn"]
+    program = f"import sys, minijvp; print([m for m in {heavy} if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    assert found.strip() == "[]"

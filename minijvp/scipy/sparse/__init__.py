@@ -1,5 +1,14 @@
-"""The modules of jax.scipy.sparse, for every transformation of minijvp."""
+"""The modules of jax.scipy.sparse, for every transformation of minijvp. Each is imported when it is first used."""
 
-from minijvp.scipy.sparse import linalg
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
 
 __all__ = ["linalg"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module(f"{__name__}.{name}")
