@@ -95,12 +95,11 @@ for _primitive in registry.values():
 TABLE["add_any"] = TABLE["add"]
 
 
-def named(primitive: Primitive, *kept: str, **renamed: str) -> Callable[..., Any]:
-    """The translation into a primitive that takes only some of the parameters, some under other names."""
+def named(primitive: Primitive, *kept: str) -> Callable[..., Any]:
+    """The translation into a primitive that takes only some of the parameters."""
 
     def translation(*inputs: Any, **params: Any) -> Any:
-        chosen = {k: static(params[k]) for k in kept} | {ours: static(params[k]) for ours, k in renamed.items()}
-        return primitive(*inputs, **chosen)
+        return primitive(*inputs, **{k: static(params[k]) for k in kept})
 
     return translation
 

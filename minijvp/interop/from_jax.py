@@ -13,16 +13,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer as JaxTracer
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
 from minijvp.core import source
 from minijvp.core.jaxpr import Jaxpr, evaluate, inner_jaxprs
 from minijvp.core.tracing import EVALUATION, Tracer, computes, evaluating, state
-from minijvp.core.types import PYTHON_SCALARS, is_arraylike, type_of, x64_enabled
+from minijvp.core.types import PYTHON_SCALARS, is_arraylike, is_key, type_of, x64_enabled
 from minijvp.errors import ArgumentError, EscapedTracerError, MissingRuleError
 from minijvp.higher_order.deferred import Deferred
-from minijvp.interop.reading import read_open
+from minijvp.interop.reading import read
 from minijvp.interop.rules import LostValueError
 from minijvp.transforms.staging import argument_type, shape_struct
 
@@ -178,7 +179,7 @@ class Bridge:
         types = [shape_struct(argument_type(leaves[i])) for i in unknown]
         with evaluating(), jax.ensure_compile_time_eval() if known == ONLY_TRACERS else nullcontext():
             closed = jax.make_jaxpr(flat, axis_env=list(state.axis_sizes.items()))(*types)
-            jaxpr, constants = read_open(closed, trees.function_name(self.fun))
+            jaxpr, constants = read(closed, trees.function_name(self.fun)).hoist_constants()
         return Program(jaxpr, constants, unknown, out_tree, static_outputs)
 
     def cannot_trace(self, error: Exception) -> ArgumentError:
@@ -242,8 +243,8 @@ def describe(x: Any) -> Hashable:
 
 
 def is_unknown(x: Any, known: int) -> bool:
-    """Whether a leaf is an unknown of the program."""
-    if isinstance(x, Tracer):
+    """Whether a leaf is an unknown of the program. Tracers always are, those of a program of JAX around it too."""
+    if isinstance(x, (Tracer, JaxTracer)):
         return True
     if type(x) in PYTHON_SCALARS:
         return known == FLOATS_TRACED and type(x) in (float, complex)
@@ -258,8 +259,8 @@ def values_of(leaves: Sequence[Any], known: int) -> Hashable:
     floats = tuple([repr(x) for x in leaves if type(x) in (float, complex)])
     if known == SCALARS_STATIC:
         return floats
-    arrays = [x for x in leaves if not isinstance(x, Tracer) and type(x) not in PYTHON_SCALARS and is_arraylike(x)]
-    return floats, tuple([np.asarray(x).tobytes() for x in arrays])
+    arrays = [x for x in leaves if is_unknown(x, SCALARS_STATIC) and not is_unknown(x, ONLY_TRACERS)]
+    return floats, tuple([np.asarray(jax.random.key_data(x) if is_key(x.dtype) else x).tobytes() for x in arrays])
 
 
 def next_known(known: int, leaves: Sequence[Any], error: Exception) -> int | None:

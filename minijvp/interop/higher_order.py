@@ -82,14 +82,24 @@ def as_closed(jaxpr: Any) -> ClosedJaxpr:
 @translates("custom_jvp_call", contextual=True)
 def custom_jvp(equation: JaxprEqn, *inputs: Any) -> Any:
     """A function with a rule for tangents, which is asked for when it is needed."""
-    call, jaxpr, operands = with_rule(equation, equation.params["call_jaxpr"], inputs)
-    return custom_jvp_call(*operands, jaxpr=jaxpr, rule=jvp_rule(call), name=call.name)
+    return by_tangents(equation, equation.params["call_jaxpr"], inputs)
 
 
 @translates("custom_vjp_call", contextual=True)
 def custom_vjp(equation: JaxprEqn, *inputs: Any) -> Any:
     """A function with rules for cotangents, which are asked for when they are needed."""
-    call, jaxpr, operands = with_rule(equation, equation.params["call_jaxpr"], inputs)
+    return by_cotangents(equation, equation.params["call_jaxpr"], inputs)
+
+
+def by_tangents(equation: JaxprEqn, program: ClosedJaxpr, inputs: Sequence[Any]) -> Any:
+    """The results of a program whose derivative is the rule for tangents that the equation has."""
+    call, jaxpr, operands = with_rule(equation, program, inputs)
+    return custom_jvp_call(*operands, jaxpr=jaxpr, rule=jvp_rule(call), name=call.name)
+
+
+def by_cotangents(equation: JaxprEqn, program: ClosedJaxpr, inputs: Sequence[Any]) -> Any:
+    """The results of a program whose derivative is by the rules for cotangents that the equation has."""
+    call, jaxpr, operands = with_rule(equation, program, inputs)
     fwd, bwd = vjp_rules(call)
     return custom_vjp_call(*operands, jaxpr=jaxpr, fwd=fwd, bwd=bwd, name=call.name)
 
@@ -277,10 +287,7 @@ def structured(equation: JaxprEqn, *inputs: Any) -> Any:
     types = [shape_struct(type_of(x)) for x in operands]
     closed = jax.make_jaxpr(lambda *xs: tree_leaves(primitive.expand(*tree_unflatten(primitive.in_tree, xs))))(*types)
     if type(primitive).__name__ in ("CustomRoot", "CustomJVPTraced"):
-        call, jaxpr, operands = with_rule(equation, as_closed(closed), operands)
-        return custom_jvp_call(*operands, jaxpr=jaxpr, rule=jvp_rule(call), name=call.name)
+        return by_tangents(equation, closed, operands)
     if type(primitive).__name__ in ("OptRemat", "CustomVJPTraced"):
-        call, jaxpr, operands = with_rule(equation, as_closed(closed), operands)
-        fwd, bwd = vjp_rules(call)
-        return custom_vjp_call(*operands, jaxpr=jaxpr, fwd=fwd, bwd=bwd, name=call.name)
+        return by_cotangents(equation, closed, operands)
     return interpret(closed.jaxpr, closed.consts, operands)

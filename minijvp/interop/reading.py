@@ -61,7 +61,7 @@ def read(closed: ClosedJaxpr, name: str = "") -> Jaxpr:
 
 @lru_cache(maxsize=1024)
 def read_open(closed: ClosedJaxpr, name: str = "") -> tuple[Jaxpr, tuple[Any, ...]]:
-    """The program with its constants as leading inputs, and those constants."""
+    """The program with its constants as leading inputs, and those constants. Calls of one function share a program."""
     return read(closed, name).hoist_constants()
 
 

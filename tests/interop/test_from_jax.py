@@ -277,3 +277,22 @@ def test_different_precisions_are_different_programs() -> None:
     assert slope(X.astype("float32")).dtype == "float32"
     with jax.enable_x64(False):
         assert slope(jnp.ones(2)).dtype == "float32"
+
+
+def test_keys_beside_values_that_the_function_looks_at() -> None:
+    def fun(x: Any, counts: Any, key: Any) -> Any:
+        y = jnp.repeat(x, counts)
+        return (y * jax.random.normal(key, y.shape)).sum()
+
+    gradient = minijvp.grad(minijvp.from_jax(fun))
+    for counts, seed in (([1, 2, 1], 0), ([1, 2, 1], 1), ([2, 1, 1], 1), ([1, 2, 1], 0)):
+        args = jnp.arange(3.0), np.array(counts), jax.random.key(seed)
+        np.testing.assert_allclose(gradient(*args), jax.grad(fun)(*args), rtol=1e-12)
+
+
+def test_tracers_of_jax_beside_values_that_the_function_looks_at() -> None:
+    fun = lambda x, counts, z: (jnp.repeat(x, counts) * z).sum()
+    gradient, counts = minijvp.grad(minijvp.from_jax(fun)), np.array([1, 2, 1])
+    for z in (2.0, 3.0):
+        found = jax.jit(lambda x, z: gradient(x, counts, z))(jnp.arange(3.0), z)
+        np.testing.assert_allclose(found, z * counts)
