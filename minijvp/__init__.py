@@ -14,6 +14,7 @@ from minijvp.errors import (
     ForeignFunctionError,
     JaxprError,
     MinijvpError,
+    MissingPackageError,
     MissingRuleError,
     UnsupportedVersionError,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "Jaxpr",
     "JaxprError",
     "MinijvpError",
+    "MissingPackageError",
     "MissingRuleError",
     "Tracer",
     "UnsupportedVersionError",

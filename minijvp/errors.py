@@ -10,6 +10,7 @@ __all__ = [
     "ForeignFunctionError",
     "JaxprError",
     "MinijvpError",
+    "MissingPackageError",
     "MissingRuleError",
     "UnsupportedVersionError",
 ]
@@ -44,6 +45,10 @@ class EscapedTracerError(MinijvpError, RuntimeError):
 
 class ForeignFunctionError(MinijvpError, RuntimeError):
     """A tracer was handed to a function of NumPy or jax.numpy, which cannot trace it."""
+
+
+class MissingPackageError(MinijvpError, ImportError):
+    """A function needs a package that comes with an extra of minijvp and is not installed."""
 
 
 class MissingRuleError(MinijvpError, TypeError):

@@ -26,7 +26,7 @@ FLOORS = [
     {"interop"},
     {"numpy"},
     {"lax", "nn", "random", "scipy"},
-    {"tools"},
+    {"tools", "numerical", "symbolic", "views"},
     {""},
 ]
 """From the ground up; a module imports from its own floor and from those below."""

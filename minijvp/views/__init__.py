@@ -1,0 +1,1 @@
+"""Programs and their gradients as people look at them: tables, pictures, Python."""

@@ -1,0 +1,52 @@
+"""A table that is read as text, as Markdown and in a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of cells under named columns.
+
+    `str` aligns them as text, `markdown()` and `html()` give the other forms; Jupyter shows the last.
+
+    >>> print(Table("squares", ("n", "n²"), (("2", "4"), ("12", "144"))))
+    squares
+      n   n²
+      2   4
+      12  144
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def __str__(self) -> str:
+        lines = [self.columns, *self.rows]
+        widths = [max(len(line[i]) for line in lines) for i in range(len(self.columns))]
+        text = ["  ".join(cell.ljust(n) for cell, n in zip(line, widths, strict=True)).rstrip() for line in lines]
+        return "\n".join([self.title, *["  " + line for line in text]])
+
+    __repr__ = __str__
+
+    def markdown(self) -> str:
+        """The table in Markdown, under its title in bold."""
+        head = [_markdown_row(self.columns), "|" + " --- |" * len(self.columns)]
+        return "\n".join([f"**{self.title}**", "", *head, *map(_markdown_row, self.rows)])
+
+    def html(self) -> str:
+        """The table as an HTML element, without a style of its own."""
+        head = "".join(f"<th>{escape(cell)}</th>" for cell in self.columns)
+        body = "\n".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in self.rows)
+        caption = f"<caption>{escape(self.title)}</caption>"
+        return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>"
+
+    def _repr_html_(self) -> str:
+        return self.html()
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("\\", "\\\\").replace("|", "\\|") for cell in cells) + " |"
