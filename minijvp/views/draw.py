@@ -1,0 +1,148 @@
+"""Programs as pictures.
+
+draw : (a -> b) -> a -> Picture
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from minijvp import trees
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, inner_jaxprs
+from minijvp.core.types import is_inexact
+from minijvp.errors import ArgumentError
+from minijvp.views.graph import Style, describe, graph_of, runs, source_text
+from minijvp.views.programs import gradient_programs, program_of
+from minijvp.views.svg import Picture, picture, side_by_side
+
+FEW = 40
+"""So many boxes are drawn one by one; of more, groups are made."""
+
+Unfold = bool | int | str | Collection[str]
+
+
+def draw(
+    fun: Callable[..., Any] | Jaxpr,
+    *args: Any,
+    backward: bool = False,
+    unfold: Unfold = False,
+    group: str | None = "auto",
+    engine: str = "auto",
+    **kwargs: Any,
+) -> Picture:
+    """A picture of the program of `fun`: what depends on what, coloured by kind, with details where the pointer rests.
+
+    Args:
+        fun: takes and returns pytrees of arrays; or a `Jaxpr`, which is drawn without arguments.
+        args, kwargs: the arguments, of which shapes and dtypes matter.
+        backward: also draw the program of the cotangents, from the bottom to the top at the right side, and across, in
+            red, the residuals that the forward program saves for it.
+        unfold: which equations show their inner programs (of jit, cond, scan, rules ...): all (True), those up to a
+            depth, or those of the primitives that are named.
+        group: one box for consecutive equations of a "line", of a call of a "function", or for each equation (None);
+            "auto" takes the first of None, "line", "function" that leaves few boxes.
+        engine: "auto" asks Graphviz for the places where `dot` is installed and quick, "own" never does.
+
+    Raises ArgumentError for what is not a function or jaxpr, for other settings, and for `backward` of a program
+    without floating results that depend on floating arguments.
+
+    >>> import minijvp.numpy as mnp
+    >>> draw(lambda x: mnp.sin(3.0 * x), 1.0, backward=True)
+    <picture of <lambda>, forward and backward>
+    """
+    style, auto = Style(unfolding(unfold), None if group == "auto" else group), group == "auto"
+    if group not in (None, "line", "function", "auto"):
+        raise ArgumentError(
+            f"draw received group={group!r}.",
+            "Equations are grouped by their source lines or functions.",
+            'Pass "line", "function", None or "auto".',
+        )
+    if engine not in ("auto", "own"):
+        raise ArgumentError(
+            f"draw received engine={engine!r}.",
+            "Places are found by Graphviz, where it is installed, or by minijvp itself.",
+            'Pass "auto" or "own".',
+        )
+    jaxpr = program_of(fun, args, kwargs, "draw")
+    namer = None if isinstance(fun, Jaxpr) else trees.call_namer(fun, args, kwargs)
+    names = [namer(i) for i in range(len(jaxpr.inputs))] if namer else []
+    title = jaxpr.name or "program"
+    if not backward:
+        if auto:
+            style = fewer_boxes(style, [jaxpr])
+        return picture(graph_of(jaxpr, style, f"{title}, {len(jaxpr.equations)} equations", names), engine)
+    return gradient_picture(jaxpr, style, auto, title, names, engine)
+
+
+def gradient_picture(jaxpr: Jaxpr, style: Style, auto: bool, title: str, names: list[str], engine: str) -> Picture:
+    """The picture of both programs of a gradient."""
+    programs = gradient_programs(jaxpr)
+    if not programs.cotangents:
+        raise ArgumentError(
+            f"draw with backward=True received {title}: no floating result of it depends on a floating argument.",
+            "Only such a result has a cotangent that can be pulled back.",
+            "Pass floating arguments, or draw the program itself (backward=False).",
+        )
+    backward = programs.backward
+    used = {v for e in backward for v in e.inputs} | set(backward.outputs)
+    residuals = [(atom, v) for atom, v in programs.residuals if v in used]
+    needed = {atom for atom, _ in residuals}
+    n = programs.n_outputs
+    forward = programs.forward.without_dead_code([i < n or v in needed for i, v in enumerate(programs.forward.outputs)])
+    if auto:
+        style = fewer_boxes(style, [forward, backward])
+    inputs = names or [f"input {i}" for i in range(len(jaxpr.inputs))]
+    captured = [f"constant {i}" for i in range(len(jaxpr.constants))]
+    outputs = ["out"] if n == 1 else [f"out {i}" for i in range(n)]
+    saved = [v for _, v in programs.residuals]
+    cotangents = [f"cotangent{f' {i}' * (len(programs.cotangents) > 1)}" for i in range(len(programs.cotangents))]
+    gradients = [name for name, t in zip(inputs, jaxpr.in_types, strict=True) if is_inexact(t.dtype)]
+    title_of = lambda p, words: f"{words} {len(p.equations)} equations"
+    above = graph_of(forward, style, title_of(forward, "forward ↓"), captured + inputs, outputs)
+    beside = graph_of(
+        backward,
+        style,
+        title_of(backward, "backward ↑"),
+        [""] * len(saved) + cotangents,
+        gradients,
+        saved,
+        prefix="gradient ",
+    )
+    across = []
+    for atom, variable in residuals:
+        for node in dict.fromkeys(beside.used.get(variable, ())):
+            across.append((above.made[atom], node, residual_text(atom, forward)))
+    return side_by_side(f"{title}, forward and backward", above, beside, across, engine)
+
+
+def residual_text(atom: Atom, forward: Jaxpr) -> str:
+    """The type, size and line of a residual."""
+    made = [source_text(e.source) for e in forward if atom in e.outputs]
+    return "\n".join([describe("residual", atom.type), *(made[0] if made else ["an argument"])])
+
+
+def fewer_boxes(style: Style, programs: list[Jaxpr]) -> Style:
+    """The style with the first grouping that leaves few boxes, or the fewest."""
+    counts = {}
+    for group in (None, "line", "function"):
+        chosen = Style(style.unfolds, group)
+        counts[group] = sum(len(runs(p.equations, chosen, 0)) for p in programs)
+        if counts[group] <= FEW:
+            return chosen
+    return Style(style.unfolds, min(counts, key=counts.__getitem__))
+
+
+def unfolding(unfold: Unfold) -> Callable[[Equation, int], bool]:
+    """Whether an equation at some depth is drawn with its inner programs."""
+    if isinstance(unfold, int) and unfold >= 0:
+        limit = float("inf") if unfold is True else int(unfold)
+        return lambda e, depth: depth < limit and any(True for _ in inner_jaxprs(e.params))
+    names = {unfold} if isinstance(unfold, str) else unfold
+    if not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
+        raise ArgumentError(
+            f"draw received unfold={unfold!r}.",
+            "It says which equations show the programs inside them.",
+            'Pass True, False, a depth, or names of primitives such as {"scan", "cond"}.',
+        )
+    return lambda e, depth: e.primitive.name in names and any(True for _ in inner_jaxprs(e.params))

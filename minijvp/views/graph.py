@@ -1,0 +1,280 @@
+"""The graph of a program: what becomes a box of a picture, what an arrow, and what is said about them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var, inner_jaxprs
+from minijvp.core.printing import Names, format_param
+from minijvp.core.source import Source
+from minijvp.core.types import ArrayType
+from minijvp.operations.families import Elementwise
+
+KINDS = {
+    "input": "input",
+    "constant": "constant",
+    "elementwise": "elementwise",
+    "contraction": "contraction, linear algebra",
+    "reduction": "reduction, sorting",
+    "movement": "shape, copy, annotation",
+    "random": "random",
+    "call": "call, control flow",
+    "output": "output",
+}
+"""The kinds of nodes, as the legend names them."""
+
+OF_MODULE = {
+    "random": "random",
+    **dict.fromkeys(("contraction", "convolution", "ragged", "linear_algebra", "decompositions"), "contraction"),
+    **dict.fromkeys(("reflections", "fft"), "contraction"),
+    **dict.fromkeys(("families", "reduction", "cumulative", "windows", "sorting", "collectives"), "reduction"),
+    **dict.fromkeys(("shape", "slicing", "dynamic_slicing", "gather"), "movement"),
+}
+"""The kind of what a module of primitives defines, where the family does not tell."""
+
+
+@dataclass(eq=False)
+class Node:
+    """A box: an input, a constant, an equation, a group of equations, or an output."""
+
+    label: str
+    kind: str
+    detail: str = ""
+    title: str = ""
+    kinds: tuple[str, ...] = ()
+    """Of the equations in a group."""
+    inner: tuple[Graph, ...] = ()
+    """Programs that are drawn inside."""
+
+
+@dataclass(eq=False)
+class Graph:
+    """Nodes, each after those it depends on, and what goes from one to another, for each pair that is connected.
+
+    `made` has the node that makes a variable, `used` those that use one that comes from elsewhere.
+    """
+
+    title: str
+    nodes: list[Node] = field(default_factory=list)
+    edges: dict[tuple[Node, Node], list[str]] = field(default_factory=dict)
+    made: dict[Atom, Node] = field(default_factory=dict)
+    used: dict[Atom, list[Node]] = field(default_factory=dict)
+
+    def add(self, node: Node, makes: Iterable[Atom] = ()) -> Node:
+        self.nodes.append(node)
+        self.made.update((v, node) for v in makes)
+        return node
+
+    def connect(self, v: Atom, node: Node, title: str) -> None:
+        """Draw that `node` uses `v`."""
+        if v not in self.made:
+            self.used.setdefault(v, []).append(node)
+        elif self.made[v] is not node:
+            self.edges.setdefault((self.made[v], node), []).append(title)
+
+
+@dataclass(frozen=True)
+class Style:
+    """How much of a program is drawn: which equations with their inner programs, and which as groups."""
+
+    unfolds: Callable[[Equation, int], bool]
+    group: str | None
+
+
+def graph_of(
+    jaxpr: Jaxpr,
+    style: Style,
+    title: str,
+    input_names: Sequence[str] = (),
+    output_names: Sequence[str] | None = None,
+    absent: Sequence[Var] = (),
+    depth: int = 0,
+    prefix: str = "",
+) -> Graph:
+    """The graph of a program, with all its outputs or those that have a name; `absent` inputs are not drawn.
+
+    What the outputs are called is put before their types.
+    """
+    graph, names = Graph(title), Names()
+    names.bind([v for v, _ in jaxpr.constants] + list(jaxpr.inputs))
+    for v, value in jaxpr.constants:
+        node = Node(short_value(value), "constant", repr(v.type), describe(names.use(v), v.type))
+        graph.add(node, [v])
+    for i, v in enumerate(jaxpr.inputs):
+        if v not in absent:
+            name = input_names[i] if input_names else names.use(v)
+            graph.add(Node(name, "input", repr(v.type), describe(names.use(v), v.type)), [v])
+    for run in runs(jaxpr.equations, style, depth):
+        first = run[0]
+        if len(run) > 1:
+            node = group_node(run, names)
+        else:
+            inner = inner_graphs(first, style, depth) if style.unfolds(first, depth) else ()
+            node = equation_node(first, names, inner)
+        graph.add(node, [v for e in run for v in e.outputs])
+        for v in dict.fromkeys(v for e in run for v in e.inputs if isinstance(v, Var)):
+            graph.connect(v, node, describe(names.use(v), v.type))
+    if output_names is None:
+        output_names = ["out"] if len(jaxpr.outputs) == 1 else [f"out {i}" for i in range(len(jaxpr.outputs))]
+    for name, v in zip(output_names, jaxpr.outputs, strict=False):
+        label = f"{name} = {names.use(v)}" if isinstance(v, Literal) else name
+        node = graph.add(Node(label, "output", f"{prefix}{v.type!r}", describe(names.use(v), v.type)))
+        if isinstance(v, Var):
+            graph.connect(v, node, describe(names.use(v), v.type))
+    return graph
+
+
+def runs(equations: Sequence[Equation], style: Style, depth: int) -> list[list[Equation]]:
+    """The equations in groups: consecutive ones of one line, or of one function.
+
+    A new call, or a new round of a loop, starts where an instruction comes back. Being consecutive, groups cannot
+    depend on each other in a circle.
+    """
+    found: list[list[Equation]] = []
+    key: Any = None
+    last, seen = None, set()
+    for e in equations:
+        at = e.source
+        place = (at and at.code, at.line if at and style.group == "line" else None)
+        if style.group is None or style.unfolds(e, depth):
+            place = e
+        again = at is not None and at.instruction != last and at.instruction in seen
+        if place != key or again:
+            found.append([])
+            seen = set()
+        key, last = place, at and at.instruction
+        seen.add(last)
+        found[-1].append(e)
+    return found
+
+
+def equation_node(e: Equation, names: Names, inner: tuple[Graph, ...]) -> Node:
+    """The box of one equation."""
+    types = short(", ".join(repr(v.type) for v in e.outputs), 30)
+    params = "" if kind_of(e) == "call" else " ".join(f"{k}={short_param(x)}" for k, x in sorted(e.params.items()))
+    detail = f"{types} {params}" if 0 < len(params) <= 14 else types
+    return Node(equation_label(e), kind_of(e), detail, equation_text(e, names), inner=inner)
+
+
+def equation_label(e: Equation) -> str:
+    """The primitive with literals among its operands, or the name of the function it calls."""
+    name = e.primitive.name
+    called = [j.name for j in inner_jaxprs(e.params)]
+    if called:
+        times = f" × {e.params['length']}" if isinstance(e.params.get("length"), int) else ""
+        return short(f"{name} {e.params.get('name') or readable(called[0])}".strip(), 30) + times
+    if any(isinstance(v, Literal) for v in e.inputs):
+        name += f"({', '.join(literal_text(v) if isinstance(v, Literal) else '·' for v in e.inputs)})"
+    return short(name, 34)
+
+
+def equation_text(e: Equation, names: Names) -> str:
+    """The equation with its parameters, the size of each result, and its line, as hover text."""
+    operands = " ".join(names.use(v) for v in e.inputs)
+    results = names.bind(e.outputs)
+    params = [f"  {k} = {short(short_param(x), 90)}" for k, x in sorted(e.params.items())]
+    sizes = [describe(names.use(v), v.type) for v in e.outputs]
+    lines = [f"{results} = {e.primitive.name} {operands}".rstrip(), *params, *sizes, *source_text(e.source)]
+    return "\n".join(lines)
+
+
+def group_node(run: Sequence[Equation], names: Names) -> Node:
+    """The box of several equations."""
+    kinds = tuple(sorted(map(kind_of, run), key=list(KINDS).index))
+    texts = [f"{names.bind(e.outputs)} = {e.primitive.name}" for e in run]
+    more = [f"... and {len(texts) - 20} more"] if len(texts) > 20 else []
+    sources = [e.source for e in run if e.source is not None]
+    places = sorted({(at.file.rpartition("/")[2], at.line) for at in sources})
+    at = run[0].source
+    if at is None:
+        label = place = "no line"
+    else:
+        label = at.text if len(places) == 1 and at.text else at.function
+        place = f"{places[0][0]}:{places[0][1]}" + f"–{places[-1][1]}" * (len(places) > 1)
+    title = "\n".join([*source_text(at), *texts[:20], *more])
+    return Node(short(label, 34), "group", f"{len(run)} equations, {place}", title, kinds)
+
+
+def inner_graphs(e: Equation, style: Style, depth: int) -> tuple[Graph, ...]:
+    """The graphs of the programs inside an equation."""
+    found = []
+    for key, value in e.params.items():
+        programs = value if isinstance(value, tuple) else (value,)
+        for i, jaxpr in enumerate(programs):
+            if isinstance(jaxpr, Jaxpr):
+                part = key.removesuffix("jaxpr").strip("_").removesuffix("es")
+                part += f" {i}" * (len(programs) > 1)
+                times = f" × {e.params['length']}" if isinstance(e.params.get("length"), int) else ""
+                name = readable(e.params.get("name") or jaxpr.name)
+                title = " ".join(filter(None, (e.primitive.name, part, name))) + times
+                found.append(graph_of(jaxpr, style, title, depth=depth + 1))
+    return tuple(found)
+
+
+def kind_of(e: Equation) -> str:
+    """The kind of an equation, from what its primitive declares, or from where it is defined."""
+    floor, _, module = type(e.primitive).__module__.rpartition(".")
+    if any(True for _ in inner_jaxprs(e.params)):
+        return "call"
+    if isinstance(e.primitive, Elementwise):
+        return "elementwise"
+    if module != "random" and e.primitive.recomputable == "free":
+        return "movement"
+    return OF_MODULE.get(module, "call" if floor.endswith("higher_order") else "elementwise")
+
+
+def describe(name: str, t: ArrayType) -> str:
+    """A variable with its type and size."""
+    return f"{name}: {t!r}, {size_text(t.bytes)}"
+
+
+def size_text(n: int) -> str:
+    """A number of bytes, in the unit that suits it."""
+    for unit in ("bytes", "KiB", "MiB"):
+        if n < 1024:
+            return f"{n:.4g} {unit}"
+        n /= 1024  # type: ignore[assignment]
+    return f"{n:.4g} GiB"
+
+
+def source_text(at: Source | None) -> list[str]:
+    """The line of an equation with its text, in a list; none if there is no line."""
+    return [] if at is None else [f"{at}: {at.text}".rstrip(": ")]
+
+
+def short_value(x: Any) -> str:
+    """A constant that has few elements, or what sort of constant it is."""
+    if getattr(x, "size", 9) > 3 or not isinstance(getattr(x, "dtype", None), np.dtype):
+        return "constant"
+    try:
+        return short(np.array2string(np.asarray(x), precision=4, separator=", "), 34)
+    except TypeError:  # a tracer
+        return "constant"
+
+
+def literal_text(v: Literal) -> str:
+    """A literal in few digits."""
+    return repr(float(f"{v.value:.6g}")) if isinstance(v.value, (float, np.floating)) else str(v.value)
+
+
+def short_param(value: Any) -> str:
+    """A parameter as text, an inner program by its name and size."""
+    if isinstance(value, Jaxpr):
+        return f"{value.name or 'program'} ({len(value.equations)} equations)"
+    if isinstance(value, tuple) and not hasattr(value, "_fields"):
+        return "(" + ", ".join(map(short_param, value)) + ("," if len(value) == 1 else "") + ")"
+    return " ".join(format_param(value, "").split())
+
+
+def readable(name: str) -> str:
+    """The name of a function, if it has one."""
+    return "" if name == "<lambda>" else name
+
+
+def short(text: str, n: int) -> str:
+    """The text, cut where it is longer than n."""
+    return text if len(text) <= n else text[: n - 1] + "…"

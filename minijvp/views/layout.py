@@ -1,0 +1,251 @@
+"""Where the boxes and arrows of a picture go: by Graphviz where it is installed, or in layers of our own.
+
+Boxes are given by their sizes in an order in which every arrow goes from an earlier to a later one; arrows point down.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from bisect import bisect_right, insort
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+Point = tuple[float, float]
+Edges = Sequence[tuple[int, int]]
+
+GAP, SPACE, LANE = 34.0, 15.0, 12.0
+"""Between layers; between boxes of a layer; between arrows that pass through it."""
+
+LONG = 12
+"""An arrow over more layers than this goes around, at the right side."""
+
+SWEEPS = 12
+SECONDS = 1.5
+"""What Graphviz may take."""
+
+
+@dataclass
+class Layout:
+    """The size of the whole, the centre of each box, and the Bézier control points of each arrow."""
+
+    width: float
+    height: float
+    centres: list[Point]
+    routes: list[list[Point]]
+
+
+def place(sizes: Sequence[Point], edges: Edges, engine: str = "auto") -> Layout:
+    """The layout of boxes and arrows, by Graphviz if it is there and quick ("auto"), or by `layered` ("own")."""
+    found = by_graphviz(sizes, edges) if engine == "auto" and sizes else None
+    return found or layered(sizes, edges)
+
+
+def by_graphviz(sizes: Sequence[Point], edges: Edges) -> Layout | None:
+    """The layout by the program `dot`; None where it is not installed, fails, or takes too long."""
+    dot = shutil.which("dot")
+    if dot is None:
+        return None
+    lines = ["digraph {", 'nodesep=.25; ranksep=.42; node [shape=box fixedsize=true label=""]; edge [dir=none];']
+    lines += [f"{i} [width={w / 72:.4f} height={h / 72:.4f}];" for i, (w, h) in enumerate(sizes)]
+    lines += [f"{u} -> {v};" for u, v in edges]
+    try:
+        done = subprocess.run(
+            [dot, "-Tplain"],
+            input="\n".join([*lines, "}"]),
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    width = height = 0.0
+    centres: list[Point] = [(0.0, 0.0)] * len(sizes)
+    routes: dict[tuple[int, int], list[Point]] = {}
+    for kind, *words in map(str.split, done.stdout.splitlines()):
+        if kind == "graph":
+            width, height = float(words[1]) * 72, float(words[2]) * 72
+        elif kind == "node":
+            centres[int(words[0])] = (float(words[1]) * 72, height - float(words[2]) * 72)
+        elif kind == "edge":
+            numbers = [float(x) * 72 for x in words[3 : 3 + 2 * int(words[2])]]
+            points = list(zip(numbers[::2], numbers[1::2], strict=True))
+            routes[int(words[0]), int(words[1])] = [(x, height - y) for x, y in points]
+    return Layout(width, height, centres, [routes[e] for e in edges]) if len(routes) == len(edges) else None
+
+
+def layered(sizes: Sequence[Point], edges: Edges) -> Layout:
+    """The layout in layers: every arrow goes down, with few crossings, and boxes stand near what they are connected to.
+
+    Source: K. Sugiyama, S. Tagawa and M. Toda, Methods for visual understanding of hierarchical system structures,
+    IEEE Transactions on Systems, Man and Cybernetics 11(2), 1981.
+    """
+    layer = layers_of(len(sizes), edges)
+    sizes, paths = list(sizes), {}
+    layers: list[list[int]] = [[] for _ in range(max(layer, default=-1) + 1)]
+    for v, k in enumerate(layer):
+        layers[k].append(v)
+    for u, v in edges:
+        if layer[v] - layer[u] <= LONG:
+            between = range(len(sizes), len(sizes) + layer[v] - layer[u] - 1)
+            for i, w in enumerate(between):
+                layers[layer[u] + 1 + i].append(w)
+            sizes += [(0.0, 0.0)] * len(between)
+            paths[u, v] = [u, *between, v]
+    above: list[list[int]] = [[] for _ in sizes]
+    below: list[list[int]] = [[] for _ in sizes]
+    for path in paths.values():
+        for u, v in pairwise(path):
+            below[u].append(v)
+            above[v].append(u)
+    layers = ordered(layers, above, below)
+    xs = across(layers, above, below, sizes)
+    left = min((x - w / 2 for x, (w, _) in zip(xs, sizes, strict=True)), default=0.0)
+    xs = [x - left for x in xs]
+    width = max((x + w / 2 for x, (w, _) in zip(xs, sizes, strict=True)), default=0.0)
+    heights = [max(sizes[v][1] for v in row) for row in layers]
+    tops = [0.0, *accumulate(h + GAP for h in heights)]
+    bands = {v: (tops[k], tops[k] + heights[k]) for k, row in enumerate(layers) for v in row}
+    centres = [(xs[v], sum(bands[v]) / 2) for v in range(len(layer))]
+    starts, ends = ports(below, xs, sizes), ports(above, xs, sizes)
+    routes, around = [], width
+    for u, v in edges:
+        if (u, v) in paths:
+            routes.append(down(paths[u, v], xs, bands, sizes, starts, ends))
+        else:
+            side = width + min(24 + 3 * (layer[v] - layer[u]), 240)
+            around = max(around, side)
+            (x0, y0), (x1, y1) = centres[u], centres[v]
+            routes.append([(x0 + sizes[u][0] / 2, y0), (side, y0), (side, y1), (x1 + sizes[v][0] / 2, y1)])
+    return Layout(around, max(tops[-1] - GAP, 0.0), centres, routes)
+
+
+def layers_of(n: int, edges: Edges) -> list[int]:
+    """The layer of each box: as early as it can be; one with no fewer arrows out than in, as late as it can be."""
+    before: list[list[int]] = [[] for _ in range(n)]
+    after: list[list[int]] = [[] for _ in range(n)]
+    for u, v in edges:
+        before[v].append(u)
+        after[u].append(v)
+    layer = [0] * n
+    for v in range(n):
+        layer[v] = max((layer[u] + 1 for u in before[v]), default=0)
+    for v in reversed(range(n)):
+        if len(before[v]) <= len(after[v]) > 0:
+            layer[v] = min(layer[w] for w in after[v]) - 1
+    used = {k: i for i, k in enumerate(sorted(set(layer)))}
+    return [used[k] for k in layer]
+
+
+def ordered(layers: list[list[int]], above: list[list[int]], below: list[list[int]]) -> list[list[int]]:
+    """The layers, each in an order with few crossings: by the mean places of neighbours, in sweeps down and up."""
+    best, fewest = layers, crossings(layers, below)
+    for sweep in range(SWEEPS):
+        if not fewest:
+            break
+        near = below if sweep % 2 else above
+        places: dict[int, float] = {}
+        rows = []
+        for row in reversed(layers) if sweep % 2 else layers:
+            means = {v: mean([places[u] for u in near[v]], i) for i, v in enumerate(row)}
+            row = sorted(row, key=means.__getitem__)
+            places.update((v, i) for i, v in enumerate(row))
+            rows.append(row)
+        layers = rows[::-1] if sweep % 2 else rows
+        n = crossings(layers, below)
+        if n < fewest:
+            best, fewest = layers, n
+    return best
+
+
+def crossings(layers: list[list[int]], below: list[list[int]]) -> int:
+    """The number of pairs of arrows that cross."""
+    total = 0
+    for row, following in pairwise(layers):
+        places = {v: i for i, v in enumerate(following)}
+        seen: list[int] = []
+        for u in row:
+            ends = sorted(places[v] for v in below[u])
+            total += sum(len(seen) - bisect_right(seen, end) for end in ends)
+            for end in ends:
+                insort(seen, end)
+    return total
+
+
+def across(
+    layers: list[list[int]], above: list[list[int]], below: list[list[int]], sizes: Sequence[Point]
+) -> list[float]:
+    """The horizontal places, each near the mean of its neighbours', without overlap."""
+    both = [a + b for a, b in zip(above, below, strict=True)]
+    # Otherwise boxes at the end of an arrow push a chain that they hang on aside, further with every layer.
+    weights = [len(near) if len(near) > 1 else 1e-3 for near in both]
+    xs = [0.0] * len(sizes)
+    rows = [
+        (row, [room(sizes[u][0], sizes[v][0]) for u, v in pairwise(row)], [weights[v] for v in row]) for row in layers
+    ]
+    for sweep in range(SWEEPS):
+        near = both if sweep >= SWEEPS - 2 else below if sweep % 2 else above
+        for row, gaps, heavy in rows[:: -1 if sweep % 2 else 1]:
+            wanted = [mean([xs[u] for u in near[v]], xs[v], [weights[u] for u in near[v]]) for v in row]
+            for v, x in zip(row, nearest(wanted, gaps, heavy), strict=True):
+                xs[v] = x
+    return xs
+
+
+def nearest(wanted: Sequence[float], gaps: Sequence[float], weights: Sequence[float]) -> list[float]:
+    """The places nearest to those `wanted`, in weighted least squares, that keep the gaps: by pooling what collides."""
+    offsets = [0.0, *accumulate(gaps)]
+    blocks: list[tuple[float, float, int]] = []
+    for x, offset, weight in zip(wanted, offsets, weights, strict=False):
+        total, n = (x - offset) * weight, 1
+        while blocks and blocks[-1][0] / blocks[-1][1] > total / weight:
+            more, heavier, m = blocks.pop()
+            total, weight, n = total + more, weight + heavier, n + m
+        blocks.append((total, weight, n))
+    means = [total / weight for total, weight, n in blocks for _ in range(n)]
+    return [x + offset for x, offset in zip(means, offsets, strict=False)]
+
+
+def ports(near: list[list[int]], xs: Sequence[float], sizes: Sequence[Point]) -> dict[tuple[int, int], float]:
+    """Where along its side each arrow leaves a box for a neighbour: in the order of the neighbours."""
+    found = {}
+    for u, neighbours in enumerate(near):
+        step = min(LANE, 0.7 * sizes[u][0] / max(len(neighbours), 1))
+        for i, v in enumerate(sorted(neighbours, key=xs.__getitem__)):
+            found[u, v] = xs[u] + step * (i - (len(neighbours) - 1) / 2)
+    return found
+
+
+def down(
+    path: list[int],
+    xs: Sequence[float],
+    bands: dict[int, Point],
+    sizes: Sequence[Point],
+    starts: dict[tuple[int, int], float],
+    ends: dict[tuple[int, int], float],
+) -> list[Point]:
+    """The curve of an arrow: straight through layers, bent between them."""
+    u, v = path[0], path[-1]
+    x0, x1 = starts[u, path[1]], ends[v, path[-2]]
+    points = [(x0, (sum(bands[u]) + sizes[u][1]) / 2), (x0, bands[u][1])]
+    for w in path[1:-1]:
+        points += [(xs[w], y) for y in bands[w]]
+    points += [(x1, bands[v][0]), (x1, (sum(bands[v]) - sizes[v][1]) / 2)]
+    curve = points[:1]
+    for (xa, ya), (xb, yb) in pairwise(points):
+        if (xa, ya) != (xb, yb):
+            curve += [(xa, (ya + yb) / 2), (xb, (ya + yb) / 2), (xb, yb)]
+    return curve
+
+
+def room(left: float, right: float) -> float:
+    """What the centres of neighbours of these widths keep apart; an arrow has none."""
+    return (left + right) / 2 + (SPACE if left and right else LANE)
+
+
+def mean(values: Sequence[float], default: float, weights: Sequence[float] = ()) -> float:
+    """The mean of values, weighted or not; `default` if there are none."""
+    heavy = weights or [1.0] * len(values)
+    return sum(x * w for x, w in zip(values, heavy, strict=True)) / sum(heavy) if values else default
