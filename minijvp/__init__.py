@@ -4,6 +4,7 @@ from minijvp import versions  # the check of the installed versions comes first
 
 # isort: split
 from minijvp import lax, nn, numpy, random, scipy
+from minijvp.core.config import config
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.tracing import Tracer
 from minijvp.errors import (
@@ -53,6 +54,7 @@ __all__ = [
     "checkpoint",
     "checkpoint_name",
     "checkpoint_policies",
+    "config",
     "custom_jvp",
     "custom_vjp",
     "eval_shape",

@@ -102,7 +102,10 @@ def as_arrays(leaves: Sequence[Any], where: Callable[[int], str]) -> list[Any]:
     for i, x in enumerate(leaves):
         if type(x) in ARRAY_CLASSES:
             if isinstance(x, Tracer) and x.owner.finished():
-                raise escaped(x, f"a transformation (as {where(i)})")
+                value = x.settled()
+                if value is x:
+                    raise escaped(x, f"a transformation (as {where(i)})")
+                x = value
             arrays.append(x)
             continue
         require_array(x, lambda i=i: where(i))

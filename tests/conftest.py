@@ -16,7 +16,10 @@ import jax  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
 
+from minijvp.core.config import config  # noqa: E402
 from minijvp.transforms.staging import StagingTrace  # noqa: E402
+
+config.update(compile_gradients_after=None)  # few gradients recur in tests; those of tests/transforms/test_hot.py do
 
 finish = StagingTrace.finish
 StagingTrace.finish = lambda *args: finish(*args).check()  # every program that a test makes is well-typed

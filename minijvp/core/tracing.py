@@ -13,6 +13,8 @@ import threading
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+import numpy as np
+
 from minijvp.core import source
 from minijvp.core.types import ARRAY_CLASSES, ArrayType, register_type_reader, type_of
 from minijvp.errors import ArgumentError, ConcretizationError, EscapedTracerError, ForeignFunctionError
@@ -55,6 +57,9 @@ class EvalTrace(Trace):
         try:
             return primitive.evaluate(args, params)
         except (TypeError, ValueError, EscapedTracerError):
+            values = settled(args)
+            if values is not args:
+                return self.process(primitive, tuple(values), params)
             refuse_tracers(args, primitive.name)
             refuse_types(primitive, args, params)
             raise
@@ -178,6 +183,10 @@ class Tracer:
             raise escaped(self, wanted_by)
         raise self.not_concrete(wanted_by)
 
+    def settled(self) -> Any:
+        """The value itself, of a tracer that stands for one without a derivative also when its trace has finished."""
+        return self
+
     def not_concrete(self, wanted_by: str) -> ConcretizationError:
         return ConcretizationError(
             f"{wanted_by} needs the value of a traced {self.type!r}{self.origin()}.",
@@ -234,10 +243,16 @@ class Tracer:
         )
 
     def __repr__(self) -> str:
+        value = self.settled()
+        if value is not self:
+            return repr(value)
         return f"<{self.owner.description} {self.type!r}>"
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
-        raise self.foreign("a NumPy function or np.asarray")
+        value = self.settled()
+        if value is self:
+            raise self.foreign("a NumPy function or np.asarray")
+        return np.asarray(value, *args, **kwargs)
 
     @property
     def __jax_array__(self) -> Any:
@@ -245,6 +260,9 @@ class Tracer:
         # asks too, before it leaves the operation to ours.
         if sys._getframe(1).f_code.co_name.startswith("_operator_"):
             return None
+        value = self.settled()
+        if value is not self:
+            return lambda: value
         if self.owner.finished():
             raise escaped(self, "a function of minijvp.numpy or of JAX")
         raise self.foreign("a function or an index of JAX")
@@ -269,6 +287,12 @@ def escaped(tracer: Tracer, used_by: str) -> EscapedTracerError:
         "global, a list, an attribute or a cache while the function was being transformed.",
         "Return the value from the transformed function (for values besides the result: has_aux=True).",
     )
+
+
+def settled(values: Sequence[Any]) -> Sequence[Any]:
+    """The values, with those in the place of tracers that are settled; `values` itself, if there are none."""
+    found = [x.settled() if isinstance(x, Tracer) else x for x in values]
+    return values if all([x is y for x, y in zip(found, values, strict=True)]) else found
 
 
 def refuse_tracers(args: Sequence[Any], used_by: str) -> None:

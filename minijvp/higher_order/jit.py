@@ -17,7 +17,7 @@ from minijvp import trees
 from minijvp.core.jaxpr import Jaxpr, evaluate, lower, without_rules
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.source import PACKAGE
-from minijvp.core.tracing import EVALUATION, Tracer, evaluating, live_traces, refuse_tracers, state
+from minijvp.core.tracing import EVALUATION, Tracer, evaluating, live_traces, refuse_tracers, settled, state
 from minijvp.core.types import ArrayType, x64_enabled
 from minijvp.errors import ArgumentError, EscapedTracerError
 from minijvp.operations.families import is_linear
@@ -189,9 +189,8 @@ def jitted({arguments}):
         return __under_trace({packed}, {{}})
     try:
         return __compiled({arguments})
-    except __errors:
-        __diagnose({packed}, {{}})
-        raise
+    except __errors as error:
+        return __recover(error, {packed}, {{}})
 """
 
 
@@ -310,16 +309,15 @@ class _Jitted:
 
     def wrapper(self) -> Callable[..., Any]:
         """The public function. What it does on top of jax.jit's is all that a call costs more."""
-        compiled, under_trace, diagnose = self.compiled, self.call_under_trace, self.diagnose
+        compiled, under_trace, recover = self.compiled, self.call_under_trace, self.recover
 
         def jitted(*args: Any, **kwargs: Any) -> Any:
             if live_traces and state.trace is not EVALUATION:
                 return under_trace(args, kwargs)
             try:
                 return compiled(*args, **kwargs) if kwargs else compiled(*args)
-            except (TypeError, ValueError, EscapedTracerError):
-                diagnose(args, kwargs)
-                raise
+            except (TypeError, ValueError, EscapedTracerError) as error:
+                return recover(error, args, kwargs)
 
         jitted = wraps(self.fun)(self.fixed_wrapper() or jitted)
         for name in ("trace", "lower", "eval_shape", "clear_cache"):
@@ -342,7 +340,7 @@ class _Jitted:
             "__evaluation": EVALUATION,
             "__compiled": self.compiled,
             "__under_trace": self.call_under_trace,
-            "__diagnose": self.diagnose,
+            "__recover": self.recover,
             "__errors": (TypeError, ValueError, EscapedTracerError),
         }
         text = FIXED_WRAPPER.format(arguments=arguments, packed=f"({arguments},)")
@@ -404,12 +402,18 @@ class _Jitted:
 
         return trees.as_arrays(leaves, where)
 
-    def diagnose(self, args: tuple, kwargs: dict[str, Any]) -> None:
-        """Raise our own error if the arguments are to blame for a failed call."""
+    def recover(self, error: Exception, args: tuple, kwargs: dict[str, Any]) -> Any:
+        """The result where an argument had yet to be computed; else our own error, if the arguments are to blame."""
+        leaves, tree = tree_flatten((args, kwargs))
+        values = settled(leaves)
+        if values is not leaves:
+            args, kwargs = tree_unflatten(tree, values)
+            return self.compiled(*args, **kwargs)
         dynamic, dynamic_kwargs, _ = self.static.split(args, kwargs)
         leaves, _ = tree_flatten((dynamic, dynamic_kwargs))
         refuse_tracers(leaves, trees.function_name(self.fun))
         self.require_arrays(leaves, args, kwargs)
+        raise error
 
 
 def constrain(tree: Any, shardings: Any, what: str) -> Any:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minijvp.core.tracing import EVALUATION, state
+from minijvp.core.tracing import EVALUATION, Tracer, state
 from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, is_inexact, type_of, x64_enabled
 from minijvp.errors import ArgumentError
 from minijvp.operations.casting import convert_element_type
@@ -30,7 +30,11 @@ def surface(original: Callable[..., Any]) -> Callable[[Function], Function]:
         @wraps(traced)
         def function(*args: Any, **kwargs: Any) -> Any:
             if state.trace is EVALUATION:
-                return original(*args, **kwargs)
+                try:
+                    return original(*args, **kwargs)
+                except (TypeError, ValueError):
+                    if not any([isinstance(x, Tracer) for x in (*args, *kwargs.values())]):
+                        raise
             return traced(*args, **kwargs)
 
         function.__name__ = function.__qualname__ = name

@@ -24,6 +24,7 @@ from minijvp.operations.families import instantiate, leading_axis, reshape
 from minijvp.operations.shape import move_axis
 from minijvp.operations.slicing import slice as slice_primitive
 from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
+from minijvp.transforms.hot import recorded_gradient, recurs
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.linearize import LinearMap, linearize_flat
 from minijvp.transforms.taps import Taps
@@ -266,12 +267,24 @@ def differentiate(
         require_scalar(flat_fun, outs, holomorphic)
         return outs
 
-    outs, linear, nonzero = linearize_flat(checked, leaves, inexact, n_outputs=1)
-    n = len(linear.inputs)
-    cts = transpose_flat(linear, [True] * n, [None] * n, [seed(outs[0].dtype)]) if nonzero[0] else [None] * n
+    past = recurs(selection.fun) if state.trace is EVALUATION and taps is None else None
+    if past is None:
+        outs, cts = gradient_flat(checked, leaves, inexact)
+    else:
+        outs, cts = recorded_gradient(checked, leaves, inexact, past, gradient_flat)
     found = iter(cts)
     gradient = [to_border(next(found) if i else None, x) for i, x in zip(inexact, leaves)]
     return outs, selection.unflatten(gradient), [] if taps is None else [taps.cotangents(list(found))]
+
+
+def gradient_flat(
+    fun: Callable[..., Sequence[Any]], leaves: Sequence[Any], differentiated: Sequence[bool]
+) -> tuple[Sequence[Any], list[Any]]:
+    """Flat results, and the cotangents of the differentiated arguments for the first result; None is zero."""
+    outs, linear, nonzero = linearize_flat(fun, leaves, differentiated, n_outputs=1)
+    n = len(linear.inputs)
+    cts = transpose_flat(linear, [True] * n, [None] * n, [seed(outs[0].dtype)]) if nonzero[0] else [None] * n
+    return outs, cts
 
 
 _ones: dict[Any, Any] = {}

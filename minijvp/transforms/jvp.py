@@ -54,13 +54,19 @@ class JVPTracer(Tracer):
     def known_value(self, wanted_by: str) -> Any:
         if self.owner.finished():
             raise self.foreign(wanted_by)
-        if self.tangent is not None and wanted_by.startswith(("float", "complex", "item", "tolist")):
-            raise ConcretizationError(
-                f"{wanted_by} was asked of a {self.type!r} that is being differentiated{self.origin()}.",
-                "The result would be a plain number without its derivative, and the gradient would be wrong.",
-                "Keep the array; where the derivative is not wanted, say so: float(minijvp.stop_gradient(x)).",
-            )
+        if self.tangent is not None:
+            refuse_number(self, wanted_by)
         return self.primal.known_value(wanted_by) if isinstance(self.primal, Tracer) else self.primal
+
+
+def refuse_number(tracer: Tracer, wanted_by: str) -> None:
+    """Raise ConcretizationError if a value with a tangent would become a number, and not only steer Python."""
+    if wanted_by.startswith(("float", "complex", "item", "tolist")):
+        raise ConcretizationError(
+            f"{wanted_by} was asked of a {tracer.type!r} that is being differentiated{tracer.origin()}.",
+            "The result would be a plain number without its derivative, and the gradient would be wrong.",
+            "Keep the array; where the derivative is not wanted, say so: float(minijvp.stop_gradient(x)).",
+        )
 
 
 class JVPTrace(Trace):

@@ -20,7 +20,7 @@ from minijvp import trees
 from minijvp.core import source
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate
 from minijvp.core.primitive import Primitive
-from minijvp.core.tracing import EVALUATION, Trace, current, evaluating, refuse_tracers, state
+from minijvp.core.tracing import EVALUATION, Trace, current, evaluating, refuse_tracers, settled, state
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, is_inexact, type_of
 from minijvp.errors import EscapedTracerError
 from minijvp.operations.families import instantiate, zeros_like
@@ -98,7 +98,13 @@ class LinearizeTrace(JVPTrace):
         primals, tangents, active = self.unpack(args)
         if not active:
             return EVALUATION.process(primitive, primals, params)
-        step, outs = self.step(primitive, primals, tangents, params)
+        try:
+            step, outs = self.step(primitive, primals, tangents, params)
+        except EscapedTracerError:
+            values = settled(args)
+            if values is args:
+                raise
+            return self.process(primitive, tuple(values), params)
         found = self.recorder.record_step(step, primals, outs, tangents)
         if primitive.returns_tuple:
             return tuple([x if t is None else JVPTracer(self, x, t) for x, t in zip(outs, found)])

@@ -83,7 +83,10 @@ class StagingTrace(Trace):
         known = self.constants.get(id(x))
         if known is None:
             if isinstance(x, Tracer) and x.owner.finished():
-                raise escaped(x, self.description)
+                value = x.settled()
+                if value is x:
+                    raise escaped(x, self.description)
+                x = value
             known = self.constants[id(x)] = (Var(type_of(x)), x)
         return known[0]
 
