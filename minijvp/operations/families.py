@@ -5,6 +5,7 @@ Letters in rules, here and in every file of operations: `x, y` operands, `out` r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -272,7 +273,7 @@ class Reshape(LinearPrimitive):
         return lax.reshape(x, new_sizes)
 
     def type_rule(self, x: ArrayType, *, new_sizes: tuple[int, ...]) -> ArrayType:
-        if int(np.prod(new_sizes)) != x.size:
+        if math.prod(new_sizes) != x.size:
             raise ArgumentError(
                 f"reshape of {x!r} to {new_sizes}.", "The number of elements differs.", "Correct the new shape."
             )
