@@ -42,7 +42,8 @@ def draw(
             depth, or those of the primitives that are named.
         group: one box for consecutive equations of a "line", of a call of a "function", or for each equation (None);
             "auto" takes the first of None, "line", "function" that leaves few boxes.
-        engine: "auto" asks Graphviz for the places where `dot` is installed and quick, "own" never does.
+        engine: "own" finds places in layers; "auto" takes those of Graphviz where `dot` is installed, the picture is
+            not large, and they are no wider.
 
     Raises ArgumentError for what is not a function or jaxpr, for other settings, and for `backward` of a program
     without floating results that depend on floating arguments.

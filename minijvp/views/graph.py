@@ -271,8 +271,8 @@ def short_param(value: Any) -> str:
 
 
 def readable(name: str) -> str:
-    """The name of a function, if it has one."""
-    return "" if name == "<lambda>" else name
+    """The name of a function or of what was derived from it, without what an unnamed one is called."""
+    return name.replace("(<lambda>)", "").replace("<lambda>", "")
 
 
 def short(text: str, n: int) -> str:

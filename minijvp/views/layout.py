@@ -22,8 +22,8 @@ LONG = 12
 """An arrow over more layers than this goes around, at the right side."""
 
 SWEEPS = 12
-SECONDS = 1.5
-"""What Graphviz may take."""
+MANY, SECONDS = 150, 1.0
+"""How many arrows Graphviz is asked to draw, and what it may take."""
 
 
 @dataclass
@@ -37,9 +37,13 @@ class Layout:
 
 
 def place(sizes: Sequence[Point], edges: Edges, engine: str = "auto") -> Layout:
-    """The layout of boxes and arrows, by Graphviz if it is there and quick ("auto"), or by `layered` ("own")."""
-    found = by_graphviz(sizes, edges) if engine == "auto" and sizes else None
-    return found or layered(sizes, edges)
+    """The layout of boxes and arrows: `layered` ("own"), or for "auto" that of Graphviz where it is there and no wider.
+
+    Large graphs are not given to Graphviz, which needs long for them and lets long chains drift aside.
+    """
+    own = layered(sizes, edges)
+    found = by_graphviz(sizes, edges) if engine == "auto" and 0 < len(edges) <= MANY else None
+    return found if found and found.width <= 1.1 * own.width else own
 
 
 def by_graphviz(sizes: Sequence[Point], edges: Edges) -> Layout | None:
@@ -47,7 +51,8 @@ def by_graphviz(sizes: Sequence[Point], edges: Edges) -> Layout | None:
     dot = shutil.which("dot")
     if dot is None:
         return None
-    lines = ["digraph {", 'nodesep=.25; ranksep=.42; node [shape=box fixedsize=true label=""]; edge [dir=none];']
+    spaces = f"nodesep={SPACE / 72:.3f}; ranksep={GAP / 72:.3f};"
+    lines = ["digraph {", spaces, 'node [shape=box fixedsize=true label=""]; edge [dir=none];']
     lines += [f"{i} [width={w / 72:.4f} height={h / 72:.4f}];" for i, (w, h) in enumerate(sizes)]
     lines += [f"{u} -> {v};" for u, v in edges]
     try:
@@ -110,16 +115,46 @@ def layered(sizes: Sequence[Point], edges: Edges) -> Layout:
     bands = {v: (tops[k], tops[k] + heights[k]) for k, row in enumerate(layers) for v in row}
     centres = [(xs[v], sum(bands[v]) / 2) for v in range(len(layer))]
     starts, ends = ports(below, xs, sizes), ports(above, xs, sizes)
-    routes, around = [], width
+    routes = {edge: down(path, xs, bands, sizes, starts, ends) for edge, path in paths.items()}
+    sides = lanes([(layer[u], layer[v]) for u, v in edges if (u, v) not in paths])
     for u, v in edges:
-        if (u, v) in paths:
-            routes.append(down(paths[u, v], xs, bands, sizes, starts, ends))
-        else:
-            side = width + min(24 + 3 * (layer[v] - layer[u]), 240)
-            around = max(around, side)
-            (x0, y0), (x1, y1) = centres[u], centres[v]
-            routes.append([(x0 + sizes[u][0] / 2, y0), (side, y0), (side, y1), (x1 + sizes[v][0] / 2, y1)])
-    return Layout(around, max(tops[-1] - GAP, 0.0), centres, routes)
+        if (u, v) not in paths:
+            side = width + 12 + 5 * sides[layer[u], layer[v]]
+            (x0, y0), (x1, y1) = ((centres[w][0] + sizes[w][0] / 2 - 7, centres[w][1]) for w in (u, v))
+            leave, reach = bands[u][1] + 6 + 4 * (u % 3), bands[v][0] - 14 + 4 * (u % 3)
+            y0, y1 = y0 + sizes[u][1] / 2, y1 - sizes[v][1] / 2
+            routes[u, v] = bent([(x0, y0), (x0, leave), (side, leave), (side, reach), (x1, reach), (x1, y1)])
+    width = max(width, width + 12 + 5 * max(sides.values(), default=-4))
+    return Layout(width, max(tops[-1] - GAP, 0.0), centres, [routes[edge] for edge in edges])
+
+
+def lanes(spans: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
+    """The lane of each span of layers, so that those that share a lane do not overlap; short ones come first."""
+    found: dict[tuple[int, int], int] = {}
+    taken: list[list[tuple[int, int]]] = []
+    for start, end in sorted(set(spans), key=lambda s: (s[1] - s[0], s)):
+        free = (k for k, lane in enumerate(taken) if all(end < a or b < start for a, b in lane))
+        k = next(free, len(taken))
+        taken += [[]] * (k == len(taken))
+        taken[k] = [*taken[k], (start, end)]
+        found[start, end] = k
+    return found
+
+
+def bent(corners: Sequence[Point], radius: float = 5.0) -> list[Point]:
+    """Control points of a line through these corners, which are rounded."""
+    found = [corners[0]]
+    for before, corner, after in zip(corners, corners[1:], corners[2:], strict=False):
+        start, end = towards(corner, before, radius), towards(corner, after, radius)
+        found += [found[-1], start, start, corner, corner, end]
+    return [*found, found[-1], corners[-1], corners[-1]]
+
+
+def towards(start: Point, end: Point, length: float) -> Point:
+    """The point at this distance on the way, or half way if that is nearer."""
+    dx, dy = end[0] - start[0], end[1] - start[1]
+    share = min(0.5, length / max(abs(dx) + abs(dy), 1e-9))
+    return start[0] + share * dx, start[1] + share * dy
 
 
 def layers_of(n: int, edges: Edges) -> list[int]:
@@ -179,8 +214,12 @@ def across(
 ) -> list[float]:
     """The horizontal places, each near the mean of its neighbours', without overlap."""
     both = [a + b for a, b in zip(above, below, strict=True)]
-    # Otherwise boxes at the end of an arrow push a chain that they hang on aside, further with every layer.
-    weights = [len(near) if len(near) > 1 else 1e-3 for near in both]
+    # The longest paths become straight: else every box at their side would push them further aside.
+    through = [i + j for i, j in zip(depths(layers, above), depths(layers[::-1], below), strict=True)]
+    longest = max(through, default=0) or 1
+    weights = [
+        max((n / longest) ** 32, 1e-3) * (1e-3 if len(near) == 1 else 1) for n, near in zip(through, both, strict=True)
+    ]
     xs = [0.0] * len(sizes)
     rows = [
         (row, [room(sizes[u][0], sizes[v][0]) for u, v in pairwise(row)], [weights[v] for v in row]) for row in layers
@@ -192,6 +231,14 @@ def across(
             for v, x in zip(row, nearest(wanted, gaps, heavy), strict=True):
                 xs[v] = x
     return xs
+
+
+def depths(layers: list[list[int]], near: list[list[int]]) -> list[int]:
+    """The number of steps to the furthest box that leads to each one, where `near` has those a step before."""
+    found = [0] * len(near)
+    for v in (v for row in layers for v in row):
+        found[v] = max((found[u] + 1 for u in near[v]), default=0)
+    return found
 
 
 def nearest(wanted: Sequence[float], gaps: Sequence[float], weights: Sequence[float]) -> list[float]:

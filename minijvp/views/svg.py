@@ -11,7 +11,7 @@ from pathlib import Path
 
 from minijvp.errors import ArgumentError
 from minijvp.views.graph import KINDS, Graph, Node
-from minijvp.views.layout import Layout, Point, place
+from minijvp.views.layout import Layout, Point, bent, place
 
 FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 COLOURS = {
@@ -216,9 +216,8 @@ def side_by_side(
         x0, x1 = x0 + w0 / 2 - 7, x1 + at - w1 / 2 + 7
         edge0, edge1 = left.width + 8, at - 8
         half = (edge0 + edge1) / 2
-        route = [(x0, y0), (x0, pass0), (x0, pass0), (x0 + 12, pass0), (x0 + 12, pass0), (edge0, pass0), (edge0, pass0)]
-        route += [(half, pass0), (half, pass1), (edge1, pass1), (edge1, pass1), (x1 - 12, pass1), (x1 - 12, pass1)]
-        route += [(x1, pass1), (x1, pass1), (x1, y1)]
+        route = bent([(x0, y0), (x0, pass0), (edge0, pass0)])
+        route += [(half, pass0), (half, pass1), *bent([(edge1, pass1), (x1, pass1), (x1, y1)])]
         arrows.append(arrow(route, words, RESIDUAL, "5 3"))
     parts = []
     for panel, x, shift, words in ((left, 0.0, shifts[0], forward.title), (right, at, shifts[1], backward.title)):
