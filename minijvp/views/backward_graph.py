@@ -122,7 +122,9 @@ class BackwardNode:
                 f"{node.source.file.rpartition('/')[2]}:{node.source.line}: {node.source.text}" if node.source else ""
             )
             kept = ", ".join(map(residual_text, node.residuals))
-            rows.append((f"{node.number} {node.name}", following, kept, size_text(node.bytes) if node.bytes else "", line))
+            rows.append(
+                (f"{node.number} {node.name}", following, kept, size_text(node.bytes) if node.bytes else "", line)
+            )
         return Table(f"backward graph of {self.name}", ("node", "next", "residuals", "size", "line"), tuple(rows))
 
     def draw(self, engine: str = "auto") -> Picture:

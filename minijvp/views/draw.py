@@ -10,6 +10,7 @@ from typing import Any
 
 from minijvp import trees
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, inner_jaxprs
+from minijvp.core.primitive import registry
 from minijvp.core.types import is_inexact
 from minijvp.errors import ArgumentError
 from minijvp.views.graph import Style, describe, graph_of, runs, source_text
@@ -93,14 +94,16 @@ def gradient_picture(jaxpr: Jaxpr, style: Style, auto: bool, title: str, names: 
     forward = programs.forward.without_dead_code([i < n or v in needed for i, v in enumerate(programs.forward.outputs)])
     if auto:
         style = fewer_boxes(style, [forward, backward])
+    k = len(jaxpr.constants)
+    captured = tuple((v, value) for v, (_, value) in zip(forward.inputs, jaxpr.constants, strict=False))
+    forward = Jaxpr(captured, forward.inputs[k:], forward.equations, forward.outputs, forward.name)
     inputs = names or [f"input {i}" for i in range(len(jaxpr.inputs))]
-    captured = [f"constant {i}" for i in range(len(jaxpr.constants))]
     outputs = ["out"] if n == 1 else [f"out {i}" for i in range(n)]
     saved = [v for _, v in programs.residuals]
     cotangents = [f"cotangent{f' {i}' * (len(programs.cotangents) > 1)}" for i in range(len(programs.cotangents))]
     gradients = [name for name, t in zip(inputs, jaxpr.in_types, strict=True) if is_inexact(t.dtype)]
     title_of = lambda p, words: f"{words} {len(p.equations)} equations"
-    above = graph_of(forward, style, title_of(forward, "forward ↓"), captured + inputs, outputs)
+    above = graph_of(forward, style, title_of(forward, "forward ↓"), inputs, outputs)
     beside = graph_of(
         backward,
         style,
@@ -128,10 +131,17 @@ def fewer_boxes(style: Style, programs: list[Jaxpr]) -> Style:
     counts = {}
     for group in (None, "line", "function"):
         chosen = Style(style.unfolds, group)
-        counts[group] = sum(len(runs(p.equations, chosen, 0)) for p in programs)
+        counts[group] = sum(n_boxes(program, chosen, 0) for program in programs)
         if counts[group] <= FEW:
             return chosen
     return Style(style.unfolds, min(counts, key=counts.__getitem__))
+
+
+def n_boxes(jaxpr: Jaxpr, style: Style, depth: int) -> int:
+    """How many boxes the equations of a program become, with those of the programs that are drawn inside."""
+    unfolded = [e for e in jaxpr if style.unfolds(e, depth)]
+    inner = sum(n_boxes(program, style, depth + 1) for e in unfolded for program in inner_jaxprs(e.params))
+    return len(runs(jaxpr.equations, style, depth)) + inner
 
 
 def unfolding(unfold: Unfold) -> Callable[[Equation, int], bool]:
@@ -140,10 +150,10 @@ def unfolding(unfold: Unfold) -> Callable[[Equation, int], bool]:
         limit = float("inf") if unfold is True else int(unfold)
         return lambda e, depth: depth < limit and any(True for _ in inner_jaxprs(e.params))
     names = {unfold} if isinstance(unfold, str) else unfold
-    if not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, Collection) or not all(isinstance(name, str) and name in registry for name in names):
         raise ArgumentError(
             f"draw received unfold={unfold!r}.",
-            "It says which equations show the programs inside them.",
+            "It says which equations show the programs inside them, and every name is that of a primitive.",
             'Pass True, False, a depth, or names of primitives such as {"scan", "cond"}.',
         )
     return lambda e, depth: e.primitive.name in names and any(True for _ in inner_jaxprs(e.params))

@@ -43,7 +43,7 @@ def place(sizes: Sequence[Point], edges: Edges, engine: str = "auto") -> Layout:
     """
     own = layered(sizes, edges)
     found = by_graphviz(sizes, edges) if engine == "auto" and 0 < len(edges) <= MANY else None
-    return found if found and found.width <= 1.1 * own.width else own
+    return found if found and found.width <= own.width else own
 
 
 def by_graphviz(sizes: Sequence[Point], edges: Edges) -> Layout | None:
@@ -64,21 +64,24 @@ def by_graphviz(sizes: Sequence[Point], edges: Edges) -> Layout | None:
             timeout=SECONDS,
             check=True,
         )
-    except (OSError, subprocess.SubprocessError):
+        return read_plain(done.stdout, len(sizes), edges)
+    except (OSError, subprocess.SubprocessError, ValueError, LookupError):
         return None
-    width = height = 0.0
-    centres: list[Point] = [(0.0, 0.0)] * len(sizes)
-    routes: dict[tuple[int, int], list[Point]] = {}
-    for kind, *words in map(str.split, done.stdout.splitlines()):
-        if kind == "graph":
-            width, height = float(words[1]) * 72, float(words[2]) * 72
-        elif kind == "node":
-            centres[int(words[0])] = (float(words[1]) * 72, height - float(words[2]) * 72)
+
+
+def read_plain(text: str, n: int, edges: Edges) -> Layout:
+    """The layout that Graphviz writes in its format "plain", in inches from the bottom."""
+    lines = [line.split() for line in text.splitlines()]
+    width, height = (float(x) * 72 for x in next(line[2:4] for line in lines if line[0] == "graph"))
+    places, routes = {}, {}
+    for kind, *words in lines:
+        if kind == "node":
+            places[int(words[0])] = (float(words[1]) * 72, height - float(words[2]) * 72)
         elif kind == "edge":
             numbers = [float(x) * 72 for x in words[3 : 3 + 2 * int(words[2])]]
-            points = list(zip(numbers[::2], numbers[1::2], strict=True))
+            points = zip(numbers[::2], numbers[1::2], strict=True)
             routes[int(words[0]), int(words[1])] = [(x, height - y) for x, y in points]
-    return Layout(width, height, centres, [routes[e] for e in edges]) if len(routes) == len(edges) else None
+    return Layout(width, height, [places[i] for i in range(n)], [routes[edge] for edge in edges])
 
 
 def layered(sizes: Sequence[Point], edges: Edges) -> Layout:

@@ -55,7 +55,7 @@ class Picture:
     def save(self, path: str | Path) -> None:
         """Write the picture to a file that ends in .svg, or in .html for a page; ArgumentError for others."""
         path = Path(path)
-        head = f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{escape(self.title)}</title>\n<body>'
+        head = f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{safe(self.title)}</title>\n<body>'
         texts = {".svg": self.svg, ".html": f"{head}{self._repr_html_()}</body></html>\n"}
         if path.suffix not in texts:
             raise ArgumentError(
@@ -116,7 +116,7 @@ def box(node: Node, x: float, y: float, w: float, h: float, inner: Sequence[Pane
     fill, border = COLOURS[node.kind]
     round_ = 13 if node.kind in ("input", "output", "constant") and h < 50 else 5
     parts = [
-        f'<g data-kind="{node.kind}" transform="translate({x:.1f} {y:.1f})"><title>{escape(node.title)}</title>',
+        f'<g data-kind="{node.kind}" transform="translate({x:.1f} {y:.1f})"><title>{safe(node.title)}</title>',
         rect(0, 0, w, h, fill if not inner else "#fffef5", border, round_),
     ]
     if len(inner) == 1:
@@ -160,11 +160,16 @@ def arrow(route: Sequence[Point], title: str, colour: str = LINE, dashed: str = 
     head = " ".join(f"{px:.1f},{py:.1f}" for px, py in corners)
     dash = f' stroke-dasharray="{dashed}"' if dashed else ""
     return (
-        f'<g data-kind="{"residual" if dashed else "edge"}"><title>{escape(title)}</title>'
+        f'<g data-kind="{"residual" if dashed else "edge"}"><title>{safe(title)}</title>'
         f'<path d="{path}" fill="none" stroke="#ffffff" stroke-opacity="0" stroke-width="9"/>'
         f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="1.3"{dash}/>'
         f'<polygon points="{head}" fill="{colour}"/></g>'
     )
+
+
+def safe(words: str) -> str:
+    """Text as it may stand in XML."""
+    return escape("".join([c if c.isprintable() or c == "\n" else "\ufffd" for c in words]))
 
 
 def rect(x: float, y: float, w: float, h: float, fill: str, border: str, round_: float, dashed: str = "") -> str:
@@ -177,7 +182,7 @@ def rect(x: float, y: float, w: float, h: float, fill: str, border: str, round_:
 def text(x: float, y: float, words: str, size: int, colour: str, anchor: str = "middle") -> str:
     """A line of text."""
     place = f'x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}"'
-    return f'<text {place} fill="{colour}">{escape(words)}</text>'
+    return f'<text {place} fill="{colour}">{safe(words)}</text>'
 
 
 def moved(svg: str, x: float, y: float) -> str:
@@ -250,8 +255,8 @@ def framed(body: str, width: float, height: float, title: str, kinds: set[str], 
     total, top = width + 2 * MARGIN, y + 34
     tall = top + height + 2 * MARGIN
     svg = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{escape(title)}" width="{total:.0f}" '
-        f'height="{tall:.0f}" viewBox="0 0 {total:.1f} {tall:.1f}" font-family="{FONT}"><title>{escape(title)}</title>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{safe(title)}" width="{total:.0f}" '
+        f'height="{tall:.0f}" viewBox="0 0 {total:.1f} {tall:.1f}" font-family="{FONT}"><title>{safe(title)}</title>'
         f'<rect width="100%" height="100%" rx="10" fill="#ffffff"/><g transform="translate({MARGIN} {MARGIN})">'
         f"{text(0, 12, title, 13, INK, 'start')}{''.join(legend)}"
         f"{moved(body, (width - inner) / 2, top)}</g></svg>"
