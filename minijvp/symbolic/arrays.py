@@ -1,0 +1,210 @@
+"""Primitives on arrays of expressions: what is linear by its matrix, the others by what they do along axes.
+
+An array is a NumPy array of SymPy's expressions, without axes for a scalar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from minijvp.core.jaxpr import Equation
+from minijvp.core.types import ArrayType, is_inexact
+from minijvp.operations.families import BilinearPrimitive, LinearPrimitive
+from minijvp.symbolic.elements import convert, number, sympy
+from minijvp.transforms.vmap import vmap
+
+Elements = np.ndarray
+
+LINEAR_IN = {"scatter": (0, 2), "scatter-add": (0, 2), "scatter-sub": (0, 2), "dynamic_update_slice": (0, 1)}
+"""Primitives that are linear in these arguments together, while the others (indices) are known."""
+
+
+class UnknownOperand(Exception):
+    """A primitive with a formula needs the value of an operand, which depends on the arguments."""
+
+
+def elements(x: Any) -> Elements:
+    """A value as an array of expressions."""
+    if isinstance(x, np.ndarray) and x.dtype == object:
+        return x
+    x = np.asarray(x)
+    return filled(x.shape, map(number, x.ravel()))
+
+
+def filled(shape: tuple[int, ...], values: Any) -> Elements:
+    """An array of these values in row-major order."""
+    out = np.empty(shape, object)
+    for i, value in enumerate(values):
+        out.flat[i] = value
+    return out
+
+
+def is_known(x: Elements) -> bool:
+    """Whether no element depends on a symbol."""
+    return not any(e.free_symbols for e in x.flat)
+
+
+def known(x: Elements, type: ArrayType) -> np.ndarray:
+    """An array of numbers; UnknownOperand if it depends on symbols."""
+    if not is_known(x):
+        raise UnknownOperand
+    number_type = complex if type.dtype.kind == "c" else float if is_inexact(type.dtype) else type.dtype
+    return x.astype(number_type).astype(type.dtype)
+
+
+def each(function: Callable[..., Any], *xs: Elements) -> Elements:
+    """The function of each element; scalars fit every array."""
+    return np.asarray(np.frompyfunc(function, len(xs), 1)(*xs), object)
+
+
+# Linear primitives
+
+
+def linear(e: Equation, xs: Sequence[Elements]) -> tuple[Elements, ...] | None:
+    """The results of a primitive that is linear or bilinear, or None if it is neither."""
+    primitive = e.primitive
+    if isinstance(primitive, BilinearPrimitive):
+        return bilinear(e, xs)
+    positions = LINEAR_IN.get(primitive.name, ())
+    if isinstance(primitive, LinearPrimitive):
+        positions = primitive.linear_arguments
+        positions = range(len(xs)) if positions is None else positions
+    if not positions:
+        return None
+    types = [v.type for v in e.inputs]
+    # Beside one operand the others are zero, for the primitive is linear in all of them together.
+    fixed = [np.zeros(t.shape, t.dtype) if i in positions else known(x, t) for i, (x, t) in enumerate(zip(xs, types))]
+    parts = [matrices(e, fixed, i) for i in positions]
+    operands = [x for i in positions for x in xs[i].flat]
+    stacked = [np.concatenate(rows) for rows in zip(*parts, strict=True)]
+    return tuple([combined(matrix, operands, v.type) for matrix, v in zip(stacked, e.outputs, strict=True)])
+
+
+def bilinear(e: Equation, xs: Sequence[Elements]) -> tuple[Elements, ...]:
+    """The result of a primitive that is linear in each of two operands."""
+    x, y = xs
+    (x_type, y_type), (out,) = [v.type for v in e.inputs], e.outputs
+    units = np.eye(x.size, dtype=x_type.dtype).reshape(x.size, *x_type.shape)
+    fixed = np.zeros(y_type.shape, y_type.dtype)
+    rows = [matrices(e, [unit, fixed], 1)[0] for unit in units]
+    products = [a * b for a in x.flat for b in y.flat]
+    return (combined(np.concatenate(rows), products, out.type) if rows else filled_with_zeros(out.type),)
+
+
+def matrices(e: Equation, fixed: Sequence[np.ndarray], position: int) -> list[np.ndarray]:
+    """For each result, its values for every unit vector as the operand at `position`, along the first axis."""
+    t = e.inputs[position].type
+    size = prod(t.shape)
+    units = np.eye(size, dtype=t.dtype).reshape(size, *t.shape)
+    before, after = fixed[:position], fixed[position + 1 :]
+    if not size:
+        return [np.zeros((0, *v.type.shape), v.type.dtype) for v in e.outputs]
+    outs = vmap(lambda unit: e.primitive(*before, unit, *after, **e.params))(units)
+    return [np.asarray(out) for out in (outs if isinstance(outs, tuple) else (outs,))]
+
+
+def combined(matrix: np.ndarray, operands: Sequence[Any], type: ArrayType) -> Elements:
+    """The sums of operands with the weights in each column of the matrix."""
+    sp = sympy()
+    matrix = matrix.reshape(len(operands), -1)
+
+    def element(column: np.ndarray) -> Any:
+        rows = np.flatnonzero(column).tolist()
+        terms = [operands[i] if column[i] == 1 else number(column[i]) * operands[i] for i in rows]
+        return terms[0] if len(terms) == 1 else sp.Add(*terms) if terms else number(type.dtype.type(0))
+
+    return filled(type.shape, map(element, matrix.T))
+
+
+def filled_with_zeros(type: ArrayType) -> Elements:
+    """Zeros of a type."""
+    return elements(np.zeros(type.shape, type.dtype))
+
+
+# Choices
+
+
+def _select(e: Equation, which: Elements, *cases: Elements) -> Elements:
+    sp = sympy()
+    kind = e.inputs[0].type.dtype.kind
+    boolean = e.outputs[0].type.dtype.kind == "b"
+
+    def choose(which: Any, *cases: Any) -> Any:
+        conditions = [sp.Not(which), which] if kind == "b" else [sp.Eq(which, i) for i in range(len(cases))]
+        if boolean:
+            return sp.Or(*[sp.And(c, x) for c, x in zip(conditions, cases, strict=True)])
+        pairs = list(zip(cases, conditions, strict=True))[::-1]
+        return sp.Piecewise(*pairs[:-1], (pairs[-1][0], True))
+
+    return each(choose, which, *cases)
+
+
+def _clamp(e: Equation, lower: Elements, x: Elements, upper: Elements) -> Elements:
+    sp = sympy()
+    return each(lambda lower, x, upper: sp.Min(sp.Max(lower, x), upper), lower, x, upper)
+
+
+def _convert(e: Equation, x: Elements) -> Elements:
+    old, new = e.inputs[0].type.dtype, e.params["new_dtype"]
+    return each(lambda x: convert(x, old, new), x)
+
+
+def _extremum_index(e: Equation, x: Elements) -> Elements:
+    """The index of the first element that none exceeds."""
+    sp = sympy()
+    holds = sp.Ge if e.primitive.name == "argmax" else sp.Le
+
+    def index(row: Sequence[Any]) -> Any:
+        first = [(i, sp.And(*[holds(x, y) for y in row])) for i, x in enumerate(row[:-1])]
+        return sp.Piecewise(*first, (len(row) - 1, True))
+
+    return along(x, e.params["axes"], index)
+
+
+# Reductions
+
+
+def along(x: Elements, axes: tuple[int, ...], function: Callable[[Sequence[Any]], Any]) -> Elements:
+    """The function of the elements along axes, which disappear."""
+    kept = [d for d in range(x.ndim) if d not in axes]
+    shape = tuple([x.shape[d] for d in kept])
+    rows = x.transpose(*kept, *axes).reshape(prod(shape), prod(x.shape[d] for d in axes))
+    return filled(shape, map(function, map(list, rows)))
+
+
+def _reduction(name: str) -> Callable[..., Elements]:
+    return lambda e, x: along(x, e.params["axes"], lambda row: getattr(sympy(), name)(*row))
+
+
+def _cumulative(function: Callable[[Any, Any, Any], Any]) -> Callable[..., Elements]:
+    def rule(e: Equation, x: Elements) -> Elements:
+        axis, sp = e.params["axis"], sympy()
+        x = np.flip(x, axis) if e.params["reverse"] else x
+        out = np.frompyfunc(lambda x, y: function(sp, x, y), 2, 1).accumulate(x, axis, dtype=object)
+        return np.flip(out, axis) if e.params["reverse"] else out
+
+    return rule
+
+
+ARRAYS: dict[str, Callable[..., Elements]] = {
+    "select_n": _select,
+    "clamp": _clamp,
+    "convert_element_type": _convert,
+    "argmax": _extremum_index,
+    "argmin": _extremum_index,
+    "reduce_max": _reduction("Max"),
+    "reduce_min": _reduction("Min"),
+    "reduce_prod": _reduction("Mul"),
+    "reduce_and": _reduction("And"),
+    "reduce_or": _reduction("Or"),
+    "reduce_xor": _reduction("Xor"),
+    "cumprod": _cumulative(lambda sp, x, y: x * y),
+    "cummax": _cumulative(lambda sp, x, y: sp.Max(x, y)),
+    "cummin": _cumulative(lambda sp, x, y: sp.Min(x, y)),
+    "cumlogsumexp": _cumulative(lambda sp, x, y: sp.log(sp.exp(x) + sp.exp(y))),
+}
+"""Rules (equation, *operands) -> result of primitives that are neither elementwise nor linear."""
