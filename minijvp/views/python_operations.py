@@ -1,0 +1,474 @@
+"""First-order operations as a person writes them: infix, jax.numpy, methods of arrays.
+
+A writer of the table takes an equation and gives its text, or None where the short form would mean something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from minijvp.core.jaxpr import Atom, Equation, Literal, Var
+from minijvp.core.types import ArrayType, ScalarType, is_inexact
+from minijvp.operations.windows import start_of
+from minijvp.views.python_literals import dtype_name, number
+from minijvp.views.python_text import Code, Part, code, listed, tupled
+
+INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "and": "&", "or": "|", "xor": "^"}
+INFIX |= {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
+
+UNARY = {n: f"jnp.{n}" for n in ("sin", "cos", "tan", "sinh", "cosh", "tanh", "exp", "exp2", "expm1", "log", "log1p")}
+UNARY |= {n: f"jnp.{n}" for n in ("sqrt", "cbrt", "floor", "ceil", "sign", "asin", "acos", "atan", "asinh", "atanh")}
+UNARY |= {"logistic": "jax.nn.sigmoid", "abs": "jnp.abs", "is_finite": "jnp.isfinite", "rsqrt": "lax.rsqrt"}
+BINARY = {"max": "jnp.maximum", "min": "jnp.minimum", "atan2": "jnp.atan2"}
+LAX_NAMES = {"and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor", "not": "bitwise_not"}
+REDUCTIONS = {"reduce_sum": "sum", "reduce_max": "max", "reduce_min": "min", "reduce_prod": "prod"}
+FULL_PRECISION = ("float32", "float64", "complex64", "complex128")
+
+
+class Operands:
+    """How the operands of an equation are written, where arrays of other shapes would broadcast to the right one."""
+
+    def __init__(self, broadcasts: dict[Any, tuple[Code, tuple[int, ...] | None]], literal: Callable[[Any], Code]):
+        self.broadcasts = broadcasts
+        self.literal = literal
+
+    def strict(self, atom: Any) -> Part | Code:
+        """The operand as it is."""
+        return atom if type(atom) is Var else self.literal(atom.value)
+
+    def exact(self, atom: Any, dtype: Any) -> Part | Code:
+        """The operand, for a function that takes operands of one dtype only."""
+        if type(atom) is Literal and not isinstance(atom.value, np.generic):
+            return self.literal(np.dtype(dtype).type(atom.value))
+        return self.strict(atom)
+
+    def loose(self, atoms: Sequence[Atom]) -> list[Part | Code]:
+        """The operands of an elementwise operation, with as few explicit broadcasts as give the shape of the result."""
+        arrays = [v for v in atoms if is_array(v)]
+        wanted = arrays[0].type.shape
+        for explicit in ((), *((v,) for v in arrays if v in self.broadcasts), arrays):
+            loosened = [v for v in arrays if v in self.broadcasts and v not in explicit]
+            shapes = [self.broadcasts[v][1] if v in loosened else v.type.shape for v in arrays]
+            numbers = [shape is None for shape in shapes]
+            if not all(numbers) and np.broadcast_shapes(*[s for s in shapes if s is not None]) == wanted:
+                return [self.broadcasts[v][0] if v in loosened else self.simple(v) for v in atoms]
+        return list(map(self.strict, atoms))
+
+    def simple(self, atom: Any) -> Part | Code:
+        """An operand beside one that has the dtype of the result."""
+        if type(atom) is Literal and isinstance(atom.value, np.generic):
+            return (number(atom.value.item()),)
+        return self.strict(atom)
+
+
+def is_array(atom: Atom) -> bool:
+    """Whether an operand is an array, and no number of Python."""
+    return type(atom) is Var and type(atom.type) is not ScalarType
+
+
+def _infix(e: Equation, operands: Operands) -> Code | None:
+    symbol = INFIX[e.primitive.name]
+    kind = e.inputs[0].type.dtype.kind
+    arrays = [v for v in e.inputs if is_array(v)]
+    if not arrays or (symbol in "+-*/" and not _is_plain(arrays[0].type.dtype, division=symbol == "/")):
+        return None
+    if symbol in ("<", "<=", ">", ">=") and kind == "c":
+        return None
+    if any([type(v) is Literal and not _fits(v.value, arrays[0].type.dtype) for v in e.inputs]):
+        return None
+    x, y = operands.loose(e.inputs)
+    return code(x, f" {symbol} ", y)
+
+
+def _is_plain(dtype: Any, division: bool = False) -> bool:
+    """Whether operators of arrays do with this dtype what the operations do."""
+    return is_inexact(dtype) or (not division and getattr(dtype, "kind", "V") in "iu")
+
+
+def _fits(value: Any, dtype: Any) -> bool:
+    """Whether a number beside an array leaves the dtype of the array as it is."""
+    if isinstance(value, np.generic):
+        return value.dtype == dtype
+    if isinstance(value, bool):
+        return True
+    kinds = "bV" if isinstance(value, int) else "biuV" if isinstance(value, float) else "biufV"
+    return dtype.kind not in kinds or (dtype.kind == "V" and is_inexact(dtype) and not isinstance(value, complex))
+
+
+def _unary(e: Equation, operands: Operands) -> Code | None:
+    (x,) = e.inputs
+    name = UNARY[e.primitive.name]
+    is_real = x.type.dtype.kind != "c"
+    if not is_array(x) or not is_inexact(x.type.dtype) or any(p is not None for p in e.params.values()):
+        return None
+    return code(f"{name}(", x, ")") if is_real or e.primitive.name in ("sin", "cos", "exp", "log", "abs") else None
+
+
+def _binary(e: Equation, operands: Operands) -> Code | None:
+    arrays = [v for v in e.inputs if is_array(v)]
+    if not arrays or arrays[0].type.dtype.kind not in "fiu":
+        return None
+    if any([type(v) is Literal and not _fits(v.value, arrays[0].type.dtype) for v in e.inputs]):
+        return None
+    return code(f"{BINARY[e.primitive.name]}(", listed(operands.loose(e.inputs)), ")")
+
+
+def _negative(e: Equation, operands: Operands) -> Code | None:
+    (x,) = e.inputs
+    return code("-", x) if is_array(x) and _is_plain(x.type.dtype) else None
+
+
+def _inverted(e: Equation, operands: Operands) -> Code | None:
+    return code("~", e.inputs[0]) if is_array(e.inputs[0]) else None
+
+
+def _square(e: Equation, operands: Operands) -> Code | None:
+    return code(e.inputs[0], "**2") if is_array(e.inputs[0]) and e.inputs[0].type.dtype.kind in "fiu" else None
+
+
+def _integer_power(e: Equation, operands: Operands) -> Code | None:
+    (x,), y = e.inputs, e.params["y"]
+    if not is_array(x) or not is_inexact(x.type.dtype):
+        return None
+    return code(x, f"**{y}" if y >= 0 else f" ** ({y})")
+
+
+def _power(e: Equation, operands: Operands) -> Code | None:
+    x, y = e.inputs
+    if any([v.type.dtype.kind != "f" for v in (x, y)]) or not (is_array(x) or is_array(y)):
+        return _integer_exponent(e, operands)
+    base, exponent = operands.loose((x, y))
+    base = code("(", base, ")") if type(x) is Literal else base
+    return code(base, "**" if type(y) is Var else " ** ", exponent)
+
+
+def _integer_exponent(e: Equation, operands: Operands) -> Code | None:
+    """lax.pow with exponents of another shape."""
+    x, y = e.inputs
+    shape = e.outputs[0].type.shape
+    if type(y) is Literal or not is_array(x) or not is_array(y):
+        wide = [_whole(v, e.outputs[0].type, operands, i) for i, v in enumerate(e.inputs)]
+    else:
+        wide = [v if v.type.shape == shape else code("jnp.broadcast_to(", v, f", {shape})") for v in (x, y)]
+    return code("lax.pow(", listed(wide), ")")
+
+
+def _whole(atom: Any, t: ArrayType, operands: Operands, position: int) -> Part | Code:
+    """An operand of `lax.pow` in the shape of the result, in its dtype or, as an exponent, in its own."""
+    if is_array(atom):
+        return atom
+    dtype = atom.type.dtype if position and atom.type.dtype.kind in "iu" else t.dtype
+    return code(f"jnp.full({t.shape}, ", operands.strict(atom), f", {dtype_name(dtype)})")
+
+
+def _select(e: Equation, operands: Operands) -> Code | None:
+    which, *cases = e.inputs
+    if which.type.dtype != bool or len(cases) != 2 or not any(map(is_array, cases)):
+        return None
+    if type(which) is Literal or (which.type.shape and which in operands.broadcasts):
+        return None
+    if any([type(v) is Literal and not isinstance(v.value, np.generic) for v in cases]):
+        return None
+    first, second = operands.loose(cases)
+    return code("jnp.where(", listed([which, second, first]), ")")
+
+
+def _cast(e: Equation, operands: Operands) -> Code | None:
+    (x,), dtype = e.inputs, e.params["new_dtype"]
+    if e.params.get("weak_type") and x.type.dtype != dtype:
+        return _weak_cast(x, dtype, operands)
+    name = dtype_name(dtype)
+    if type(x) is Literal:
+        return code("jnp.array(", operands.strict(x), f", {name})")
+    if x.type.dtype.kind == "c" and not jnp.issubdtype(dtype, jnp.complexfloating):
+        return code("lax.convert_element_type(", x, f".real, {name})")
+    return code(x, f".astype({name})")
+
+
+def _weak_cast(x: Atom, dtype: Any, operands: Operands) -> Code | None:
+    """A cast to a dtype that yields to others: to the class of a Python scalar, if it is of the default width."""
+    cls = {"f": float, "i": int, "c": complex}.get(dtype.kind)
+    if cls is None or jnp.asarray(cls(0)).dtype != dtype or (x.type.dtype.kind == "c" and dtype.kind != "c"):
+        return None
+    return code("lax.convert_element_type(", operands.strict(x), f", {cls.__name__})")
+
+
+def _zeros(e: Equation, operands: Operands) -> Code:
+    return (f"jnp.zeros({_shape_text(e.params['shape'])}, {dtype_name(e.params['dtype'])})",)
+
+
+def _shape_text(shape: tuple[int, ...]) -> str:
+    return str(shape[0]) if len(shape) == 1 else str(shape)
+
+
+def _broadcast(e: Equation, operands: Operands) -> Code | None:
+    (x,), t = e.inputs, e.outputs[0].type
+    if isinstance(x, Literal):
+        value = t.dtype.type(x.value)
+        if value == 1 and value.dtype == t.dtype:
+            return (f"jnp.ones({_shape_text(t.shape)}, {dtype_name(t.dtype)})",)
+        return code(f"jnp.full({_shape_text(t.shape)}, ", number(value.item()), f", {dtype_name(t.dtype)})")
+    if not is_array(x):
+        return None
+    form = broadcastable(e)
+    return form if expanded_shape(e) == t.shape else code("jnp.broadcast_to(", form, f", {t.shape})")
+
+
+def expanded_shape(e: Equation) -> tuple[int, ...]:
+    """The shape of the operand of a broadcast after `broadcastable`."""
+    shape, places = e.params["shape"], e.params["broadcast_dimensions"]
+    sizes = dict(zip(places, e.inputs[0].type.shape, strict=True))
+    first = min(places, default=len(shape))
+    return tuple([sizes.get(d, 1) for d in range(first, len(shape))])
+
+
+def broadcastable(e: Equation) -> Code:
+    """The operand of a broadcast with axes of size 1 where it needs some, so that it fits by itself."""
+    (x,), places, n = e.inputs, e.params["broadcast_dimensions"], len(e.params["shape"])
+    axes = [":" if d in places else "None" for d in range(min(places, default=n), n)]
+    if "None" not in axes:
+        return code(x)
+    while axes[-1] == ":":
+        axes.pop()
+    text = ", ".join(axes)
+    return code(x, f"[{text}]")
+
+
+def _reshape(e: Equation, operands: Operands) -> Code | None:
+    (x,), sizes = e.inputs, e.params["new_sizes"]
+    if not is_array(x):
+        return None
+    return code(x, ".ravel()" if len(sizes) == 1 else f".reshape({', '.join(map(str, sizes)) or '()'})")
+
+
+def _squeeze(e: Equation, operands: Operands) -> Code | None:
+    (x,), axes = e.inputs, e.params["dimensions"]
+    return code("jnp.squeeze(", x, f", axis={_axis_text(axes)})") if is_array(x) else None
+
+
+def _axis_text(axes: Sequence[int]) -> str:
+    return str(axes[0]) if len(axes) == 1 else str(tuple(axes))
+
+
+def _transpose(e: Equation, operands: Operands) -> Code | None:
+    (x,), order = e.inputs, tuple(e.params["permutation"])
+    if not is_array(x):
+        return None
+    return code(x, ".T" if order == (1, 0) else f".transpose{order}" if len(order) != 1 else ".transpose(0)")
+
+
+def _slices(e: Equation, operands: Operands) -> Code | None:
+    (x,), p = e.inputs, e.params
+    strides = p["strides"] or (1,) * len(p["start_indices"])
+    parts = []
+    for start, stop, step, n in zip(p["start_indices"], p["limit_indices"], strides, x.type.shape, strict=True):
+        text = f"{start or ''}:{stop if stop < n else ''}"
+        parts.append(text + (f":{step}" if step != 1 else ""))
+    while len(parts) > 1 and parts[-1] == ":":
+        parts.pop()
+    return code(x, f"[{', '.join(parts)}]") if is_array(x) and parts else None
+
+
+def _reverse(e: Equation, operands: Operands) -> Code | None:
+    axes = e.params["dimensions"]
+    return code("jnp.flip(", e.inputs[0], f", axis={_axis_text(axes)})") if axes and is_array(e.inputs[0]) else None
+
+
+def _concatenate(e: Equation, operands: Operands) -> Code | None:
+    axis = e.params["dimension"]
+    if not all(map(is_array, e.inputs)):
+        return None
+    return code("jnp.concatenate([", listed(e.inputs), "]", f", axis={axis})" if axis else ")")
+
+
+def _iota(e: Equation, operands: Operands) -> Code | None:
+    shape, dtype = e.params["shape"], e.params["dtype"]
+    if len(shape) != 1 or np.dtype(dtype).kind not in "iuf":
+        return None
+    return (f"jnp.arange({shape[0]}, dtype={dtype_name(dtype)})",)
+
+
+def _reduction(e: Equation, operands: Operands) -> Code | None:
+    (x,), axes, name = e.inputs, tuple(e.params["axes"]), e.primitive.name
+    if not is_array(x) or not axes:
+        return None
+    dtype = x.type.dtype
+    if name in ("reduce_sum", "reduce_prod") and str(dtype) not in FULL_PRECISION:
+        return None
+    if name in ("reduce_max", "reduce_min") and (dtype.kind not in "fiu" or not x.type.size):
+        return None
+    return _reduced(REDUCTIONS[name], x, axes)
+
+
+def _reduced(function: str, x: Atom, axes: tuple[int, ...]) -> Code:
+    everything = len(axes) == len(x.type.shape)
+    return code(f"jnp.{function}(", x, ")" if everything else f", axis={_axis_text(axes)})")
+
+
+def _logical(e: Equation, operands: Operands) -> Code | None:
+    (x,), axes = e.inputs, tuple(e.params["axes"])
+    if not is_array(x) or x.type.dtype != bool or not axes:
+        return None
+    return _reduced("all" if e.primitive.name == "reduce_and" else "any", x, axes)
+
+
+def _dot(e: Equation, operands: Operands) -> Code | None:
+    """x @ y where that is what it computes; else jnp.einsum."""
+    x, y = e.inputs
+    (cx, cy), (bx, by) = e.params["dimension_numbers"]
+    dtype, wanted = x.type.dtype, e.params.get("preferred_element_type")
+    if dtype != y.type.dtype or not _is_plain(dtype) or not all(map(is_array, e.inputs)):
+        return None
+    if wanted is not None and wanted != dtype:
+        return None
+    n, m, b = len(x.type.shape), len(y.type.shape), len(bx)
+    precision = e.params.get("precision")
+    axes = (cx, cy), (bx, by)
+    batch = tuple(range(b))
+    if precision is None and n and m:
+        rows = (max(m - 2, 0),)
+        matrices = (bx, by) == (batch, batch) and (n == m == b + 2 or (b == 0 and n <= 2 and m <= 2))
+        if matrices and (cx, cy) == ((n - 1,), rows):
+            return code(x, " @ ", y)
+        if matrices and b == 0 and n == 2 and (cx, cy) == ((0,), rows):
+            return code(x, ".T @ ", y)
+        if matrices and b == 0 and m == 2 and (cx, cy) == ((n - 1,), (1,)):
+            return code(x, " @ ", y, ".T")
+    return _einsum(x, y, axes, precision, operands)
+
+
+def _einsum(x: Atom, y: Atom, axes: Any, precision: Any, operands: Operands) -> Code | None:
+    (cx, cy), (bx, by) = axes
+    if not (cx or bx) and len(x.type.shape) == len(y.type.shape) == 1 and precision is None:
+        return code("jnp.outer(", x, ", ", y, ")")
+    alphabet = iter("abcdefghijklmnopqrstuvwxyz")
+    if len(x.type.shape) + len(y.type.shape) > 26:
+        return None
+    in_x = [next(alphabet) for _ in x.type.shape]
+    shared = {d: in_x[c] for c, d in (*zip(cx, cy, strict=True), *zip(bx, by, strict=True))}
+    in_y = [shared.get(d) or next(alphabet) for d in range(len(y.type.shape))]
+    out = [in_x[d] for d in bx] + [s for d, s in enumerate(in_x) if d not in (*bx, *cx)]
+    out += [s for d, s in enumerate(in_y) if d not in (*by, *cy)]
+    formula = f'"{"".join(in_x)},{"".join(in_y)}->{"".join(out)}"'
+    further = code(", precision=", operands.literal(precision)) if precision is not None else ()
+    return code(f"jnp.einsum({formula}, ", x, ", ", y, further, ")")
+
+
+def _dynamic(e: Equation, operands: Operands) -> Code | None:
+    """lax.dynamic_slice and lax.dynamic_update_slice, whose starts are of one dtype; along one axis, if the rest is."""
+    name = e.primitive.name
+    updating = name == "dynamic_update_slice"
+    given, starts = e.inputs[: 1 + updating], e.inputs[1 + updating :]
+    dtypes = [v.type.dtype for v in starts if type(v) is Var]
+    if len({*dtypes}) > 1 or any([d.itemsize < 4 for d in dtypes]) or not all(map(is_array, given)) or not starts:
+        return None
+    shape = given[0].type.shape
+    sizes = given[1].type.shape if updating else e.params["slice_sizes"]
+    moving = [d for d in range(len(shape)) if sizes[d] != shape[d] or not is_zero(starts[d])]
+    if len(moving) == 1:
+        (axis,) = moving
+        start = operands.strict(starts[axis])
+        what = () if updating else f", {sizes[axis]}"
+        return code(f"lax.{name}_in_dim(", listed(given), ", ", start, what, f", axis={axis})")
+    where = tupled([operands.exact(v, dtypes[0]) if dtypes else operands.strict(v) for v in starts])
+    return code(f"lax.{name}(", listed(given), ", ", where, "" if updating else f", {sizes}", ")")
+
+
+def is_zero(atom: Atom) -> bool:
+    """Whether an operand is the number 0."""
+    return type(atom) is Literal and atom.value == 0
+
+
+def _clamp(e: Equation, operands: Operands) -> Code | None:
+    lower, x, upper = e.inputs
+    if not is_array(x) or any([type(v) is Var and not is_array(v) for v in (lower, upper)]):
+        return None
+    return code("lax.clamp(", listed([operands.exact(v, x.type.dtype) for v in (lower, x, upper)]), ")")
+
+
+def _padded(e: Equation, operands: Operands) -> Code | None:
+    x, value = e.inputs
+    config = e.params["padding_config"]
+    if type(value) is not Literal or not is_array(x) or any([lo < 0 or hi < 0 or inner for lo, hi, inner in config]):
+        return _operands_padded(e, operands)
+    widths = tuple((lo, hi) for lo, hi, _ in config)
+    filled = "" if value.value == 0 else f", constant_values={number(np.asarray(value.value).item())}"
+    return code("jnp.pad(", x, f", {widths}{filled})")
+
+
+def _operands_padded(e: Equation, operands: Operands) -> Code | None:
+    x, value = e.inputs
+    if not is_array(x) or (type(value) is Var and value.type.dtype != x.type.dtype):
+        return None
+    return code("lax.pad(", x, ", ", operands.exact(value, x.type.dtype), f", {tuple(e.params['padding_config'])})")
+
+
+def _reduce_window(e: Equation, operands: Operands) -> Code | None:
+    """A reduction of windows by a function of two numbers; XLA wants no negative padding."""
+    x, start = e.inputs
+    p = dict(e.params)
+    if not is_array(x):
+        return None
+    function = LAX_NAMES.get(name := p.pop("computation"), name)
+    whole = code(x)
+    if any([n < 0 for pair in p["padding"] for n in pair]):
+        fill = operands.literal(start_of(name, x.type.dtype))
+        config = [(min(lo, 0), min(hi, 0), d - 1) for (lo, hi), d in zip(p["padding"], p["base_dilation"], strict=True)]
+        whole = code("lax.pad(", x, ", ", fill, f", {config})")
+        p["padding"] = tuple([(max(lo, 0), max(hi, 0)) for lo, hi in p["padding"]])
+        p["base_dilation"] = (1,) * len(config)
+    how = listed(code(f"{k}=", operands.literal(v)) for k, v in p.items())
+    begin = operands.exact(start, x.type.dtype)
+    if type(start) is Var:
+        begin = code(begin, f".astype({dtype_name(x.type.dtype)})")
+    return code("lax.reduce_window(", whole, ", ", begin, f", lambda x, y: lax.{function}(x, y), ", how, ")")
+
+
+def named(e: Equation, operands: Operands) -> Code | None:
+    """An elementwise function of jax.lax, for operands of one dtype."""
+    name = LAX_NAMES.get(e.primitive.name, e.primitive.name)
+    arrays = [v for v in e.inputs if type(v) is Var]
+    if not hasattr(lax, name) or e.params:
+        return None
+    dtype = (arrays or e.inputs)[0].type.dtype
+    return code(
+        f"lax.{name}(", listed(operands.exact(v, dtype) if arrays else operands.strict(v) for v in e.inputs), ")"
+    )
+
+
+TABLE: dict[str, Callable[[Equation, Operands], Code | None]] = {
+    **dict.fromkeys(INFIX, _infix),
+    **dict.fromkeys(UNARY, _unary),
+    **dict.fromkeys(BINARY, _binary),
+    **dict.fromkeys(REDUCTIONS, _reduction),
+    "reduce_and": _logical,
+    "reduce_or": _logical,
+    "neg": _negative,
+    "not": _inverted,
+    "square": _square,
+    "integer_pow": _integer_power,
+    "pow": _power,
+    "select_n": _select,
+    "convert_element_type": _cast,
+    "zeros": _zeros,
+    "broadcast_in_dim": _broadcast,
+    "reshape": _reshape,
+    "squeeze": _squeeze,
+    "transpose": _transpose,
+    "slice": _slices,
+    "rev": _reverse,
+    "concatenate": _concatenate,
+    "iota": _iota,
+    "dot_general": _dot,
+    "dynamic_slice": _dynamic,
+    "dynamic_update_slice": _dynamic,
+    "pad": _padded,
+    "clamp": _clamp,
+    "reduce_window": _reduce_window,
+}
+"""How an operation is written, by the name of its primitive."""
