@@ -73,7 +73,7 @@ def draw(
     if not backward:
         if auto:
             style = fewer_boxes(style, [jaxpr])
-        return picture(graph_of(jaxpr, style, f"{title}, {len(jaxpr.equations)} equations", names), engine)
+        return picture(graph_of(jaxpr, style, f"{title}, {equations_text(jaxpr)}", names), engine)
     return gradient_picture(jaxpr, style, auto, title, names, engine)
 
 
@@ -102,7 +102,7 @@ def gradient_picture(jaxpr: Jaxpr, style: Style, auto: bool, title: str, names: 
     saved = [v for _, v in programs.residuals]
     cotangents = [f"cotangent{f' {i}' * (len(programs.cotangents) > 1)}" for i in range(len(programs.cotangents))]
     gradients = [name for name, t in zip(inputs, jaxpr.in_types, strict=True) if is_inexact(t.dtype)]
-    title_of = lambda p, words: f"{words} {len(p.equations)} equations"
+    title_of = lambda p, words: f"{words} {equations_text(p)}"
     above = graph_of(forward, style, title_of(forward, "forward ↓"), inputs, outputs)
     beside = graph_of(
         backward,
@@ -118,6 +118,11 @@ def gradient_picture(jaxpr: Jaxpr, style: Style, auto: bool, title: str, names: 
         for node in dict.fromkeys(beside.used.get(variable, ())):
             across.append((above.made[atom], node, residual_text(atom, forward)))
     return side_by_side(f"{title}, forward and backward", above, beside, across, engine)
+
+
+def equations_text(jaxpr: Jaxpr) -> str:
+    """How many equations a program has."""
+    return f"{len(jaxpr.equations)} equation{'s' * (len(jaxpr.equations) != 1)}"
 
 
 def residual_text(atom: Atom, forward: Jaxpr) -> str:

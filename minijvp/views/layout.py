@@ -5,6 +5,7 @@ Boxes are given by their sizes in an order in which every arrow goes from an ear
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 from bisect import bisect_right, insort
@@ -110,6 +111,8 @@ def layered(sizes: Sequence[Point], edges: Edges) -> Layout:
             above[v].append(u)
     layers = ordered(layers, above, below)
     xs = across(layers, above, below, sizes)
+    for path in paths.values():
+        straighten(path, layers, layer[path[0]] + 1, xs, sizes)
     left = min((x - w / 2 for x, (w, _) in zip(xs, sizes, strict=True)), default=0.0)
     xs = [x - left for x in xs]
     width = max((x + w / 2 for x, (w, _) in zip(xs, sizes, strict=True)), default=0.0)
@@ -234,6 +237,24 @@ def across(
             for v, x in zip(row, nearest(wanted, gaps, heavy), strict=True):
                 xs[v] = x
     return xs
+
+
+def straighten(path: list[int], layers: list[list[int]], first: int, xs: list[float], sizes: Sequence[Point]) -> None:
+    """Move the places where an arrow passes layers, from `first` on, so that it bends as seldom as there is room."""
+    x, low, high = xs[path[0]], -math.inf, math.inf
+    together: list[int] = []
+    for k, v in enumerate(path[1:-1], first):
+        row = layers[k]
+        i = row.index(v)
+        left = xs[row[i - 1]] + room(sizes[row[i - 1]][0], 0) if i else -math.inf
+        right = xs[row[i + 1]] - room(0, sizes[row[i + 1]][0]) if i + 1 < len(row) else math.inf
+        if max(low, left) > min(high, right):
+            low, high, together = -math.inf, math.inf, []
+        low, high = max(low, left), min(high, right)
+        together.append(v)
+        x = min(max(x, low), high)
+        for w in together:
+            xs[w] = x
 
 
 def depths(layers: list[list[int]], near: list[list[int]]) -> list[int]:

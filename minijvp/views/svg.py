@@ -11,7 +11,7 @@ from pathlib import Path
 
 from minijvp.errors import ArgumentError
 from minijvp.views.graph import KINDS, Graph, Node
-from minijvp.views.layout import Layout, Point, bent, place
+from minijvp.views.layout import Point, bent, place
 
 FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 COLOURS = {
@@ -81,19 +81,20 @@ class Panel:
         return "".join(self.arrows + self.boxes)
 
 
-def panel_of(graph: Graph, engine: str, upwards: bool = False) -> Panel:
-    """A graph, drawn from its top to its bottom, or `upwards`."""
+def panel_of(graph: Graph, engine: str, upwards: bool = False, titled: bool = False) -> Panel:
+    """A graph, drawn from its top to its bottom, or `upwards`; `titled` leaves room for its title."""
     inner = {node: [panel_of(g, engine) for g in node.inner] for node in graph.nodes}
     sizes = [size_of(node, inner[node]) for node in graph.nodes]
     numbers = {node: i for i, node in enumerate(graph.nodes)}
     layout = place(sizes, [(numbers[u], numbers[v]) for u, v in graph.edges], engine)
-    if upwards:
-        turned = [[(x, layout.height - y) for x, y in points] for points in (layout.centres, *layout.routes)]
-        layout = Layout(layout.width, layout.height, turned[0], turned[1:])
-    panel = Panel(layout.width, layout.height)
-    for titles, route in zip(graph.edges.values(), layout.routes, strict=True):
+    width = max(layout.width, LARGE * len(graph.title) if titled else 0)
+    aside = (width - layout.width) / 2
+    turn = lambda points: [(x + aside, layout.height - y if upwards else y) for x, y in points]
+    centres, routes = turn(layout.centres), map(turn, layout.routes)
+    panel = Panel(width, layout.height)
+    for titles, route in zip(graph.edges.values(), routes, strict=True):
         panel.arrows.append(arrow(route, "\n".join(titles)))
-    for node, (x, y), (w, h) in zip(graph.nodes, layout.centres, sizes, strict=True):
+    for node, (x, y), (w, h) in zip(graph.nodes, centres, sizes, strict=True):
         panel.places[node] = (x, y, w, h)
         panel.boxes.append(box(node, x - w / 2, y - h / 2, w, h, inner[node]))
     return panel
@@ -200,7 +201,7 @@ def side_by_side(
     title: str, forward: Graph, backward: Graph, residuals: Sequence[tuple[Node, Node, str]], engine: str
 ) -> Picture:
     """Forward, downwards, beside backward, upwards, and what is saved by the one for the other drawn across."""
-    left, right = panel_of(forward, engine), panel_of(backward, engine, upwards=True)
+    left, right = panel_of(forward, engine, titled=True), panel_of(backward, engine, upwards=True, titled=True)
     height = max(left.height, right.height)
     at = left.width + BETWEEN
     shifts = (height - left.height) / 2, (height - right.height) / 2
