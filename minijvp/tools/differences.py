@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -53,21 +54,27 @@ def difference_quotients(value: Callable[[float], Values], scale: float, eps: fl
         for i, n in enumerate(noise):
             column = np.stack([(a[i] - b[i]) / (2 * h) for a, b, h in zip(ahead, behind, hs, strict=True)])
             inexact = [(n + eps * scale * size(q)) / h for q, h in zip(column, hs, strict=True)]
-            found.append(extrapolated(column, np.array(inexact)))
+            best, error = extrapolated(column, np.array(inexact))
+            found.append((best, float(error)))
     return found
 
 
-def extrapolated(column: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, float]:
-    """The best entry of the table of extrapolations of central differences, and its error."""
+def extrapolated(
+    column: np.ndarray, noise: np.ndarray, measure: Callable[[np.ndarray], Any] = lambda x: np.max(x, initial=0.0)
+) -> tuple[np.ndarray, Any]:
+    """The best entry of the table of extrapolations of central differences, and its error.
+
+    `column` has a difference for each step, which is half of the one before, and `noise` its rounding. `measure` makes
+    one number of the errors of an entry, by default the largest; where it leaves them apart, each has its own best.
+    """
     best, least = column[0], np.inf
     for factor in (4.0, 16.0, 64.0):
         following = column[1:] + (column[1:] - column[:-1]) / (factor - 1)
         noise = noise[1:]
         for k, x in enumerate(following):
-            changes = np.maximum(np.abs(x - column[k + 1]), np.abs(x - column[k]))
-            error = float(np.max(changes, initial=0.0)) + float(noise[k])
-            if error < least:
-                best, least = x, error
+            error = measure(np.maximum(np.abs(x - column[k + 1]), np.abs(x - column[k]))) + noise[k]
+            better = error < least
+            best, least = np.where(better, x, best), np.where(better, error, least)
         column = following
     return best, least
 
