@@ -1,6 +1,6 @@
 """Primitives on arrays of expressions: what is linear by its matrix, the others by what they do along axes.
 
-An array is a NumPy array of SymPy's expressions, without axes for a scalar.
+`Elements` are NumPy arrays of SymPy's expressions, without axes for a scalar. Random keys stay what they are.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from minijvp.core.jaxpr import Equation
-from minijvp.core.types import ArrayType, is_inexact
+from minijvp.core.types import ArrayType, is_key, type_of
 from minijvp.operations.families import BilinearPrimitive, LinearPrimitive
-from minijvp.symbolic.elements import convert, number, sympy
+from minijvp.symbolic.elements import convert, kind_of, number, sympy
 from minijvp.transforms.vmap import vmap
 
-Elements = np.ndarray
+Elements = Any
 
 LINEAR_IN = {"scatter": (0, 2), "scatter-add": (0, 2), "scatter-sub": (0, 2), "dynamic_update_slice": (0, 1)}
 """Primitives that are linear in these arguments together, while the others (indices) are known."""
@@ -30,6 +30,8 @@ class UnknownOperand(Exception):
 def elements(x: Any) -> Elements:
     """A value as an array of expressions."""
     if isinstance(x, np.ndarray) and x.dtype == object:
+        return x
+    if is_key(type_of(x).dtype):
         return x
     x = np.asarray(x)
     return filled(x.shape, map(number, x.ravel()))
@@ -45,15 +47,17 @@ def filled(shape: tuple[int, ...], values: Any) -> Elements:
 
 def is_known(x: Elements) -> bool:
     """Whether no element depends on a symbol."""
-    return not any(e.free_symbols for e in x.flat)
+    return not isinstance(x, np.ndarray) or not any(e.free_symbols for e in x.flat)
 
 
-def known(x: Elements, type: ArrayType) -> np.ndarray:
+def known(x: Elements, t: ArrayType) -> Any:
     """An array of numbers; UnknownOperand if it depends on symbols."""
     if not is_known(x):
         raise UnknownOperand
-    number_type = complex if type.dtype.kind == "c" else float if is_inexact(type.dtype) else type.dtype
-    return x.astype(number_type).astype(type.dtype)
+    if not isinstance(x, np.ndarray):
+        return x
+    python = {"c": complex, "f": float, "i": int, "b": bool}[kind_of(t)]
+    return x.astype(python).astype(t.dtype)
 
 
 def each(function: Callable[..., Any], *xs: Elements) -> Elements:
@@ -73,15 +77,15 @@ def linear(e: Equation, xs: Sequence[Elements]) -> tuple[Elements, ...] | None:
     if isinstance(primitive, LinearPrimitive):
         positions = primitive.linear_arguments
         positions = range(len(xs)) if positions is None else positions
-    if not positions:
-        return None
     types = [v.type for v in e.inputs]
+    if not positions or (any(kind_of(types[i]) == "c" for i in positions) and kind_of(e.outputs[0].type) != "c"):
+        return None  # what makes real numbers of complex ones is linear in their parts only
     # Beside one operand the others are zero, for the primitive is linear in all of them together.
     fixed = [np.zeros(t.shape, t.dtype) if i in positions else known(x, t) for i, (x, t) in enumerate(zip(xs, types))]
-    parts = [matrices(e, fixed, i) for i in positions]
-    operands = [x for i in positions for x in xs[i].flat]
-    stacked = [np.concatenate(rows) for rows in zip(*parts, strict=True)]
-    return tuple([combined(matrix, operands, v.type) for matrix, v in zip(stacked, e.outputs, strict=True)])
+    parts = [weights(e, fixed, i) for i in positions]
+    operands = [1, *(x for i in positions for x in xs[i].flat)]
+    tables = [np.concatenate([rows[0][:1], *(part[1:] for part in rows)]) for rows in zip(*parts, strict=True)]
+    return tuple([combined(table, operands, v.type) for table, v in zip(tables, e.outputs, strict=True)])
 
 
 def bilinear(e: Equation, xs: Sequence[Elements]) -> tuple[Elements, ...]:
@@ -90,39 +94,41 @@ def bilinear(e: Equation, xs: Sequence[Elements]) -> tuple[Elements, ...]:
     (x_type, y_type), (out,) = [v.type for v in e.inputs], e.outputs
     units = np.eye(x.size, dtype=x_type.dtype).reshape(x.size, *x_type.shape)
     fixed = np.zeros(y_type.shape, y_type.dtype)
-    rows = [matrices(e, [unit, fixed], 1)[0] for unit in units]
+    rows = [weights(e, [unit, fixed], 1)[0][1:] for unit in units]
     products = [a * b for a in x.flat for b in y.flat]
-    return (combined(np.concatenate(rows), products, out.type) if rows else filled_with_zeros(out.type),)
+    table = np.concatenate(rows) if rows else np.zeros((0, *out.type.shape), out.type.dtype)
+    return (combined(table, products, out.type),)
 
 
-def matrices(e: Equation, fixed: Sequence[np.ndarray], position: int) -> list[np.ndarray]:
-    """For each result, its values for every unit vector as the operand at `position`, along the first axis."""
+def weights(e: Equation, fixed: Sequence[np.ndarray], position: int) -> list[np.ndarray]:
+    """For each result, what is constant in it, and the weight of each element of the operand at `position`.
+
+    A result is constant where it is a filling: of a gather out of bounds.
+    """
     t = e.inputs[position].type
     size = prod(t.shape)
-    units = np.eye(size, dtype=t.dtype).reshape(size, *t.shape)
+    units = np.eye(size + 1, size, -1, dtype=t.dtype).reshape(size + 1, *t.shape)  # zeros, then the unit vectors
     before, after = fixed[:position], fixed[position + 1 :]
-    if not size:
-        return [np.zeros((0, *v.type.shape), v.type.dtype) for v in e.outputs]
     outs = vmap(lambda unit: e.primitive(*before, unit, *after, **e.params))(units)
-    return [np.asarray(out) for out in (outs if isinstance(outs, tuple) else (outs,))]
+    tables = []
+    for out in outs if isinstance(outs, tuple) else (outs,):
+        out = np.array(out)
+        same = (out == out[0]) | ((out != out) & (out[0] != out[0]))
+        out[1:] = np.where(same, 0, out if out.dtype == bool else out - np.where(np.isfinite(out[0]), out[0], 0))[1:]
+        tables.append(out)
+    return tables
 
 
-def combined(matrix: np.ndarray, operands: Sequence[Any], type: ArrayType) -> Elements:
-    """The sums of operands with the weights in each column of the matrix."""
+def combined(table: np.ndarray, operands: Sequence[Any], t: ArrayType) -> Elements:
+    """The sums of operands with the weights in each column of a table."""
     sp = sympy()
-    matrix = matrix.reshape(len(operands), -1)
 
     def element(column: np.ndarray) -> Any:
         rows = np.flatnonzero(column).tolist()
         terms = [operands[i] if column[i] == 1 else number(column[i]) * operands[i] for i in rows]
-        return terms[0] if len(terms) == 1 else sp.Add(*terms) if terms else number(type.dtype.type(0))
+        return terms[0] if len(terms) == 1 else sp.Add(*terms) if terms else number(t.dtype.type(0))
 
-    return filled(type.shape, map(element, matrix.T))
-
-
-def filled_with_zeros(type: ArrayType) -> Elements:
-    """Zeros of a type."""
-    return elements(np.zeros(type.shape, type.dtype))
+    return filled(t.shape, map(element, table.reshape(len(operands), prod(t.shape)).T))
 
 
 # Choices
@@ -130,8 +136,7 @@ def filled_with_zeros(type: ArrayType) -> Elements:
 
 def _select(e: Equation, which: Elements, *cases: Elements) -> Elements:
     sp = sympy()
-    kind = e.inputs[0].type.dtype.kind
-    boolean = e.outputs[0].type.dtype.kind == "b"
+    kind, boolean = kind_of(e.inputs[0].type), kind_of(e.outputs[0].type) == "b"
 
     def choose(which: Any, *cases: Any) -> Any:
         conditions = [sp.Not(which), which] if kind == "b" else [sp.Eq(which, i) for i in range(len(cases))]
@@ -149,7 +154,7 @@ def _clamp(e: Equation, lower: Elements, x: Elements, upper: Elements) -> Elemen
 
 
 def _convert(e: Equation, x: Elements) -> Elements:
-    old, new = e.inputs[0].type.dtype, e.params["new_dtype"]
+    old, new = kind_of(e.inputs[0].type), kind_of(e.outputs[0].type)
     return each(lambda x: convert(x, old, new), x)
 
 
@@ -180,6 +185,11 @@ def _reduction(name: str) -> Callable[..., Elements]:
     return lambda e, x: along(x, e.params["axes"], lambda row: getattr(sympy(), name)(*row))
 
 
+def _logical(name: str) -> Callable[..., Elements | None]:
+    reduced = _reduction(name)
+    return lambda e, x: reduced(e, x) if kind_of(e.inputs[0].type) == "b" else None
+
+
 def _cumulative(function: Callable[[Any, Any, Any], Any]) -> Callable[..., Elements]:
     def rule(e: Equation, x: Elements) -> Elements:
         axis, sp = e.params["axis"], sympy()
@@ -190,7 +200,7 @@ def _cumulative(function: Callable[[Any, Any, Any], Any]) -> Callable[..., Eleme
     return rule
 
 
-ARRAYS: dict[str, Callable[..., Elements]] = {
+ARRAYS: dict[str, Callable[..., Elements | None]] = {
     "select_n": _select,
     "clamp": _clamp,
     "convert_element_type": _convert,
@@ -199,12 +209,12 @@ ARRAYS: dict[str, Callable[..., Elements]] = {
     "reduce_max": _reduction("Max"),
     "reduce_min": _reduction("Min"),
     "reduce_prod": _reduction("Mul"),
-    "reduce_and": _reduction("And"),
-    "reduce_or": _reduction("Or"),
-    "reduce_xor": _reduction("Xor"),
+    "reduce_and": _logical("And"),
+    "reduce_or": _logical("Or"),
+    "reduce_xor": _logical("Xor"),
     "cumprod": _cumulative(lambda sp, x, y: x * y),
     "cummax": _cumulative(lambda sp, x, y: sp.Max(x, y)),
     "cummin": _cumulative(lambda sp, x, y: sp.Min(x, y)),
     "cumlogsumexp": _cumulative(lambda sp, x, y: sp.log(sp.exp(x) + sp.exp(y))),
 }
-"""Rules (equation, *operands) -> result of primitives that are neither elementwise nor linear."""
+"""Rules (equation, *operands) -> result, or None, of primitives that are neither elementwise nor linear."""

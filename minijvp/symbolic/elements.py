@@ -16,7 +16,7 @@ import numpy as np
 from jax.lax import RoundingMethod
 
 from minijvp.core.jaxpr import Equation
-from minijvp.core.types import is_inexact
+from minijvp.core.types import ArrayType, is_inexact, is_key
 from minijvp.views.optional import package
 
 LARGEST_DENOMINATOR = 1024
@@ -165,6 +165,13 @@ NUMBERS: dict[str, Entry] = {
     "bessel_i1e": lambda sp, x: sp.exp(-_abs(sp, x)) * sp.besseli(1, x),
 }
 
+ORDERED = ("max", "min", "lt", "le", "gt", "ge", "lt_to", "le_to", "atan2", "rem", "round", "floor", "ceil", "cbrt")
+
+COMPLEX: dict[str, Entry] = {
+    **{name: entry for name, entry in NUMBERS.items() if name not in ORDERED},
+    "abs": "Abs",
+}
+
 INTEGERS: dict[str, Entry] = {
     **NUMBERS,
     "div": lambda sp, x, y: _truncated(sp, x / y),  # towards zero
@@ -182,12 +189,22 @@ BOOLEANS: dict[str, Entry] = {
 }
 
 
+TABLES = {"c": COMPLEX, "f": NUMBERS, "i": INTEGERS, "b": BOOLEANS}
+"""By the kind of the operands; of different ones, by the first of these."""
+
+
+def kind_of(t: ArrayType) -> str:
+    """c, f, i or b for complex numbers, floats, integers and booleans; k for random keys."""
+    if is_key(t.dtype):
+        return "k"
+    kind = t.dtype.kind
+    return "f" if is_inexact(t.dtype) and kind != "c" else "i" if kind == "u" else kind
+
+
 def elementwise(e: Equation) -> Callable[..., Any] | None:
     """The function of the operands' elements that an equation applies, or None where the table has none."""
-    kinds = ["f" if is_inexact(v.type.dtype) else v.type.dtype.kind for v in e.inputs]
-    if not kinds:
-        return None
-    table = NUMBERS if "f" in kinds else BOOLEANS if kinds[0] == "b" else INTEGERS
+    kinds = {kind_of(v.type) for v in e.inputs}
+    table = next((table for kind, table in TABLES.items() if kind in kinds), {})
     entry = table.get(e.primitive.name)
     sp = sympy()
     if isinstance(entry, str):
@@ -196,15 +213,14 @@ def elementwise(e: Equation) -> Callable[..., Any] | None:
     return None if entry is None else lambda *operands: entry(sp, *operands, **params)
 
 
-def convert(x: Any, old: Any, new: Any) -> Any:
-    """An element in another dtype. Floats are as exact as they were; to integers they are truncated."""
+def convert(x: Any, old: str, new: str) -> Any:
+    """An element in a dtype of another kind. Floats are as exact as they were; to integers they are truncated."""
     sp = sympy()
-    if old.kind == new.kind:
+    if old == new:
         return x
-    if old.kind == "b":
+    if old == "b":
         return sp.Piecewise((1, x), (0, True))
-    if new.kind == "b":
+    if new == "b":
         return sp.Ne(x, 0)
-    if is_inexact(old) and new.kind in "iu":
-        return _truncated(sp, x)
-    return sp.re(x) if old.kind == "c" else x
+    x = sp.re(x) if old == "c" else x
+    return _truncated(sp, x) if new == "i" and old != "i" else x

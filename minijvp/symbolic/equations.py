@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from minijvp.core.jaxpr import Equation, inner_jaxprs, run
+from minijvp.core.jaxpr import Equation, Literal, inner_jaxprs, run
 from minijvp.core.types import ArrayType
 from minijvp.errors import ArgumentError, MinijvpError, MissingRuleError
+from minijvp.higher_order.callback import Callback
 from minijvp.higher_order.checkpoint import Checkpoint
 from minijvp.higher_order.custom_jvp import CustomJVPCall
 from minijvp.higher_order.custom_vjp import CustomVJPCall
@@ -37,7 +38,7 @@ def apply(e: Equation, inputs: Sequence[Any], user: str) -> Any:
         raise without_form(e, user, "It needs the value of an operand that depends on the arguments.") from None
     except (TypeError, ValueError) as error:  # of SymPy, for operands that are never real
         raise without_form(e, user, f"SymPy refuses it: {str(error).rstrip('.')}.") from None
-    return outs if e.primitive.returns_tuple or len(e.outputs) > 1 else outs[0]
+    return tuple(outs) if len(e.outputs) != 1 or e.primitive.returns_tuple else outs[0]
 
 
 def rule(e: Equation, xs: Sequence[Elements], user: str) -> Sequence[Elements]:
@@ -50,14 +51,14 @@ def rule(e: Equation, xs: Sequence[Elements], user: str) -> Sequence[Elements]:
     function = elementwise(e)
     if function is not None:
         return (each(function, *xs),)
-    if primitive.name in ARRAYS:
-        return (ARRAYS[primitive.name](e, *xs),)
-    outs = linear(e, xs)
+    out = ARRAYS[primitive.name](e, *xs) if primitive.name in ARRAYS else None
+    outs = linear(e, xs) if out is None else (out,)
     if outs is not None:
         return outs
     if not all(map(is_known, xs)):
         raise without_form(e, user, reason(e))
-    found = primitive(*[known(x, v.type) for x, v in zip(xs, e.inputs, strict=True)], **e.params)
+    args = [v.value if isinstance(v, Literal) else known(x, v.type) for x, v in zip(xs, e.inputs, strict=True)]
+    found = primitive(*args, **e.params)
     return [elements(x) for x in (found if isinstance(found, tuple) else (found,))]
 
 
@@ -67,6 +68,8 @@ def reason(e: Equation) -> str:
         if e.primitive.name == "cond":
             return "Which branch it takes depends on values, and an expression has no branches of programs."
         return "It is a loop, and an expression has none."
+    if isinstance(e.primitive, Callback):
+        return "It calls a function of Python, whose formula is not known."
     if any(inner_jaxprs(e.params)):
         return "It runs a program in a way that an expression cannot."
     return "It is an algorithm, or an operation on the bits of numbers, for which minijvp knows no formula."

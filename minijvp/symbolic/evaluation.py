@@ -35,6 +35,8 @@ def joined(values: Iterator[Any], shape: tuple[int, ...]) -> Any:
     """The next values as an array of this shape, with axes behind where the values are arrays."""
     if not shape:
         return next(values)[()]
+    if not prod(shape):
+        return np.zeros(shape)
     rows = np.broadcast_arrays(*[next(values) for _ in range(prod(shape))])
     return np.stack(rows).reshape(*shape, *rows[0].shape)
 

@@ -22,7 +22,7 @@ from minijvp.symbolic.arrays import elements
 from minijvp.symbolic.elements import sympy
 from minijvp.symbolic.equations import apply, require_small
 from minijvp.symbolic.evaluation import compiled
-from minijvp.symbolic.symbols import flat, leaf_names, named, new_symbols, shown_name, spread
+from minijvp.symbolic.symbols import flat, leaf_names, named, new_symbols, require_number, shown_name, spread
 from minijvp.transforms.staging import make_jaxpr
 
 
@@ -113,6 +113,8 @@ def expressions(f: Any, args: tuple[Any, ...], names: Sequence[str] | None, user
     where = trees.call_namer(f, args, {})
     for i, x in enumerate(leaves):
         require_small(type_of(x), lambda i=i: f"{where(i)} of {name}")
+    for t in jaxpr.out_types:
+        require_number(t, f"a result of {name}")
     symbols = tree_unflatten(tree, new_symbols(leaves, leaf_names(f, args, names, user)))
     with evaluating():
         outs = run(jaxpr, [np.asarray(s, object) for s in tree_leaves(symbols)], lambda e, xs: apply(e, xs, user))

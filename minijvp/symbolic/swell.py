@@ -96,10 +96,10 @@ class Swell:
             axes.plot(*zip(*points, strict=True), style, color=color, marker="o", markersize=5, linewidth=2)
             k, count = points[-1]
             if k == n:
-                ends.append((count, f"{label}: {count:,}", color))
+                ends.insert(0, (count, f"{label}: {count:,}", color))
             else:
-                text = f"{label}: {count:,}"
-                axes.annotate(text, (k, count), (0, 9), textcoords="offset points", color=color, ha="center")
+                text = f"{label}, as far as k = {k}: {count:,}"
+                axes.annotate(text, (k, count), (0, 10), textcoords="offset points", color=color, ha="center")
         low, high = axes.get_ylim()
         for height, text, color in _apart(ends, (high / low) ** 0.045):
             axes.text(n + 0.03 * n + 0.1, height, text, color=color, va="center")
@@ -131,9 +131,9 @@ def _count(n: int | None) -> str:
 
 
 def _apart(ends: list[tuple[float, str, str]], ratio: float) -> list[tuple[float, str, str]]:
-    """The labels of lines from below, each at least by `ratio` above the next lower one; of equal ones, the last."""
+    """The labels of lines from below, each at least by `ratio` above the next lower one; of equal ones, the first."""
     placed, height = [], 0.0
-    for count, text, color in sorted(ends[::-1], key=lambda end: end[0]):
+    for count, text, color in sorted(ends, key=lambda end: end[0]):
         height = max(count, height * ratio)
         placed.append((height, text, color))
     return placed

@@ -11,10 +11,10 @@ import numpy as np
 from jax.tree_util import tree_leaves
 
 from minijvp import trees
-from minijvp.core.types import ArrayType, is_inexact, type_of
+from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import ArgumentError
 from minijvp.symbolic.arrays import filled
-from minijvp.symbolic.elements import sympy
+from minijvp.symbolic.elements import kind_of, sympy
 
 
 def spread(x: Any, symbols: Any) -> Any:
@@ -86,10 +86,20 @@ def new_symbols(leaves: Sequence[Any], names: Sequence[str]) -> list[Any]:
     return [symbols_of(type_of(x), name) for x, name in zip(leaves, names, strict=True)]
 
 
+def require_number(t: ArrayType, what: str) -> None:
+    """Raise ArgumentError for random keys."""
+    if kind_of(t) == "k":
+        raise ArgumentError(
+            f"{what} is a {t!r}.",
+            "A random key is no number, and has neither symbol nor expression.",
+            "Take the key into the function and return numbers: those drawn with it are constants.",
+        )
+
+
 def symbols_of(t: ArrayType, name: str) -> Any:
     """The symbols of a leaf."""
-    kind = "f" if is_inexact(t.dtype) and t.dtype.kind != "c" else t.dtype.kind
-    assumption = {"f": {"real": True}, "i": {"integer": True}, "u": {"integer": True, "nonnegative": True}}
-    assumptions = assumption.get(kind, {"complex": True} if kind == "c" else {})
+    kind = kind_of(t)
+    require_number(t, f"the argument {name}")
+    assumptions = {"c": {"complex": True}, "f": {"real": True}, "i": {"integer": True}, "b": {}}[kind]
     made = filled(t.shape, [sympy().Symbol(n, **assumptions) for n in element_names(name, t.shape)])
     return made if t.shape else made[()]
