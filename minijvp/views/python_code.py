@@ -257,7 +257,7 @@ def identifier(fun: Any) -> str:
     words, name = [], trees.function_name(fun)
     while fun is not None:
         made_by = getattr(getattr(fun, "__code__", None), "co_qualname", "")
-        if "<locals>" in made_by and fun.__code__.co_filename.startswith(PACKAGE):
+        if "<locals>" in made_by and fun.__code__.co_filename.startswith(f"{PACKAGE}/transforms"):
             words.append(made_by.partition(".")[0])
         fun = getattr(fun, "__wrapped__", None)
     text = "_".join([*words, "function" if not name.isidentifier() else name])
