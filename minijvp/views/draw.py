@@ -11,9 +11,8 @@ from typing import Any
 from minijvp import trees
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, inner_jaxprs
 from minijvp.core.primitive import registry
-from minijvp.core.types import is_inexact
 from minijvp.errors import ArgumentError
-from minijvp.views.graph import Style, describe, graph_of, runs, source_text
+from minijvp.views.graph import Node, Style, describe, graph_of, runs, source_text
 from minijvp.views.programs import gradient_programs, program_of
 from minijvp.views.svg import Picture, picture, side_by_side
 
@@ -89,35 +88,34 @@ def gradient_picture(jaxpr: Jaxpr, style: Style, auto: bool, title: str, names: 
     backward = programs.backward
     used = {v for e in backward for v in e.inputs} | set(backward.outputs)
     residuals = [(atom, v) for atom, v in programs.residuals if v in used]
-    needed = {atom for atom, _ in residuals}
-    n = programs.n_outputs
-    forward = programs.forward.without_dead_code([i < n or v in needed for i, v in enumerate(programs.forward.outputs)])
+    forward = pruned_forward(programs.forward, programs.n_outputs, jaxpr, {atom for atom, _ in residuals})
     if auto:
         style = fewer_boxes(style, [forward, backward])
-    k = len(jaxpr.constants)
-    captured = tuple((v, value) for v, (_, value) in zip(forward.inputs, jaxpr.constants, strict=False))
-    forward = Jaxpr(captured, forward.inputs[k:], forward.equations, forward.outputs, forward.name)
     inputs = names or [f"input {i}" for i in range(len(jaxpr.inputs))]
-    outputs = ["out"] if n == 1 else [f"out {i}" for i in range(n)]
     saved = [v for _, v in programs.residuals]
-    cotangents = [f"cotangent{f' {i}' * (len(programs.cotangents) > 1)}" for i in range(len(programs.cotangents))]
-    gradients = [name for name, t in zip(inputs, jaxpr.in_types, strict=True) if is_inexact(t.dtype)]
-    title_of = lambda p, words: f"{words} {equations_text(p)}"
-    above = graph_of(forward, style, title_of(forward, "forward ↓"), inputs, outputs)
-    beside = graph_of(
-        backward,
-        style,
-        title_of(backward, "backward ↑"),
-        [""] * len(saved) + cotangents,
-        gradients,
-        saved,
-        prefix="gradient ",
-    )
-    across = []
+    down, up = f"forward ↓ {equations_text(forward)}", f"backward ↑ {equations_text(backward)}"
+    above = graph_of(forward, style, down, inputs, numbered("out", programs.n_outputs))
+    taken = [""] * len(saved) + numbered("cotangent", len(programs.cotangents))
+    given = [inputs[i] for i in programs.differentiated]
+    beside = graph_of(backward, style, up, taken, given, saved, prefix="gradient ")
+    across: dict[tuple[Node, Node], list[str]] = {}
     for atom, variable in residuals:
         for node in dict.fromkeys(beside.used.get(variable, ())):
-            across.append((above.made[atom], node, residual_text(atom, forward)))
+            across.setdefault((above.made[atom], node), []).append(residual_text(atom, forward))
     return side_by_side(f"{title}, forward and backward", above, beside, across, engine)
+
+
+def pruned_forward(forward: Jaxpr, n_outputs: int, jaxpr: Jaxpr, needed: Collection[Atom]) -> Jaxpr:
+    """The forward program without residuals that are not needed, and with the constants of the jaxpr in place."""
+    forward = forward.without_dead_code([i < n_outputs or v in needed for i, v in enumerate(forward.outputs)])
+    k = len(jaxpr.constants)
+    constants = tuple((v, value) for v, (_, value) in zip(forward.inputs, jaxpr.constants, strict=False))
+    return Jaxpr(constants, forward.inputs[k:], forward.equations, forward.outputs, forward.name)
+
+
+def numbered(name: str, n: int) -> list[str]:
+    """Names for n values; a single one has no number."""
+    return [name] if n == 1 else [f"{name} {i}" for i in range(n)]
 
 
 def equations_text(jaxpr: Jaxpr) -> str:

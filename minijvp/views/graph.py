@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -125,29 +126,65 @@ def graph_of(
         node = graph.add(Node(label, "output", f"{prefix}{v.type!r}", describe(names.use(v), v.type)))
         if isinstance(v, Var):
             graph.connect(v, node, describe(names.use(v), v.type))
+    if style.group is not None:
+        merge_ends(graph, "input", 0)
+        merge_ends(graph, "output", 1)
     return graph
+
+
+def merge_ends(graph: Graph, kind: str, side: int) -> None:
+    """Make one box of the inputs that go to one same box only, or of the outputs that come from one."""
+    others: dict[Node, list[Node]] = {}
+    for pair in graph.edges:
+        others.setdefault(pair[side], []).append(pair[1 - side])
+    ends: dict[Node, list[Node]] = {}
+    for node in graph.nodes:
+        if node.kind == kind and len(others.get(node, ())) == 1:
+            ends.setdefault(others[node][0], []).append(node)
+    into: dict[Node, Node] = {}
+    for nodes in ends.values():
+        if len(nodes) > 1:
+            start = common_start([node.label for node in nodes]).rstrip("['\"")
+            what = "gradients" if nodes[0].detail.startswith("gradient") else f"{kind}s"
+            lines = [f"{node.label}: {node.detail}" for node in nodes]
+            label = f"{start} …" if start else short(", ".join(node.label for node in nodes), 24)
+            one = Node(label, kind, f"{len(nodes)} {what}", "\n".join(lines))
+            into.update((node, one) for node in nodes)
+    graph.nodes = list(dict.fromkeys(into.get(node, node) for node in graph.nodes))
+    edges, graph.edges = graph.edges, {}
+    for (u, v), titles in edges.items():
+        graph.edges.setdefault((into.get(u, u), into.get(v, v)), []).extend(titles)
+    graph.made = {v: into.get(node, node) for v, node in graph.made.items()}
+    graph.used = {v: [into.get(node, node) for node in nodes] for v, nodes in graph.used.items()}
+
+
+def common_start(texts: Sequence[str]) -> str:
+    """What all texts begin with."""
+    return "".join([c[0] for c in takewhile(lambda c: len(set(c)) == 1, zip(*texts, strict=False))])
 
 
 def runs(equations: Sequence[Equation], style: Style, depth: int) -> list[list[Equation]]:
     """The equations in groups: consecutive ones of one line, or of one function.
 
-    A new call, or a new round of a loop, starts where an instruction comes back. Being consecutive, groups cannot
-    depend on each other in a circle.
+    A new call, or a new round of a loop, starts where an instruction comes back or instructions turn: they go up in
+    forward programs, and down in backward ones. Being consecutive, groups cannot depend on each other in a circle.
     """
     found: list[list[Equation]] = []
     key: Any = None
-    last, seen = None, set()
+    last, turn = 0, 0
+    seen: set[int] = set()
     for e in equations:
         at = e.source
         place = (at and at.code, at.line if at and style.group == "line" else None)
         if style.group is None or style.unfolds(e, depth):
             place = e
-        again = at is not None and at.instruction != last and at.instruction in seen
-        if place != key or again:
+        now = at.instruction if at else 0
+        step = (now > last) - (now < last)
+        if place != key or step * turn < 0 or (step and now in seen):
             found.append([])
-            seen = set()
-        key, last = place, at and at.instruction
-        seen.add(last)
+            seen, step, turn = set(), 0, 0
+        key, last, turn = place, now, step or turn
+        seen.add(now)
         found[-1].append(e)
     return found
 

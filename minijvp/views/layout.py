@@ -103,35 +103,36 @@ def layered(sizes: Sequence[Point], edges: Edges) -> Layout:
                 layers[layer[u] + 1 + i].append(w)
             sizes += [(0.0, 0.0)] * len(between)
             paths[u, v] = [u, *between, v]
-    above: list[list[int]] = [[] for _ in sizes]
-    below: list[list[int]] = [[] for _ in sizes]
-    for path in paths.values():
-        for u, v in pairwise(path):
-            below[u].append(v)
-            above[v].append(u)
+    above, below = neighbours(len(sizes), [step for path in paths.values() for step in pairwise(path)])
     layers = ordered(layers, above, below)
     xs = across(layers, above, below, sizes)
     for path in paths.values():
         straighten(path, layers, layer[path[0]] + 1, xs, sizes)
-    left = min((x - w / 2 for x, (w, _) in zip(xs, sizes, strict=True)), default=0.0)
+    left = min([x - w / 2 for x, (w, _) in zip(xs, sizes, strict=True)], default=0.0)
     xs = [x - left for x in xs]
-    width = max((x + w / 2 for x, (w, _) in zip(xs, sizes, strict=True)), default=0.0)
+    width = max([x + w / 2 for x, (w, _) in zip(xs, sizes, strict=True)], default=0.0)
     heights = [max(sizes[v][1] for v in row) for row in layers]
     tops = [0.0, *accumulate(h + GAP for h in heights)]
     bands = {v: (tops[k], tops[k] + heights[k]) for k, row in enumerate(layers) for v in row}
     centres = [(xs[v], sum(bands[v]) / 2) for v in range(len(layer))]
     starts, ends = ports(below, xs, sizes), ports(above, xs, sizes)
     routes = {edge: down(path, xs, bands, sizes, starts, ends) for edge, path in paths.items()}
-    sides = lanes([(layer[u], layer[v]) for u, v in edges if (u, v) not in paths])
-    for u, v in edges:
-        if (u, v) not in paths:
-            side = width + 12 + 5 * sides[layer[u], layer[v]]
-            (x0, y0), (x1, y1) = ((centres[w][0] + sizes[w][0] / 2 - 7, centres[w][1]) for w in (u, v))
-            leave, reach = bands[u][1] + 6 + 4 * (u % 3), bands[v][0] - 14 + 4 * (u % 3)
-            y0, y1 = y0 + sizes[u][1] / 2, y1 - sizes[v][1] / 2
-            routes[u, v] = bent([(x0, y0), (x0, leave), (side, leave), (side, reach), (x1, reach), (x1, y1)])
+    long = [edge for edge in edges if edge not in paths]
+    sides = lanes([(layer[u], layer[v]) for u, v in long])
+    for u, v in long:
+        side = width + 12 + 5 * sides[layer[u], layer[v]]
+        routes[u, v] = around(centres[u], sizes[u], bands[u][1], centres[v], sizes[v], bands[v][0], side, 4 * (u % 3))
     width = max(width, width + 12 + 5 * max(sides.values(), default=-4))
     return Layout(width, max(tops[-1] - GAP, 0.0), centres, [routes[edge] for edge in edges])
+
+
+def around(
+    start: Point, size: Point, bottom: float, end: Point, end_size: Point, top: float, side: float, shift: float
+) -> list[Point]:
+    """The line of an arrow that leaves below a box, passes all layers at one side, and arrives above another."""
+    (x0, x1), (leave, reach) = (start[0] + size[0] / 2 - 7, end[0] + end_size[0] / 2 - 7), (bottom + 6, top - 14)
+    before = [(x0, start[1] + size[1] / 2), (x0, leave + shift), (side, leave + shift)]
+    return bent([*before, (side, reach + shift), (x1, reach + shift), (x1, end[1] - end_size[1] / 2)])
 
 
 def lanes(spans: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
@@ -165,11 +166,7 @@ def towards(start: Point, end: Point, length: float) -> Point:
 
 def layers_of(n: int, edges: Edges) -> list[int]:
     """The layer of each box: as early as it can be; one with no fewer arrows out than in, as late as it can be."""
-    before: list[list[int]] = [[] for _ in range(n)]
-    after: list[list[int]] = [[] for _ in range(n)]
-    for u, v in edges:
-        before[v].append(u)
-        after[u].append(v)
+    before, after = neighbours(n, edges)
     layer = [0] * n
     for v in range(n):
         layer[v] = max((layer[u] + 1 for u in before[v]), default=0)
@@ -178,6 +175,16 @@ def layers_of(n: int, edges: Edges) -> list[int]:
             layer[v] = min(layer[w] for w in after[v]) - 1
     used = {k: i for i, k in enumerate(sorted(set(layer)))}
     return [used[k] for k in layer]
+
+
+def neighbours(n: int, edges: Edges) -> tuple[list[list[int]], list[list[int]]]:
+    """For each of n boxes, where arrows come from and where they go to."""
+    before: list[list[int]] = [[] for _ in range(n)]
+    after: list[list[int]] = [[] for _ in range(n)]
+    for u, v in edges:
+        before[v].append(u)
+        after[u].append(v)
+    return before, after
 
 
 def ordered(layers: list[list[int]], above: list[list[int]], below: list[list[int]]) -> list[list[int]]:

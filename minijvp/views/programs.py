@@ -35,13 +35,15 @@ class GradientPrograms:
 
     `forward` gives the results and then the residuals that are new values; `backward` takes all residuals, and then a
     cotangent for each floating result that depends on a floating argument. A residual is the pair of its atom in
-    `forward` (an input, a result or a new value) and its variable in `backward`.
+    `forward` (an input, a result or a new value) and its variable in `backward`. `differentiated` has the numbers of
+    the inputs of the jaxpr that the results of `backward` are the cotangents of; those of other inputs are zero.
     """
 
     forward: Jaxpr
     backward: Jaxpr
     residuals: tuple[tuple[Atom, Var], ...]
     n_outputs: int
+    differentiated: tuple[int, ...]
 
     @property
     def cotangents(self) -> tuple[Var, ...]:
@@ -57,9 +59,13 @@ def gradient_programs(jaxpr: Jaxpr) -> GradientPrograms:
     known, linear, origins, out_nonzero = linearize_jaxpr(opened, nonzero)
     n_residuals = len(origins)
     flags = (False,) * n_residuals + (True,) * (len(linear.inputs) - n_residuals)
-    backward, _ = transpose_jaxpr(linear, flags, (True,) * len(linear.outputs))
+    backward, found = transpose_jaxpr(linear, flags, (True,) * len(linear.outputs))
     n_outputs = len(out_nonzero)
     places = (*known.inputs, *known.outputs[:n_outputs])
     new = iter(known.outputs[n_outputs:])
     atoms = [next(new) if origin is None else places[origin] for origin in origins]
-    return GradientPrograms(known, backward, tuple(zip(atoms, backward.inputs, strict=False)), n_outputs)
+    inputs = [i - n for i, flag in enumerate(nonzero) if flag]
+    differentiated = tuple([i for i, flag in zip(inputs, found, strict=True) if flag])
+    return GradientPrograms(
+        known, backward, tuple(zip(atoms, backward.inputs, strict=False)), n_outputs, differentiated
+    )

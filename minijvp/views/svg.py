@@ -198,7 +198,7 @@ def picture(graph: Graph, engine: str) -> Picture:
 
 
 def side_by_side(
-    title: str, forward: Graph, backward: Graph, residuals: Sequence[tuple[Node, Node, str]], engine: str
+    title: str, forward: Graph, backward: Graph, residuals: dict[tuple[Node, Node], list[str]], engine: str
 ) -> Picture:
     """Forward, downwards, beside backward, upwards, and what is saved by the one for the other drawn across."""
     left, right = panel_of(forward, engine, titled=True), panel_of(backward, engine, upwards=True, titled=True)
@@ -215,7 +215,7 @@ def side_by_side(
         return x, y + h / 2 + shift, edge + 6 + 5 * (lanes[edge, side] % 5)
 
     arrows = []
-    for source, target, words in residuals:
+    for (source, target), titles in residuals.items():
         x0, y0, pass0 = lane(left, source, 0, shifts[0])
         x1, y1, pass1 = lane(right, target, 1, shifts[1])
         w0, w1 = left.places[source][2], right.places[target][2]
@@ -224,7 +224,7 @@ def side_by_side(
         half = (edge0 + edge1) / 2
         route = bent([(x0, y0), (x0, pass0), (edge0, pass0)])
         route += [(half, pass0), (half, pass1), *bent([(edge1, pass1), (x1, pass1), (x1, y1)])]
-        arrows.append(arrow(route, words, RESIDUAL, "5 3"))
+        arrows.append(arrow(route, "\n".join(titles), RESIDUAL, "5 3"))
     parts = []
     for panel, x, shift, words in ((left, 0.0, shifts[0], forward.title), (right, at, shifts[1], backward.title)):
         parts.append(text(x + panel.width / 2, 8, words, 12, FAINT))

@@ -96,10 +96,9 @@ def test_the_function_of_the_lecture(engine: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fun", "args"), [(f, (ONE, ONE, ONE)), (everything, (X,)), (deep, (PARAMS[:2], X)), (jax.nn.softmax, (X,))]
+    ("fun", "args"), [(f, (ONE, ONE, ONE)), (everything, (X,)), (deep, (PARAMS[:2], X)), (minijvp.nn.softmax, (X,))]
 )
 def test_residuals_go_across(fun: Any, args: tuple) -> None:
-    fun = minijvp.from_jax(fun) if fun is jax.nn.softmax else fun
     programs = gradient_programs(minijvp.make_jaxpr(fun)(*args))
     pairs = [
         (v.type.bytes, e)
@@ -107,14 +106,20 @@ def test_residuals_go_across(fun: Any, args: tuple) -> None:
         for e in (*programs.backward, programs.backward.outputs)
         if v in (e.inputs if isinstance(e, Equation) else e)
     ]
-    drawn = [title for kind, title, _ in groups(draw(fun, *args, backward=True, group=None)) if kind == "residual"]
+    whole = groups(draw(fun, *args, backward=True, group=None))
+    drawn = [line for kind, title, _ in whole if kind == "residual" for line in title.split("\n")]
     sizes = sorted(f"{n} bytes" for n, _ in pairs)
-    assert sorted(title.split("\n")[0].split(", ")[-1] for title in drawn) == sizes
-    assert all("test_draw.py:" in title or "an argument" in title or fun.__name__ == "softmax" for title in drawn)
+    assert sorted(line.split(", ")[-1] for line in drawn[::2]) == sizes
+    assert all("test_draw.py:" in line or line == "an argument" for line in drawn[1::2])
     n_cotangents = len(programs.cotangents)
-    texts = [texts for _, _, texts in groups(draw(fun, *args, backward=True, group=None))]
+    texts = [texts for _, _, texts in whole]
     assert sum(t[:1] == ["cotangent"] for t in texts) == n_cotangents == 1
     assert sum("gradient" in t[1] for t in texts if len(t) > 1) == len(jax.tree.leaves(args))
+
+
+def test_gradients_are_named_after_their_arguments() -> None:
+    whole = groups(draw(lambda x, y, i: mnp.sin(y["a"]) * i, ONE, {"a": ONE, "b": X}, 3, backward=True))
+    assert [texts for kind, _, texts in whole if kind == "output"] == [["out", "f32[]"], ["y['a']", "gradient f32[]"]]
 
 
 def test_inner_programs_are_folded_and_unfolded() -> None:
