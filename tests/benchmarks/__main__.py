@@ -1,4 +1,4 @@
-"""The command: measures, prints the table, and exits with 0 whatever the figures are."""
+"""The command: measures, prints the table and its summary, and exits with 0 whatever the figures are."""
 
 from __future__ import annotations
 
@@ -9,33 +9,64 @@ import platform
 import sys
 import time
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from tests.benchmarks import bridge, compiled, control_flow, derivatives, eager, quaternion, staging
-from tests.benchmarks.timing import FULL, QUICK, Row, Settings, table
+from tests.benchmarks import (
+    bridge,
+    compiled,
+    control_flow,
+    eager,
+    growth,
+    published,
+    quaternion,
+    staging,
+)
+from tests.benchmarks.benchmark import Benchmark
+from tests.benchmarks.chart import draw
+from tests.benchmarks.contenders import INSTALLED, PACKAGES
+from tests.benchmarks.report import Row, summary, table
+from tests.benchmarks.timing import FULL, QUICK, Settings
 
-GROUPS = (eager, staging, compiled, derivatives, bridge, control_flow, quaternion)
-BENCHMARKS = {name: measured for group in GROUPS for name, measured in group.BENCHMARKS.items()}
+MODULES = (eager, staging, compiled, growth, published, control_flow, bridge, quaternion)
+BENCHMARKS: list[Benchmark] = [b for module in MODULES for b in module.BENCHMARKS]
 
 NOTES = """\
-Medians of interleaved repeats (A B A B ...) in one process, float32; ratio: the median of the paired ratios.
-staging: trace + lower of a new function each time; nothing is cleared, so caches keyed by shapes, dtypes and
-parameters are warm on both sides. First in its process: with all caches empty, each in a process of its own."""
+Medians of interleaved repeats (A B A B ...) in one process, float32; ratio: minijvp beside JAX, the median of paired
+ratios; mean: the geometric mean of a group. First calls run with minijvp.config(compile_gradients_after=None): an
+operation at a time, as a gradient does when it is new. Hot: the default, after 8 calls. What is traced and compiled is
+a new function each time; nothing is cleared, so caches keyed by shapes, dtypes and parameters are warm on both sides,
+and no cache on disk is used. First in its process: with all caches empty, each in a process of its own. NumPy's matrix
+products use one thread, so that its threads do not wait for work while others are measured."""
 
 
-def measure(names: Sequence[str], settings: Settings) -> list[Row]:
+def selected(benchmarks: Sequence[Benchmark], only: str, quick: bool) -> list[Benchmark]:
+    """Those with `only` in their name or that of a group; a quick run leaves out slow ones where that is empty."""
+    found = [b for b in benchmarks if any(only.lower() in name.lower() for name in (b.name, *b.groups))]
+    return [b for b in found if not (quick and b.slow)] if quick and not only else found
+
+
+def unknown(benchmarks: Sequence[Benchmark], only: str) -> str:
+    """The message for a name that no benchmark has."""
+    groups = dict.fromkeys(group for b in benchmarks for group in b.groups)
+    return "\n  ".join(
+        [f"No benchmark and no group has {only!r} in its name. They are:", *[b.name for b in benchmarks], *groups]
+    )
+
+
+def measure(benchmarks: Sequence[Benchmark], settings: Settings) -> list[Row]:
     rows: list[Row] = []
     start = time.perf_counter()
-    for i, name in enumerate(names, 1):
-        progress(f"[{i}/{len(names)}] {time.perf_counter() - start:.0f} s  {name}")
+    for i, benchmark in enumerate(benchmarks, 1):
+        progress(f"[{i}/{len(benchmarks)}] {time.perf_counter() - start:.0f} s  {benchmark.name}")
         try:
-            rows += BENCHMARKS[name](name, settings)
+            rows += benchmark.measure(benchmark.name, settings)
         except Exception as e:
             # One benchmark that fails must not cost the figures of the others.
-            rows.append(Row(name, error=f"{type(e).__name__}: {e}"))
+            rows.append(Row(benchmark.name, benchmark.groups[0], error=f"{type(e).__name__}: {e}"))
     progress(f"done in {time.perf_counter() - start:.0f} s")
     return rows
 
@@ -49,7 +80,9 @@ def progress(line: str) -> None:
 
 def machine() -> dict[str, Any]:
     return {
+        "date": time.strftime("%Y-%m-%d"),
         "jax": jax.__version__,
+        **{name: version(PACKAGES[name]) for name in INSTALLED if name in PACKAGES},
         "python": platform.python_version(),
         "device": str(jax.devices()[0]),
         "cores": os.cpu_count(),
@@ -63,28 +96,31 @@ def load(before: dict[str, Any]) -> str:
     return f"Load {busy:.1f} on {cores} cores{': too busy for differences of a few percent' if busy > cores else ''}."
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="minijvp side by side with JAX.")
-    parser.add_argument("--quick", action="store_true", help="less than a minute, and noisier")
+    parser.add_argument("--quick", action="store_true", help="less than a minute: fewer benchmarks, and noisier")
+    parser.add_argument("--only", metavar="NAME", default="", help="the benchmarks that have this in a name or group")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the rows there too")
-    parser.add_argument("--only", metavar="NAME", default="", help="the benchmarks that have this in their names")
-    options = parser.parse_args()
-    names = [name for name in BENCHMARKS if options.only.lower() in name.lower()]
-    if not names:
-        print(f"No benchmark has {options.only!r} in its name. They are:", *BENCHMARKS, sep="\n  ")
+    parser.add_argument("--chart", metavar="FILE", type=Path, help="draw the ratios there: a PNG, SVG or PDF")
+    options = parser.parse_args(arguments)
+    chosen = selected(BENCHMARKS, options.only, options.quick)
+    if not chosen:
+        print(unknown(BENCHMARKS, options.only))
         return
     jax.config.update("jax_enable_x64", False)
+    jax.config.update("jax_enable_compilation_cache", False)
     before = machine()
-    rows = measure(names, QUICK if options.quick else FULL)
-    print(table(rows))
+    rows = measure(chosen, QUICK if options.quick else FULL)
+    report = {"quick": options.quick, "machine": before, "rows": [row.as_dict() for row in rows]}
+    if options.json:
+        options.json.write_text(json.dumps(report, indent=2) + "\n")
+    print(table(rows), summary(rows), sep="\n\n")
     for row in rows:
         if row.error:
             print(f"failed: {row.name}: {row.error}")
-    print(NOTES)
-    print(load(before), "The JSON report has quartiles and ratios of the fastest.")
-    if options.json:
-        report = {"quick": options.quick, "machine": before, "rows": [row.as_dict() for row in rows]}
-        options.json.write_text(json.dumps(report, indent=2) + "\n")
+    print(NOTES, load(before), sep="\n")
+    if options.chart:
+        draw(rows, options.chart)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,10 @@ import numpy as np
 
 import minijvp
 from minijvp.core.tracing import Trace, current
-from tests.benchmarks.timing import Row, Settings, check_same, compare, interleave
+from tests.benchmarks.benchmark import Benchmark
+from tests.benchmarks.eager import cold
+from tests.benchmarks.report import BRIDGE, Row, row
+from tests.benchmarks.timing import Call, Settings, check_same, interleave, waiting
 
 
 class MLP(nn.Module):
@@ -45,8 +48,9 @@ def problem(layers: int, width: int, batch: int) -> tuple[Any, tuple]:
 def eager(name: str, settings: Settings) -> list[Row]:
     loss, args = problem(4, 64, 32)
     ours, theirs = minijvp.grad(minijvp.from_jax(loss)), jax.grad(loss)
-    check_same(ours(*args), theirs(*args))
-    return compare(name, (ours, args), (theirs, args), 1 / 2, settings)
+    found = {"minijvp": cold(Call(ours, args)), "JAX": Call(theirs, args)}
+    check_same(found["minijvp"](), found["JAX"]())
+    return [row("eager grad, 4-layer flax MLP", BRIDGE, interleave(found, settings), 1 / 2)]
 
 
 def staging(name: str, settings: Settings) -> list[Row]:
@@ -60,14 +64,16 @@ def staging(name: str, settings: Settings) -> list[Row]:
         new = lambda *xs: loss(*xs)
         return jax.jit(jax.grad(new)).lower(*args)
 
-    return compare(name, (ours, args), (theirs, args), 1.0, settings)
+    series = interleave({"minijvp": Call(ours, args), "JAX": Call(theirs, args)}, settings)
+    return [row("trace + lower, 10-layer flax MLP", BRIDGE, series, 1.0)]
 
 
 def compiled(name: str, settings: Settings) -> list[Row]:
     loss, args = problem(4, 512, 256)
     ours, theirs = minijvp.jit(minijvp.grad(minijvp.from_jax(loss))), jax.jit(jax.grad(loss))
     check_same(ours(*args), theirs(*args))
-    return compare(name, (ours, args), (theirs, args), 1.03, settings)
+    series = interleave({"minijvp": Call(waiting(ours), args), "JAX": Call(waiting(theirs), args)}, settings)
+    return [row("run, 4-layer flax MLP", BRIDGE, series, 1.03)]
 
 
 class Nothing(Trace):
@@ -80,7 +86,7 @@ class Nothing(Trace):
 
 
 def overhead(name: str, settings: Settings) -> list[Row]:
-    """Per call, and per equation, in seconds; the goals are in the second column."""
+    """Per call, and per equation: goals in seconds, since JAX has nothing beside it."""
 
     def chain(n: int, x: Any) -> Any:
         for _ in range(n):
@@ -88,11 +94,13 @@ def overhead(name: str, settings: Settings) -> list[Row]:
         return x
 
     x = jnp.ones(3)
-    calls = [(bridged_under_nothing(partial(chain, n)), (x,)) for n in (1, 101)]
-    short, long = (min(samples) for samples in interleave(calls, settings))
+    series = interleave({n: Call(bridged_under_nothing(partial(chain, n)), (x,)) for n in (1, 101)}, settings)
+    short, long = (min(series[n]) for n in (1, 101))
     each = (long - short) / 100
     found = {"a call": (short - each, 15e-6), "an equation": (each, 3e-6)}
-    return [Row(f"{name}, {what}", ours, goal, ours / goal, 1.0) for what, (ours, goal) in found.items()]
+    return [
+        row(f"overhead of {what}", BRIDGE, {"minijvp": [s]}, goal, of_value=True) for what, (s, goal) in found.items()
+    ]
 
 
 def bridged_under_nothing(fun: Any) -> Any:
@@ -105,9 +113,9 @@ def bridged_under_nothing(fun: Any) -> Any:
     return call
 
 
-BENCHMARKS = {
-    "bridge: eager grad, 4-layer flax MLP": eager,
-    "bridge: staging jit(grad), 10-layer flax MLP": staging,
-    "bridge: run jit(grad), 4-layer flax MLP": compiled,
-    "bridge: overhead beside the goal": overhead,
-}
+BENCHMARKS = [
+    Benchmark("bridge: eager grad", (BRIDGE,), eager),
+    Benchmark("bridge: trace + lower jit(grad)", (BRIDGE,), staging, True),
+    Benchmark("bridge: run jit(grad)", (BRIDGE,), compiled, True),
+    Benchmark("bridge: overhead", (BRIDGE,), overhead),
+]

@@ -1,59 +1,94 @@
-"""Calls of compiled functions: what a call costs, and how long the programs run."""
+"""Compiled functions: what a call costs, how long programs run, and how much memory they need."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-import minijvp
-import minijvp.numpy as mnp
-from tests.benchmarks.models import chain, mlp_data, mlp_loss
-from tests.benchmarks.timing import Row, Settings, check_same, compare
+from tests.benchmarks.benchmark import Benchmark
+from tests.benchmarks.contenders import BOTH, calls, compiled, plain
+from tests.benchmarks.models import PROGRAMS, Program, chain, iterate, iterate_data, mlp_data, mlp_loss
+from tests.benchmarks.report import CALL, MEMORY, RUN, Row, row
+from tests.benchmarks.timing import Call, Settings, check_same, interleave, waiting
 
 
-def overhead(n: int, name: str, settings: Settings) -> list[Row]:
-    """A program of next to no work, of n arguments that it all reads."""
-
-    def add(*xs: Any) -> Any:
-        return sum(xs, 1.0)
-
-    args = tuple(jnp.full(4, float(i)) for i in range(n))
-    ours, theirs = minijvp.jit(add), jax.jit(lambda *xs: add(*xs))
-    check_same(ours(*args), theirs(*args))
-    return compare(name, (ours, args), (theirs, args), 1.1, settings)
+def sum_of_leaves(library: Any) -> Callable[..., Any]:
+    """A program of next to no work, that reads all of its arguments."""
+    return lambda *args, **kwargs: sum(jax.tree.leaves((args, kwargs)), 1.0)
 
 
-def run(ours: Any, theirs: Any, args: Any, name: str, settings: Settings) -> list[Row]:
-    check_same(ours(*args), theirs(*args))
-    return compare(name, (waiting(ours), args), (waiting(theirs), args), 1.03, settings)
+def vectors(n: int) -> list[Any]:
+    return [jnp.full(4, float(i)) for i in range(n)]
 
 
-def waiting(fun: Any) -> Any:
-    """Each call waits for its result, so that calls do not overlap."""
-    return lambda *args: jax.block_until_ready(fun(*args))
+def nested() -> Any:
+    """Parameters as libraries of neural networks have them: dictionaries of layers, 24 leaves."""
+    layer = lambda: {"kernel": jnp.ones(4), "bias": jnp.ones(4)}
+    block = lambda: {"norm": layer(), "attention": {"in": layer(), "out": layer()}, "mlp": layer()}
+    return {"blocks": [block() for _ in range(3)]}
 
 
-def run_chain(layers: int, width: int, batch: int, name: str, settings: Settings) -> list[Row]:
-    args = mlp_data(layers, width, batch)
-    return run(minijvp.jit(chain(mnp)), jax.jit(chain(jnp)), args, name, settings)
+def overhead(
+    arguments: Callable[[], tuple[tuple, dict[str, Any]]], what: str, name: str, settings: Settings
+) -> list[Row]:
+    args, kwargs = arguments()
+    funs = {side: compiled(sum_of_leaves)(library) for side, library in BOTH.items()}
+    check_same(plain(funs["minijvp"](*args, **kwargs)), plain(funs["JAX"](*args, **kwargs)))
+    found = {side: Call(partial(fun, **kwargs) if kwargs else fun, args) for side, fun in funs.items()}
+    return [row(what, CALL, interleave(found, settings))]
 
 
-def run_steps(layers: int, width: int, batch: int, name: str, settings: Settings) -> list[Row]:
-    def step(grad: Any, params: Any, x: Any) -> Any:
-        return jax.tree.map(lambda p, g: p - 0.1 * g, params, grad(params, x))
-
-    ours = minijvp.jit(partial(step, minijvp.grad(mlp_loss(mnp))))
-    theirs = jax.jit(partial(step, jax.grad(mlp_loss(jnp))))
-    return run(ours, theirs, mlp_data(layers, width, batch), name, settings)
+def temporary(fun: Any, *args: Any) -> float:
+    """The bytes that a compiled program allocates besides its arguments and results."""
+    return float(fun.lower(*args).compile().memory_analysis().temp_size_in_bytes)
 
 
-BENCHMARKS = {
-    "call: 1 argument": partial(overhead, 1),
-    "call: 100 arguments": partial(overhead, 100),
-    "run: matmul chain, about 1 ms": partial(run_chain, 8, 256, 64),
-    "run: MLP gradient step, about 20 ms": partial(run_steps, 8, 512, 128),
-    "run: MLP gradient step, about 200 ms": partial(run_steps, 16, 1024, 128),
+def run(program: Program, what: str, memory: bool, name: str, settings: Settings) -> list[Row]:
+    """The rows of time, and of temporary memory unless there is next to none."""
+    found = calls(compiled(program.make), program.data(), tuple(BOTH))
+    bytes_of = {side: [temporary(call.fun, *call.args)] for side, call in found.items()}
+    check_same(plain(found["minijvp"]()), plain(found["JAX"]()))
+    series = interleave({side: Call(waiting(call.fun), call.args) for side, call in found.items()}, settings)
+    return [row(what, RUN, series), *([row(what, MEMORY, bytes_of, unit="B")] if memory else [])]
+
+
+def descent(library: Any) -> Callable[[Any, Any], Any]:
+    """A step down the gradient."""
+    gradient = library.grad(mlp_loss(library))
+    return lambda params, x: jax.tree.map(lambda p, g: p - 0.1 * g, params, gradient(params, x))
+
+
+CALLS: dict[str, Callable[[], tuple[tuple, dict[str, Any]]]] = {
+    "1 argument": lambda: (tuple(vectors(1)), {}),
+    "10 arguments": lambda: (tuple(vectors(10)), {}),
+    "100 arguments": lambda: (tuple(vectors(100)), {}),
+    "a list of 100": lambda: ((vectors(100),), {}),
+    "nested dictionaries of 24": lambda: ((nested(), *vectors(1)), {}),
+    "4 keyword arguments": lambda: ((), dict(zip(("x", "y", "weights", "bias"), vectors(4)))),
 }
+RUNS: dict[str, Program] = {
+    **PROGRAMS,
+    "chain of matrix products": Program(chain, partial(mlp_data, 8, 256, 64)),
+    "gradient step, 8-layer MLP of 512": Program(descent, partial(mlp_data, 8, 512, 128)),
+    "gradient step, 16-layer MLP of 1024": Program(descent, partial(mlp_data, 16, 1024, 128)),
+    "while loop of 4000 steps": Program(iterate, iterate_data),
+}
+QUICK = (
+    "chain of matrix products",
+    "gradient step, 8-layer MLP of 512",
+    "hessian of an MLP",
+    "while loop of 4000 steps",
+)
+NO_MEMORY = ("while loop of 4000 steps",)
+
+BENCHMARKS = [
+    *[Benchmark(f"call: {what}", (CALL,), partial(overhead, make, what)) for what, make in CALLS.items()],
+    *[
+        Benchmark(f"run: {m}", (RUN, MEMORY), partial(run, program, m, m not in NO_MEMORY), m not in QUICK)
+        for m, program in RUNS.items()
+    ],
+]

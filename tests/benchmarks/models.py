@@ -1,9 +1,12 @@
-"""The programs that are timed, each written once for a namespace `xp`: minijvp.numpy or jax.numpy."""
+"""The programs that are timed, each written once for a library: transformations, and functions in its `numpy`."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import jax.numpy as jnp
@@ -22,7 +25,9 @@ def mlp_data(layers: int, width: int, batch: int) -> tuple[Any, Any]:
     return params, normal(rng, batch, width)
 
 
-def mlp_loss(xp: Any) -> Callable[[Any, Any], Any]:
+def mlp_loss(library: Any) -> Callable[[Any, Any], Any]:
+    xp = library.numpy
+
     def loss(params: Any, x: Any) -> Any:
         for W, b in params:
             x = xp.tanh(x @ W + b)
@@ -63,7 +68,9 @@ def transformer_data() -> tuple[Any, Any]:
     return params, (jnp.asarray(tokens[:, :-1], np.int32), jnp.asarray(tokens[:, 1:], np.int32))
 
 
-def transformer_loss(xp: Any) -> Callable[[Any, Any], Any]:
+def transformer_loss(library: Any) -> Callable[[Any, Any], Any]:
+    xp = library.numpy
+
     def layer_norm(params: Any, x: Any) -> Any:
         gain, bias = params
         centered = x - xp.mean(x, axis=-1, keepdims=True)
@@ -108,10 +115,127 @@ def transformer_loss(xp: Any) -> Callable[[Any, Any], Any]:
     return loss
 
 
-def chain(xp: Any) -> Callable[[Any, Any], Any]:
+def chain(library: Any) -> Callable[[Any, Any], Any]:
+    xp = library.numpy
+
     def chain(params: Any, x: Any) -> Any:
         for W, _ in params:
             x = xp.tanh(x @ W)
         return x
 
     return chain
+
+
+def conv_data(images: int = 16, size: int = 32, channels: int = 16, layers: int = 3) -> tuple[Any, Any]:
+    """Filters of each layer and a matrix for the classes; images and their labels."""
+    rng = np.random.default_rng(0)
+    depths = [3, *[channels] * layers]
+    filters = [
+        (normal(rng, 3, 3, i, o, scale=1 / math.sqrt(9 * i)), normal(rng, o, scale=0.1)) for i, o in pairwise(depths)
+    ]
+    params = filters, normal(rng, channels, 10, scale=1 / math.sqrt(channels))
+    return params, (normal(rng, images, size, size, 3), jnp.asarray(rng.integers(0, 10, images), np.int32))
+
+
+def conv_loss(library: Any) -> Callable[[Any, Any], Any]:
+    """Cross entropy of a network of convolutions, each followed by max(0, x), and the mean over each image."""
+    xp, conv = library.numpy, library.lax.conv_general_dilated
+
+    def loss(params: Any, data: Any) -> Any:
+        (filters, out), (x, labels) = params, data
+        for i, (W, b) in enumerate(filters):
+            stride = (2, 2) if i else (1, 1)
+            x = conv(x, W, stride, "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")) + b
+            x = xp.maximum(x, 0)
+        scores = xp.mean(x, axis=(1, 2)) @ out
+        scores = scores - xp.max(scores, axis=-1, keepdims=True)
+        scores = scores - xp.log(xp.sum(xp.exp(scores), axis=-1, keepdims=True))
+        return -xp.mean(xp.take_along_axis(scores, labels[:, None], axis=-1))
+
+    return loss
+
+
+STEPS, SEQUENCES, INPUTS, HIDDEN = 500, 16, 32, 64
+
+
+def lstm_data(steps: int = STEPS) -> tuple[Any, Any]:
+    """Parameters, and inputs of all steps."""
+    rng = np.random.default_rng(0)
+    scale = 1 / math.sqrt(INPUTS + HIDDEN)
+    weights = {"w": normal(rng, INPUTS + HIDDEN, 4 * HIDDEN, scale=scale), "b": normal(rng, 4 * HIDDEN, scale=0.1)}
+    return weights, normal(rng, steps, SEQUENCES, INPUTS)
+
+
+def lstm_loss(library: Any, **options: Any) -> Callable[[Any, Any], Any]:
+    """The mean square of an LSTM's outputs (Hochreiter and Schmidhuber, 1997), by scan with these options."""
+    xp = library.numpy
+
+    def sigmoid(x: Any) -> Any:
+        return 1 / (1 + xp.exp(-x))
+
+    def loss(params: Any, xs: Any) -> Any:
+        def step(carry: Any, x: Any) -> Any:
+            h, c = carry
+            gates = xp.concatenate([x, h], axis=1) @ params["w"] + params["b"]
+            i, f, g, o = xp.split(gates, 4, axis=1)
+            c = sigmoid(f) * c + sigmoid(i) * xp.tanh(g)
+            h = sigmoid(o) * xp.tanh(c)
+            return (h, c), h
+
+        start = xp.zeros((SEQUENCES, HIDDEN), np.float32)
+        _, hs = library.lax.scan(step, (start, start), xs, **options)
+        return xp.mean(hs**2)
+
+    return loss
+
+
+def penalized_loss(library: Any) -> Callable[[Any, Any], Any]:
+    """The square of the norm of the gradient of the MLP's loss for its input: its gradient is one of a gradient."""
+    xp, loss = library.numpy, mlp_loss(library)
+
+    def penalty(params: Any, x: Any) -> Any:
+        return xp.sum(library.grad(lambda x: loss(params, x))(x) ** 2)
+
+    return penalty
+
+
+ITERATIONS = 4000
+
+
+def iterate_data() -> tuple[Any, ...]:
+    rng = np.random.default_rng(0)
+    return normal(rng, 64, 64, scale=1 / 8), normal(rng, 64, 16), np.int32(ITERATIONS)
+
+
+def iterate(library: Any) -> Callable[..., Any]:
+    """As many steps of a small network as its last argument says."""
+    xp = library.numpy
+
+    def fun(w: Any, x: Any, n: Any) -> Any:
+        step = lambda c: (c[0] + 1, xp.tanh(w @ c[1]))
+        return library.lax.while_loop(lambda c: c[0] < n, step, (np.int32(0), x))[1]
+
+    return fun
+
+
+@dataclass(frozen=True)
+class Program:
+    """A program to compile, written for a library, and what makes its arguments."""
+
+    make: Callable[[Any], Callable[..., Any]]
+    data: Callable[[], tuple]
+
+
+def gradient(loss: Callable[[Any], Any]) -> Callable[[Any], Callable[..., Any]]:
+    return lambda library: library.value_and_grad(loss(library))
+
+
+PROGRAMS: dict[str, Program] = {
+    "50-layer MLP": Program(gradient(mlp_loss), partial(mlp_data, 50, 64, 32)),
+    "6-block transformer": Program(gradient(transformer_loss), transformer_data),
+    "conv net": Program(gradient(conv_loss), conv_data),
+    "LSTM by scan": Program(gradient(lstm_loss), lstm_data),
+    "hessian of an MLP": Program(lambda library: library.hessian(mlp_loss(library)), partial(mlp_data, 3, 16, 64)),
+    "grad of grad of an MLP": Program(gradient(penalized_loss), partial(mlp_data, 8, 128, 64)),
+}
+"""Derivatives that are traced, lowered, compiled and run."""

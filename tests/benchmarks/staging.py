@@ -1,79 +1,105 @@
-"""Trace and lower a compiled gradient: with a new function each time, and as the first work of a new process."""
+"""Trace, lower and compile: with a new function each time, and as the first work of a new process."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
-import minijvp
-import minijvp.numpy as mnp
-from tests.benchmarks.models import mlp_data, mlp_loss, transformer_data, transformer_loss
-from tests.benchmarks.timing import Row, Settings, check_same, compare, paired
+from tests.benchmarks.benchmark import Benchmark
+from tests.benchmarks.contenders import BOTH, renewed
+from tests.benchmarks.models import PROGRAMS, Program, gradient, mlp_data, mlp_loss
+from tests.benchmarks.report import FIRST, PHASES, STAGING, Row, row
+from tests.benchmarks.timing import Settings, in_rounds, waiting
 
 ROOT = Path(__file__).parents[2]
-GOAL = 0.6
-# The check compiles programs only to run them once.
-UNOPTIMIZED = {"compiler_options": {"xla_backend_optimization_level": 0}}
-LIBRARIES: dict[str, tuple[Any, Any]] = {"minijvp": (minijvp, mnp), "jax": (jax, jnp)}
-MODELS: dict[str, tuple[Any, Any]] = {
-    "mlp": (mlp_loss, partial(mlp_data, 50, 64, 32)),
-    "transformer": (transformer_loss, transformer_data),
-}
+DEEP = Program(gradient(mlp_loss), partial(mlp_data, 1000, 8, 4))
+STAGED = {**PROGRAMS, "1000-layer MLP": DEEP}
+ALONE = ("50-layer MLP", "6-block transformer")
 
 
-def gradient(library: str, model: str, **options: Any) -> Any:
-    """A new function, that no cache keyed by functions knows; caches keyed by shapes and parameters stay warm."""
-    transforms, xp = LIBRARIES[library]
-    loss, _ = MODELS[model]
-    return transforms.jit(transforms.value_and_grad(loss(xp)), **options)
+def timed(fun: Callable[..., Any], *args: Any) -> tuple[float, Any]:
+    start = time.perf_counter()
+    out = fun(*args)
+    return time.perf_counter() - start, out
 
 
-def lowering(library: str, model: str) -> Any:
-    return lambda *args: gradient(library, model).lower(*args)
+def phases(program: Program, args: tuple, library: Any) -> tuple[float, float]:
+    """The seconds of tracing and of lowering a new function."""
+    tracing, traced = timed(renewed(program.make, library).trace, *args)
+    return tracing, timed(traced.lower)[0]
 
 
-def again(model: str, name: str, settings: Settings) -> list[Row]:
-    args = MODELS[model][1]()
-    check_same(gradient("minijvp", model, **UNOPTIMIZED)(*args), gradient("jax", model, **UNOPTIMIZED)(*args))
-    return compare(name, (lowering("minijvp", model), args), (lowering("jax", model), args), GOAL, settings)
+def trace_and_lower(model: str, name: str, settings: Settings) -> list[Row]:
+    program = STAGED[model]
+    args = program.data()
+
+    def one_round() -> dict[str, float]:
+        found = {}
+        for side, library in BOTH.items():
+            found["trace", side], found["lower", side] = phases(program, args, library)
+        return found
+
+    one_round()
+    series = in_rounds(one_round, settings)
+    trace, lower = ({side: series[phase, side] for side in BOTH} for phase in ("trace", "lower"))
+    both = {side: [a + b for a, b in zip(trace[side], lower[side])] for side in BOTH}
+    parts = [row(f"{phase}, {model}", PHASES, x) for phase, x in (("trace", trace), ("lower", lower))]
+    return [row(model, STAGING, both), *parts]
 
 
-def first(model: str, name: str, settings: Settings) -> list[Row]:
+def first_result(model: str, name: str, settings: Settings) -> list[Row]:
+    """Of a new function: its first call, and by subtraction of what another one needs before it, its compilation."""
+    program = STAGED[model]
+    args = program.data()
+
+    def one_round() -> dict[str, float]:
+        found = {}
+        for side, library in BOTH.items():
+            before = sum(phases(program, args, library))
+            whole, _ = timed(waiting(renewed(program.make, library)), *args)
+            found["first", side], found["compile", side] = whole, whole - before
+        return found
+
+    for library in BOTH.values():
+        phases(program, args, library)
+    series = in_rounds(one_round, settings)
+    first, compiling = ({side: series[what, side] for side in BOTH} for what in ("first", "compile"))
+    return [row(model, FIRST, first), row(f"compile, {model}", PHASES, compiling)]
+
+
+def first_in_process(model: str, name: str, settings: Settings) -> list[Row]:
     """In processes of their own: in one process, what comes second profits from what JAX cached for the first."""
-    ours, theirs = [], []
-    end = time.perf_counter() + settings.seconds
-    while not ours or time.perf_counter() < end:
-        ours.append(in_new_process("minijvp", model))
-        theirs.append(in_new_process("jax", model))
-    return [paired(name, ours, theirs, None)]
+    series = in_rounds(lambda: {side: in_new_process(side, model) for side in BOTH}, settings)
+    return [row(f"trace + lower, {model}, first in its process", PHASES, series)]
 
 
-def in_new_process(library: str, model: str) -> float:
-    command = [sys.executable, "-m", "tests.benchmarks.staging", library, model]
+def in_new_process(side: str, model: str) -> float:
+    command = [sys.executable, "-m", "tests.benchmarks.staging", side, model]
     return float(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
-def main(library: str, model: str) -> None:
-    args = jax.block_until_ready(MODELS[model][1]())
-    lower = lowering(library, model)
-    start = time.perf_counter()
-    lower(*args)
-    print(time.perf_counter() - start)
+def main(side: str, model: str) -> None:
+    program = STAGED[model]
+    print(sum(phases(program, jax.block_until_ready(program.data()), BOTH[side])))
 
 
-BENCHMARKS = {
-    "staging: 50-layer MLP": partial(again, "mlp"),
-    "staging: 6-block transformer": partial(again, "transformer"),
-    "staging: 50-layer MLP, first in its process": partial(first, "mlp"),
-    "staging: 6-block transformer, first in its process": partial(first, "transformer"),
-}
+SLOW_TO_TRACE = ("1000-layer MLP",)
+QUICK_TO_COMPILE = ("hessian of an MLP",)
+BENCHMARKS = [
+    *[Benchmark(f"staging: {m}", (STAGING, PHASES), partial(trace_and_lower, m), m in SLOW_TO_TRACE) for m in STAGED],
+    *[
+        Benchmark(f"first result: {m}", (FIRST, PHASES), partial(first_result, m), m not in QUICK_TO_COMPILE)
+        for m in PROGRAMS
+    ],
+    *[Benchmark(f"staging: {m}, first in its process", (PHASES,), partial(first_in_process, m), True) for m in ALONE],
+]
 
 if __name__ == "__main__":
     main(*sys.argv[1:])

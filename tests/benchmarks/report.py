@@ -1,0 +1,248 @@
+"""What was measured: rows, the table of all, and the summary of the groups beside their goals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import geometric_mean, median, quantiles
+from typing import Any
+
+CONTENDERS = ("minijvp", "JAX", "autograd", "PyTorch")
+OURS, REFERENCE = CONTENDERS[:2]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What the geometric mean of a group should reach, and its worst row."""
+
+    mean: float
+    worst: float
+
+
+EAGER = "eager gradients, first calls"
+HOT = "eager gradients, hot"
+STAGING = "trace + lower"
+FIRST = "time to first compiled result"
+CALL = "call of a compiled function"
+RUN = "compiled run time"
+MEMORY = "temporary memory"
+DEPTH = "tracing 1000 / 50 layers"
+OBJECTIVES_EAGER = "objectives: eager, first calls"
+OBJECTIVES_HOT = "objectives: eager, hot"
+OBJECTIVES_RUN = "objectives: compiled run time"
+PHASES = "trace, lower, compile apart"
+TINY = "eager gradients, hot, < 20 operations"
+GROWTH = "growth of costs"
+ORDER = "tracing derivatives of order n"
+LOOPS = "loops beyond JAX"
+BRIDGE = "bridge"
+QUATERNION = "quaternion"
+
+GROUPS: dict[str, Goal | None] = {
+    EAGER: Goal(0.12, 0.25),
+    HOT: Goal(0.03, 0.10),
+    STAGING: Goal(0.5, 0.8),
+    FIRST: Goal(0.9, 1.0),
+    CALL: Goal(1.0, 1.1),
+    RUN: Goal(1.0, 1.03),
+    MEMORY: Goal(1.0, 1.05),
+    DEPTH: Goal(22.0, 22.0),
+    OBJECTIVES_EAGER: Goal(0.12, 0.25),
+    OBJECTIVES_HOT: Goal(0.03, 0.10),
+    OBJECTIVES_RUN: Goal(1.0, 1.03),
+    TINY: None,
+    PHASES: None,
+    GROWTH: None,
+    ORDER: None,
+    LOOPS: None,
+    BRIDGE: None,
+    QUATERNION: None,
+}
+"""In the order of the report; rows of a group without a goal may have goals of their own."""
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """A contender beside JAX: the median of paired ratios, their quartiles, and the ratio of the fastest samples."""
+
+    median: float
+    quartiles: tuple[float, float] | None = None
+    fastest: float | None = None  # what other processes disturb least
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: medians in seconds per call, in factors where `unit` is x, in bytes where it is B."""
+
+    name: str
+    group: str
+    medians: Mapping[str, float] = field(default_factory=dict)
+    ratios: Mapping[str, Ratio] = field(default_factory=dict)
+    goal: float | None = None
+    unit: str = "s"
+    rounds: int = 1
+    of_value: bool = False
+    """The goal is one for our median itself, not for its ratio."""
+    error: str = ""
+
+    @property
+    def figure(self) -> float:
+        """What stands beside the goal; NaN where nothing was measured."""
+        if self.of_value:
+            return self.medians.get(OURS, math.nan)
+        return self.ratios[OURS].median if OURS in self.ratios else math.nan
+
+    @property
+    def reached(self) -> bool | None:
+        return None if self.goal is None else self.figure <= self.goal
+
+    def as_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "reached": self.reached}
+
+    def cells(self, contenders: Sequence[str]) -> tuple[str, ...]:
+        values = [show(self.medians[c], self.unit) if c in self.medians else "" for c in contenders]
+        ratio = "failed" if self.error else f"{self.ratios[OURS].median:.3f}" if OURS in self.ratios else ""
+        return self.name, *values, ratio, goal_cell(self.goal, self.unit if self.of_value else ""), answer(self.reached)
+
+
+def row(
+    name: str,
+    group: str,
+    series: Mapping[str, Sequence[float]],
+    goal: float | None = None,
+    unit: str = "s",
+    of_value: bool = False,
+) -> Row:
+    """The row of series that were measured in the same rounds; its goal is that of the group if it has none."""
+    ratios = {c: beside(series[c], series[REFERENCE], unit) for c in series if c != REFERENCE and REFERENCE in series}
+    medians = {c: median(samples) for c, samples in series.items()}
+    rounds = min(map(len, series.values()))
+    return Row(name, group, medians, ratios, goal_of(group, goal), unit, rounds, of_value)
+
+
+def goal_of(group: str, goal: float | None) -> float | None:
+    whole = GROUPS[group]
+    return whole.worst if goal is None and whole is not None else goal
+
+
+def beside(ours: Sequence[float], theirs: Sequence[float], unit: str) -> Ratio:
+    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+    spread = None
+    if len(ratios) > 1:
+        first, _, third = quantiles(ratios, n=4, method="inclusive")
+        spread = first, third
+    return Ratio(median(ratios), spread, min(ours) / min(theirs) if unit == "s" else None)
+
+
+def goal_cell(goal: float | None, unit: str = "") -> str:
+    return "-" if goal is None else f"<= {show(goal, unit) if unit else f'{goal:.3g}'}"
+
+
+def answer(reached: bool | None) -> str:
+    return "-" if reached is None else "yes" if reached else "no"
+
+
+def show(x: float, unit: str) -> str:
+    if unit == "x":
+        return f"x {x:.2f}"
+    if unit == "B":
+        return f"{x / 2**20:.4g} MiB"
+    for name, size in (("s", 1.0), ("ms", 1e-3)):
+        if x >= size:
+            return f"{x / size:.4g} {name}"
+    return f"{x / 1e-6:.4g} us"
+
+
+def grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """The rows by group, in the order of GROUPS."""
+    found = {group: [r for r in rows if r.group == group] for group in GROUPS}
+    return {group: members for group, members in found.items() if members}
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows under the names of their groups."""
+    contenders = [c for c in CONTENDERS if any(c in r.medians for r in rows)]
+    lines: list[tuple[str, ...]] = [("", *contenders, "ratio", "goal", "reached")]
+    for group, members in grouped(rows).items():
+        lines.append((group,))
+        lines += [("  " + name, *rest) for name, *rest in (r.cells(contenders) for r in members)]
+    return aligned(lines)
+
+
+def aligned(lines: Sequence[tuple[str, ...]]) -> str:
+    """The lines in columns: names to the left, figures to the right. A line with one cell takes the width it needs."""
+    widths = [max(map(len, column)) for column in zip(*[line for line in lines if len(line) > 1])]
+    return "\n".join(
+        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(line[1:], widths[1:]))]).rstrip()
+        for line in lines
+    )
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A group: how many rows, the geometric mean of their figures, and the worst of them."""
+
+    group: str
+    rows: int
+    mean: float
+    worst: Row
+    others: Mapping[str, float]
+    """Geometric means of the ratios of other contenders, over the rows that have one."""
+    reached: str
+
+    def cells(self, others: Sequence[str]) -> tuple[str, ...]:
+        goal = GROUPS[self.group]
+        form = "x {:.3g}".format if self.worst.of_value and self.worst.unit == "x" else "{:.3f}".format
+        goals = ("-", "-") if goal is None else (goal_cell(goal.mean), goal_cell(goal.worst))
+        means = [f"{self.others[c]:.3f}" if c in self.others else "" for c in others]
+        name = f"  {self.worst.name}"
+        return (
+            self.group,
+            str(self.rows),
+            form(self.mean),
+            goals[0],
+            form(self.worst.figure),
+            goals[1],
+            self.reached,
+            *means,
+            name,
+        )
+
+
+def summarize(group: str, rows: Sequence[Row]) -> Summary | None:
+    """The summary of a group's rows; None where none has a figure."""
+    judged = [r for r in rows if not math.isnan(r.figure) and r.unit in ("s", "B")] or [
+        r for r in rows if not math.isnan(r.figure)
+    ]
+    if not judged:
+        return None
+    kind = [r for r in judged if r.of_value == judged[0].of_value]
+    mean = geometric_mean(max(r.figure, 1e-9) for r in kind)
+    worst = max(kind, key=lambda r: r.figure)
+    others = {}
+    for c in CONTENDERS[2:]:
+        ratios = [r.ratios[c].median for r in kind if c in r.ratios]
+        if ratios:
+            others[c] = geometric_mean(ratios)
+    return Summary(group, len(rows), mean, worst, others, verdict(group, mean, worst, rows))
+
+
+def verdict(group: str, mean: float, worst: Row, rows: Sequence[Row]) -> str:
+    """Whether the goals of the group are reached, or how many of the rows' own ones."""
+    goal = GROUPS[group]
+    if goal is not None:
+        failed = any(r.error for r in rows)
+        return answer(mean <= goal.mean and worst.figure <= goal.worst and not failed)
+    own = [r.reached for r in rows if r.reached is not None]
+    return f"{sum(own)} of {len(own)}" if own else "-"
+
+
+def summary(rows: Sequence[Row]) -> str:
+    """A line for each group, with its geometric mean and its worst row beside the goals."""
+    found = [s for group, members in grouped(rows).items() if (s := summarize(group, members))]
+    others = [c for c in CONTENDERS[2:] if any(c in s.others for s in found)]
+    header = ("group", "rows", "mean", "goal", "worst", "goal", "reached", *others, "  the worst is")
+    lines = [header, *(s.cells(others) for s in found)]
+    width = max(len(line[-1]) for line in lines)
+    return aligned([(*line[:-1], line[-1].ljust(width)) for line in lines])
