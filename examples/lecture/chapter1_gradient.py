@@ -1,6 +1,6 @@
 """Chapter 1: what a gradient is.
 
-The steepness of a curve, the direction of the steepest ascent of a function of two variables, and the descent against it.
+The steepness of a curve, the steepest way up for a function of two variables, and the descent against it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def a_curve(show: Notes) -> None:
         curve.plot(x, f(x), "o", color=INK, markersize=5)
         gradient.plot(x, slope(x), "o", color=INK, markersize=5)
         gradient.annotate(
-            f"f′({x:g}) = {slope(x):g}", (x, float(slope(x))), (8, -2), textcoords="offset points", va="top", fontsize=9
+            f"f′({x:g}) = {slope(x):g}", (x, float(slope(x))), (7, -9), textcoords="offset points", va="top", fontsize=9
         )
     gradient.axhline(0, color=PALE, linewidth=0.8)
     curve.set(xlabel="x", ylabel="f(x)", ylim=(-9, 6))
@@ -64,7 +64,7 @@ def two_variables(show: Notes) -> None:
         f"The gradient of f(x, y) = 2x² + 3y² is (4x, 6y). At (4, 5) f is {bowl(at):g} and `minijvp.grad` gives "
         f"({g[0]:g}, {g[1]:g}): it has the form of the argument, a pair."
     )
-    show.correction("at (4, 5) the gradient of 2x² + 3y² is (16, 30). The slide has (15, 30); 4x is 16 there.")
+    show.correction("At (4, 5) the gradient of 2x² + 3y² is (16, 30). The slide has (15, 30); 4x is 16 there.")
     directions = {"gradient (16, 30)": g, "(15, 30)": np.array([15.0, 30.0]), "along x": np.array([1.0, 0.0])}
     directions |= {"along y": np.array([0.0, 1.0]), "across (−30, 16)": np.array([-30.0, 16.0])}
     rows = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from notes import Notes, run
+from notes import Notes, magnitude, run
 
 import minijvp
 import minijvp.numpy as mnp
@@ -82,13 +82,15 @@ def the_tables(show: Notes) -> None:
         "The last column holds the expression's values against `minijvp.grad`, at points of the whole domain."
     )
     for title, table in TABLES.items():
+        names = list(table)
+        functions, points = zip(*table.values(), strict=True)
+        gradients = lambda *xs: [minijvp.vmap(minijvp.grad(g))(x) for g, x in zip(functions, xs, strict=True)]
+        automatic = minijvp.jit(gradients)(*map(np.array, points))
         rows = []
-        for name, (function, points) in table.items():
+        for name, function, xs, slopes in zip(names, functions, points, automatic, strict=True):
             expression = symbolic.derivative(function, 1.0, names=("x",))
-            values = np.broadcast_to(symbolic.evaluate(expression, x=np.array(points)), len(points))
-            automatic = np.array([minijvp.grad(function)(x) for x in points])
-            difference = abs(values - automatic).max()
-            rows.append((name, str(expression), ", ".join(f"{x:g}" for x in points), f"{difference:.0e}"))
+            difference = abs(symbolic.evaluate(expression, x=np.array(xs)) - np.asarray(slopes)).max()
+            rows.append((name, str(expression), ", ".join(f"{x:g}" for x in xs), magnitude(difference)))
         show.table(title, ("function", "derivative", "at x =", "difference"), rows)
 
 
@@ -99,15 +101,15 @@ def corrected_rows(show: Notes) -> None:
     for name, (wrong, formula, right, x) in CORRECTED.items():
         function, _ = every[name]
         rows.append((name, f"{x:g}", wrong, formula(x), minijvp.grad(function)(x), right))
-        show.correction(f"the derivative of {name} is {right}; the slide has {wrong}.")
+        show.correction(f"The derivative of {name} is {right}; the slide has {wrong}.")
     show.table(
         "The slides' formulas at a point where they are wrong",
         ("function", "x", "slide", "its value", "minijvp.grad", "right formula"),
         rows,
     )
     show.text(
-        "arcsec and arccsc rise or fall on both branches, so that their derivatives have one sign; the slides' change it "
-        "with x. Under the root of arcsch stands a sum: the function is smooth beyond 1."
+        "arcsec rises on both branches and arccsc falls on both, so that their derivatives keep their sign; those of "
+        "the slides change it with x. Under the root of arcsch stands a sum: the function does not end at 1."
     )
 
 
@@ -121,9 +123,9 @@ def the_swell(show: Notes) -> None:
     show.show_table(swell.table)
     show.text(
         f"Applied six times, the map has {swell.function[-1]} operations and its derivative {swell.raw[-1]:,}, while "
-        f"minijvp's gradient has {swell.equations[-1]} equations: as many for each repetition. An expression has no names "
-        f"for what occurs twice. With names, there are {swell.shared[-1]}: the swell is one of expressions, not of "
-        "derivatives."
+        f"minijvp's gradient has {swell.equations[-1]} equations: as many for each repetition. An expression has no "
+        f"names for what occurs twice. With names, there are {swell.shared[-1]} operations: the swell is one of "
+        "expressions, not of derivatives."
     )
     show.picture("expression_swell", swell.plot(), "Operations of the derivative; the axis is logarithmic.")
 
@@ -142,7 +144,7 @@ def no_closed_form(show: Notes) -> None:
     try:
         symbolic.derivative(newton, 2.0)
     except minijvp.MinijvpError as error:
-        show.code(error)
+        show.error(error)
     show.text(
         f"Automatic differentiation follows the loop: `minijvp.grad(newton)(2.0)` is {minijvp.grad(newton)(2.0):.6f}, "
         f"and 1/(2√2) = {0.5 / 2**0.5:.6f}."

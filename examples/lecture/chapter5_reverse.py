@@ -24,11 +24,11 @@ def softmax(x):
 def two_passes(show: Notes) -> None:
     show.heading("An adjoint at each node")
     show.text(
-        "The same function, 6(x₁ + x₂²·x₃) at (1, 2, 3). First a pass forward, which computes the values and keeps what "
-        "the way back needs. Then a pass backward, from the result, whose adjoint is 1: each operation turns the adjoint "
-        "of its result into those of its operands."
+        "The same function, 6(x₁ + x₂²·x₃) at (1, 2, 3). First a pass forward, which computes the values and keeps "
+        "what the way back needs. Then a pass backward, from the result, whose adjoint is 1: each operation turns the "
+        "adjoint of its result into those of its operands."
     )
-    show.show_table(reverse_trace(f, *POINT))
+    show.show_table(reverse_trace(f, *POINT).table)
     calls = 0
 
     def counted(*xs):
@@ -51,7 +51,10 @@ def two_passes(show: Notes) -> None:
             ("df/dx₃", "dx₇/dx₆ · dx₆/dx₅ · dx₅/dx₃ = 6 · 1 · 4", gradient[2]),
         ),
     )
-    show.text("The two programs: forward on the left, backward on the right, and across what is kept for the way back.")
+    show.text(
+        "These are two programs, forward on the left and backward on the right; dashed edges carry what is kept for "
+        "the way back."
+    )
     show.picture("reverse_mode", draw(f, *POINT, backward=True), "The function and its gradient.")
 
 
@@ -64,8 +67,11 @@ def primitives(show: Notes) -> None:
         "Nobody wrote a derivative of softmax, exp(x) / Σ exp(x): it follows from those of `exp`, `sum` and `div`. Its "
         "Jacobian, a row for each result, is diag(p) − p·pᵀ."
     )
-    show.table("minijvp.jacrev(softmax) at (1, 2, 3)", ("", "by x₁", "by x₂", "by x₃"),
-               [(f"p{i} = {p[i - 1]:.6f}", *row) for i, row in enumerate(jacobian, 1)])
+    show.table(
+        "minijvp.jacrev(softmax) at (1, 2, 3)",
+        ("", "by x₁", "by x₂", "by x₃"),
+        [(f"p{i} = {p[i - 1]:.6f}", *row) for i, row in enumerate(jacobian, 1)],
+    )
     show.text(
         f"The largest difference from the formula is {abs(jacobian - np.diag(p) + np.outer(p, p)).max():.0e}, "
         f"and from forward mode {abs(jacobian - np.asarray(minijvp.jacfwd(softmax)(x))).max():.0e}. Rows and columns "

@@ -8,7 +8,7 @@ from __future__ import annotations
 from math import pi
 
 import numpy as np
-from notes import Notes, run
+from notes import Notes, magnitude, run
 
 import minijvp
 import minijvp.numpy as mnp
@@ -16,8 +16,13 @@ from minijvp.views.backward_graph import backward_graph
 from minijvp.views.draw import draw
 from minijvp.views.python_code import to_python
 
-# What the slides print of sin(3w + b) and of the gradient by w: one period of each, with five digits.
-PRINTED_OUT = (0.0, 0.86603, 0.86603, 0.0, -0.86603, -0.86603)
+# What the slides print of sin(3w + b) in PyTorch, and of its gradient by w the first values, which repeat.
+PRINTED_OUT = """\
+ 0.0000e+00   8.6603e-01   8.6603e-01  -8.7423e-08  -8.6603e-01
+-8.6603e-01   1.7485e-07   8.6603e-01   8.6603e-01  -2.3850e-08
+-8.6603e-01  -8.6603e-01   3.4969e-07   8.6603e-01   8.6602e-01
+-6.7553e-07  -8.6603e-01  -8.6603e-01   4.7700e-08   8.6603e-01
+ 8.6603e-01  -1.3272e-06  -8.6603e-01  -8.6602e-01   6.9938e-07"""
 PRINTED_GRADIENT = (3.0, 1.5, -1.5, -3.0, -1.5, 1.5)
 
 
@@ -31,14 +36,9 @@ def loss(w, b):
 
 
 def printed(values) -> str:
-    """Five numbers a line, as the slides have them."""
+    """Five numbers a line, with as many digits as the slides have."""
     numbers = [f"{float(v):11.4e}" for v in values]
     return "\n".join("  ".join(numbers[i : i + 5]) for i in range(0, len(numbers), 5))
-
-
-def difference(values, period) -> float:
-    """The largest difference of 25 values from those that repeat."""
-    return float(abs(np.asarray(values) - np.tile(period, 5)[:25]).max())
 
 
 def the_values(show: Notes, w, b) -> None:
@@ -48,9 +48,11 @@ def the_values(show: Notes, w, b) -> None:
     )
     out = layer(w, b)
     show.code(f"out\n{printed(out)}")
+    wanted = PRINTED_OUT.split()
+    same = sum(x == y for x, y in zip(printed(out).split(), wanted, strict=True))
     show.text(
-        f"The slides print {', '.join(f'{v:g}' for v in PRINTED_OUT)} and so on. The largest difference is "
-        f"{difference(out, PRINTED_OUT):.0e}: where the sine is zero its argument is rounded, on the slides as here."
+        f"Of these 25 numbers {same} are those that the slides print, in every digit. Those of about 1e-7 are zeros of "
+        "the sine, whose argument is rounded to single precision, there as here."
     )
 
 
@@ -69,20 +71,24 @@ def the_walk(show: Notes, w, b) -> None:
         "So sin → add → mul → w, and add → b. The sine keeps its cosine for the way back, the product its constant 3, "
         "which has no gradient; the sum keeps nothing."
     )
-    show.picture("backward_graph", node.draw(), "The backward graph of sin(3w + b), as it is built while the layer runs.")
+    show.picture(
+        "backward_graph", node.draw(), "The backward graph of sin(3w + b), as it is built while the layer runs."
+    )
 
 
 def the_gradient(show: Notes, w, b) -> None:
     show.heading("The gradient")
-    by_w, by_b = minijvp.grad(loss, (0, 1))(w, b)
+    by_w = np.asarray(minijvp.grad(loss)(w, b))
     show.code(f"gradient of the sum of out by w\n{printed(by_w)}")
     walked = backward_graph(layer, w, b).pull_back(mnp.ones_like(w))["w"]
-    cosine = 3 * np.cos(np.float64(w) * 3 + np.float64(b))
+    formula = 3 * np.cos(3 * np.float64(w) + np.float64(b))
+    from_slide, from_formula, from_walk = (
+        magnitude(abs(by_w - values).max()) for values in (np.tile(PRINTED_GRADIENT, 5)[:25], formula, walked)
+    )
     show.text(
-        f"The slides print {', '.join(f'{v:g}' for v in PRINTED_GRADIENT)} and so on; the largest difference is "
-        f"{difference(by_w, PRINTED_GRADIENT):.0e}. The formula is 3·cos(3w + b), from which it differs by "
-        f"{abs(np.asarray(by_w) - cosine).max():.0e}; by b the gradient is a third of that. Cotangents sent through the "
-        f"nodes of the graph give the same, to {abs(np.asarray(walked - by_w)).max():.0e}."
+        f"The slides print {', '.join(f'{v:g}' for v in PRINTED_GRADIENT)} and so on, with five digits; the largest "
+        f"difference is {from_slide}. From the formula, 3·cos(3w + b), it is {from_formula}, and from cotangents that "
+        f"were sent through the nodes of the graph, {from_walk}."
     )
     show.picture(
         "forward_and_backward",
@@ -113,13 +119,16 @@ def rebuilt(show: Notes) -> None:
         rows.append((name, 10, runs))
     show.table("How often Python runs the function", ("gradient", "calls", "runs of f"), rows)
     show.text(
-        f"Outside of `jit` the function runs at each call, {rows[0][2]} times in 10, and so makes a new graph each time: "
+        f"Outside of `jit` the function runs at each call, {rows[0][2]} times in 10, and makes a new graph each time: "
         "it may take another branch, or another number of turns. `jit` keeps the program of the first call."
     )
     show.table(
-        "The graph of `x·x·x if x > 0 else -x` follows the value",
+        "x·x·x if x > 0 else −x: the graph follows the value",
         ("x", "graph", "gradient"),
-        [(x, " → ".join(n.name for n in backward_graph(branches, x).walk()), minijvp.grad(branches)(x)) for x in (2.0, -2.0)],
+        [
+            (x, " → ".join(n.name for n in backward_graph(branches, x).walk()), minijvp.grad(branches)(x))
+            for x in (2.0, -2.0)
+        ],
     )
 
 

@@ -54,29 +54,31 @@ def by_hand(show: Notes) -> None:
     rows = []
     for x in (-1.0, 0.5, 2.0):
         rows.append((x, -2 * x * np.sin(x**2), minijvp.grad(f)(x), minijvp.jacfwd(f)(x), minijvp.grad(f.fun)(x)))
-    show.table(
-        "The derivative of cos(x²)", ("x", "formula", "rule, reverse", "rule, forward", "automatic"), rows
-    )
+    show.table("The derivative of cos(x²)", ("x", "formula", "rule, reverse", "rule, forward", "automatic"), rows)
     show.text(
-        "A rule is needed where the derivative of each step exists and that of the whole is asked at a point where "
-        "one of them does not. The length of a vector is a square root of a sum of squares: at zero the chain rule "
-        "multiplies ∞ by 0."
+        "A rule also helps where the chain rule has no answer. The length of a vector is the square root of a sum of "
+        "squares: at zero their derivatives are ∞ and 0, whose product is not a number. The rule says 0 there."
     )
     zero = mnp.zeros(3)
     show.table(
         "The gradient of the length of x",
         ("x", "automatic", "by the rule"),
-        [[str(x.tolist()), *(str(minijvp.grad(g)(x).tolist()) for g in (norm.fun, norm))] for x in (3 * mnp.eye(3)[0], zero)],
+        [
+            [str(x.tolist()), *(str(minijvp.grad(g)(x).tolist()) for g in (norm.fun, norm))]
+            for x in (3 * mnp.eye(3)[0], zero)
+        ],
     )
 
 
 def a_wrong_rule(show: Notes) -> None:
     show.heading("A rule that is wrong")
-    show.text("Nobody notices a wrong sign in a rule until training fails. `check_rule` holds a rule against the function:")
+    show.text(
+        "Nobody notices a wrong sign in a rule until training fails. `check_rule` holds a rule against the function:"
+    )
     try:
         minijvp.check_rule(wrong, 0.5)
     except minijvp.DerivativeError as error:
-        show.code(error)
+        show.error(error)
     report = minijvp.check_rule(f, 0.5)
     show.text(f"The rule of cos(x²) above passes the same checks, {len(report.rows)} of them.")
 
@@ -115,13 +117,13 @@ def a_quaternion_layer(show: Notes) -> None:
         "`python examples/quaternion.py` measures larger layers, and JAX and PyTorch beside minijvp."
     )
     show.correction(
-        "the slides call the saving 4×, from 24 GB to 6–8 GB (which is 3–4×), and two to three, for 20 % more time. "
+        "The slides call the saving 4×, from 24 GB to 6–8 GB (which is 3–4×), and two to three, for 20 % more time. "
         f"It depends on how much larger matrices are than activations; measured here: {plain.kept / ruled.kept:.1f}×, "
         f"and {100 * (slower - 1):+.0f} % time at this small size."
     )
     show.correction(
-        "the backward pass of the slides also concatenates the batch, four times as large, for one matrix product. "
-        "That is not needed: xᵀ·ct is the cotangent of the matrix, and four signed sums of its blocks are those of the weights."
+        "The backward pass of the slides also concatenates the batch, four times as large, for one matrix product. "
+        "That is not needed: xᵀ·ct is the cotangent of the matrix, and signed sums of its blocks are those of the four."
     )
     figure, (memory, duration) = panels("memory (kB)", "time of a compiled step (ms)", height=2.9)
     names = [w.way for w in ways]
@@ -132,7 +134,9 @@ def a_quaternion_layer(show: Notes) -> None:
         bars = memory.bar(np.arange(3) + shift, values, 0.38, color=color, label=label)
         memory.bar_label(bars, fmt="%.0f", fontsize=8.5, padding=2)
     memory.legend(frameon=False, fontsize=8.5)
-    duration.bar_label(duration.bar(names, [1e3 * median(t) for t in times], 0.5, color=RUST), fmt="%.2f", fontsize=8.5)
+    duration.bar_label(
+        duration.bar(names, [1e3 * median(t) for t in times], 0.5, color=RUST), fmt="%.2f", fontsize=8.5, padding=2
+    )
     memory.set_xticks(range(3), names)
     for axes in (memory, duration):
         axes.margins(y=0.15)

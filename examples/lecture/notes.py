@@ -50,6 +50,20 @@ class Notes:
         print(textwrap.indent(str(lines).rstrip(), "    ", lambda _: True))
         self.html.append(f"<pre>{escape(str(lines).rstrip())}</pre>")
 
+    def error(self, error: Exception) -> None:
+        """What an error says, with its files by name."""
+        lines = str(error).replace(f"{Path(__file__).parent}/", "").splitlines()
+        print(
+            *[
+                textwrap.fill(line, 100, initial_indent="  ! ", subsequent_indent="  ! ")
+                if len(line) > 100
+                else f"  ! {line}"
+                for line in lines
+            ],
+            sep="\n",
+        )
+        self.html.append(f'<pre class="error">{escape(chr(10).join(lines))}</pre>')
+
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """A table; numbers are written with six digits."""
         self.show_table(Table(title, tuple(columns), tuple(tuple(map(cell, row)) for row in rows)))
@@ -84,9 +98,7 @@ class Notes:
 def run(chapter: Callable[[Notes], None]) -> None:
     """The main function of a chapter's script."""
     module = sys.modules[chapter.__module__]
-    parser = argparse.ArgumentParser(
-        description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=OUTPUT, help="the folder of the pictures (%(default)s)")
     notes = Notes(parser.parse_args().output)
     print((module.__doc__ or "").strip())
@@ -133,6 +145,11 @@ def cell(value: Any) -> str:
         return str(value)
     number = float(value) + 0.0  # -0.0 is written as 0
     return f"{number:.6g}" if number == 0 or abs(number) >= 1e-3 else f"{number:.1e}"
+
+
+def magnitude(value: float) -> str:
+    """The size of an error, in one digit."""
+    return f"{value:.0e}" if value else "0"
 
 
 def seconds(value: float) -> str:

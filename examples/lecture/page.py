@@ -90,7 +90,11 @@ def highlighted(code: str) -> str:
     """Python in HTML, with keywords, strings and comments marked."""
     lines = code.splitlines(keepends=True)
     kinds = {tokenize.COMMENT: "c", tokenize.STRING: "s"}
-    kinds |= {getattr(tokenize, name): "s" for name in ("FSTRING_START", "FSTRING_MIDDLE", "FSTRING_END") if hasattr(tokenize, name)}
+    kinds |= {
+        getattr(tokenize, name): "s"
+        for name in ("FSTRING_START", "FSTRING_MIDDLE", "FSTRING_END")
+        if hasattr(tokenize, name)
+    }
     parts: list[str] = []
     row, column = 1, 0
 
