@@ -17,7 +17,8 @@ from minijvp import symbolic
 
 ANYWHERE, POSITIVE, INSIDE = (-2.3, -0.4, 0.7, 1.9), (0.2, 0.7, 1.9, 3.0), (-0.9, -0.4, 0.3, 0.8)
 OUTSIDE, ABOVE_ONE, UNIT = (-3.0, -1.2, 1.4, 2.5), (1.1, 1.4, 2.5, 3.0), (0.1, 0.4, 0.6, 0.9)
-TABLES: dict[str, dict[str, tuple[Callable, tuple[float, ...]]]] = {
+Table = dict[str, tuple[Callable, tuple[float, ...]]]
+TABLES: dict[str, Table] = {
     "Basic rules": {
         "5 + 0·x": (lambda x: 5 + 0 * x, ANYWHERE),
         "3·sin x": (lambda x: 3 * mnp.sin(x), ANYWHERE),
@@ -82,16 +83,20 @@ def the_tables(show: Notes) -> None:
         "The last column holds the expression's values against `minijvp.grad`, at points of the whole domain."
     )
     for title, table in TABLES.items():
-        names = list(table)
-        functions, points = zip(*table.values(), strict=True)
-        gradients = lambda *xs: [minijvp.vmap(minijvp.grad(g))(x) for g, x in zip(functions, xs, strict=True)]
-        automatic = minijvp.jit(gradients)(*map(np.array, points))
-        rows = []
-        for name, function, xs, slopes in zip(names, functions, points, automatic, strict=True):
-            expression = symbolic.derivative(function, 1.0, names=("x",))
-            difference = abs(symbolic.evaluate(expression, x=np.array(xs)) - np.asarray(slopes)).max()
-            rows.append((name, str(expression), ", ".join(f"{x:g}" for x in xs), magnitude(difference)))
-        show.table(title, ("function", "derivative", "at x =", "difference"), rows)
+        show.table(title, ("function", "derivative", "at x =", "difference"), rows_of(table))
+
+
+def rows_of(table: Table) -> list[tuple[str, ...]]:
+    """The rows of one table. All its gradients are compiled together."""
+    functions, points = zip(*table.values(), strict=True)
+    gradients = lambda *xs: [minijvp.vmap(minijvp.grad(g))(x) for g, x in zip(functions, xs, strict=True)]
+    automatic = minijvp.jit(gradients)(*map(np.array, points))
+    rows = []
+    for name, function, xs, slopes in zip(table, functions, points, automatic, strict=True):
+        expression = symbolic.derivative(function, 1.0, names=("x",))
+        difference = abs(symbolic.evaluate(expression, x=np.array(xs)) - np.asarray(slopes)).max()
+        rows.append((name, str(expression), ", ".join(f"{x:g}" for x in xs), magnitude(difference)))
+    return rows
 
 
 def corrected_rows(show: Notes) -> None:
