@@ -18,9 +18,13 @@ class Settings:
     compile_gradients_after: int | None = 3
     """From which call on a gradient that recurs outside of jit runs as one compiled program; None is never."""
 
+    memory_budget: str = "auto"
+    """What a staged reverse pass may keep."""
+
 
 _positive = "a positive integer, or None"
 CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "memory_budget": (lambda b: b in ("auto", "off"), "'auto' or 'off'"),
     "compile_gradients_after": (lambda n: n is None or (type(n) is int and n > 0), _positive),
 }
 

@@ -9,11 +9,12 @@ from typing import Any
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate, lower, without_rules
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.types import ArrayType
-from minijvp.higher_order.jit import jit_primitive, nonzero, spread
+from minijvp.higher_order.jit import jit_primitive
 from minijvp.higher_order.policies import as_policy, everything_saveable
 from minijvp.higher_order.programs import array_types, present
 from minijvp.operations.annotations import optimization_barrier
 from minijvp.operations.families import is_linear
+from minijvp.transforms.call import nonzero, spread
 from minijvp.transforms.jvp import jvp_jaxpr
 from minijvp.transforms.linearize import linearize_jaxpr
 from minijvp.transforms.staging import stage

@@ -16,7 +16,6 @@ from minijvp.core.jaxpr import Equation, Jaxpr, Var, evaluate, inner_jaxprs, low
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType, ScalarType, is_inexact, type_of
 from minijvp.errors import JaxprError
-from minijvp.higher_order.jit import nonzero, spread
 from minijvp.higher_order.programs import (
     ControlFlow,
     Extension,
@@ -46,6 +45,7 @@ from minijvp.operations.families import (
 )
 from minijvp.operations.reduction import reduce_max, reduce_or
 from minijvp.operations.shape import iota
+from minijvp.transforms.call import nonzero, spread
 from minijvp.transforms.jvp import jvp_jaxpr
 from minijvp.transforms.linearize import linearize_jaxpr
 from minijvp.transforms.transpose import transpose_jaxpr

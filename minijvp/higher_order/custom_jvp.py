@@ -12,10 +12,11 @@ from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import charged_to
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.higher_order.deferred import ByZeros, Deferred
-from minijvp.higher_order.jit import jit_primitive, nonzero, spread
+from minijvp.higher_order.jit import jit_primitive
 from minijvp.higher_order.programs import array_types, chosen, present
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import instantiate, is_linear, zeros_like
+from minijvp.transforms.call import nonzero, spread
 from minijvp.transforms.transpose import transpose_flat
 from minijvp.transforms.vmap import vmap_jaxpr
 

@@ -26,9 +26,10 @@ from minijvp.higher_order.custom_jvp import (
     vmap_all,
 )
 from minijvp.higher_order.deferred import ByZeros, Deferred
-from minijvp.higher_order.jit import jit_primitive, nonzero, spread
+from minijvp.higher_order.jit import jit_primitive
 from minijvp.higher_order.programs import array_types, chosen, present
 from minijvp.operations.families import instantiate, is_linear, reduce_sum
+from minijvp.transforms.call import nonzero, spread
 from minijvp.transforms.staging import stage
 from minijvp.transforms.transpose import transpose_jaxpr
 from minijvp.transforms.vmap import vmap_jaxpr

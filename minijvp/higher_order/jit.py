@@ -15,28 +15,19 @@ from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
 from minijvp.core.jaxpr import Jaxpr, evaluate, lower, without_rules
-from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.source import PACKAGE
 from minijvp.core.tracing import EVALUATION, Tracer, evaluating, live_traces, refuse_tracers, settled, state
-from minijvp.core.types import ArrayType, x64_enabled
+from minijvp.core.types import x64_enabled
 from minijvp.errors import ArgumentError, EscapedTracerError
-from minijvp.operations.families import is_linear
 from minijvp.operations.sharding import sharding_constraint
-from minijvp.transforms.jvp import jvp_jaxpr
-from minijvp.transforms.linearize import linearize_jaxpr
+from minijvp.transforms.call import Call
 from minijvp.transforms.staging import argument_type, stage_tree
-from minijvp.transforms.transpose import transpose_jaxpr
-from minijvp.transforms.vmap import vmap_jaxpr
 
 STAGED_PER_FUNCTION = 1024
 
 
-class Jit(Primitive):
+class Jit(Call):
     """The outputs of an open jaxpr, computed as one compiled program. Equal programs share one compilation."""
-
-    returns_tuple = True
-    recomputable = "never"
-    has_steps = False
 
     def for_evaluation(self, params: dict[str, Any]) -> dict[str, Any]:
         return without_rules(params)
@@ -53,58 +44,9 @@ class Jit(Primitive):
         compiled.__name__ = jaxpr.name or "compiled"
         return jax.jit(compiled)
 
-    def type_rule(self, *types: ArrayType, jaxpr: Jaxpr) -> tuple[ArrayType, ...]:
-        return jaxpr.out_types
-
-    def jvp(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr) -> tuple[Any, Any]:
-        jvp, out_nonzero = jvp_jaxpr(jaxpr, nonzero(tangents))
-        outs = call(jvp, *primals, *(t for t in tangents if t is not None))
-        n = len(jaxpr.outputs)
-        return outs[:n], spread(outs[n:], out_nonzero)
-
-    def linearize(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr) -> tuple[Any, Any]:
-        known, linear, origins, out_nonzero = linearize_jaxpr(jaxpr, nonzero(tangents))
-        outs = call(known, *primals)
-        n = len(jaxpr.outputs)
-        outs, new = outs[:n], iter(outs[n:])
-        residuals = [next(new) if i is None else (*primals, *outs)[i] for i in origins]
-        return outs, spread(call(linear, *residuals, *(t for t in tangents if t is not None)), out_nonzero)
-
-    def transpose(self, ct: tuple, *args: Any, jaxpr: Jaxpr) -> tuple[Any, ...]:
-        linear = tuple(map(is_linear, args))
-        transposed, ct_nonzero = transpose_jaxpr(jaxpr, linear, nonzero(ct))
-        known = (x for x, flag in zip(args, linear, strict=True) if not flag)
-        cts = iter(spread(call(transposed, *known, *(c for c in ct if c is not None)), ct_nonzero))
-        return tuple(next(cts) if flag else None for flag in linear)
-
-    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, jaxpr: Jaxpr) -> tuple[Any, Any]:
-        batch, out_batched = vmap_jaxpr(jaxpr, axis, batched)
-        return call(batch, *args), out_batched
-
-    def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
-        return any(e.primitive.uses_axis(name, e.params) for e in params["jaxpr"])
-
 
 jit_primitive = Jit("jit")
-
-
-def call(jaxpr: Jaxpr, *args: Any) -> tuple[Any, ...]:
-    """The outputs of a jaxpr, compiled; nothing is bound for a program that computes nothing."""
-    opened, constants = jaxpr.hoist_constants()
-    if not opened.equations:
-        return tuple(evaluate(opened, *constants, *args))
-    return jit_primitive(*constants, *args, jaxpr=opened)
-
-
-def nonzero(tangents: Sequence[Any]) -> tuple[bool, ...]:
-    """Which tangents (or cotangents) are not symbolic zeros."""
-    return tuple([t is not None for t in tangents])
-
-
-def spread(values: Iterable[Any], where: Sequence[bool]) -> tuple[Any, ...]:
-    """The values at the places that are true, None at the others."""
-    rest = iter(values)
-    return tuple([next(rest) if flag else None for flag in where])
+call = jit_primitive.call
 
 
 class Staged:

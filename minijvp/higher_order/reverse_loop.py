@@ -18,9 +18,9 @@ from jax import lax
 
 from minijvp.core.jaxpr import Jaxpr, evaluate, lower
 from minijvp.core.types import ArrayType
-from minijvp.higher_order.jit import spread
 from minijvp.higher_order.programs import Flags, chosen, groups, reaching, settle, spread_around, typed
 from minijvp.higher_order.scan import first_guess, with_carry
+from minijvp.transforms.call import spread
 from minijvp.transforms.linearize import linearize_jaxpr
 from minijvp.transforms.staging import stage
 from minijvp.transforms.transpose import transpose_flat

@@ -26,11 +26,11 @@ from minijvp.higher_order.captures import captured_error, reaches_tracer
 from minijvp.higher_order.custom_jvp import are_inexact, custom_jvp_call, tangent_types
 from minijvp.higher_order.custom_vjp import custom_vjp_linear
 from minijvp.higher_order.deferred import ByZeros, Deferred, Flags
-from minijvp.higher_order.jit import nonzero, spread
 from minijvp.higher_order.linear_rules import require_linear
 from minijvp.higher_order.programs import array_types, chosen, groups, present
 from minijvp.higher_order.rule_results import cotangents_of, forward_results_of, place_of, tangents_of
 from minijvp.operations.families import add_tangents, instantiate, zeros_like
+from minijvp.transforms.call import nonzero, spread
 from minijvp.transforms.linearize import linearize_jaxpr
 from minijvp.transforms.staging import argument_type, stage
 

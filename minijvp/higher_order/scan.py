@@ -14,7 +14,6 @@ from jax import lax
 from minijvp.core.jaxpr import Equation, Jaxpr, Var, evaluate, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType
-from minijvp.higher_order.jit import nonzero, spread
 from minijvp.higher_order.programs import (
     ControlFlow,
     Extension,
@@ -34,6 +33,7 @@ from minijvp.higher_order.programs import (
 )
 from minijvp.operations.families import instantiate, is_linear, zeros_like
 from minijvp.operations.shape import move_axis
+from minijvp.transforms.call import nonzero, spread
 from minijvp.transforms.jvp import jvp_jaxpr
 from minijvp.transforms.linearize import linearize_jaxpr
 from minijvp.transforms.transpose import transpose_jaxpr

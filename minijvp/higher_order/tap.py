@@ -19,11 +19,12 @@ from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.higher_order.checkpoint import checkpoint
 from minijvp.higher_order.cond import cond
 from minijvp.higher_order.custom_jvp import are_inexact, as_arrays, instantiate_inexact, tangent_types, vmap_all
-from minijvp.higher_order.jit import jit_primitive, spread
+from minijvp.higher_order.jit import jit_primitive
 from minijvp.higher_order.programs import Extension
 from minijvp.higher_order.scan import scan
 from minijvp.operations.families import add_tangents, all_batched, is_linear
 from minijvp.transforms.borders import leaf_namer, to_border
+from minijvp.transforms.call import spread
 from minijvp.transforms.staging import argument_type, stage
 from minijvp.transforms.taps import Reader, Site, readers, sites, with_zeros
 

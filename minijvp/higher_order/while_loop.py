@@ -16,7 +16,6 @@ from jax import lax
 from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType, type_of
-from minijvp.higher_order.jit import nonzero, spread
 from minijvp.higher_order.programs import (
     ControlFlow,
     Flags,
@@ -45,6 +44,7 @@ from minijvp.higher_order.while_programs import (
 )
 from minijvp.operations.families import instantiate, is_linear, zeros_like
 from minijvp.operations.reduction import reduce_max
+from minijvp.transforms.call import nonzero, spread
 from minijvp.transforms.vmap import vmap_jaxpr
 
 

@@ -17,7 +17,6 @@ from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.higher_order.custom_jvp import are_inexact, custom_jvp_call, instantiate_inexact, tangent_types
 from minijvp.higher_order.custom_vjp import first_error, transposed_program
 from minijvp.higher_order.deferred import Deferred
-from minijvp.higher_order.jit import spread
 from minijvp.higher_order.linear_solve import PROGRAMS
 from minijvp.higher_order.linear_solve import custom_linear_solve as linear_solve_primitive
 from minijvp.higher_order.programs import groups
@@ -28,6 +27,7 @@ from minijvp.operations.casting import convert_element_type
 from minijvp.operations.elementwise import neg
 from minijvp.operations.families import zeros_like
 from minijvp.transforms.borders import leaf_namer
+from minijvp.transforms.call import spread
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.linearize import linearize
 from minijvp.transforms.staging import stage

@@ -16,6 +16,7 @@ import numpy as np
 from jax.tree_util import Partial, tree_flatten, tree_unflatten
 
 from minijvp import trees
+from minijvp.core.config import config
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import EVALUATION, state
 from minijvp.core.types import is_inexact, type_of
@@ -27,6 +28,8 @@ from minijvp.transforms.borders import from_border, leaf_namer, require_same_tre
 from minijvp.transforms.hot import recorded_gradient, recurs
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.linearize import LinearMap, linearize_flat
+from minijvp.transforms.rematerialize import transpose_planned
+from minijvp.transforms.staging import StagingTrace
 from minijvp.transforms.taps import Taps
 from minijvp.transforms.transpose import transpose_flat
 from minijvp.transforms.vmap import vmap_flat
@@ -281,10 +284,19 @@ def gradient_flat(
     fun: Callable[..., Sequence[Any]], leaves: Sequence[Any], differentiated: Sequence[bool]
 ) -> tuple[Sequence[Any], list[Any]]:
     """Flat results, and the cotangents of the differentiated arguments for the first result; None is zero."""
+    trace = state.trace
+    start = len(trace.equations) if type(trace) is StagingTrace and config.memory_budget != "off" else None
     outs, linear, nonzero = linearize_flat(fun, leaves, differentiated, n_outputs=1)
     n = len(linear.inputs)
-    cts = transpose_flat(linear, [True] * n, [None] * n, [seed(outs[0].dtype)]) if nonzero[0] else [None] * n
-    return outs, cts
+    if not nonzero[0]:
+        return outs, [None] * n
+    cotangents = [seed(outs[0].dtype)]
+    if start is not None:
+        assert type(trace) is StagingTrace
+        cts = transpose_planned(trace, start, outs, linear, cotangents)
+        if cts is not None:
+            return outs, cts
+    return outs, transpose_flat(linear, [True] * n, [None] * n, cotangents)
 
 
 _ones: dict[Any, Any] = {}

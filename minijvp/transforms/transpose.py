@@ -107,6 +107,11 @@ def transpose_jaxpr(
 
     It takes the inputs that are not `linear`, then a cotangent for each output that is `nonzero`.
     """
+    return new_transpose(jaxpr, linear, nonzero)
+
+
+def new_transpose(jaxpr: Jaxpr, linear: Sequence[bool], nonzero: Sequence[bool]) -> tuple[Jaxpr, tuple[bool, ...]]:
+    """What `transpose_jaxpr` returns, made anew: for programs that will not be seen again."""
     types = [t for t, flag in zip(jaxpr.in_types, linear, strict=True) if not flag]
     ct_types = [t.strong() for t, n in zip(jaxpr.out_types, nonzero, strict=True) if n]
     out_nonzero: tuple[bool, ...] = ()

@@ -11,10 +11,10 @@ import numpy as np
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.types import type_of
 from minijvp.higher_order.custom_vjp import forward
-from minijvp.higher_order.jit import spread
 from minijvp.higher_order.programs import chosen, groups
 from minijvp.higher_order.reverse_loop import Walk, pull_program, slots
 from minijvp.higher_order.while_loop import while_cotangents, while_curvature, while_loop, while_tangents
+from minijvp.transforms.call import spread
 from minijvp.views.python_literals import dtype_name
 from minijvp.views.python_text import (
     Assignment,

@@ -1,0 +1,72 @@
+"""Primitives that call a program: every transformation of the call is a call of the transformed program."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from minijvp.core.jaxpr import Jaxpr, evaluate
+from minijvp.core.primitive import Axis, Primitive
+from minijvp.core.types import ArrayType
+from minijvp.operations.families import is_linear
+from minijvp.transforms.jvp import jvp_jaxpr
+from minijvp.transforms.linearize import linearize_jaxpr
+from minijvp.transforms.transpose import transpose_jaxpr
+from minijvp.transforms.vmap import vmap_jaxpr
+
+
+class Call(Primitive):
+    """The outputs of an open jaxpr."""
+
+    returns_tuple = True
+    recomputable = "never"
+    has_steps = False
+
+    def call(self, jaxpr: Jaxpr, *args: Any) -> tuple[Any, ...]:
+        """The outputs of a jaxpr; nothing is bound for a program that computes nothing."""
+        opened, constants = jaxpr.hoist_constants()
+        if not opened.equations:
+            return tuple(evaluate(opened, *constants, *args))
+        return self(*constants, *args, jaxpr=opened)
+
+    def type_rule(self, *types: ArrayType, jaxpr: Jaxpr) -> tuple[ArrayType, ...]:
+        return jaxpr.out_types
+
+    def jvp(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr) -> tuple[Any, Any]:
+        jvp, out_nonzero = jvp_jaxpr(jaxpr, nonzero(tangents))
+        outs = self.call(jvp, *primals, *(t for t in tangents if t is not None))
+        n = len(jaxpr.outputs)
+        return outs[:n], spread(outs[n:], out_nonzero)
+
+    def linearize(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr) -> tuple[Any, Any]:
+        known, linear, origins, out_nonzero = linearize_jaxpr(jaxpr, nonzero(tangents))
+        outs = self.call(known, *primals)
+        n = len(jaxpr.outputs)
+        outs, new = outs[:n], iter(outs[n:])
+        residuals = [next(new) if i is None else (*primals, *outs)[i] for i in origins]
+        return outs, spread(self.call(linear, *residuals, *(t for t in tangents if t is not None)), out_nonzero)
+
+    def transpose(self, ct: tuple, *args: Any, jaxpr: Jaxpr) -> tuple[Any, ...]:
+        linear = tuple(map(is_linear, args))
+        transposed, ct_nonzero = transpose_jaxpr(jaxpr, linear, nonzero(ct))
+        known = (x for x, flag in zip(args, linear, strict=True) if not flag)
+        cts = iter(spread(self.call(transposed, *known, *(c for c in ct if c is not None)), ct_nonzero))
+        return tuple(next(cts) if flag else None for flag in linear)
+
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, jaxpr: Jaxpr) -> tuple[Any, Any]:
+        batch, out_batched = vmap_jaxpr(jaxpr, axis, batched)
+        return self.call(batch, *args), out_batched
+
+    def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
+        return any(e.primitive.uses_axis(name, e.params) for e in params["jaxpr"])
+
+
+def nonzero(tangents: Sequence[Any]) -> tuple[bool, ...]:
+    """Which tangents (or cotangents) are not symbolic zeros."""
+    return tuple([t is not None for t in tangents])
+
+
+def spread(values: Iterable[Any], where: Sequence[bool]) -> tuple[Any, ...]:
+    """The values at the places that are true, None at the others."""
+    rest = iter(values)
+    return tuple([next(rest) if flag else None for flag in where])

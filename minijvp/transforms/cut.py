@@ -1,0 +1,141 @@
+"""Which values of a program to save for later: a minimum cut between what is at hand and what is needed.
+
+The residuals of a program can be saved, or computed again from others. Saving a value costs its bytes, computing an
+equation again costs a price in the same unit, and reading what is at hand anyway costs nothing. The cheapest choice is
+a minimum cut of a flow network (every value a node with the capacity of its bytes, every equation an arc of the
+capacity of its price), which this module finds by augmenting paths.
+
+Source: T. Chen, B. Xu, C. Zhang and C. Guestrin, Training deep nets with sublinear memory cost, arXiv:1604.06174, 2016,
+for the idea; L. R. Ford and D. R. Fulkerson, Maximal flow through a network, Canadian J. Math. 8, 1956, for the method.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
+
+from minijvp.core.jaxpr import Equation, Var
+
+Price = Callable[[Equation], float | None]
+"""What computing an equation again costs, in bytes; None where it must not be."""
+
+
+def minimum_cut(
+    equations: Sequence[Equation], needed: Iterable[Var], at_hand: Callable[[Var], bool], price: Price
+) -> tuple[list[Var], list[Equation]]:
+    """The variables to save and the equations to compute again, each in the order of the program.
+
+    From the saved variables and those `at_hand` the equations give all that is `needed` and not saved.
+    """
+    network = Network({v: e for e in equations for v in e.outputs}, at_hand, price)
+    for v in needed:
+        network.demand(v)
+    saved = network.saved()
+    again = {id(network.producer[v]) for v in network.recomputed()}
+    return (
+        [v for e in equations for v in e.outputs if v in saved],
+        [e for e in equations if id(e) in again],
+    )
+
+
+INFINITE = math.inf
+
+
+class Network:
+    """The flow network of a program, explored from the values that are needed, as far as they make it necessary.
+
+    A value is two nodes, `(v, True)` where it is read and `(v, False)` where it is made, and its bytes are the
+    capacity between them. Flow is looked for backwards: from a demand to a value that was there before.
+    """
+
+    def __init__(self, producer: dict[Var, Equation], at_hand: Callable[[Var], bool], price: Price):
+        self.producer = producer
+        self.at_hand = at_hand
+        self.price = price
+        self.inside: dict[Var, float] = {}  # what flows through a value, of its bytes
+        self.made: dict[Var, float] = {}  # what flows into it from nowhere, of the price of its equation
+        self.between: dict[tuple[Var, Var], float] = {}  # what flows from an operand to a result
+        self.readers: dict[Var, list[Var]] = {}  # where some flows to
+        self.dead: set[tuple[Var, bool]] = set()
+        self.prices: dict[int, float | None] = {}
+
+    def demand(self, needed: Var) -> None:
+        """Send as much as possible from nowhere to the reader of a value; what cannot be reached any more is dead."""
+        if self.at_hand(needed):
+            return
+        while (path := self.search((needed, True))) is not None:
+            self.augment(path)
+
+    def search(self, start: tuple[Var, bool]) -> list[tuple[Var, bool]] | None:
+        """The nodes from `start` back to one that more can flow into from nowhere; None marks what was seen as dead."""
+        if start in self.dead:
+            return None
+        before: dict[tuple[Var, bool], tuple[Var, bool] | None] = {start: None}
+        stack = [start]
+        while stack:
+            node = stack.pop()
+            v, read = node
+            if not read and self.made.get(v, 0.0) < self.price_of(v):
+                path = []
+                found: tuple[Var, bool] | None = node
+                while found is not None:
+                    path.append(found)
+                    found = before[found]
+                return path
+            for other in self.sources(v, read):
+                if other not in before and other not in self.dead:
+                    before[other] = node
+                    stack.append(other)
+        self.dead.update(before)
+        return None
+
+    def sources(self, v: Var, read: bool) -> list[tuple[Var, bool]]:
+        """The nodes from which more can flow to this one, or to which less can flow from it."""
+        if read:
+            found = [(w, False) for w in self.readers.get(v, ()) if self.between[v, w] > 0]
+            if self.inside.get(v, 0.0) < v.type.bytes:
+                found.append((v, False))
+            return found
+        found = [(v, True)] if self.inside.get(v, 0.0) > 0 else []
+        if self.price_of(v) < INFINITE:
+            found += [(u, True) for u in self.producer[v].inputs if type(u) is Var and not self.at_hand(u)]
+        return found
+
+    def price_of(self, v: Var) -> float:
+        """The price of the equation that makes a value, to which each of its results contributes."""
+        e = self.producer[v]
+        found = self.prices.get(id(e))
+        if found is None:
+            price = self.price(e)
+            found = self.prices[id(e)] = INFINITE if price is None else price / len(e.outputs)
+        return found
+
+    def augment(self, path: list[tuple[Var, bool]]) -> None:
+        """Send along a path, which begins where the flow does, as much as it takes."""
+        first = path[0][0]
+        amount = self.price_of(first) - self.made.get(first, 0.0)
+        for (v, read), (w, read_next) in pairwise(path):
+            if v is w:
+                amount = min(amount, v.type.bytes - self.inside.get(v, 0.0) if read_next else self.inside[v])
+            elif not read:
+                amount = min(amount, self.between[w, v])
+        if first in self.made or amount:
+            self.made[first] = self.made.get(first, 0.0) + amount
+        for (v, read), (w, read_next) in pairwise(path):
+            if v is w:
+                self.inside[v] = self.inside.get(v, 0.0) + (amount if read_next else -amount)
+            elif read:
+                if (v, w) not in self.between:
+                    self.readers.setdefault(v, []).append(w)
+                self.between[v, w] = self.between.get((v, w), 0.0) + amount
+            else:
+                self.between[w, v] -= amount
+
+    def saved(self) -> set[Var]:
+        """The values on whose inside the cut runs."""
+        return {v for v, read in self.dead if read and (v, False) not in self.dead}
+
+    def recomputed(self) -> list[Var]:
+        """The values on whose far side the cut runs."""
+        return [v for v, read in self.dead if not read]

@@ -1,0 +1,291 @@
+"""Automatic rematerialisation: a staged reverse pass keeps what is worth keeping and computes the rest again.
+
+Linearization makes the residuals explicit: the values of the forward program that the linear one reads. A minimum cut
+decides which of them are saved. The linear program then takes these, and what is at hand anyway, and begins with the
+equations that give the others; transposed, it is cut into regions, each of which computes again just what it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate
+from minijvp.core.types import is_inexact
+from minijvp.operations.families import add
+from minijvp.transforms.cut import minimum_cut
+from minijvp.transforms.region import region
+from minijvp.transforms.staging import StagingTrace, StagingTracer
+from minijvp.transforms.transpose import new_transpose
+
+SMALL = 1 << 20
+"""Residuals of less than so many bytes in total are left alone: they fit in a cache."""
+
+WORTHWHILE = 0.8
+"""The part of the bytes that may remain for a plan to be followed."""
+
+REPEATED = 0.1
+"""The part of its bytes up to which a value may cost that is computed again in more than one region."""
+
+REGIONS, EQUATIONS_PER_REGION = 16, 12
+
+PRICES = {"free": 0.0, "cheap": 0.05, "fair": 0.1}
+"""What computing again costs for each byte that an equation writes (for "fair", that it reads and writes)."""
+
+
+def price(e: Equation) -> float | None:
+    """What computing an equation again costs, in bytes that would be worth the same; None if it is never done."""
+    kind = e.primitive.recomputable
+    if kind not in PRICES or e.has_effects:
+        return None
+    written = sum(v.type.bytes for v in e.outputs)
+    return PRICES[kind] * (written + (sum(v.type.bytes for v in e.inputs) if kind == "fair" else 0))
+
+
+def transpose_planned(
+    trace: StagingTrace, start: int, outs: Sequence[Any], linear: Jaxpr, cotangents: Sequence[Any]
+) -> list[Any] | None:
+    """The cotangents of the inputs of a linear program whose forward program `trace` has recorded from `start` on.
+
+    None where there is no plan that is worth following.
+    """
+
+    def variable(x: Any) -> Var | None:
+        return x.variable if type(x) is StagingTracer and x.owner is trace else None
+
+    forward = Forward(trace.equations[start:], [v for x in outs if (v := variable(x)) is not None])
+    names = {v: u for v, x in linear.constants if (u := variable(x)) is not None}
+    program = renamed(linear, names)
+    borders = region_borders(program)
+    residuals = set(names.values())
+    reads = [
+        [v for e in program.equations[i:k] for v in e.inputs if type(v) is Var and v in residuals]
+        for i, k in pairwise(borders)
+    ]
+    found = plan(forward, reads)
+    if found is None:
+        return None
+    trace.equations[start:] = tied(forward, found)
+    made = {v for e in found.again for v in e.outputs} - found.saved
+    values: dict[Atom, Any] = {v: x for v, x in linear.constants if v not in names}
+    read = residuals.union([v for e in found.again for v in e.inputs if type(v) is Var])
+    values.update([(v, StagingTracer(trace, v)) for v in read if v not in made])
+    return Reverse(program, borders, found.again, values).run(cotangents)
+
+
+def tied(forward: Forward, plan: Plan) -> list[Equation]:
+    """The forward equations, with what is assembled from arguments alone next to the equation that uses it.
+
+    Else a compiler may assemble everything first, and keep it all until it is used.
+    """
+    again = {id(e) for e in plan.again}
+    depends: set[Var] = set()  # on more than arguments
+    readers: dict[Var, int] = {}
+    for e in forward.equations:
+        if id(e) not in again or not depends.isdisjoint(e.inputs):
+            depends.update(e.outputs)
+        for v in set(e.inputs):
+            if type(v) is Var:
+                readers[v] = readers.get(v, 0) + 1
+    result = []
+    for e in forward.equations:
+        variables = [v for v in dict.fromkeys(e.inputs) if type(v) is Var]
+        parts = [v for v in variables if v in forward.producer and v not in depends and readers[v] == 1]
+        data = [v for v in variables if v in depends and is_inexact(v.type.dtype)]
+        if not data or not parts or sum(v.type.bytes for v in parts) < SMALL:
+            result.append(e)
+            continue
+        inner = forward.ancestors(parts, set())
+        equations = [f for f in forward.equations if not inner.isdisjoint(f.outputs)]
+        leaves = dict.fromkeys([v for f in (*equations, e) for v in f.inputs if type(v) is Var and v not in inner])
+        inputs = (*[v for v in leaves if v is not data[-1]], data[-1])
+        body = Jaxpr((), inputs, (*equations, e), e.outputs)
+        result.append(Equation(region, inputs, {"jaxpr": body}, e.outputs, e.source))
+    return result
+
+
+class Forward:
+    """The forward program of a linearization: its equations, and which values are there for the reverse pass anyway."""
+
+    def __init__(self, equations: Sequence[Equation], kept: Iterable[Var]):
+        self.equations = equations
+        self.producer = {v: e for e in equations for v in e.outputs}
+        self.kept = set(kept)
+
+    def at_hand(self, v: Var) -> bool:
+        """Whether reading a value in the reverse pass costs nothing."""
+        return v not in self.producer or v in self.kept
+
+    def ancestors(self, wanted: Iterable[Var], saved: set[Var]) -> set[Var]:
+        """The values to compute again for those that are wanted, and these, without what is saved or at hand."""
+        found: set[Var] = set()
+        pending = list(wanted)
+        while pending:
+            v = pending.pop()
+            if v not in found and v not in saved and not self.at_hand(v):
+                found.add(v)
+                pending += [u for u in self.producer[v].inputs if type(u) is Var]
+        return found
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which residuals are saved (or others in their place), and the equations that give the remaining ones."""
+
+    saved: frozenset[Var]
+    again: tuple[Equation, ...]
+    bytes_before: int
+    bytes_after: int
+
+
+def plan(forward: Forward, regions: Sequence[Sequence[Var]]) -> Plan | None:
+    """The plan for a reverse pass whose regions read these residuals, or None where the default is as good.
+
+    What two regions would both compute again, at more than a small price, is saved between them.
+    """
+    needed = list(dict.fromkeys([v for reads in regions for v in reads if not forward.at_hand(v)]))
+    before = sum(v.type.bytes for v in needed)
+    if before < SMALL:
+        return None
+    extra: set[Var] = set()
+    while True:
+        inner = Forward(forward.equations, forward.kept | extra)
+        saved, again = minimum_cut(forward.equations, needed, inner.at_hand, price)
+        crossing = crossings(inner, regions, set(saved))
+        if not crossing:
+            break
+        extra |= crossing
+    chosen = frozenset([*saved, *extra])
+    after = sum(v.type.bytes for v in chosen)
+    if not again or after > WORTHWHILE * before:
+        return None
+    return Plan(chosen, tuple(again), before, after)
+
+
+def crossings(forward: Forward, regions: Sequence[Sequence[Var]], saved: set[Var]) -> set[Var]:
+    """The values that one region reads and another has computed again already, if that costs more than to save them."""
+    first: dict[Var, int] = {}
+    times: dict[Var, int] = {}
+    computed = []
+    for k, reads in enumerate(regions):
+        found = forward.ancestors(reads, saved)
+        computed.append(found)
+        for v in found:
+            first.setdefault(v, k)
+            times[v] = times.get(v, 0) + 1
+    shared: set[Var] = set()
+    for k, (reads, found) in enumerate(zip(regions, computed, strict=True)):
+        new = [v for v in found if first[v] == k]
+        operands = [u for v in new for u in forward.producer[v].inputs if type(u) is Var]
+        shared.update([u for u in (*operands, *reads) if first.get(u, k) < k])
+    return {v for v in shared if (times[v] - 1) * total_price(forward, v, saved) > REPEATED * v.type.bytes}
+
+
+def total_price(forward: Forward, v: Var, saved: set[Var]) -> float:
+    """What computing a value again costs, with all that it needs."""
+    equations = {id(e): e for e in [forward.producer[u] for u in forward.ancestors([v], saved)]}
+    return sum([price(e) or 0.0 for e in equations.values()])
+
+
+class Reverse:
+    """The reverse pass of a linear program that computes some of what it reads itself, region by region."""
+
+    def __init__(self, jaxpr: Jaxpr, borders: Sequence[int], again: Sequence[Equation], values: dict[Atom, Any]):
+        self.jaxpr = jaxpr
+        self.borders = borders
+        self.values = values  # of what is known without computing again
+        self.producer = {v: e for e in again for v in e.outputs}
+        self.order = {id(e): i for i, e in enumerate(again)}
+        self.received: dict[Atom, Any] = {}
+
+    def run(self, cotangents: Sequence[Any]) -> list[Any]:
+        """The cotangents of the inputs, for those of the outputs; None is zero."""
+        for v, ct in zip(self.jaxpr.outputs, cotangents, strict=True):
+            if ct is not None and type(v) is Var:
+                self.receive(v, ct)
+        for start, end in reversed(list(pairwise(self.borders))):
+            self.transpose(self.jaxpr.equations[start:end])
+        return [self.received.get(v) for v in self.jaxpr.inputs]
+
+    def receive(self, v: Atom, ct: Any) -> None:
+        self.received[v] = add(self.received[v], ct) if v in self.received else ct
+
+    def transpose(self, equations: Sequence[Equation]) -> None:
+        """Move the cotangents of what some equations give to what they take."""
+        made = {v for e in equations for v in e.outputs}
+        outputs = tuple([v for v in self.received if v in made])
+        if not outputs:
+            return
+        taken = list(dict.fromkeys([v for e in equations for v in e.inputs if type(v) is Var and v not in made]))
+        known = [v for v in taken if v in self.values or v in self.producer]
+        linear = [v for v in taken if not (v in self.values or v in self.producer)]
+        part = Jaxpr((), (*known, *linear), tuple(equations), outputs)
+        flags = (False,) * len(known) + (True,) * len(linear)
+        transposed, found = new_transpose(part, flags, (True,) * len(outputs))
+        again, leaves = self.ancestors(known)
+        incoming = transposed.inputs[len(known) :]
+        body = renamed(transposed, dict(zip(transposed.inputs, known)))
+        program = Jaxpr((), (*leaves, *incoming), (*again, *body.equations), body.outputs)
+        args = [*[self.values[v] for v in leaves], *[self.received.pop(v) for v in outputs]]
+        cts = region(*args, jaxpr=program) if again else evaluate(program, *args)
+        rest = iter(cts)
+        for v, flag in zip(linear, found, strict=True):
+            if flag:
+                self.receive(v, next(rest))
+
+    def ancestors(self, wanted: Sequence[Var]) -> tuple[list[Equation], list[Var]]:
+        """The equations to compute again for some values, in order, and the values that these begin with."""
+        equations: dict[int, Equation] = {}
+        leaves: dict[Var, None] = {}
+        pending = list(wanted)
+        while pending:
+            v = pending.pop()
+            if v in self.values:
+                leaves[v] = None
+                continue
+            e = self.producer[v]
+            if id(e) not in equations:
+                equations[id(e)] = e
+                pending += [u for u in e.inputs if type(u) is Var]
+        return sorted(equations.values(), key=lambda e: self.order[id(e)]), list(leaves)
+
+
+def renamed(jaxpr: Jaxpr, names: Mapping[Any, Var]) -> Jaxpr:
+    """The same program over other variables for its inputs."""
+    get = names.get
+    equations = tuple(
+        [Equation(e.primitive, tuple([get(v, v) for v in e.inputs]), e.params, e.outputs, e.source) for e in jaxpr]
+    )
+    return Jaxpr((), tuple([get(v, v) for v in jaxpr.inputs]), equations, tuple([get(v, v) for v in jaxpr.outputs]))
+
+
+def region_borders(jaxpr: Jaxpr) -> list[int]:
+    """Where to divide a linear program: about evenly, and where the least is alive from one part to the next."""
+    m = len(jaxpr.equations)
+    n = max(1, min(REGIONS, m // EQUATIONS_PER_REGION))
+    alive = bytes_alive(jaxpr)
+    borders = [0]
+    for k in range(1, n):
+        low, high = max(borders[-1] + 1, (2 * k - 1) * m // (2 * n)), min(m - 1, (2 * k + 1) * m // (2 * n))
+        if low <= high:
+            borders.append(min(range(low, high + 1), key=lambda i: (alive[i], abs(i - k * m // n))))
+    return [*borders, m]
+
+
+def bytes_alive(jaxpr: Jaxpr) -> list[int]:
+    """For each place between two equations, the bytes that are made before and used after."""
+    m = len(jaxpr.equations)
+    last: dict[Atom, int] = {v: i for i, e in enumerate(jaxpr.equations) for v in e.inputs if type(v) is Var}
+    last.update([(v, m) for v in jaxpr.outputs])
+    changes = [0] * (m + 2)
+    for i, e in enumerate(jaxpr.equations):
+        for v in e.outputs:
+            changes[i + 1] += v.type.bytes
+            changes[last.get(v, i) + 1] -= v.type.bytes
+    alive, now = [], 0
+    for change in changes[: m + 1]:
+        now += change
+        alive.append(now)
+    return alive
