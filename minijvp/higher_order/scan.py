@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from jax import lax
 
+from minijvp.core.config import config
 from minijvp.core.jaxpr import Equation, Jaxpr, Var, evaluate, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType
@@ -35,7 +36,7 @@ from minijvp.operations.families import instantiate, is_linear, zeros_like
 from minijvp.operations.shape import move_axis
 from minijvp.transforms.call import nonzero, spread
 from minijvp.transforms.jvp import jvp_jaxpr
-from minijvp.transforms.linearize import linearize_jaxpr
+from minijvp.transforms.rematerialize import Loop, linearize_jaxpr_planned
 from minijvp.transforms.transpose import transpose_jaxpr
 from minijvp.transforms.vmap import vmap_jaxpr
 
@@ -92,7 +93,8 @@ class Scan(ControlFlow):
 
     def linearize(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
         n_constants, n_carry = params["n_constants"], params["n_carry"]
-        parts = linearize_body(params["jaxpr"], n_constants, n_carry, nonzero(tangents))
+        budget = config.memory_budget
+        parts = linearize_body(params["jaxpr"], n_constants, n_carry, nonzero(tangents), params["length"], budget)
         constants, init, xs = groups(primals, n_constants, n_carry)
         t_constants, t_init, t_xs = groups(tangents, n_constants, n_carry)
         outs = self(*parts.extra, *primals, **changed(params, parts.known, len(parts.extra) + n_constants, n_carry))
@@ -277,11 +279,20 @@ class Linearized(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def linearize_body(jaxpr: Jaxpr, n_constants: int, n_carry: int, flags: Flags) -> Linearized:
+def linearize_body(jaxpr: Jaxpr, n_constants: int, n_carry: int, flags: Flags, length: int, budget: Any) -> Linearized:
     """The known and the linear body of a scan; `flags` says which arguments have a tangent."""
+    n_in, n_out = len(jaxpr.inputs), len(jaxpr.outputs)
+    loop = Loop(
+        length,
+        fixed_inputs=tuple([i < n_constants for i in range(n_in)]),
+        kept_inputs=tuple([not n_constants <= i < n_constants + n_carry for i in range(n_in)]),
+        kept_outputs=tuple([i >= n_carry for i in range(n_out)]),
+    )
 
     def turn(carry: Flags) -> Any:
-        known, linear, origins, out_nonzero = linearize_jaxpr(jaxpr, with_carry(flags, n_constants, carry))
+        known, linear, origins, out_nonzero = linearize_jaxpr_planned(
+            jaxpr, with_carry(flags, n_constants, carry), loop
+        )
         return out_nonzero[:n_carry], carry, known, linear, origins, out_nonzero
 
     guess = first_guess(jaxpr, n_constants, n_carry, flags, differentiable=True)

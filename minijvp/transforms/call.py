@@ -21,6 +21,8 @@ class Call(Primitive):
     returns_tuple = True
     recomputable = "never"
     has_steps = False
+    linearized = staticmethod(linearize_jaxpr)
+    transposed = staticmethod(transpose_jaxpr)
 
     def call(self, jaxpr: Jaxpr, *args: Any) -> tuple[Any, ...]:
         """The outputs of a jaxpr; nothing is bound for a program that computes nothing."""
@@ -39,7 +41,7 @@ class Call(Primitive):
         return outs[:n], spread(outs[n:], out_nonzero)
 
     def linearize(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr) -> tuple[Any, Any]:
-        known, linear, origins, out_nonzero = linearize_jaxpr(jaxpr, nonzero(tangents))
+        known, linear, origins, out_nonzero = self.linearized(jaxpr, nonzero(tangents))
         outs = self.call(known, *primals)
         n = len(jaxpr.outputs)
         outs, new = outs[:n], iter(outs[n:])
@@ -48,7 +50,7 @@ class Call(Primitive):
 
     def transpose(self, ct: tuple, *args: Any, jaxpr: Jaxpr) -> tuple[Any, ...]:
         linear = tuple(map(is_linear, args))
-        transposed, ct_nonzero = transpose_jaxpr(jaxpr, linear, nonzero(ct))
+        transposed, ct_nonzero = self.transposed(jaxpr, linear, nonzero(ct))
         known = (x for x, flag in zip(args, linear, strict=True) if not flag)
         cts = iter(spread(self.call(transposed, *known, *(c for c in ct if c is not None)), ct_nonzero))
         return tuple(next(cts) if flag else None for flag in linear)

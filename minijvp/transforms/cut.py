@@ -24,9 +24,10 @@ Price = Callable[[Equation], float | None]
 def minimum_cut(
     equations: Sequence[Equation], needed: Iterable[Var], at_hand: Callable[[Var], bool], price: Price
 ) -> tuple[list[Var], list[Equation]]:
-    """The variables to save and the equations to compute again, each in the order of the program.
+    """The variables to save, and the equations to compute again in the order of the program.
 
-    From the saved variables and those `at_hand` the equations give all that is `needed` and not saved.
+    From the saved variables and those `at_hand` the equations give all that is `needed` and not saved. A variable that
+    no equation gives can only be saved or at hand.
     """
     network = Network({v: e for e in equations for v in e.outputs}, at_hand, price)
     for v in needed:
@@ -34,7 +35,7 @@ def minimum_cut(
     saved = network.saved()
     again = {id(network.producer[v]) for v in network.recomputed()}
     return (
-        [v for e in equations for v in e.outputs if v in saved],
+        list(saved),
         [e for e in equations if id(e) in again],
     )
 
@@ -104,7 +105,9 @@ class Network:
 
     def price_of(self, v: Var) -> float:
         """The price of the equation that makes a value, to which each of its results contributes."""
-        e = self.producer[v]
+        e = self.producer.get(v)
+        if e is None:
+            return INFINITE
         found = self.prices.get(id(e))
         if found is None:
             price = self.price(e)

@@ -16,7 +16,6 @@ import numpy as np
 from jax.tree_util import Partial, tree_flatten, tree_unflatten
 
 from minijvp import trees
-from minijvp.core.config import config
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import EVALUATION, state
 from minijvp.core.types import is_inexact, type_of
@@ -27,11 +26,9 @@ from minijvp.operations.slicing import slice as slice_primitive
 from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
 from minijvp.transforms.hot import recorded_gradient, recurs
 from minijvp.transforms.jvp import jvp_flat
-from minijvp.transforms.linearize import LinearMap, linearize_flat
-from minijvp.transforms.rematerialize import transpose_planned
-from minijvp.transforms.staging import StagingTrace
+from minijvp.transforms.linearize import LinearMap
+from minijvp.transforms.rematerialize import linearize_planned, transpose_planned
 from minijvp.transforms.taps import Taps
-from minijvp.transforms.transpose import transpose_flat
 from minijvp.transforms.vmap import vmap_flat
 from minijvp.trees import FlatFunction
 
@@ -54,7 +51,7 @@ class PullBack(LinearMap):
         linear = [False] * len(constants) + [True] * sum(inexact)
         args = [*constants, *[None] * sum(inexact)]
         wanted = [ct for ct, n in zip(cts, self.nonzero, strict=True) if n]
-        found = iter(transpose_flat(self.jaxpr, linear, args, wanted))
+        found = iter(transpose_planned(self.jaxpr, linear, args, wanted))
         return [next(found) if i else None for i in inexact]
 
 
@@ -92,7 +89,7 @@ def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[
 
 def pull_back(flat_fun: FlatFunction, leaves: Sequence[Any]) -> tuple[Sequence[Any], PullBack, tuple[Any, ...]]:
     """Flat results (auxiliary ones last), the pullback, and its residuals."""
-    outs, linear, nonzero = linearize_flat(flat_fun.positional, leaves, n_outputs=lambda: flat_fun.n)
+    outs, linear, nonzero = linearize_planned(flat_fun.positional, leaves, n_outputs=lambda: flat_fun.n)
     opened, constants = linear.hoist_constants()
     in_types, out_types = map(type_of, leaves), map(type_of, outs[: flat_fun.n])
     return outs, PullBack(opened, nonzero, flat_fun.in_tree, flat_fun.out_tree, in_types, out_types), constants
@@ -284,19 +281,11 @@ def gradient_flat(
     fun: Callable[..., Sequence[Any]], leaves: Sequence[Any], differentiated: Sequence[bool]
 ) -> tuple[Sequence[Any], list[Any]]:
     """Flat results, and the cotangents of the differentiated arguments for the first result; None is zero."""
-    trace = state.trace
-    start = len(trace.equations) if type(trace) is StagingTrace and config.memory_budget != "off" else None
-    outs, linear, nonzero = linearize_flat(fun, leaves, differentiated, n_outputs=1)
+    outs, linear, nonzero = linearize_planned(fun, leaves, differentiated, n_outputs=1)
     n = len(linear.inputs)
     if not nonzero[0]:
         return outs, [None] * n
-    cotangents = [seed(outs[0].dtype)]
-    if start is not None:
-        assert type(trace) is StagingTrace
-        cts = transpose_planned(trace, start, outs, linear, cotangents)
-        if cts is not None:
-            return outs, cts
-    return outs, transpose_flat(linear, [True] * n, [None] * n, cotangents)
+    return outs, transpose_planned(linear, [True] * n, [None] * n, [seed(outs[0].dtype)])
 
 
 _ones: dict[Any, Any] = {}

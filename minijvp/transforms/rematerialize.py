@@ -7,18 +7,22 @@ equations that give the others; transposed, it is cut into regions, each of whic
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
+from minijvp.core.config import config
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate
+from minijvp.core.tracing import state
 from minijvp.core.types import is_inexact
 from minijvp.operations.families import add
 from minijvp.transforms.cut import minimum_cut
+from minijvp.transforms.linearize import linearize_flat, linearize_jaxpr
 from minijvp.transforms.region import region
 from minijvp.transforms.staging import StagingTrace, StagingTracer
-from minijvp.transforms.transpose import new_transpose
+from minijvp.transforms.transpose import new_transpose, transpose_flat
 
 SMALL = 1 << 20
 """Residuals of less than so many bytes in total are left alone: they fit in a cache."""
@@ -44,13 +48,21 @@ def price(e: Equation) -> float | None:
     return PRICES[kind] * (written + (sum(v.type.bytes for v in e.inputs) if kind == "fair" else 0))
 
 
-def transpose_planned(
-    trace: StagingTrace, start: int, outs: Sequence[Any], linear: Jaxpr, cotangents: Sequence[Any]
-) -> list[Any] | None:
-    """The cotangents of the inputs of a linear program whose forward program `trace` has recorded from `start` on.
+def linearize_planned(
+    fun: Callable[..., Sequence[Any]],
+    primals: Sequence[Any],
+    differentiated: Sequence[bool] | None = None,
+    n_outputs: int | Callable[[], int] | None = None,
+) -> tuple[Sequence[Any], Jaxpr, tuple[bool, ...]]:
+    """What `linearize_flat` returns; in a staged program, the linear one computes again what is not worth keeping.
 
-    None where there is no plan that is worth following.
+    It then begins with equations in which no tangent takes part.
     """
+    trace = state.trace
+    if type(trace) is not StagingTrace or config.memory_budget == "off":
+        return linearize_flat(fun, primals, differentiated, n_outputs)
+    start = len(trace.equations)
+    outs, linear, nonzero = linearize_flat(fun, primals, differentiated, n_outputs)
 
     def variable(x: Any) -> Var | None:
         return x.variable if type(x) is StagingTracer and x.owner is trace else None
@@ -58,21 +70,95 @@ def transpose_planned(
     forward = Forward(trace.equations[start:], [v for x in outs if (v := variable(x)) is not None])
     names = {v: u for v, x in linear.constants if (u := variable(x)) is not None}
     program = renamed(linear, names)
-    borders = region_borders(program)
-    residuals = set(names.values())
-    reads = [
+    found = plan(forward, reads(program, set(names.values())))
+    if found is None:
+        return outs, linear, nonzero
+    trace.equations[start:] = tied(forward, found)
+    others = tuple([(v, x) for v, x in linear.constants if v not in names])
+    leaves = leaves_of(found, names.values())
+    constants = (*others, *[(v, StagingTracer(trace, v)) for v in leaves])
+    equations = (*found.again, *program.equations)
+    return outs, Jaxpr(constants, linear.inputs, equations, program.outputs, linear.name), nonzero
+
+
+Origins = tuple[int | None, ...]
+
+
+def linearize_jaxpr_planned(
+    jaxpr: Jaxpr, nonzero: tuple[bool, ...], loop: Loop | None = None
+) -> tuple[Jaxpr, Jaxpr, Origins, tuple[bool, ...]]:
+    """What `linearize_jaxpr` returns, with a linear program that computes again what is not worth keeping.
+
+    A `loop` says of the body of one how often it runs, and which of its inputs and outputs are kept anyway.
+    """
+    if config.memory_budget == "off":
+        return linearize_jaxpr(jaxpr, nonzero)
+    return _linearize_jaxpr_planned(jaxpr, nonzero, loop)
+
+
+class Loop(NamedTuple):
+    """Of the body of a loop: how often it runs, the inputs that are the same in each turn, and what is kept anyway."""
+
+    length: int
+    fixed_inputs: tuple[bool, ...]
+    kept_inputs: tuple[bool, ...]
+    kept_outputs: tuple[bool, ...]
+
+
+@lru_cache(maxsize=4096)
+def _linearize_jaxpr_planned(
+    jaxpr: Jaxpr, nonzero: tuple[bool, ...], loop: Loop | None
+) -> tuple[Jaxpr, Jaxpr, Origins, tuple[bool, ...]]:
+    known, linear, origins, out_nonzero = linearize_jaxpr(jaxpr, nonzero)
+    n = len(out_nonzero)
+    places: tuple[Atom, ...] = (*known.inputs, *known.outputs[:n])
+    new = iter(known.outputs[n:])
+    names = {v: next(new) if i is None else places[i] for v, i in zip(linear.inputs, origins, strict=False)}
+    forward = Forward(known.equations, [v for v in known.outputs[:n] if type(v) is Var])
+    if loop is not None:
+        forward = body_of(loop, known, n)
+    program = renamed(linear, names)
+    found = plan(forward, reads(program, set(names.values())), 1 if loop is None else loop.length)
+    if found is None:
+        return known, linear, origins, out_nonzero
+    leaves = leaves_of(found, names.values())
+    position = {v: i for i, v in reversed(list(enumerate(places)))}
+    kept = [v for v in leaves if v not in position]
+    first = known.equations if loop is not None else tuple(tied(forward, found))
+    known = Jaxpr(known.constants, known.inputs, first, (*known.outputs[:n], *kept), known.name)
+    equations = (*found.again, *program.equations)
+    linear = Jaxpr((), (*leaves, *linear.inputs[len(origins) :]), equations, program.outputs, linear.name)
+    return known.without_dead_code(), linear, tuple([position.get(v) for v in leaves]), out_nonzero
+
+
+def body_of(loop: Loop, known: Jaxpr, n: int) -> Forward:
+    """The forward program of one turn of a loop, whose inputs from turn to turn are not kept."""
+    varies = {v for v, fixed in zip(known.inputs, loop.fixed_inputs, strict=True) if not fixed}
+    fixed: list[Var] = []
+    for e in known.equations:
+        if varies.isdisjoint(e.inputs):
+            fixed += e.outputs
+        else:
+            varies.update(e.outputs)
+    kept = [v for v, flag in zip(known.outputs[:n], loop.kept_outputs, strict=True) if flag and type(v) is Var]
+    carried = [v for v, flag in zip(known.inputs, loop.kept_inputs, strict=True) if not flag]
+    return Forward(known.equations, (*fixed, *kept), carried)
+
+
+def reads(program: Jaxpr, residuals: set[Atom]) -> list[list[Var]]:
+    """The residuals that each region of a linear program reads."""
+    borders = region_borders(program.equations, program.outputs)
+    return [
         [v for e in program.equations[i:k] for v in e.inputs if type(v) is Var and v in residuals]
         for i, k in pairwise(borders)
     ]
-    found = plan(forward, reads)
-    if found is None:
-        return None
-    trace.equations[start:] = tied(forward, found)
-    made = {v for e in found.again for v in e.outputs} - found.saved
-    values: dict[Atom, Any] = {v: x for v, x in linear.constants if v not in names}
-    read = residuals.union([v for e in found.again for v in e.inputs if type(v) is Var])
-    values.update([(v, StagingTracer(trace, v)) for v in read if v not in made])
-    return Reverse(program, borders, found.again, values).run(cotangents)
+
+
+def leaves_of(plan: Plan, residuals: Iterable[Atom]) -> list[Var]:
+    """The values that a planned linear program takes: residuals, and those from which others are computed again."""
+    made = {v for e in plan.again for v in e.outputs}
+    read = dict.fromkeys([*residuals, *[v for e in plan.again for v in e.inputs]])
+    return [v for v in read if type(v) is Var and v not in made]
 
 
 def tied(forward: Forward, plan: Plan) -> list[Equation]:
@@ -109,14 +195,15 @@ def tied(forward: Forward, plan: Plan) -> list[Equation]:
 class Forward:
     """The forward program of a linearization: its equations, and which values are there for the reverse pass anyway."""
 
-    def __init__(self, equations: Sequence[Equation], kept: Iterable[Var]):
+    def __init__(self, equations: Sequence[Equation], kept: Iterable[Var], carried: Iterable[Var] = ()):
         self.equations = equations
         self.producer = {v: e for e in equations for v in e.outputs}
         self.kept = set(kept)
+        self.carried = set(carried) - self.kept
 
     def at_hand(self, v: Var) -> bool:
         """Whether reading a value in the reverse pass costs nothing."""
-        return v not in self.producer or v in self.kept
+        return v in self.kept or (v not in self.producer and v not in self.carried)
 
     def ancestors(self, wanted: Iterable[Var], saved: set[Var]) -> set[Var]:
         """The values to compute again for those that are wanted, and these, without what is saved or at hand."""
@@ -124,7 +211,7 @@ class Forward:
         pending = list(wanted)
         while pending:
             v = pending.pop()
-            if v not in found and v not in saved and not self.at_hand(v):
+            if v in self.producer and v not in found and v not in saved and not self.at_hand(v):
                 found.add(v)
                 pending += [u for u in self.producer[v].inputs if type(u) is Var]
         return found
@@ -140,18 +227,18 @@ class Plan:
     bytes_after: int
 
 
-def plan(forward: Forward, regions: Sequence[Sequence[Var]]) -> Plan | None:
+def plan(forward: Forward, regions: Sequence[Sequence[Var]], length: int = 1) -> Plan | None:
     """The plan for a reverse pass whose regions read these residuals, or None where the default is as good.
 
     What two regions would both compute again, at more than a small price, is saved between them.
     """
     needed = list(dict.fromkeys([v for reads in regions for v in reads if not forward.at_hand(v)]))
     before = sum(v.type.bytes for v in needed)
-    if before < SMALL:
+    if before * length < SMALL:
         return None
     extra: set[Var] = set()
     while True:
-        inner = Forward(forward.equations, forward.kept | extra)
+        inner = Forward(forward.equations, forward.kept | extra, forward.carried)
         saved, again = minimum_cut(forward.equations, needed, inner.at_hand, price)
         crossing = crossings(inner, regions, set(saved))
         if not crossing:
@@ -161,7 +248,16 @@ def plan(forward: Forward, regions: Sequence[Sequence[Var]]) -> Plan | None:
     after = sum(v.type.bytes for v in chosen)
     if not again or after > WORTHWHILE * before:
         return None
-    return Plan(chosen, tuple(again), before, after)
+    hidden = chosen | forward.kept
+    return Plan(chosen, tuple([without_results(e, hidden) for e in again]), before, after)
+
+
+def without_results(e: Equation, variables: set[Var] | frozenset[Var]) -> Equation:
+    """The equation with other variables for those of its results that are known otherwise."""
+    if variables.isdisjoint(e.outputs):
+        return e
+    outputs = tuple([Var(v.type) if v in variables else v for v in e.outputs])
+    return Equation(e.primitive, e.inputs, e.params, outputs, e.source)
 
 
 def crossings(forward: Forward, regions: Sequence[Sequence[Var]], saved: set[Var]) -> set[Var]:
@@ -189,25 +285,64 @@ def total_price(forward: Forward, v: Var, saved: set[Var]) -> float:
     return sum([price(e) or 0.0 for e in equations.values()])
 
 
-class Reverse:
-    """The reverse pass of a linear program that computes some of what it reads itself, region by region."""
+def transpose_planned(
+    jaxpr: Jaxpr, linear: Sequence[bool], args: Sequence[Any], cotangents: Sequence[Any]
+) -> list[Any]:
+    """What `transpose_flat` returns, by regions if the program computes something again."""
+    again, equations = divided(jaxpr, linear)
+    if type(state.trace) is not StagingTrace or sum(v.type.bytes for e in again for v in e.outputs) < SMALL:
+        return transpose_flat(jaxpr, linear, args, cotangents)
+    values: dict[Atom, Any] = dict(jaxpr.constants)
+    values.update([(v, x) for v, x, flag in zip(jaxpr.inputs, args, linear, strict=True) if not flag])
+    found = Reverse(equations, again, values).run(jaxpr.outputs, cotangents)
+    return [found.get(v) for v, flag in zip(jaxpr.inputs, linear, strict=True) if flag]
 
-    def __init__(self, jaxpr: Jaxpr, borders: Sequence[int], again: Sequence[Equation], values: dict[Atom, Any]):
-        self.jaxpr = jaxpr
-        self.borders = borders
+
+def transpose_jaxpr_planned(
+    jaxpr: Jaxpr, linear: tuple[bool, ...], nonzero: tuple[bool, ...]
+) -> tuple[Jaxpr, tuple[bool, ...]]:
+    """What `transpose_jaxpr` returns, by regions if the program computes something again."""
+    return _transpose_jaxpr_planned(jaxpr, linear, nonzero)
+
+
+@lru_cache(maxsize=4096)
+def _transpose_jaxpr_planned(
+    jaxpr: Jaxpr, linear: tuple[bool, ...], nonzero: tuple[bool, ...]
+) -> tuple[Jaxpr, tuple[bool, ...]]:
+    return new_transpose(jaxpr, linear, nonzero, transpose_planned)
+
+
+def divided(jaxpr: Jaxpr, linear: Sequence[bool]) -> tuple[list[Equation], list[Equation]]:
+    """The equations that no linear input reaches, and the others."""
+    reached = {v for v, flag in zip(jaxpr.inputs, linear, strict=True) if flag}
+    known, others = [], []
+    for e in jaxpr.equations:
+        if reached.isdisjoint(e.inputs):
+            known.append(e)
+        else:
+            others.append(e)
+            reached.update(e.outputs)
+    return known, others
+
+
+class Reverse:
+    """The reverse pass of linear equations, region by region, each with what it computes again."""
+
+    def __init__(self, equations: Sequence[Equation], again: Sequence[Equation], values: dict[Atom, Any]):
+        self.equations = equations
         self.values = values  # of what is known without computing again
         self.producer = {v: e for e in again for v in e.outputs}
         self.order = {id(e): i for i, e in enumerate(again)}
         self.received: dict[Atom, Any] = {}
 
-    def run(self, cotangents: Sequence[Any]) -> list[Any]:
-        """The cotangents of the inputs, for those of the outputs; None is zero."""
-        for v, ct in zip(self.jaxpr.outputs, cotangents, strict=True):
+    def run(self, outputs: Sequence[Atom], cotangents: Sequence[Any]) -> dict[Atom, Any]:
+        """The cotangents of the linear inputs, for those of the outputs; None is zero."""
+        for v, ct in zip(outputs, cotangents, strict=True):
             if ct is not None and type(v) is Var:
                 self.receive(v, ct)
-        for start, end in reversed(list(pairwise(self.borders))):
-            self.transpose(self.jaxpr.equations[start:end])
-        return [self.received.get(v) for v in self.jaxpr.inputs]
+        for start, end in reversed(list(pairwise(region_borders(self.equations, outputs)))):
+            self.transpose(self.equations[start:end])
+        return self.received
 
     def receive(self, v: Atom, ct: Any) -> None:
         self.received[v] = add(self.received[v], ct) if v in self.received else ct
@@ -252,7 +387,7 @@ class Reverse:
         return sorted(equations.values(), key=lambda e: self.order[id(e)]), list(leaves)
 
 
-def renamed(jaxpr: Jaxpr, names: Mapping[Any, Var]) -> Jaxpr:
+def renamed(jaxpr: Jaxpr, names: Mapping[Any, Any]) -> Jaxpr:
     """The same program over other variables for its inputs."""
     get = names.get
     equations = tuple(
@@ -261,11 +396,11 @@ def renamed(jaxpr: Jaxpr, names: Mapping[Any, Var]) -> Jaxpr:
     return Jaxpr((), tuple([get(v, v) for v in jaxpr.inputs]), equations, tuple([get(v, v) for v in jaxpr.outputs]))
 
 
-def region_borders(jaxpr: Jaxpr) -> list[int]:
+def region_borders(equations: Sequence[Equation], outputs: Sequence[Atom]) -> list[int]:
     """Where to divide a linear program: about evenly, and where the least is alive from one part to the next."""
-    m = len(jaxpr.equations)
+    m = len(equations)
     n = max(1, min(REGIONS, m // EQUATIONS_PER_REGION))
-    alive = bytes_alive(jaxpr)
+    alive = bytes_alive(equations, outputs)
     borders = [0]
     for k in range(1, n):
         low, high = max(borders[-1] + 1, (2 * k - 1) * m // (2 * n)), min(m - 1, (2 * k + 1) * m // (2 * n))
@@ -274,13 +409,13 @@ def region_borders(jaxpr: Jaxpr) -> list[int]:
     return [*borders, m]
 
 
-def bytes_alive(jaxpr: Jaxpr) -> list[int]:
+def bytes_alive(equations: Sequence[Equation], outputs: Sequence[Atom]) -> list[int]:
     """For each place between two equations, the bytes that are made before and used after."""
-    m = len(jaxpr.equations)
-    last: dict[Atom, int] = {v: i for i, e in enumerate(jaxpr.equations) for v in e.inputs if type(v) is Var}
-    last.update([(v, m) for v in jaxpr.outputs])
+    m = len(equations)
+    last: dict[Atom, int] = {v: i for i, e in enumerate(equations) for v in e.inputs if type(v) is Var}
+    last.update([(v, m) for v in outputs])
     changes = [0] * (m + 2)
-    for i, e in enumerate(jaxpr.equations):
+    for i, e in enumerate(equations):
         for v in e.outputs:
             changes[i + 1] += v.type.bytes
             changes[last.get(v, i) + 1] -= v.type.bytes

@@ -110,8 +110,10 @@ def transpose_jaxpr(
     return new_transpose(jaxpr, linear, nonzero)
 
 
-def new_transpose(jaxpr: Jaxpr, linear: Sequence[bool], nonzero: Sequence[bool]) -> tuple[Jaxpr, tuple[bool, ...]]:
-    """What `transpose_jaxpr` returns, made anew: for programs that will not be seen again."""
+def new_transpose(
+    jaxpr: Jaxpr, linear: Sequence[bool], nonzero: Sequence[bool], transpose: Callable[..., list[Any]] = transpose_flat
+) -> tuple[Jaxpr, tuple[bool, ...]]:
+    """What `transpose_jaxpr` returns, made anew (for programs that will not be seen again), by `transpose`."""
     types = [t for t, flag in zip(jaxpr.in_types, linear, strict=True) if not flag]
     ct_types = [t.strong() for t, n in zip(jaxpr.out_types, nonzero, strict=True) if n]
     out_nonzero: tuple[bool, ...] = ()
@@ -120,7 +122,7 @@ def new_transpose(jaxpr: Jaxpr, linear: Sequence[bool], nonzero: Sequence[bool])
         nonlocal out_nonzero
         known, incoming = iter(inputs[: len(types)]), iter(inputs[len(types) :])
         args = [None if flag else next(known) for flag in linear]
-        cts = transpose_flat(jaxpr, linear, args, [next(incoming) if n else None for n in nonzero])
+        cts = transpose(jaxpr, linear, args, [next(incoming) if n else None for n in nonzero])
         out_nonzero = tuple(ct is not None for ct in cts)
         return [ct for ct in cts if ct is not None]
 
