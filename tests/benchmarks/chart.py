@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.report import CONTENDERS, GROUPS, OURS, REFERENCE, Row, grouped, summarize
+from tests.benchmarks.report import CONTENDERS, GROUPS, MIXED, OURS, REFERENCE, Row, grouped, summarize
 
 STYLES = {"minijvp": ("#1d4e79", "o", 46), "autograd": ("#c2703d", "^", 30), "PyTorch": ("#7a9a3a", "D", 24)}
 GOAL, WORST, MISSED, GREY = "#2e7d32", "#a5b8a6", "#b3261e", "#6b7280"
@@ -40,8 +40,8 @@ def draw_group(axes: Any, group: str, rows: Sequence[Row], y: float) -> float:
     """A heading, and a line for each row below y; the next free y."""
     found = summarize(group, rows)
     goal = GROUPS[group] if found and not found.worst.of_value else None
-    title = group if found is None or found.worst.of_value else f"{group}: {found.mean:.2g}"
-    axes.text(-0.61, y + 0.25, title, transform=axes.get_yaxis_transform(), weight="bold", va="center", fontsize=10.5)
+    title = group if found is None or group in MIXED or found.worst.of_value else f"{group}: {found.mean:.2g}"
+    axes.text(-0.61, y + 0.1, title, transform=axes.get_yaxis_transform(), weight="bold", va="center", fontsize=10.5)
     top, bottom = y + 0.55, y + len(rows) + 0.55
     if goal is not None:
         axes.plot([goal.mean] * 2, [top, bottom], color=GOAL, lw=1.6, zorder=1)
