@@ -133,7 +133,7 @@ def extrapolations(columns: Columns, step: np.ndarray) -> tuple[np.ndarray, np.n
             settled = clear & converged & (apart <= 10 * (least + uncertain))
             doubt = np.nan_to_num(apart + uncertain, nan=0.0)  # none where the step of the judge is lost in rounding
             error_k = np.where(settled, least, least + doubt)
-            better = settled | (error_k < errors[todo])
+            better = error_k < errors[todo]
         values[todo] = np.where(better, best, values[todo])
         errors[todo] = np.where(better, error_k, errors[todo])
         todo = todo[~settled.all(axis=1)]
