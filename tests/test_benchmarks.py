@@ -100,17 +100,17 @@ ROWS = [
 
 def test_table() -> None:
     expected = """
-         minijvp      JAX  autograd  PyTorch   ratio        goal  reached
+         minijvp      JAX  autograd  PyTorch   ratio  fastest        goal  reached
 eager gradients, first calls
-  tiny     20 us     1 ms     40 us            0.020     <= 0.25      yes
-  large   240 ms      1 s                2 s   0.240     <= 0.25      yes
+  tiny     20 us     1 ms     40 us            0.020    0.010     <= 0.25      yes
+  large   240 ms      1 s                2 s   0.240    0.160     <= 0.25      yes
 call of a compiled function
-  list    900 ms      1 s                      0.900      <= 1.1      yes
-  dict                                        failed           -        -
+  list    900 ms      1 s                      0.900    0.900      <= 1.1      yes
+  dict                                        failed                    -        -
 tracing 1000 / 50 layers
-  MLP    x 20.00  x 25.00                      0.800  <= x 22.00      yes
+  MLP    x 20.00  x 25.00                      0.800           <= x 22.00      yes
 loops beyond JAX
-  loop     1 MiB    2 MiB                      0.500      <= 0.4       no
+  loop     1 MiB    2 MiB                      0.500               <= 0.4       no
 """
     assert table(ROWS) == expected.strip("\n")
 

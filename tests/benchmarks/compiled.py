@@ -11,7 +11,17 @@ import jax.numpy as jnp
 
 from tests.benchmarks.benchmark import Benchmark
 from tests.benchmarks.contenders import BOTH, calls, compiled, plain
-from tests.benchmarks.models import PROGRAMS, Program, chain, iterate, iterate_data, mlp_data, mlp_loss
+from tests.benchmarks.models import (
+    PROGRAMS,
+    Program,
+    chain,
+    gradient,
+    iterate,
+    iterate_data,
+    mlp_data,
+    mlp_loss,
+    penalized_loss,
+)
 from tests.benchmarks.report import CALL, MEMORY, RUN, Row, row
 from tests.benchmarks.timing import Call, Settings, check_same, interleave, waiting
 
@@ -78,7 +88,9 @@ CALLS: dict[str, Callable[[], tuple[tuple, dict[str, Any]]]] = {
 }
 RUNS: dict[str, Program] = {
     **PROGRAMS,
-    "chain of matrix products": Program(chain, partial(mlp_data, 8, 256, 64)),
+    "50-layer MLP": Program(gradient(mlp_loss), partial(mlp_data, 50, 128, 64)),
+    "grad of grad of an MLP": Program(gradient(penalized_loss), partial(mlp_data, 8, 256, 64)),
+    "chain of matrix products": Program(chain, partial(mlp_data, 8, 256, 256)),
     "gradient step, 8-layer MLP of 512": Program(descent, partial(mlp_data, 8, 512, 128)),
     "gradient step, 16-layer MLP of 1024": Program(descent, partial(mlp_data, 16, 1024, 128)),
     "while loop of 4000 steps": Program(iterate, iterate_data),

@@ -109,8 +109,17 @@ class Row:
 
     def cells(self, contenders: Sequence[str]) -> tuple[str, ...]:
         values = [show(self.medians[c], self.unit) if c in self.medians else "" for c in contenders]
-        ratio = "failed" if self.error else f"{self.ratios[OURS].median:.3f}" if OURS in self.ratios else ""
-        return self.name, *values, ratio, goal_cell(self.goal, self.unit if self.of_value else ""), answer(self.reached)
+        ours = self.ratios.get(OURS)
+        ratio = "failed" if self.error else "" if ours is None else f"{ours.median:.3f}"
+        fastest = "" if ours is None or ours.fastest is None else f"{ours.fastest:.3f}"
+        return (
+            self.name,
+            *values,
+            ratio,
+            fastest,
+            goal_cell(self.goal, self.unit if self.of_value else ""),
+            answer(self.reached),
+        )
 
 
 def row(
@@ -170,7 +179,7 @@ def grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:
 def table(rows: Sequence[Row]) -> str:
     """The rows under the names of their groups."""
     contenders = [c for c in CONTENDERS if any(c in r.medians for r in rows)]
-    lines: list[tuple[str, ...]] = [("", *contenders, "ratio", "goal", "reached")]
+    lines: list[tuple[str, ...]] = [("", *contenders, "ratio", "fastest", "goal", "reached")]
     for group, members in grouped(rows).items():
         lines.append((group,))
         lines += [("  " + name, *rest) for name, *rest in (r.cells(contenders) for r in members)]
