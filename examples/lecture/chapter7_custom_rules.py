@@ -103,13 +103,7 @@ def a_quaternion_layer(show: Notes) -> None:
         (w.way, kilobytes(w.kept), kilobytes(w.added), kilobytes(w.temporary), f"{1e3 * min(t):.2f} ms")
         for w, t in zip(ways, times, strict=True)
     ]
-    columns = (
-        "way",
-        "kept for backward",
-        "of it not parameters",
-        "compiled step allocates",
-        "compiled step takes, at best",
-    )
+    columns = ("way", "kept for backward", "of it not parameters", "a compiled step allocates", "and takes")
     show.table(f"{LAYERS} layers of width {HIDDEN}, batch {BATCH}, float32", columns, rows)
     differences = [
         abs(a - b).max() / abs(b).max() for w in ways[1:] for a, b in zip(w.gradient, plain.gradient, strict=True)
