@@ -3,7 +3,7 @@
 from minijvp import versions  # the check of the installed versions comes first
 
 # isort: split
-from minijvp import lax, nn, numpy, random, scipy
+from minijvp import lax, nn, numerical, numpy, random, scipy, symbolic
 from minijvp.core.config import config
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.tracing import Tracer
@@ -35,6 +35,10 @@ from minijvp.transforms.linearize import linearize
 from minijvp.transforms.staging import eval_shape, make_jaxpr
 from minijvp.transforms.transpose import linear_transpose
 from minijvp.transforms.vmap import vmap
+from minijvp.views.backward_graph import backward_graph
+from minijvp.views.draw import draw
+from minijvp.views.python_code import to_python
+from minijvp.views.traces import forward_trace, reverse_trace
 
 __all__ = [
     "ArgumentError",
@@ -49,6 +53,7 @@ __all__ = [
     "MissingRuleError",
     "Tracer",
     "UnsupportedVersionError",
+    "backward_graph",
     "check_grads",
     "check_rule",
     "checkpoint",
@@ -57,9 +62,11 @@ __all__ = [
     "config",
     "custom_jvp",
     "custom_vjp",
+    "draw",
     "eval_shape",
     "external",
     "fixed_point",
+    "forward_trace",
     "from_jax",
     "grad",
     "hessian",
@@ -73,14 +80,18 @@ __all__ = [
     "linearize",
     "make_jaxpr",
     "nn",
+    "numerical",
     "numpy",
     "random",
     "remat",
+    "reverse_trace",
     "root",
     "scipy",
     "stop_gradient",
+    "symbolic",
     "tap",
     "to_jax",
+    "to_python",
     "value_and_grad",
     "versions",
     "vjp",

@@ -47,9 +47,9 @@ def a_curve(show: Notes) -> None:
         curve.plot(near, f(x) + slope(x) * (near - x), color=RUST, linewidth=1.4)
         curve.plot(x, f(x), "o", color=INK, markersize=5)
         gradient.plot(x, slope(x), "o", color=INK, markersize=5)
-        gradient.annotate(
-            f"f′({x:g}) = {slope(x):g}", (x, float(slope(x))), (7, -9), textcoords="offset points", va="top", fontsize=9
-        )
+        place = (8, 4) if x < 1 else (6, -13)  # on the side where the curve is not
+        label = f"f′({x:g}) = {slope(x):g}"
+        gradient.annotate(label, (x, float(slope(x))), place, textcoords="offset points", fontsize=9)
     gradient.axhline(0, color=PALE, linewidth=0.8)
     curve.set(xlabel="x", ylabel="f(x)", ylim=(-9, 6))
     gradient.set(xlabel="x", ylabel="f′(x)", ylim=(-8, 22))

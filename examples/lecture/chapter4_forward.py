@@ -77,7 +77,9 @@ def cost(show: Notes) -> None:
     axes.set(xlabel="n", ylabel="ms")
     axes.legend(frameon=False)
     show.picture(
-        "cost_of_forward_mode", figure, "One pass costs nearly the same for all n; n passes cost n times that."
+        "cost_of_forward_mode",
+        figure,
+        "One pass costs as much as a few runs of the function; n passes cost n times that.",
     )
 
 

@@ -40,7 +40,8 @@ def two_passes(show: Notes) -> None:
     gradient = pullback(1.0)
     show.text(
         f"f = {value:g}, and the gradient is ({', '.join(f'{g:g}' for g in gradient)}): all three derivatives, where "
-        f"forward mode needed three passes. The function was run {calls} time, and its transpose once."
+        f"forward mode needed three passes. The function was run {calls} time, counted, and "
+        "its transpose once."
     )
     show.table(
         "The chain rule along the paths from the result, with x₄ = x₂², x₅ = x₄·x₃, x₆ = x₁ + x₅, x₇ = 6·x₆",

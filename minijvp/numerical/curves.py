@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import StringIO
 from typing import Any
 
@@ -17,7 +17,7 @@ from minijvp.numerical.derivatives import derivative
 from minijvp.numerical.formulas import Columns, Quotient, extrapolations, imaginary_quotient, in_complex_numbers
 from minijvp.numerical.pictures import draw
 from minijvp.numerical.probe import Probe, count_evaluations
-from minijvp.numerical.steps import METHODS, automatic, require_method, sizes
+from minijvp.numerical.steps import METHODS, automatic, lengths, require_method
 from minijvp.transforms.jvp import jvp
 from minijvp.views.tables import Table
 
@@ -28,7 +28,7 @@ LEAST_NOISE = 1 / 8
 """A difference that is better than this share of its rounding error was lucky, and the step is not."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Curve:
     """The errors of one method.
 
@@ -41,9 +41,9 @@ class Curve:
     """
 
     method: str
-    steps: np.ndarray
-    errors: np.ndarray
-    typical: np.ndarray
+    steps: np.ndarray = field(repr=False)
+    errors: np.ndarray = field(repr=False)
+    typical: np.ndarray = field(repr=False)
     automatic: float
     automatic_error: float
     evaluations: int
@@ -68,7 +68,7 @@ class Curve:
         return ["rounding" if h < self.best else "truncation" for h in self.steps]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ErrorCurve:
     """The errors of differences against their step, method by method; `str` is a table, Jupyter shows the picture.
 
@@ -132,7 +132,7 @@ class ErrorCurve:
 def error_curve(
     f: Callable[..., Any], x: Any, methods: Sequence[str] = METHODS, *, exact: float | None = None
 ) -> ErrorCurve:
-    """The errors of the methods of `derivative` for steps from the last digit of `x` to its size, as an `ErrorCurve`.
+    """An `ErrorCurve`: the errors of the methods of `derivative`, for steps from the last digit of `x` to long ones.
 
     Args:
         f: takes and returns a real number.
@@ -160,8 +160,9 @@ def error_curve(
     require_line(probe)
     wanted = derivative_by_rules(probe) if exact is None else float(exact)
     scale = abs(wanted) if wanted else 1.0
-    size, digit = float(sizes(probe)[0]), probe.eps[0] * abs(probe.x[0]) or probe.eps[0] * float(sizes(probe)[0])
-    exponents = np.arange(np.ceil(np.log10(2 * digit) * PER_DECADE), np.log10(2 * size) * PER_DECADE)
+    length = float(lengths(probe)[0])
+    digit = probe.eps[0] * (abs(probe.x[0]) or length)
+    exponents = np.arange(np.ceil(np.log10(2 * digit) * PER_DECADE), np.log10(2 * length) * PER_DECADE)
     steps = 10.0 ** (exponents / PER_DECADE)
     curves, refused = {}, {}
     for method in methods:
@@ -223,9 +224,7 @@ def quotients(probe: Probe, method: str, steps: np.ndarray) -> Quotient:
         return columns.forward(steps[:, None], finite=False)
     if method == "central":
         return columns.central(steps[:, None], finite=False)
-    if method == "richardson":
-        values, errors = extrapolations(columns, steps[:, None])
-        values = np.where(np.isfinite(errors), values, np.nan)
-    else:
-        values = imaginary_quotient(in_complex_numbers(probe), columns.index, steps, np.zeros((len(steps), 0)))
-    return Quotient(values, probe.eps[0] * np.abs(values))
+    if method == "complex-step":
+        return imaginary_quotient(in_complex_numbers(probe), columns.index, steps, np.zeros((len(steps), 0)))
+    values, errors = extrapolations(columns, steps[:, None])
+    return Quotient(np.where(np.isfinite(errors), values, np.nan), probe.eps[0] * np.abs(values))

@@ -32,7 +32,7 @@ def derivative(f: Callable[..., Any], x: Any, method: str = "central", *, step: 
         method: "forward", of first order; "central", of second; "complex-step", exact up to rounding, for real
             analytic functions that can be computed with complex numbers; "richardson", extrapolated central
             differences, which search for their own step.
-        step: the step, or the first one of "richardson"; by default it follows from the dtype and the size of `x`.
+        step: the step, or the first one of "richardson"; by default it follows from `x` and its dtype.
         error: return the pair (derivative, estimate of its error), for some more evaluations.
 
     Without `error` the methods evaluate `f` at 2, 2, 1 + 4 and 20 points or more (`count_evaluations`; a function that
@@ -250,10 +250,7 @@ def subtree(probe: Probe, block: np.ndarray, shape: tuple[int, ...], dtype: Any,
 
 def leaves_like_x(probe: Probe, flat: np.ndarray) -> Any:
     """The tree of the argument, of a number for each of its elements."""
-    parts = zip(np.split(flat, probe.offsets[1:-1]), probe.shapes, probe.dtypes, strict=True)
-    return tree_unflatten(
-        probe.in_tree, [result_array(probe, part.reshape(shape), dtype) for part, shape, dtype in parts]
-    )
+    return tree_unflatten(probe.in_tree, [result_array(probe, *x) for x in zip(probe.split(flat), probe.dtypes)])
 
 
 def result_array(probe: Probe, x: np.ndarray, dtype: Any) -> Any:

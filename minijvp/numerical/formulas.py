@@ -15,7 +15,7 @@ import numpy as np
 
 from minijvp.errors import ArgumentError
 from minijvp.numerical.probe import OUTSIDE_OF_DOMAIN, Probe
-from minijvp.numerical.steps import automatic
+from minijvp.numerical.steps import automatic, lengths
 from minijvp.tools.differences import extrapolated
 
 LEVELS, LADDERS = 8, 4
@@ -129,9 +129,11 @@ def extrapolations(columns: Columns, step: np.ndarray) -> tuple[np.ndarray, np.n
             uncertain = np.abs(other.value - judge.value) + judge.noise
             apart = np.abs(best - judge.value)
             clear = (uncertain <= 0.1 * np.abs(judge.value)) | (uncertain <= 10 * judge.noise)
-            settled = clear & (apart <= 10 * (least + uncertain)) & (least <= uncertain)
-            error_k = np.where(settled, least, least + apart + uncertain)
-            better = settled | (error_k < errors[todo])
+            converged = least <= np.maximum(1e-3 * uncertain, judge.noise)
+            settled = clear & converged & (apart <= 10 * (least + uncertain))
+            doubt = np.nan_to_num(apart + uncertain, nan=0.0)  # none where the step of the judge is lost in rounding
+            error_k = np.where(settled, least, least + doubt)
+            better = error_k < errors[todo]
         values[todo] = np.where(better, best, values[todo])
         errors[todo] = np.where(better, error_k, errors[todo])
         todo = todo[~settled.all(axis=1)]
@@ -152,29 +154,32 @@ def complex_step(columns: Columns, step: np.ndarray, error: bool) -> Estimate:
     probe, index = columns.probe, columns.index
     complex_probe = in_complex_numbers(probe)
     along = step if columns.order == 1 else automatic(probe, "complex-step")[index[:, :1]]
-    value = imaginary_quotient(complex_probe, index, along[:, 0], step[:, 1:])
-    require_same(columns, value, step)
+    value, noise = imaginary_quotient(complex_probe, index, along[:, 0], step[:, 1:])
+    require_same(columns, value)
     if not error:
         return Estimate(value, None)
-    eps = probe.eps[index].max(axis=1)[:, None]
     if columns.order == 2:
-        wider = imaginary_quotient(complex_probe, index, along[:, 0], 2 * step[:, 1:])
-        noise = np.abs(value) * probe.eps[index].max(axis=1)[:, None] / step[:, 1:]
-        return Estimate(value, np.abs(wider - value) + noise)
-    # The derivative at the next numbers shows what rounding, of x too, does to it.
-    near = imaginary_quotient(complex_probe, index, along[:, 0], np.zeros((len(step), 0)), 4 * eps[:, 0])
-    return Estimate(value, np.abs(near - value) + 4 * eps * np.abs(value))
+        other = imaginary_quotient(complex_probe, index, along[:, 0], 2 * step[:, 1:]).value
+    else:  # the derivative at the next numbers shows what rounding of x does to it
+        shift = 4 * probe.eps[index[:, 0]] * np.abs(probe.x[index[:, 0]])
+        other = imaginary_quotient(complex_probe, index, along[:, 0], step[:, 1:], shift).value
+    return Estimate(value, np.abs(other - value) + noise)
 
 
 def imaginary_quotient(
     probe: Probe, index: np.ndarray, along: np.ndarray, step: np.ndarray, shift: np.ndarray | float = 0.0
-) -> np.ndarray:
+) -> Quotient:
     """The imaginary parts at x + ih, by h; of second order, the central difference of these in the second element."""
     offsets = np.array([(1j, *ends) for ends in product((1, -1), repeat=step.shape[1])])
     moves = np.column_stack([along, step])[:, None, :] * offsets
-    moves[:, :, 0] += (shift * np.maximum(np.abs(probe.x[index[:, 0]]), np.finfo(np.float32).tiny))[:, None]
-    parts = np.imag(probe.values(index, moves)) / along[:, None, None]
-    return parts[:, 0] if step.shape[1] == 0 else (parts[:, 0] - parts[:, 1]) / (2 * step)
+    moves[:, :, 0] += np.reshape(shift, (-1, 1))
+    values, eps = probe.values(index, moves), probe.eps[index].max(axis=1)[:, None]
+    parts = np.imag(values) / along[:, None, None]
+    length = lengths(probe)[index[:, :1]]
+    noise = eps * (4 * np.abs(parts) + np.abs(np.real(values)) / length[:, None]).max(axis=1)
+    if step.shape[1] == 0:
+        return Quotient(parts[:, 0], noise)
+    return Quotient((parts[:, 0] - parts[:, 1]) / (2 * step), noise / step)
 
 
 def in_complex_numbers(probe: Probe) -> Probe:
@@ -196,7 +201,7 @@ def in_complex_numbers(probe: Probe) -> Probe:
         ) from error
 
 
-def require_same(columns: Columns, value: np.ndarray, step: np.ndarray) -> None:
+def require_same(columns: Columns, value: np.ndarray) -> None:
     """Raise ArgumentError where central differences contradict the derivative by a complex step."""
     probe, index = columns.probe, columns.index
     checking = automatic(probe, "central", columns.order)[index]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import jax
@@ -81,6 +82,7 @@ class Probe:
         self.offsets = np.cumsum([0] + [t.size for t in types])
         self.rows = 0
         self.known: dict[tuple, np.ndarray] = {}
+        self.batches: dict[int, Jaxpr] = {}
         self.trouble: Exception | None = None
         with evaluating():
             self.program = self.traced([t.dtype for t in types])
@@ -118,9 +120,11 @@ class Probe:
 
     def batched(self, program: Jaxpr, rows: int) -> Jaxpr:
         """The program for a batch of points."""
-        n = len(self.constants)
-        flags = (False,) * n + (True,) * (len(program.inputs) - n)
-        return vmap_jaxpr(program, Axis(rows), flags, (True,) * len(program.outputs))[0]
+        if rows not in self.batches:
+            n = len(self.constants)
+            flags = (False,) * n + (True,) * (len(program.inputs) - n)
+            self.batches[rows] = vmap_jaxpr(program, Axis(rows), flags, (True,) * len(program.outputs))[0]
+        return self.batches[rows]
 
     def require_finite(self) -> np.ndarray:
         """The elements of the argument, exactly as the function gets them."""
@@ -196,17 +200,18 @@ class Probe:
         full[own] = found[: len(own)]
         for r, key in keys.items():
             full[r] = self.known[key]
-        return full.reshape(columns, points, -1)
+        return full.reshape(columns, points, found.shape[1])
 
     def require_finite_results(self, found: np.ndarray, rows: np.ndarray) -> None:
         """Raise ArgumentError that names the first point at which a result is not finite."""
         bad = np.flatnonzero(~np.isfinite(found).all(axis=1))
         if len(bad):
             moved = np.flatnonzero(rows[bad[0]] != self.x)
-            where = " and ".join([f"{self.element(int(i))} = {rows[bad[0], i]:.9g}" for i in moved]) or "the point"
+            names = [f"{self.element(int(i))} = {rows[bad[0], i]:.9g}" for i in moved]
+            where = f"{' and '.join(names)}, to which {self.user} moved it" if names else "the point itself"
             raised = f" ({self.trouble})" if self.trouble else ""
             raise ArgumentError(
-                f"{self.name} is not finite at {where}, to which {self.user} moved it{raised}.",
+                f"{self.name} is not finite at {where}{raised}.",
                 "A difference is taken between values at points nearby, and here one of them lies outside of the "
                 "function's domain or overflows.",
                 'Pass a smaller step, the method "forward" (points on one side only), or a point inside of the domain.',
@@ -218,7 +223,7 @@ class Probe:
         """The results at each row, as numbers of float64 or complex128."""
         for evaluations in _counting.get():
             evaluations.total += len(rows)
-        with evaluating(), np.errstate(all="ignore"):
+        with evaluating(), jax.ensure_compile_time_eval(), np.errstate(all="ignore"):
             if self.program is None:
                 return np.stack([self.look_alone(row, guarded) for row in rows]) if len(rows) else self.nothing()
             return self.look_together(self.program, rows) if len(rows) else self.nothing()
@@ -226,23 +231,27 @@ class Probe:
     def nothing(self) -> np.ndarray:
         return np.zeros((0, int(self.out_offsets[-1])), self.out_dtype)
 
-    def split(self, rows: np.ndarray) -> list[np.ndarray]:
-        """The leaves of the argument for flat rows, along their leading axis."""
-        pairs = zip(np.split(rows, self.offsets[1:-1], axis=1), self.shapes, self.dtypes, strict=True)
-        return [rounded(x, d).reshape(len(rows), *shape) for x, shape, d in pairs] if self.shapes else []
+    def split(self, flat: np.ndarray) -> list[np.ndarray]:
+        """Leaves of the shapes of the argument's, in float64 or complex128, along any leading axes of flat numbers."""
+        ends = zip(pairwise(self.offsets), self.shapes, strict=True)
+        return [flat[..., start:stop].reshape((*flat.shape[:-1], *shape)) for (start, stop), shape in ends]
+
+    def arguments(self, rows: np.ndarray) -> list[np.ndarray]:
+        """The leaves of the argument for flat rows, in their dtypes, along a leading axis."""
+        return list(map(rounded, self.split(rows), self.dtypes))
 
     def look_together(self, program: Jaxpr, rows: np.ndarray) -> np.ndarray:
         """The results of a compiled batch. Smaller batches are filled up, so that one program serves all."""
         n = len(rows)
         self.rows = max(self.rows, n)
         filled = np.concatenate([rows, np.repeat(rows[-1:], self.rows - n, axis=0)])
-        leaves = list(map(jnp.asarray, self.split(filled)))
+        leaves = list(map(jnp.asarray, self.arguments(filled)))
         outs = call(self.batched(program, self.rows), *self.constants, *leaves)
         return np.concatenate([np.zeros((n, 0))] + [np_array(x)[:n].reshape(n, -1) for x in outs], axis=1)
 
     def look_alone(self, row: np.ndarray, guarded: bool) -> np.ndarray:
         """The results at one point. A function that was defined at the start may not be so everywhere."""
-        xs = [like(leaf, x[0]) for leaf, x in zip(self.leaves, self.split(row[None]), strict=True)]
+        xs = [like(leaf, x[0]) for leaf, x in zip(self.leaves, self.arguments(row[None]), strict=True)]
         try:
             result = self.fun(tree_unflatten(self.in_tree, xs))
         except OUTSIDE_OF_DOMAIN as error:

@@ -94,10 +94,12 @@ def bilinear(e: Equation, xs: Sequence[Elements]) -> tuple[Elements, ...]:
     (x_type, y_type), (out,) = [v.type for v in e.inputs], e.outputs
     units = np.eye(x.size, dtype=x_type.dtype).reshape(x.size, *x_type.shape)
     fixed = np.zeros(y_type.shape, y_type.dtype)
-    rows = [weights(e, [unit, fixed], 1)[0][1:] for unit in units]
-    products = [a * b for a in x.flat for b in y.flat]
-    table = np.concatenate(rows) if rows else np.zeros((0, *out.type.shape), out.type.dtype)
-    return (combined(table, products, out.type),)
+    terms: list[list[Any]] = [[] for _ in range(out.type.size)]
+    for a, unit in zip(x.flat, units, strict=True):
+        table = weights(e, [unit, fixed], 1)[0][1:].reshape(y.size, out.type.size)
+        for j, k in zip(*map(np.ndarray.tolist, np.nonzero(table)), strict=True):
+            terms[k].append(weighted(table[j, k], a * y.flat[j]))
+    return (filled(out.type.shape, [total(t, out.type) for t in terms]),)
 
 
 def weights(e: Equation, fixed: Sequence[np.ndarray], position: int) -> list[np.ndarray]:
@@ -121,14 +123,19 @@ def weights(e: Equation, fixed: Sequence[np.ndarray], position: int) -> list[np.
 
 def combined(table: np.ndarray, operands: Sequence[Any], t: ArrayType) -> Elements:
     """The sums of operands with the weights in each column of a table."""
-    sp = sympy()
+    columns = table.reshape(len(operands), prod(t.shape)).T
+    sums = [[weighted(c[i], operands[i]) for i in np.flatnonzero(c).tolist()] for c in columns]
+    return filled(t.shape, [total(terms, t) for terms in sums])
 
-    def element(column: np.ndarray) -> Any:
-        rows = np.flatnonzero(column).tolist()
-        terms = [operands[i] if column[i] == 1 else number(column[i]) * operands[i] for i in rows]
-        return terms[0] if len(terms) == 1 else sp.Add(*terms) if terms else number(t.dtype.type(0))
 
-    return filled(t.shape, map(element, table.reshape(len(operands), prod(t.shape)).T))
+def weighted(weight: Any, x: Any) -> Any:
+    """A weight times an element; once a boolean is itself."""
+    return x if weight == 1 else number(weight) * x
+
+
+def total(terms: Sequence[Any], t: ArrayType) -> Any:
+    """The sum of terms; of one it is that, which may be a boolean."""
+    return terms[0] if len(terms) == 1 else sympy().Add(*terms) if terms else number(t.dtype.type(0))
 
 
 # Choices

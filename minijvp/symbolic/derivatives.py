@@ -36,7 +36,8 @@ def derivative(
     The result has the structure of `minijvp.jacobian`'s, and for order 2 of `minijvp.hessian`'s: for a scalar function
     of a scalar it is an expression; for one of an array, an array of expressions. As there, steps of sign, floor and
     their like are flat, and a tie of max and min is halved. SymPy drops what is multiplied by zero and collects equal
-    factors; it simplifies no more. `evaluate` gives the numbers.
+    factors; it simplifies no more. A rule that a function brings (`custom_jvp`) is not looked at: the function is
+    differentiated as it stands. `evaluate` gives the numbers.
 
     Raises ArgumentError for arguments and results that have no derivative, and the errors of `to_sympy`.
 

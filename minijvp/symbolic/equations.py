@@ -80,6 +80,7 @@ def without_form(e: Equation, user: str, why: str) -> MissingRuleError:
     do = {
         "cond": "Choose between values by minijvp.numpy.where, which becomes a Piecewise",
         "scan": "Write a loop of known length as a loop of Python, which is unrolled",
+        "while": "If the length is known beforehand, write a loop of Python, which is unrolled",
     }.get(e.primitive.name, "Write it in functions that have a formula")
     return MissingRuleError(
         f"{user} met {described(e)}, which has no closed form.",

@@ -15,7 +15,6 @@ from jax.tree_util import (
     DictKey,
     GetAttrKey,
     SequenceKey,
-    keystr,
     tree_flatten,
     tree_flatten_with_path,
     tree_leaves,
@@ -28,6 +27,7 @@ from minijvp.core.jaxpr import Atom, Jaxpr, Var
 from minijvp.core.source import PACKAGE
 from minijvp.transforms.staging import abstract_types, stage_tree
 from minijvp.views.python_text import (
+    MODULES,
     Block,
     Code,
     Namer,
@@ -182,16 +182,13 @@ class Signature:
     def __init__(self, fun: Any, args: tuple, kwargs: dict[str, Any]):
         names = [trees.argument_name(fun, i) for i in range(len(args))]
         names = [n if n.isidentifier() else "x" if len(args) == 1 else f"x{i}" for i, n in enumerate(names)]
+        names = [f"{n}_" if n in MODULES else n for n in names]
         self.positional = [n if n not in names[:i] and n not in kwargs else f"{n}_{i}" for i, n in enumerate(names)]
         self.keywords = sorted(kwargs)
         self.parameters = self.positional + self.keywords
         self.values = [*args, *(kwargs[k] for k in self.keywords)]
         self.paths = [(name, path) for name, x in zip(self.parameters, self.values) for path in _leaf_paths(x)]
-        short = [leaf_name(name, path) for name, path in self.paths]
-        self.leaf_names = [
-            n if short.count(n) == 1 and (not path or n not in self.parameters) else _long_name(name, path)
-            for n, (name, path) in zip(short, self.paths, strict=True)
-        ]
+        self.leaf_names = leaf_names(self.paths, self.parameters)
 
     def head(self, constants: Sequence[str] | dict[str, Any]) -> str:
         """The parameters as they stand in a definition."""
@@ -242,14 +239,25 @@ def step_text(key: Any) -> str | None:
     return f".{key.name}" if isinstance(key, GetAttrKey) else None
 
 
-def leaf_name(name: str, path: tuple) -> str:
-    """The last word on the way to a leaf, or the whole way."""
-    word = getattr(path[-1], "key", getattr(path[-1], "name", None)) if path else name
-    return word if isinstance(word, str) and word.isidentifier() and not iskeyword(word) else _long_name(name, path)
+def leaf_names(paths: Sequence[tuple[str, tuple]], parameters: Sequence[str]) -> list[str]:
+    """Names for leaves: the last words of the ways to them, as many as tell them apart."""
+    words = [[re.sub(r"\W+", "_", w).strip("_") for w in (name, *map(_word, path))] for name, path in paths]
+    names: list[str] = []
+    for i, (way, (_, path)) in enumerate(zip(words, paths, strict=True)):
+        others = {*names, *(p for p in parameters if path)}
+        for k in range(1, len(way) + 1):
+            name = "_".join(way[-k:])
+            ends = [j for j, other in enumerate(words) if j != i and other[-k:] == way[-k:]]
+            if name.isidentifier() and not iskeyword(name) and not ends and name not in others:
+                break
+        else:
+            name = f"{'_'.join(way)}_{i}"
+        names.append(name if path else paths[i][0])
+    return names
 
 
-def _long_name(name: str, path: tuple) -> str:
-    return re.sub(r"\W+", "_", name + keystr(path)).strip("_")
+def _word(key: Any) -> str:
+    return str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key))))
 
 
 def identifier(fun: Any) -> str:

@@ -16,10 +16,13 @@ from types import ModuleType
 from typing import Any
 
 from minijvp.core.primitive import Primitive
+from minijvp.errors import MissingRuleError
 from minijvp.views.python_literals import Keep, literal, public_name
 from minijvp.views.python_text import MODULES, Code, Part, code
 
 OWN = "minijvp"
+DEFAULTS = {"indices_are_sorted": False, "unique_indices": False, "fill_value": None, "precision": None}
+"""What the functions of jax.lax take for parameters that they are not given."""
 
 
 class Inliner:
@@ -72,6 +75,7 @@ class Inliner:
         if key not in self.known:
             tree = definition(function)
             name = owner.name.replace("-", "_") if isinstance(owner, Primitive) else function.__name__.strip("_")
+            name = f"_{name}"  # no argument of the user's is called that
             name = self.known[key] = name if name not in self.helpers else f"{name}_{len(self.helpers)}"
             tree = Resolved(self, function, owner, argument_names(tree)).visit(_plain(tree))
             if isinstance(tree, ast.Lambda):
@@ -101,8 +105,7 @@ class Inliner:
         if getattr(value, "__name__", None) == "bind" and isinstance(getattr(value, "__self__", None), object):
             self.imports.add("from jax.extend.core import primitives")
             return f"primitives.{value.__self__.name}_p.bind"
-        parts = literal(value, self.keep)
-        return "".join(str(getattr(part, "hint", part)) for part in parts)
+        return "".join(map(str, literal(value, refuse)))
 
     def global_name(self, name: str, function: Any) -> str:
         """What a global name of the module of a function is called in the text."""
@@ -199,7 +202,7 @@ class Filling(ast.NodeTransformer):
                 args.append(filled)
         keywords: list[ast.keyword] = []
         for k in node.keywords:
-            given = {k.arg: k.value} if k.arg is not None else self.filled.params
+            given: dict[str, Any] = {k.arg: k.value} if k.arg is not None else without_defaults(self.filled.params)
             for name, value in given.items():
                 expression = self.visit(value) if k.arg is not None else self.piece_of(value)
                 keywords.append(ast.keyword(name, expression))
@@ -207,6 +210,20 @@ class Filling(ast.NodeTransformer):
 
     def piece_of(self, value: Any) -> ast.expr:
         return self.filled.piece(literal(value, self.filled.inliner.keep))
+
+
+def refuse(value: Any, hint: str) -> str:
+    """Raise MissingRuleError for a value that source code reads and that has no text."""
+    raise MissingRuleError(
+        f"to_python cannot write {value!r:.200}, which the implementation of an operation reads.",
+        "Code that stands alone has text for all that it uses.",
+        "Use the compiled function (minijvp.jit), or to_jax, which makes a function of JAX without text.",
+    )
+
+
+def without_defaults(params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that a call of jax.lax must be given."""
+    return {k: v for k, v in params.items() if k not in DEFAULTS or v is not DEFAULTS[k]}
 
 
 def implementation(primitive: Primitive) -> tuple[Any, Any]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import cmath
-import dataclasses
 import enum
 import math
 from collections.abc import Callable
 from functools import cache
+from inspect import signature
 from typing import Any
 
 import jax
@@ -52,8 +52,9 @@ def container(value: Any, keep: Keep) -> Code | None:
     if cls is dict:
         return code("{", listed(code(literal(k, keep), ": ", literal(v, keep)) for k, v in value.items()), "}")
     if getattr(lax, cls.__name__, None) is cls:
-        fields = getattr(value, "_fields", None) or [f.name for f in dataclasses.fields(value)]
-        given = listed(code(f"{name}=", literal(getattr(value, name), keep)) for name in fields)
+        defaults = signature(cls).parameters
+        fields = [(name, getattr(value, name), p.default) for name, p in defaults.items()]
+        given = listed(code(f"{name}=", literal(x, keep)) for name, x, default in fields if x != default)
         return code(f"lax.{cls.__name__}(", given, ")")
     return None
 

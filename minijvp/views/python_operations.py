@@ -128,7 +128,8 @@ def _inverted(e: Equation, operands: Operands) -> Code | None:
 
 
 def _square(e: Equation, operands: Operands) -> Code | None:
-    return code(e.inputs[0], "**2") if is_array(e.inputs[0]) and e.inputs[0].type.dtype.kind in "fiu" else None
+    (x,) = e.inputs
+    return code(x, "**2") if is_array(x) and x.type.dtype.kind != "c" else None
 
 
 def _integer_power(e: Equation, operands: Operands) -> Code | None:
@@ -140,10 +141,11 @@ def _integer_power(e: Equation, operands: Operands) -> Code | None:
 
 def _power(e: Equation, operands: Operands) -> Code | None:
     x, y = e.inputs
-    if any([v.type.dtype.kind != "f" for v in (x, y)]) or not (is_array(x) or is_array(y)):
+    real = [is_inexact(v.type.dtype) and v.type.dtype.kind != "c" for v in (x, y)]
+    if not all(real) or not (is_array(x) or is_array(y)):
         return _integer_exponent(e, operands)
     base, exponent = operands.loose((x, y))
-    base = code("(", base, ")") if type(x) is Literal else base
+    base = code("(", base, ")") if isinstance(x, Literal) and str(x.value)[0] == "-" else base
     return code(base, "**" if type(y) is Var else " ** ", exponent)
 
 
@@ -209,8 +211,8 @@ def _shape_text(shape: tuple[int, ...]) -> str:
 def _broadcast(e: Equation, operands: Operands) -> Code | None:
     (x,), t = e.inputs, e.outputs[0].type
     if isinstance(x, Literal):
-        value = t.dtype.type(x.value)
-        if value == 1 and value.dtype == t.dtype:
+        value: Any = t.dtype.type(x.value)
+        if value == 1:
             return (f"jnp.ones({_shape_text(t.shape)}, {dtype_name(t.dtype)})",)
         return code(f"jnp.full({_shape_text(t.shape)}, ", number(value.item()), f", {dtype_name(t.dtype)})")
     if not is_array(x):
@@ -384,6 +386,11 @@ def is_zero(atom: Atom) -> bool:
     return type(atom) is Literal and atom.value == 0
 
 
+def _keys(e: Equation, operands: Operands) -> Code | None:
+    name = getattr(e.params["impl"], "name", None)
+    return code("jax.random.wrap_key_data(", e.inputs[0], f', impl="{name}")') if isinstance(name, str) else None
+
+
 def _clamp(e: Equation, operands: Operands) -> Code | None:
     lower, x, upper = e.inputs
     if not is_array(x) or any([type(v) is Var and not is_array(v) for v in (lower, upper)]):
@@ -469,6 +476,7 @@ TABLE: dict[str, Callable[[Equation, Operands], Code | None]] = {
     "dynamic_update_slice": _dynamic,
     "pad": _padded,
     "clamp": _clamp,
+    "random_wrap": _keys,
     "reduce_window": _reduce_window,
 }
 """How an operation is written, by the name of its primitive."""

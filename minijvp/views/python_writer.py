@@ -73,10 +73,11 @@ class Writer:
         if known is not None:
             return (known,)
         text = self.operation(e)
-        known = block.known.get((text, e.outputs[0].type)) if len(e.outputs) == 1 else None
-        if known is not None and not e.has_effects and e.primitive.recomputable != "never":
+        is_pure = not (e.has_effects or e.primitive.returns_tuple or e.primitive.recomputable == "never")
+        if is_pure and (known := block.known.get((text, e.outputs[0].type))) is not None:
             return (known,)
-        block.known[text, e.outputs[0].type] = e.outputs[0]
+        if is_pure:
+            block.known[text, e.outputs[0].type] = e.outputs[0]
         (self.note_broadcast if name == "broadcast_in_dim" else self.note_cast)(e)
         block.statements.append(
             Assignment(e.outputs, text, e.source, e.has_effects, as_tuple=e.primitive.returns_tuple)
@@ -113,11 +114,11 @@ class Writer:
 
     def typed(self, atom: Atom, t: ArrayType) -> Code:
         """An operand of a loop, which is an array."""
-        if isinstance(atom, Literal) or type(atom.type) is ScalarType:
-            is_number = isinstance(atom, Literal) and isinstance(atom.value, np.generic)
-            text = number(atom.value.item()) if is_number else self.operands.strict(atom)
-            return code("jnp.array(", text, f", {dtype_name(t.dtype)})")
-        return code(self.operands.strict(atom))
+        if isinstance(atom, Var) and type(atom.type) is not ScalarType:
+            return code(atom)
+        value = atom.value if isinstance(atom, Literal) else None
+        text = number(value.item()) if isinstance(value, np.generic) else self.operands.strict(atom)
+        return code("jnp.array(", text, f", {dtype_name(t.dtype)})")
 
     def zeros_like(self, v: Var) -> Code:
         return (f"jnp.zeros({v.type.shape}, {dtype_name(v.type.dtype)})",)

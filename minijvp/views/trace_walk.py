@@ -50,8 +50,9 @@ class Row:
     @property
     def derivative(self) -> Any:
         """The tangent or adjoint; None for zero, and where there is none."""
-        known = self.scope is not None and self.variable is not None
-        return self.scope.derivatives.get(self.variable) if known else None
+        if self.scope is None or self.variable is None:
+            return None
+        return self.scope.derivatives.get(self.variable)
 
     @property
     def has_derivative(self) -> bool:

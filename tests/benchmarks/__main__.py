@@ -36,11 +36,12 @@ BENCHMARKS: list[Benchmark] = [b for module in MODULES for b in module.BENCHMARK
 
 NOTES = """\
 Medians of interleaved repeats (A B A B ...) in one process, float32; ratio: minijvp beside JAX, the median of paired
-ratios; mean: the geometric mean of a group. First calls run with minijvp.config(compile_gradients_after=None): an
-operation at a time, as a gradient does when it is new. Hot: the default, after 8 calls. What is traced and compiled is
-a new function each time; nothing is cleared, so caches keyed by shapes, dtypes and parameters are warm on both sides,
-and no cache on disk is used. First in its process: with all caches empty, each in a process of its own. NumPy's matrix
-products use one thread, so that its threads do not wait for work while others are measured."""
+ratios; fastest: that of the fastest samples; mean: the geometric mean of a group. First calls run with
+minijvp.config(compile_gradients_after=None): an operation at a time, as a gradient does when it is new. Hot: the
+default, after 8 calls. What is traced and compiled is a new function each time; nothing is cleared, so caches keyed by
+shapes, dtypes and parameters are warm on both sides, and no cache on disk is used. First in its process: with all
+caches empty, each in a process of its own. NumPy's matrix products use one thread, so that its threads do not wait for
+work while others are measured."""
 
 
 def selected(benchmarks: Sequence[Benchmark], only: str, quick: bool) -> list[Benchmark]:

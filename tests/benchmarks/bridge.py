@@ -114,7 +114,7 @@ def bridged_under_nothing(fun: Any) -> Any:
 
 
 BENCHMARKS = [
-    Benchmark("bridge: eager grad", (BRIDGE,), eager),
+    Benchmark("bridge: eager grad", (BRIDGE,), eager, True),
     Benchmark("bridge: trace + lower jit(grad)", (BRIDGE,), staging, True),
     Benchmark("bridge: run jit(grad)", (BRIDGE,), compiled, True),
     Benchmark("bridge: overhead", (BRIDGE,), overhead),

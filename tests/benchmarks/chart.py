@@ -8,27 +8,60 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.report import CONTENDERS, GROUPS, OURS, REFERENCE, Row, grouped, summarize
+from tests.benchmarks.report import CONTENDERS, GROUPS, MIXED, OURS, REFERENCE, Row, grouped, summarize
 
 STYLES = {"minijvp": ("#1d4e79", "o", 46), "autograd": ("#c2703d", "^", 30), "PyTorch": ("#7a9a3a", "D", 24)}
 GOAL, WORST, MISSED, GREY = "#2e7d32", "#a5b8a6", "#b3261e", "#6b7280"
-WIDTH, LINE = 12.0, 0.21
-"""Inches: 1200 pixels at 100 a inch, and the height of a line."""
+WIDTH, LINE, HEAD = 12.0, 0.2, 1.0
+"""Inches: 1200 pixels at 100 an inch, the height of a line, and that of the head."""
+LONG = 50
+"""Lines of a chart that is set in two columns."""
+
+Groups = dict[str, list[Row]]
 
 
 def draw(rows: Sequence[Row], path: Path) -> None:
     """Save the chart of all rows that have a ratio to JAX."""
-    groups = {g: [r for r in members if drawn(r)] for g, members in grouped(rows).items()}
-    groups = {g: members for g, members in groups.items() if members}
-    lines = sum(len(members) + 1.6 for members in groups.values())
-    figure = import_module("matplotlib.figure").Figure(figsize=(WIDTH, lines * LINE + 1.6), dpi=100)
-    axes = figure.add_axes((0.37, 0.5 / figure.get_figheight(), 0.6, 1 - 1.5 / figure.get_figheight()))
-    y = 0.0
-    for group, members in groups.items():
-        y = draw_group(axes, group, members, y)
-    dress(axes, y, groups)
-    legend(figure, groups)
+    found = {g: [r for r in members if drawn(r)] for g, members in grouped(rows).items()}
+    columns = split({g: members for g, members in found.items() if members})
+    height = max(map(length, columns)) * LINE + HEAD + 0.5
+    figure = import_module("matplotlib.figure").Figure(figsize=(WIDTH, height), dpi=100)
+    share = 1 / len(columns)
+    names = 0.255 if len(columns) > 1 else 0.36
+    limits = limits_of(rows)
+    for i, groups in enumerate(columns):
+        bottom = length(groups)
+        box = i * share + names, 1 - (HEAD + bottom * LINE) / height, share - names - 0.015, bottom * LINE / height
+        axes = figure.add_axes(box)
+        y = 0.0
+        for group, members in groups.items():
+            y = draw_group(axes, group, members, y, (0.008 - names) / box[2])
+        dress(axes, bottom, limits)
+    head(figure, [c for c in STYLES if any(c in r.ratios for r in rows)])
     figure.savefig(path, facecolor="white")
+
+
+def length(groups: Groups) -> float:
+    """How many lines the groups take."""
+    return sum(len(members) + 1.7 for members in groups.values())
+
+
+def split(groups: Groups) -> list[Groups]:
+    """The groups in one column, or in two that are about as long."""
+    if length(groups) <= LONG:
+        return [groups]
+    left: Groups = {}
+    for group, members in groups.items():
+        if length(left) + (len(members) + 1.7) / 2 > length(groups) / 2:
+            break
+        left[group] = members
+    return [left, {g: members for g, members in groups.items() if g not in left}]
+
+
+def limits_of(rows: Sequence[Row]) -> tuple[float, float]:
+    """The axis that has every median."""
+    medians = [r.median for row in rows if drawn(row) for r in row.ratios.values()]
+    return min(medians, default=0.1) / 1.25, max(1.6, 1.25 * max(medians, default=1.0))
 
 
 def drawn(row: Row) -> bool:
@@ -36,26 +69,29 @@ def drawn(row: Row) -> bool:
     return OURS in row.ratios and REFERENCE in row.medians
 
 
-def draw_group(axes: Any, group: str, rows: Sequence[Row], y: float) -> float:
-    """A heading, and a line for each row below y; the next free y."""
+def draw_group(axes: Any, group: str, rows: Sequence[Row], y: float, left: float) -> float:
+    """A heading at `left`, and a line for each row below y; the next free y."""
     found = summarize(group, rows)
-    goal = GROUPS[group] if found and not found.worst.of_value else None
-    title = group if found is None or found.worst.of_value else f"{group}: {found.mean:.2g}"
-    axes.text(-0.61, y + 0.25, title, transform=axes.get_yaxis_transform(), weight="bold", va="center", fontsize=10.5)
-    top, bottom = y + 0.55, y + len(rows) + 0.55
+    judged = found is not None and not found.worst.of_value
+    mean = f": {found.mean:.2g}" if judged and group not in MIXED else ""
+    axes.text(
+        left, y + 0.2, group + mean, transform=axes.get_yaxis_transform(), weight="bold", va="center", fontsize=10
+    )
+    top, bottom = y + 0.6, y + len(rows) + 0.6
+    goal = GROUPS[group] if judged else None
     if goal is not None:
         axes.plot([goal.mean] * 2, [top, bottom], color=GOAL, lw=1.6, zorder=1)
         axes.plot([goal.worst] * 2, [top, bottom], color=GOAL, lw=1.1, ls=(0, (2, 2)), zorder=1)
     for i, row in enumerate(rows):
-        draw_row(axes, row, y + 1 + i)
-    axes.axhline(bottom + 0.2, color="#e5e7eb", lw=0.8, zorder=0)
-    return y + len(rows) + 1.6
+        draw_row(axes, row, y + 1.1 + i)
+    axes.axhline(bottom + 0.3, color="#e5e7eb", lw=0.8, zorder=0)
+    return y + len(rows) + 1.7
 
 
 def draw_row(axes: Any, row: Row, y: float) -> None:
     missed = row.reached is False and not row.of_value
     axes.text(
-        -0.015, y, row.name, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=9,
+        -0.015, y, row.name, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=8.5,
         color=MISSED if missed else "#111827",
     )  # fmt: skip
     for contender in reversed(CONTENDERS):
@@ -65,22 +101,18 @@ def draw_row(axes: Any, row: Row, y: float) -> None:
         color, marker, size = STYLES[contender]
         if contender == OURS and ratio.quartiles is not None:
             axes.plot(ratio.quartiles, [y, y], color=color, lw=2.2, alpha=0.45, solid_capstyle="butt", zorder=2)
-        if ratio.median > 0:
-            axes.scatter([ratio.median], [y], s=size, color=color, marker=marker, lw=0, zorder=3 + (contender == OURS))
+        axes.scatter([ratio.median], [y], s=size, color=color, marker=marker, lw=0, zorder=3 + (contender == OURS))
 
 
-def dress(axes: Any, bottom: float, groups: dict[str, list[Row]]) -> None:
+def dress(axes: Any, bottom: float, limits: tuple[float, float]) -> None:
     """Axes, scale and grid."""
-    medians = [r.median for rows in groups.values() for row in rows for r in row.ratios.values() if r.median > 0]
-    low, high = min(medians, default=0.1) / 1.25, max(1.25, 1.25 * max(medians, default=1.0))
-    axes.set(xscale="log", xlim=(low, high), ylim=(bottom - 0.6, -0.4), yticks=[])
-    ticks = [
-        t for e in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1) for t in (10.0**e, 3 * 10.0**e)
-    ]
-    ticks = [t for t in ticks if low <= t <= high]
+    low, high = limits
+    axes.set(xscale="log", xlim=limits, ylim=(bottom - 0.6, -0.4), yticks=[])
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks = [t for e in powers for t in (10.0**e, 3 * 10.0**e) if low <= t <= high]
     axes.set_xticks(ticks, [f"{t:g}" for t in ticks])
     axes.minorticks_off()
-    axes.tick_params(top=True, labeltop=True, labelsize=9, colors=GREY, length=3)
+    axes.tick_params(top=True, labeltop=True, labelsize=8.5, colors=GREY, length=3)
     axes.grid(axis="x", color="#eef0f3", lw=0.8, zorder=0)
     axes.axvline(1.0, color="#111827", lw=1.2, zorder=1)
     axes.set_axisbelow(True)
@@ -88,24 +120,17 @@ def dress(axes: Any, bottom: float, groups: dict[str, list[Row]]) -> None:
         side.set_visible(False)
 
 
-def legend(figure: Any, groups: dict[str, list[Row]]) -> None:
+def head(figure: Any, contenders: Sequence[str]) -> None:
     """The title, and what the marks are."""
     line = import_module("matplotlib.lines").Line2D
-    shown = [c for c in STYLES if any(c in r.ratios for rows in groups.values() for r in rows)]
-    marks = [
-        line([], [], color=STYLES[c][0], marker=STYLES[c][1], ls="", ms=STYLES[c][2] ** 0.5, mew=0, label=c)
-        for c in shown
-    ]
+    styles = [(c, *STYLES[c]) for c in contenders]
+    marks = [line([], [], color=k, marker=m, ls="", ms=size**0.5, mew=0, label=c) for c, k, m, size in styles]
     marks.append(line([], [], color="#111827", lw=1.2, label="JAX"))
     marks.append(line([], [], color=GOAL, lw=1.6, label="goal of the mean"))
     marks.append(line([], [], color=GOAL, lw=1.1, ls=(0, (2, 2)), label="goal of the worst"))
     height = figure.get_figheight()
-    figure.text(0.01, 1 - 0.3 / height, "Time or memory beside JAX", weight="bold", fontsize=14, va="center")
-    figure.text(
-        0.01, 1 - 0.58 / height, "less is better; beside a group, its geometric mean; red: misses its goal",
-        fontsize=9, color=GREY, va="center",
-    )  # fmt: skip
-    figure.legend(
-        handles=marks, loc="center right", bbox_to_anchor=(0.985, 1 - 0.4 / height), ncols=len(marks), frameon=False,
-        fontsize=9.5, handletextpad=0.3, columnspacing=1.1,
-    )  # fmt: skip
+    notes = "Less is better. Bars: quartiles. Beside a group: its geometric mean. Red: misses its goal."
+    figure.text(0.008, 1 - 0.25 / height, "Time and memory beside JAX", weight="bold", fontsize=14, va="center")
+    figure.text(0.008, 1 - 0.52 / height, notes, fontsize=9, color=GREY, va="center")
+    place = {"loc": "center right", "bbox_to_anchor": (0.99, 1 - 0.3 / height), "ncols": len(marks), "frameon": False}
+    figure.legend(handles=marks, fontsize=9, handletextpad=0.3, columnspacing=1.0, **place)

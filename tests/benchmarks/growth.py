@@ -47,7 +47,7 @@ def loop_length(name: str, settings: Settings) -> list[Row]:
         for side, call in calls(compiled(gradient(lstm_loss)), lstm_data(steps), tuple(BOTH)).items():
             found[steps, side] = Call(waiting(call.fun), call.args)
     series = interleave(found, settings)
-    return [row("run time, LSTM of 1000 steps / 100 steps", GROWTH, factors(series, *STEPS, BOTH), unit="x")]
+    return [row("1000 / 100 steps, run time, LSTM by scan", GROWTH, factors(series, *STEPS, BOTH), unit="x")]
 
 
 def gradient_beside_function(
@@ -90,7 +90,7 @@ def order(name: str, settings: Settings) -> list[Row]:
     series = interleave(found, settings)
     rows = [row(f"n = {n}, tanh", ORDER, {side: series[n, side] for side in BOTH}) for n in levels]
     growing = factors(series, 1, LEVELS, BOTH, LEVELS - 1)
-    return [*rows, row("order of derivative of tanh, mean factor per level", GROWTH, growing, 1.0, "x")]
+    return [*rows, row("per order of derivative, tracing tanh", GROWTH, growing, 1.0, "x")]
 
 
 BENCHMARKS = [

@@ -39,7 +39,7 @@ def mlp_loss(library: Any) -> Callable[[Any, Any], Any]:
 WIDTH, HEADS, LENGTH, BATCH, VOCABULARY, BLOCKS = 64, 4, 32, 2, 128, 6
 
 
-def transformer_data() -> tuple[Any, Any]:
+def transformer_data(blocks: int = BLOCKS) -> tuple[Any, Any]:
     """Parameters and a pair of tokens and targets."""
     rng = np.random.default_rng(0)
     scale = 1 / math.sqrt(WIDTH)
@@ -60,7 +60,7 @@ def transformer_data() -> tuple[Any, Any]:
     params = {
         "embedding": normal(rng, VOCABULARY, WIDTH),
         "position": normal(rng, LENGTH, WIDTH, scale=0.1),
-        "blocks": [block() for _ in range(BLOCKS)],
+        "blocks": [block() for _ in range(blocks)],
         "norm": norm(),
         "logits": normal(rng, WIDTH, VOCABULARY, scale=scale),
     }

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from tests.benchmarks.benchmark import Benchmark
-from tests.benchmarks.compiled import temporary
+from tests.benchmarks.compiled import memory
 from tests.benchmarks.contenders import BOTH, INSTALLED, calls, compiled, library, plain
 from tests.benchmarks.eager import Case, measure_case
 from tests.benchmarks.objectives import OBJECTIVES, Objective
@@ -35,11 +35,7 @@ def run(objective: Objective, name: str, settings: Settings) -> list[Row]:
     found = calls(compiled(objective.derivative), data, tuple(BOTH))
     check_same(plain(found["minijvp"]()), plain(found["JAX"]()), 1e-3)
     series = interleave({side: Call(waiting(call.fun), call.args) for side, call in found.items()}, settings)
-    bytes_of = {side: [temporary(call.fun, *call.args)] for side, call in found.items()}
-    return [
-        row(objective.name, OBJECTIVES_RUN, series),
-        row(f"objective: {objective.name}", MEMORY, bytes_of, unit="B"),
-    ]
+    return [row(objective.name, OBJECTIVES_RUN, series), memory(f"objective: {objective.name}", found)]
 
 
 BENCHMARKS = [

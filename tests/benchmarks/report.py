@@ -31,7 +31,8 @@ DEPTH = "tracing 1000 / 50 layers"
 OBJECTIVES_EAGER = "objectives: eager, first calls"
 OBJECTIVES_HOT = "objectives: eager, hot"
 OBJECTIVES_RUN = "objectives: compiled run time"
-PHASES = "trace, lower, compile apart"
+TRACE, LOWER, COMPILE = "trace", "lower", "compile"
+ALONE = "trace + lower, first in its process"
 TINY = "eager gradients, hot, < 20 operations"
 GROWTH = "growth of costs"
 ORDER = "tracing derivatives of order n"
@@ -52,7 +53,10 @@ GROUPS: dict[str, Goal | None] = {
     OBJECTIVES_HOT: Goal(0.03, 0.10),
     OBJECTIVES_RUN: Goal(1.0, 1.03),
     TINY: None,
-    PHASES: None,
+    TRACE: None,
+    LOWER: None,
+    COMPILE: None,
+    ALONE: None,
     GROWTH: None,
     ORDER: None,
     LOOPS: None,
@@ -60,6 +64,9 @@ GROUPS: dict[str, Goal | None] = {
     QUATERNION: None,
 }
 """In the order of the report; rows of a group without a goal may have goals of their own."""
+
+MIXED = (GROWTH, LOOPS, BRIDGE, QUATERNION)
+"""Groups of different figures, which have no mean."""
 
 
 @dataclass(frozen=True)
@@ -102,8 +109,17 @@ class Row:
 
     def cells(self, contenders: Sequence[str]) -> tuple[str, ...]:
         values = [show(self.medians[c], self.unit) if c in self.medians else "" for c in contenders]
-        ratio = "failed" if self.error else f"{self.ratios[OURS].median:.3f}" if OURS in self.ratios else ""
-        return self.name, *values, ratio, goal_cell(self.goal, self.unit if self.of_value else ""), answer(self.reached)
+        ours = self.ratios.get(OURS)
+        ratio = "failed" if self.error else "" if ours is None else f"{ours.median:.3f}"
+        fastest = "" if ours is None or ours.fastest is None else f"{ours.fastest:.3f}"
+        return (
+            self.name,
+            *values,
+            ratio,
+            fastest,
+            goal_cell(self.goal, self.unit if self.of_value else ""),
+            answer(self.reached),
+        )
 
 
 def row(
@@ -163,7 +179,7 @@ def grouped(rows: Sequence[Row]) -> dict[str, list[Row]]:
 def table(rows: Sequence[Row]) -> str:
     """The rows under the names of their groups."""
     contenders = [c for c in CONTENDERS if any(c in r.medians for r in rows)]
-    lines: list[tuple[str, ...]] = [("", *contenders, "ratio", "goal", "reached")]
+    lines: list[tuple[str, ...]] = [("", *contenders, "ratio", "fastest", "goal", "reached")]
     for group, members in grouped(rows).items():
         lines.append((group,))
         lines += [("  " + name, *rest) for name, *rest in (r.cells(contenders) for r in members)]
@@ -192,37 +208,26 @@ class Summary:
     reached: str
 
     def cells(self, others: Sequence[str]) -> tuple[str, ...]:
+        if self.group in MIXED:
+            return self.group, str(self.rows), "-", "-", "-", "-", self.reached, *[""] * len(others), ""
         goal = GROUPS[self.group]
-        form = "x {:.3g}".format if self.worst.of_value and self.worst.unit == "x" else "{:.3f}".format
-        goals = ("-", "-") if goal is None else (goal_cell(goal.mean), goal_cell(goal.worst))
+        form = "x {:.3g}".format if self.worst.of_value else "{:.3f}".format
+        mean, worst = ("-", "-") if goal is None else (goal_cell(goal.mean), goal_cell(goal.worst))
         means = [f"{self.others[c]:.3f}" if c in self.others else "" for c in others]
-        name = f"  {self.worst.name}"
-        return (
-            self.group,
-            str(self.rows),
-            form(self.mean),
-            goals[0],
-            form(self.worst.figure),
-            goals[1],
-            self.reached,
-            *means,
-            name,
-        )
+        figures = form(self.mean), mean, form(self.worst.figure), worst
+        return self.group, str(self.rows), *figures, self.reached, *means, self.worst.name
 
 
 def summarize(group: str, rows: Sequence[Row]) -> Summary | None:
     """The summary of a group's rows; None where none has a figure."""
-    judged = [r for r in rows if not math.isnan(r.figure) and r.unit in ("s", "B")] or [
-        r for r in rows if not math.isnan(r.figure)
-    ]
+    judged = [r for r in rows if not math.isnan(r.figure)]
     if not judged:
         return None
-    kind = [r for r in judged if r.of_value == judged[0].of_value]
-    mean = geometric_mean(max(r.figure, 1e-9) for r in kind)
-    worst = max(kind, key=lambda r: r.figure)
+    mean = geometric_mean(r.figure for r in judged)
+    worst = max(judged, key=lambda r: r.figure)
     others = {}
     for c in CONTENDERS[2:]:
-        ratios = [r.ratios[c].median for r in kind if c in r.ratios]
+        ratios = [r.ratios[c].median for r in judged if c in r.ratios]
         if ratios:
             others[c] = geometric_mean(ratios)
     return Summary(group, len(rows), mean, worst, others, verdict(group, mean, worst, rows))
@@ -241,8 +246,9 @@ def verdict(group: str, mean: float, worst: Row, rows: Sequence[Row]) -> str:
 def summary(rows: Sequence[Row]) -> str:
     """A line for each group, with its geometric mean and its worst row beside the goals."""
     found = [s for group, members in grouped(rows).items() if (s := summarize(group, members))]
-    others = [c for c in CONTENDERS[2:] if any(c in s.others for s in found)]
-    header = ("group", "rows", "mean", "goal", "worst", "goal", "reached", *others, "  the worst is")
+    others = [c for c in CONTENDERS[2:] if any(c in s.others for s in found if s.group not in MIXED)]
+    header = ("group", "rows", "mean", "goal", "worst", "goal", "reached", *others, "the worst is")
     lines = [header, *(s.cells(others) for s in found)]
-    width = max(len(line[-1]) for line in lines)
-    return aligned([(*line[:-1], line[-1].ljust(width)) for line in lines])
+    texts = aligned([line[:-1] for line in lines]).splitlines()
+    width = max(map(len, texts))
+    return "\n".join(f"{text.ljust(width)}  {line[-1]}".rstrip() for text, line in zip(texts, lines))

@@ -15,13 +15,13 @@ import jax
 from tests.benchmarks.benchmark import Benchmark
 from tests.benchmarks.contenders import BOTH, renewed
 from tests.benchmarks.models import PROGRAMS, Program, gradient, mlp_data, mlp_loss
-from tests.benchmarks.report import FIRST, PHASES, STAGING, Row, row
+from tests.benchmarks.report import ALONE, COMPILE, FIRST, LOWER, STAGING, TRACE, Row, row
 from tests.benchmarks.timing import Settings, in_rounds, waiting
 
 ROOT = Path(__file__).parents[2]
 DEEP = Program(gradient(mlp_loss), partial(mlp_data, 1000, 8, 4))
 STAGED = {**PROGRAMS, "1000-layer MLP": DEEP}
-ALONE = ("50-layer MLP", "6-block transformer")
+IN_PROCESSES = ("50-layer MLP", "6-block transformer")
 
 
 def timed(fun: Callable[..., Any], *args: Any) -> tuple[float, Any]:
@@ -50,8 +50,7 @@ def trace_and_lower(model: str, name: str, settings: Settings) -> list[Row]:
     series = in_rounds(one_round, settings)
     trace, lower = ({side: series[phase, side] for side in BOTH} for phase in ("trace", "lower"))
     both = {side: [a + b for a, b in zip(trace[side], lower[side])] for side in BOTH}
-    parts = [row(f"{phase}, {model}", PHASES, x) for phase, x in (("trace", trace), ("lower", lower))]
-    return [row(model, STAGING, both), *parts]
+    return [row(model, STAGING, both), row(model, TRACE, trace), row(model, LOWER, lower)]
 
 
 def first_result(model: str, name: str, settings: Settings) -> list[Row]:
@@ -69,15 +68,20 @@ def first_result(model: str, name: str, settings: Settings) -> list[Row]:
 
     for library in BOTH.values():
         phases(program, args, library)
-    series = in_rounds(one_round, settings)
+    series = in_rounds(one_round, few(settings))
     first, compiling = ({side: series[what, side] for side in BOTH} for what in ("first", "compile"))
-    return [row(model, FIRST, first), row(f"compile, {model}", PHASES, compiling)]
+    return [row(model, FIRST, first), row(model, COMPILE, compiling)]
+
+
+def few(settings: Settings) -> Settings:
+    """For what takes seconds."""
+    return Settings(settings.seconds, (settings.rounds + 1) // 2)
 
 
 def first_in_process(model: str, name: str, settings: Settings) -> list[Row]:
     """In processes of their own: in one process, what comes second profits from what JAX cached for the first."""
-    series = in_rounds(lambda: {side: in_new_process(side, model) for side in BOTH}, settings)
-    return [row(f"trace + lower, {model}, first in its process", PHASES, series)]
+    series = in_rounds(lambda: {side: in_new_process(side, model) for side in BOTH}, few(settings))
+    return [row(model, ALONE, series)]
 
 
 def in_new_process(side: str, model: str) -> float:
@@ -93,12 +97,18 @@ def main(side: str, model: str) -> None:
 SLOW_TO_TRACE = ("1000-layer MLP",)
 QUICK_TO_COMPILE = ("hessian of an MLP",)
 BENCHMARKS = [
-    *[Benchmark(f"staging: {m}", (STAGING, PHASES), partial(trace_and_lower, m), m in SLOW_TO_TRACE) for m in STAGED],
     *[
-        Benchmark(f"first result: {m}", (FIRST, PHASES), partial(first_result, m), m not in QUICK_TO_COMPILE)
+        Benchmark(f"staging: {m}", (STAGING, TRACE, LOWER), partial(trace_and_lower, m), m in SLOW_TO_TRACE)
+        for m in STAGED
+    ],
+    *[
+        Benchmark(f"first result: {m}", (FIRST, COMPILE), partial(first_result, m), m not in QUICK_TO_COMPILE)
         for m in PROGRAMS
     ],
-    *[Benchmark(f"staging: {m}, first in its process", (PHASES,), partial(first_in_process, m), True) for m in ALONE],
+    *[
+        Benchmark(f"staging: {m}, first in its process", (ALONE,), partial(first_in_process, m), True)
+        for m in IN_PROCESSES
+    ],
 ]
 
 if __name__ == "__main__":

@@ -206,6 +206,22 @@ def rnn_by_jax(w, xs):
     return (h * h).sum() + ys.sum()
 
 
+def test_names_do_not_meet() -> None:
+    def fun(jnp, a, carry, frexp, *rest):
+        mantissa, exponent = mnp.frexp(frexp)
+        total = lax.scan(lambda c, x: ((c[0] + x, c[1] * a), c[0]), (carry, jnp), rest[0])
+        return total, mantissa, exponent, mnp.linalg.qr(rest[0][:, None])[0] ** 2, rest[1]["a"]
+
+    code = check(fun, 1.0, 2.0, 3.0, jnp.asarray(8.0), jnp.arange(1.0, 4.0), {"a": jnp.ones(2)})
+    assert "def fun(jnp_, a, carry, frexp, x4, x5):" in code.source
+    check(lambda p, q: (p[0]["w"] - q[0]["w"], p[1] / q[1]), [{"w": 1.0}, 2.0], [{"w": 3.0}, 4.0])
+
+
+def test_narrow_and_complex_numbers() -> None:
+    check(minijvp.grad(lambda x: (mnp.tanh(x * 2) ** 3.5).sum()), jnp.ones(3, jnp.bfloat16))
+    check(minijvp.grad(lambda x: mnp.abs(mnp.fft.fft(x) * (1 + 2j)).sum()), jnp.arange(3.0))
+
+
 def test_what_is_refused() -> None:
     with pytest.raises(minijvp.ArgumentError, match=r"to_python received 3.*\n.*\nWrite to_python\(f\)"):
         to_python(3)

@@ -1,0 +1,177 @@
+"""The benchmarks compare the same numbers, and report what was measured; how fast anything is, is not tested."""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from tests.benchmarks.__main__ import BENCHMARKS, main, measure, selected
+from tests.benchmarks.benchmark import Benchmark
+from tests.benchmarks.chart import draw
+from tests.benchmarks.contenders import BOTH, INSTALLED, calls, plain
+from tests.benchmarks.eager import CASES, Case, check
+from tests.benchmarks.models import PROGRAMS, lstm_data, mlp_data, transformer_data
+from tests.benchmarks.objectives import OBJECTIVES
+from tests.benchmarks.published import case_of
+from tests.benchmarks.report import CALL, DEPTH, EAGER, GROUPS, LOOPS, Ratio, Row, row, summarize, summary, table
+from tests.benchmarks.timing import Call, Settings, check_same, interleave
+
+ONCE = Settings(0.0, 1)
+SMALLER = {
+    "50-layer MLP": partial(mlp_data, 3, 8, 4),
+    "6-block transformer": partial(transformer_data, 1),
+    "LSTM by scan": partial(lstm_data, 10),
+    "hessian of an MLP": partial(mlp_data, 2, 4, 4),
+}
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:torch")
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if not c.slow], ids=lambda c: c.name)
+def test_all_contenders_compute_the_same_derivatives(case: Case) -> None:
+    found = check(case)
+    assert [c for c in found if c in INSTALLED] == [c for c in case.contenders if c in INSTALLED]
+    assert (case.hot in found) == bool(case.hot)
+
+
+@pytest.mark.parametrize("objective", [o for o in OBJECTIVES.values() if o.needs == ("grad",)], ids=lambda o: o.name)
+def test_all_contenders_compute_the_same_objectives(objective) -> None:
+    case = case_of(objective, "test")
+    assert "autograd" in case.contenders or "autograd" not in INSTALLED
+    make = lambda api: api.jit(case.make(api)) if hasattr(api, "jit") else case.make(api)
+    found = {name: plain(call()) for name, call in calls(make, case.data(), case.contenders).items()}
+    for gradient in found.values():
+        check_same(gradient, found["JAX"])
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_compiled_programs_are_the_same(name: str) -> None:
+    args = SMALLER.get(name, PROGRAMS[name].data)()
+    ours, theirs = (plain(api.jit(PROGRAMS[name].make(api))(*args)) for api in BOTH.values())
+    check_same(ours, theirs)
+    assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(ours))
+
+
+def test_results_that_differ_are_found() -> None:
+    a = np.array([1, 2], np.float32)
+    check_same({"x": a}, {"x": a + np.float32(1e-5)})
+    for wrong, message in (
+        ({"y": a}, "structures"),
+        ({"x": a + np.float32(1e-3)}, r"\['x'\] differs by 0.001"),
+        ({"x": a.astype(np.float64)}, r"float64'\)\), should be"),
+        ({"x": a[:1]}, r"\(1,\)"),
+    ):
+        with pytest.raises(AssertionError, match=message):
+            check_same(wrong, {"x": a})
+    with pytest.raises(AssertionError, match="not finite"):
+        check_same(a * np.float32("nan"), a * np.float32("nan"))
+
+
+def test_contenders_take_turns() -> None:
+    order: list[str] = []
+
+    def take(name: str) -> None:
+        order.append(name)
+        end = jax.block_until_ready(jnp.ones(())) + 0
+        for _ in range(200):
+            end = end + 1
+
+    series = interleave({name: Call(take, (name,)) for name in "ab"}, Settings(0.0, 3))
+    assert {name: len(found) for name, found in series.items()} == {"a": 3, "b": 3}
+    turns = [x for i, x in enumerate(order) if i == 0 or x != order[i - 1]]
+    assert "".join(turns) == "ab" * 4  # once to find out how often, and then three rounds
+
+
+ROWS = [
+    row("loop", LOOPS, {"minijvp": [2.0**20], "JAX": [2.0**21]}, 0.4, "B"),
+    row("tiny", EAGER, {"minijvp": [1e-5, 2e-5, 3e-5], "JAX": [1e-3, 1e-3, 1e-3], "autograd": [4e-5, 4e-5, 4e-5]}),
+    row("large", EAGER, {"minijvp": [0.16, 0.32], "JAX": [1.0, 1.0], "PyTorch": [2.0, 2.0]}),
+    row("list", CALL, {"minijvp": [0.9], "JAX": [1.0]}),
+    Row("dict", CALL, error="ValueError: no"),
+    row("MLP", DEPTH, {"minijvp": [20.0], "JAX": [25.0]}, unit="x", of_value=True),
+]
+
+
+def test_table() -> None:
+    expected = """
+         minijvp      JAX  autograd  PyTorch   ratio  fastest        goal  reached
+eager gradients, first calls
+  tiny     20 us     1 ms     40 us            0.020    0.010     <= 0.25      yes
+  large   240 ms      1 s                2 s   0.240    0.160     <= 0.25      yes
+call of a compiled function
+  list    900 ms      1 s                      0.900    0.900      <= 1.1      yes
+  dict                                        failed                    -        -
+tracing 1000 / 50 layers
+  MLP    x 20.00  x 25.00                      0.800           <= x 22.00      yes
+loops beyond JAX
+  loop     1 MiB    2 MiB                      0.500               <= 0.4       no
+"""
+    assert table(ROWS) == expected.strip("\n")
+
+
+def test_summary() -> None:
+    expected = """
+group                         rows   mean     goal  worst     goal  reached  autograd  PyTorch  the worst is
+eager gradients, first calls     2  0.069  <= 0.12  0.240  <= 0.25      yes     0.040    2.000  large
+call of a compiled function      2  0.900     <= 1  0.900   <= 1.1       no                     list
+tracing 1000 / 50 layers         1   x 20    <= 22   x 20    <= 22      yes                     MLP
+loops beyond JAX                 1      -        -      -        -   0 of 1
+"""
+    assert summary(ROWS) == expected.strip("\n")
+
+
+def test_rows() -> None:
+    tiny = ROWS[1]
+    assert tiny.ratios["minijvp"] == Ratio(2e-5 / 1e-3, (1.5e-5 / 1e-3, 2.5e-5 / 1e-3), 1e-5 / 1e-3)
+    assert tiny.rounds == 3
+    assert tiny.goal == GROUPS[EAGER].worst
+    found = summarize(EAGER, ROWS[1:3])
+    assert found.mean == pytest.approx(math.sqrt(0.02 * 0.24))
+    assert found.worst is ROWS[2]
+    assert summarize(CALL, [ROWS[4]]) is None
+    report = json.loads(json.dumps([r.as_dict() for r in ROWS], allow_nan=False))
+    assert report[1]["ratios"]["autograd"]["median"] == pytest.approx(0.04)
+    assert [r["reached"] for r in report] == [False, True, True, True, None, True]
+
+
+def test_chart(tmp_path) -> None:
+    draw(ROWS, tmp_path / "chart.png")
+    image = imread(tmp_path / "chart.png")
+    assert image.shape[1] == 1200
+    assert len(np.unique(image.reshape(-1, image.shape[2]), axis=0)) > 20
+    draw(ROWS[4:5], tmp_path / "empty.svg")
+    assert (tmp_path / "empty.svg").exists()
+
+
+def test_names_select_benchmarks(capsys) -> None:
+    main(["--only", "nobody", "--quick"])
+    first, *names = capsys.readouterr().out.splitlines()
+    assert first == "No benchmark and no group has 'nobody' in its name. They are:"
+    assert [name.strip() for name in names] == [
+        *[b.name for b in BENCHMARKS],
+        *dict.fromkeys(group for b in BENCHMARKS for group in b.groups),
+    ]
+    assert len({b.name for b in BENCHMARKS}) == len(BENCHMARKS)
+    assert {group for b in BENCHMARKS for group in b.groups} == set(GROUPS)
+    assert selected(BENCHMARKS, "Call: 1 arg", False) == [b for b in BENCHMARKS if b.name == "call: 1 argument"]
+    assert [b.groups for b in selected(BENCHMARKS, CALL, True)] == [(CALL,)] * 6
+    quick, full = selected(BENCHMARKS, "", True), selected(BENCHMARKS, "", False)
+    assert full == BENCHMARKS
+    assert quick == [b for b in full if not b.slow]
+
+
+def test_a_benchmark_that_fails_costs_no_other_rows(capsys) -> None:
+    def fail(name: str, settings: Settings) -> list[Row]:
+        raise ValueError("no")
+
+    rows = measure([Benchmark("one", (CALL,), fail), *selected(BENCHMARKS, "call: 1 argument", False)], ONCE)
+    assert [(r.name, r.group, r.error) for r in rows] == [("one", CALL, "ValueError: no"), ("1 argument", CALL, "")]
+    assert set(rows[1].medians) == {"minijvp", "JAX"}
+    assert rows[1].medians["JAX"] > 0
+    assert "[2/2]" in capsys.readouterr().err
