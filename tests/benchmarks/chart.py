@@ -42,8 +42,8 @@ def draw(rows: Sequence[Row], path: Path) -> None:
 
 
 def length(groups: Groups) -> float:
-    """How many lines the groups take."""
-    return sum(len(members) + 1.7 for members in groups.values())
+    """How many lines the groups take; those without rows take one, for the axis."""
+    return sum((len(members) + 1.7 for members in groups.values()), 0.0) or 1.0
 
 
 def split(groups: Groups) -> list[Groups]:
