@@ -63,7 +63,7 @@ def the_walk(show: Notes, w, b) -> None:
     steps = "node", "node.next_functions", "node.next_functions[0][0].next_functions"
     steps += ("node.next_functions[0][0].next_functions[0][0].next_functions",)
     show.code("\n".join(f">>> {step}\n{eval(step, {'node': node})!r}" for step in steps))
-    show.show_table(node.table())
+    show.show_table(node.table)
     show.text(
         "So sin → add → mul → w, and add → b. The sine keeps its cosine for the way back, the product its constant 3, "
         "which has no gradient; the sum keeps nothing."
