@@ -45,7 +45,7 @@ def the_error(show: Notes) -> None:
         "ε² for central differences, and the best ε lies where they meet."
     )
     show.picture("error_of_differences", curve.figure(), "The error of four methods; both axes are logarithmic.")
-    show.show_table(curve.table())
+    show.show_table(curve.table)
     single = numerical.error_curve(mnp.sin, np.float32(1.0), ("forward", "central"))
     best = {c: [digits(curves.curves[c].best_error) for curves in (curve, single)] for c in ("forward", "central")}
     show.text(

@@ -9,7 +9,6 @@ import kinds
 from notes import BLUE, RUST, Notes, panels, run, seconds
 
 import minijvp
-from minijvp.views.traces import forward_trace
 
 
 def f(x1, x2, x3):
@@ -29,7 +28,7 @@ def one_pass(show: Notes) -> None:
         "The function is f(x₁, x₂, x₃) = 6(x₁ + x₂²·x₃), at (1, 2, 3). To differentiate by x₂, its tangent begins as 1 "
         "and the others as 0; each operation makes the tangent of its result from those of its operands."
     )
-    show.show_table(forward_trace(f, POINT, UNITS[1]).table)
+    show.show_table(minijvp.forward_trace(f, POINT, UNITS[1]).table)
     value, tangent = minijvp.jvp(f, POINT, UNITS[1])
     show.text(f"So f = {value:g}, and df/dx₂ = 2·x₂·x₃·6 = {tangent:g}, in one pass.")
 
@@ -44,7 +43,7 @@ def three_passes(show: Notes) -> None:
         return f(*xs)
 
     gradient = [minijvp.jvp(counted, POINT, unit)[1] for unit in UNITS]
-    passes = [forward_trace(f, POINT, unit).nodes for unit in UNITS]
+    passes = [minijvp.forward_trace(f, POINT, unit).nodes for unit in UNITS]
     show.table(
         "Three passes: the tangent of each node by each input",
         ("node", "operation", "value", "by x₁", "by x₂", "by x₃"),

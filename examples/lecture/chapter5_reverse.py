@@ -12,8 +12,6 @@ from notes import Notes, run
 
 import minijvp
 import minijvp.numpy as mnp
-from minijvp.views.draw import draw
-from minijvp.views.traces import reverse_trace
 
 
 def softmax(x):
@@ -28,7 +26,7 @@ def two_passes(show: Notes) -> None:
         "what the way back needs. Then a pass backward, from the result, whose adjoint is 1: each operation turns the "
         "adjoint of its result into those of its operands."
     )
-    show.show_table(reverse_trace(f, *POINT).table)
+    show.show_table(minijvp.reverse_trace(f, *POINT).table)
     calls = 0
 
     def counted(*xs):
@@ -56,7 +54,7 @@ def two_passes(show: Notes) -> None:
         "These are two programs, forward on the left and backward on the right; dashed edges carry what is kept for "
         "the way back."
     )
-    show.picture("reverse_mode", draw(f, *POINT, backward=True), "The function and its gradient.")
+    show.picture("reverse_mode", minijvp.draw(f, *POINT, backward=True), "The function and its gradient.")
 
 
 def primitives(show: Notes) -> None:

@@ -12,9 +12,6 @@ from notes import Notes, magnitude, run
 
 import minijvp
 import minijvp.numpy as mnp
-from minijvp.views.backward_graph import backward_graph
-from minijvp.views.draw import draw
-from minijvp.views.python_code import to_python
 
 # What the slides print of sin(3w + b) in PyTorch, and of its gradient by w the first values, which repeat.
 PRINTED_OUT = """\
@@ -62,11 +59,11 @@ def the_walk(show: Notes, w, b) -> None:
         "`backward_graph` gives the node that made the result, as `grad_fn` does in PyTorch, and "
         "`next_functions` leads from each node to those that its cotangents go to, down to the inputs."
     )
-    node = backward_graph(layer, w, b)
+    node = minijvp.backward_graph(layer, w, b)
     steps = "node", "node.next_functions", "node.next_functions[0][0].next_functions"
     steps += ("node.next_functions[0][0].next_functions[0][0].next_functions",)
     show.code("\n".join(f">>> {step}\n{eval(step, {'node': node})!r}" for step in steps))
-    show.show_table(node.table())
+    show.show_table(node.table)
     show.text(
         "So sin → add → mul → w, and add → b. The sine keeps its cosine for the way back, the product its constant 3, "
         "which has no gradient; the sum keeps nothing."
@@ -80,7 +77,7 @@ def the_gradient(show: Notes, w, b) -> None:
     show.heading("The gradient")
     by_w = np.asarray(minijvp.grad(loss)(w, b))
     show.code(f"gradient of the sum of out by w\n{printed(by_w)}")
-    walked = backward_graph(layer, w, b).pull_back(mnp.ones_like(w))["w"]
+    walked = minijvp.backward_graph(layer, w, b).pull_back(mnp.ones_like(w))["w"]
     formula = 3 * np.cos(3 * np.float64(w) + np.float64(b))
     from_slide, from_formula, from_walk = (
         magnitude(abs(by_w - values).max()) for values in (np.tile(PRINTED_GRADIENT, 5)[:25], formula, walked)
@@ -92,11 +89,11 @@ def the_gradient(show: Notes, w, b) -> None:
     )
     show.picture(
         "forward_and_backward",
-        draw(loss, w, b, backward=True),
+        minijvp.draw(loss, w, b, backward=True),
         "The program and its transpose; the pointer on a box shows types, bytes and the line that made it.",
     )
     show.text("As code, for reading or for another program, each line beside the one that it came from:")
-    show.code(to_python(minijvp.grad(loss, (0, 1)))(w, b))
+    show.code(minijvp.to_python(minijvp.grad(loss, (0, 1)))(w, b))
 
 
 def rebuilt(show: Notes) -> None:
@@ -126,7 +123,7 @@ def rebuilt(show: Notes) -> None:
         "x·x·x if x > 0 else −x: the graph follows the value",
         ("x", "graph", "gradient"),
         [
-            (x, " → ".join(n.name for n in backward_graph(branches, x).walk()), minijvp.grad(branches)(x))
+            (x, " → ".join(n.name for n in minijvp.backward_graph(branches, x).walk()), minijvp.grad(branches)(x))
             for x in (2.0, -2.0)
         ],
     )

@@ -50,9 +50,14 @@ class Source(NamedTuple):
 def capture(depth: int = 2) -> Source | None:
     """The innermost frame outside of minijvp and JAX, or None when there is none."""
     frame: FrameType | None = sys._getframe(depth)
+    known = _is_internal.get
     while frame is not None:
-        if not is_internal(frame.f_code):
-            return Source(frame.f_code, frame.f_lasti)
+        code = frame.f_code
+        internal = known(code.co_filename)
+        if internal is None:
+            internal = is_internal(code)
+        if not internal:
+            return Source(code, frame.f_lasti)
         frame = frame.f_back
     return None
 

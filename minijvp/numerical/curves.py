@@ -87,6 +87,7 @@ class ErrorCurve:
     curves: dict[str, Curve]
     refused: dict[str, str]
 
+    @property
     def table(self) -> Table:
         """The best and the automatic step of each method, and their errors."""
         rows = []
@@ -103,7 +104,7 @@ class ErrorCurve:
         return Table(title, tuple(columns), tuple(rows))
 
     def __str__(self) -> str:
-        return str(self.table())
+        return str(self.table)
 
     __repr__ = __str__
 

@@ -80,7 +80,7 @@ class AbsorbingMultiply(Elementwise):
 
 
 mul = Multiply("mul", lax.mul, lambda t, out, x, y: mul(t, y), lambda t, out, x, y: mul(x, t))
-div = Divide("div", lax.div, lambda t, out, x, y: div(t, y), lambda t, out, x, y: neg(mul(t, div(out, y))))
+div = Divide("div", lax.div, lambda t, out, x, y: div(t, y), lambda t, out, x, y: neg(mul(div(t, y), out)))
 absorbing_mul = AbsorbingMultiply(
     "absorbing_mul",
     lambda x, y: jnp.where(x == 0, jnp.zeros((), x.dtype), x * y),

@@ -113,6 +113,7 @@ class BackwardNode:
         leaves = sorted((node for node in self.walk() if node.linear is None), key=lambda node: node.number)
         return {node.name: instantiate(received.get(node, [None])[0], node.types[0]) for node in leaves}
 
+    @property
     def table(self) -> Table:
         """A row for each node: where its cotangents go, what it keeps, and its line."""
         rows = []
@@ -152,10 +153,10 @@ class BackwardNode:
         return f"<{self.name}>"
 
     def __str__(self) -> str:
-        return str(self.table())
+        return str(self.table)
 
     def _repr_html_(self) -> str:
-        return self.table().html()
+        return self.table.html()
 
 
 def residual_text(x: Any) -> str:

@@ -42,8 +42,8 @@ def draw(rows: Sequence[Row], path: Path) -> None:
 
 
 def length(groups: Groups) -> float:
-    """How many lines the groups take."""
-    return sum(len(members) + 1.7 for members in groups.values())
+    """How many lines the groups take; those without rows take one, for the axis."""
+    return sum((len(members) + 1.7 for members in groups.values()), 0.0) or 1.0
 
 
 def split(groups: Groups) -> list[Groups]:
@@ -73,7 +73,7 @@ def draw_group(axes: Any, group: str, rows: Sequence[Row], y: float, left: float
     """A heading at `left`, and a line for each row below y; the next free y."""
     found = summarize(group, rows)
     judged = found is not None and not found.worst.of_value
-    mean = f": {found.mean:.2g}" if judged and group not in MIXED else ""
+    mean = f": {found.mean:.3f}" if judged and group not in MIXED else ""
     axes.text(
         left, y + 0.2, group + mean, transform=axes.get_yaxis_transform(), weight="bold", va="center", fontsize=10
     )

@@ -67,7 +67,7 @@ def test_table_and_picture(tmp_path, monkeypatch):
     text = str(curve)
     assert text.startswith("derivative of <lambda> at 1.5 in f32: 3\n")
     assert [line.split()[0] for line in text.splitlines()[2:]] == ["forward", "central", "richardson", "complex-step"]
-    assert "| central |" in curve.table().markdown()
+    assert "| central |" in curve.table.markdown()
     for suffix in ("svg", "png"):
         curve.save(tmp_path / f"curve.{suffix}")
         assert (tmp_path / f"curve.{suffix}").stat().st_size > 10_000
