@@ -68,6 +68,14 @@ class Multiply(Elementwise):
 class Divide(Elementwise):
     """The quotient. Linear in the first argument."""
 
+    def jvp(self, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
+        (x, y), (t_x, t_y) = primals, tangents
+        if t_x is None or t_y is None:
+            return super().jvp(primals, tangents)
+        # One division serves both, on the way back too.
+        out = self(x, y)
+        return out, div(sub(t_x, mul(t_y, out)), y)
+
     def transpose(self, ct: Any, x: Any, y: Any) -> Any:
         return div(ct, y), None
 
