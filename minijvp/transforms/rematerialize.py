@@ -362,8 +362,11 @@ class Reverse:
         again, leaves = self.ancestors(known)
         incoming = transposed.inputs[len(known) :]
         body = renamed(transposed, dict(zip(transposed.inputs, known)))
-        program = Jaxpr((), (*leaves, *incoming), (*again, *body.equations), body.outputs)
-        args = [*[self.values[v] for v in leaves], *[self.received.pop(v) for v in outputs]]
+        # What rules that are applied here close over.
+        closed = tuple([v for v, _ in transposed.constants])
+        program = Jaxpr((), (*leaves, *closed, *incoming), (*again, *body.equations), body.outputs)
+        constants = [x for _, x in transposed.constants]
+        args = [*[self.values[v] for v in leaves], *constants, *[self.received.pop(v) for v in outputs]]
         cts = region(*args, jaxpr=program) if again else evaluate(program, *args)
         rest = iter(cts)
         for v, flag in zip(linear, found, strict=True):
