@@ -18,8 +18,8 @@ class Settings:
     compile_gradients_after: int | None = 3
     """From which call on a gradient that recurs outside of jit runs as one compiled program; None is never."""
 
-    memory_budget: str = "auto"
-    """What a staged reverse pass may keep."""
+    memory_budget: str = "off"
+    """Whether reverse mode under jit decides itself what to compute again: "auto", or "off"."""
 
 
 _positive = "a positive integer, or None"
@@ -32,6 +32,8 @@ CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
 class Config:
     """The settings in force: attributes to read, `update` for the whole process, and a call for a `with` statement.
 
+    - `memory_budget`: "auto" lets reverse mode under `jit` compute again what is not worth keeping, by a minimum cut
+      between the forward and the backward program; "off", the default, keeps every residual.
     - `compile_gradients_after`: from which call on a gradient that recurs outside of `jit` (the same program, on
       arguments of the same types) runs as one compiled program: a positive integer, by default 3; None is never.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any
 
@@ -15,6 +16,8 @@ registry: dict[str, Primitive] = {}
 """Every primitive by name. The generic tests run over it."""
 
 COMPILED_PER_PRIMITIVE = 4096
+MULTIPLICATIONS_PER_BYTE = 8
+"""How many a processor does while it moves a byte to or from memory, in products of matrices: a rough guess."""
 
 
 class Axis:
@@ -130,6 +133,15 @@ class Primitive:
     def narrowed(self, equation: Any, used: tuple[bool, ...]) -> Any:
         """The equation of this primitive without results that are not `used`, as far as it can do without them."""
         return equation
+
+    def work(self, inputs: Sequence[ArrayType], outputs: Sequence[ArrayType], params: dict[str, Any]) -> float:
+        """How long it takes, in bytes that could be moved to or from memory meanwhile: a rough guess."""
+        written = sum([t.bytes for t in outputs])
+        if self.recomputable == "free":
+            return 0.0
+        if self.recomputable == "cheap":
+            return written / 4
+        return max(4.0 * written, sum([t.bytes for t in inputs]))
 
     def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
         """Whether this operation communicates along the named batch axis (or a function inside does)."""

@@ -34,7 +34,7 @@ from minijvp.higher_order.programs import (
 )
 from minijvp.operations.families import instantiate, is_linear, zeros_like
 from minijvp.operations.shape import move_axis
-from minijvp.transforms.call import nonzero, spread
+from minijvp.transforms.call import nonzero, spread, work_of
 from minijvp.transforms.jvp import jvp_jaxpr
 from minijvp.transforms.rematerialize import Loop, linearize_jaxpr_planned
 from minijvp.transforms.transpose import transpose_jaxpr
@@ -90,6 +90,9 @@ class Scan(ControlFlow):
         n_ys = len(out_nonzero) - n_carry
         carry, t_carry, ys, t_ys = groups(outs, n_carry, sum(carried), n_ys)
         return (*carry, *ys), spread([*t_carry, *t_ys], (*carried, *out_nonzero[n_carry:]))
+
+    def work(self, inputs: Sequence[ArrayType], outputs: Sequence[ArrayType], params: dict[str, Any]) -> float:
+        return params["length"] * work_of(params["jaxpr"])
 
     def linearize(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
         n_constants, n_carry = params["n_constants"], params["n_carry"]

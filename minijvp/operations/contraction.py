@@ -5,13 +5,15 @@ The rules think in labels, as einsum does: an axis is a number, and axes that ar
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import jax
 from jax import lax
 
-from minijvp.core.primitive import Axis, Primitive
+from minijvp.core.primitive import MULTIPLICATIONS_PER_BYTE, Axis, Primitive
 from minijvp.core.types import ArrayType
 from minijvp.errors import ArgumentError
 from minijvp.operations.elementwise import convert_element_type, real
@@ -33,6 +35,10 @@ class DotGeneral(BilinearPrimitive):
     """
 
     recomputable = "never"
+
+    def work(self, inputs: Sequence[ArrayType], outputs: Sequence[ArrayType], params: dict[str, Any]) -> float:
+        (summed, _), _ = params["dimension_numbers"]
+        return outputs[0].size * math.prod([inputs[0].shape[d] for d in summed]) / MULTIPLICATIONS_PER_BYTE
 
     def impl(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import jax
 from jax import lax
 
-from minijvp.core.primitive import Axis
+from minijvp.core.primitive import MULTIPLICATIONS_PER_BYTE, Axis
 from minijvp.core.types import ArrayType
 from minijvp.errors import ArgumentError
 from minijvp.operations.contraction import cast_like
@@ -55,6 +56,10 @@ class ConvGeneralDilated(BilinearPrimitive):
     """
 
     recomputable = "never"
+
+    def work(self, inputs: Sequence[ArrayType], outputs: Sequence[ArrayType], params: dict[str, Any]) -> float:
+        kernels = inputs[1].shape[params["dimension_numbers"][1][0]]
+        return outputs[0].size * inputs[1].size / kernels / MULTIPLICATIONS_PER_BYTE
 
     def impl(self, x: Any, y: Any, **params: Any) -> Any:
         return lax.conv_general_dilated(x, y, **params)

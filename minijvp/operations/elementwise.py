@@ -80,6 +80,12 @@ class Divide(Elementwise):
         return div(ct, y), None
 
 
+class Transcendental(Elementwise):
+    """A function that takes many multiplications."""
+
+    recomputable = "fair"
+
+
 class AbsorbingMultiply(Elementwise):
     """The product in which a zero of x absorbs: 0 times infinity or nan is 0."""
 
@@ -176,7 +182,7 @@ sign = Elementwise("sign", lax.sign, _sign_tangent)
 square = Elementwise("square", lax.square, lambda t, out, x: mul(t, mul(x, 2.0)))
 sqrt = Elementwise("sqrt", lax.sqrt, lambda t, out, x: div(mul(t, 0.5), out))
 rsqrt = Elementwise("rsqrt", lax.rsqrt, lambda t, out, x: mul(t, mul(div(out, x), -0.5)))
-cbrt = Elementwise("cbrt", lax.cbrt, lambda t, out, x: div(t, mul(square(out), 3.0)))
+cbrt = Transcendental("cbrt", lax.cbrt, lambda t, out, x: div(t, mul(square(out), 3.0)))
 
 
 def _integer_pow_tangent(t: Any, out: Any, x: Any, *, y: int) -> Any:
@@ -189,7 +195,7 @@ def _integer_pow_tangent(t: Any, out: Any, x: Any, *, y: int) -> Any:
 integer_pow = Elementwise("integer_pow", lambda x, *, y: lax.integer_pow(x, y), _integer_pow_tangent)
 
 
-class Power(Elementwise):
+class Power(Transcendental):
     """x to the power y: y has the dtype of x, or is an integer."""
 
     def impl(self, x: Any, y: Any) -> Any:
@@ -233,11 +239,11 @@ pow_ = Power("pow", lax.pow, _pow_base, _pow_exponent)
 
 # Exponentials and logarithms
 
-exp = Elementwise("exp", lax.exp, lambda t, out, x: mul(t, out))
-exp2 = Elementwise("exp2", lax.exp2, lambda t, out, x: mul(t, mul(out, math.log(2))))
-expm1 = Elementwise("expm1", lax.expm1, lambda t, out, x: mul(t, add(out, 1.0)))
-log = Elementwise("log", lax.log, lambda t, out, x: div(t, x))
-log1p = Elementwise("log1p", lax.log1p, lambda t, out, x: div(t, add(x, 1.0)))
+exp = Transcendental("exp", lax.exp, lambda t, out, x: mul(t, out))
+exp2 = Transcendental("exp2", lax.exp2, lambda t, out, x: mul(t, mul(out, math.log(2))))
+expm1 = Transcendental("expm1", lax.expm1, lambda t, out, x: mul(t, add(out, 1.0)))
+log = Transcendental("log", lax.log, lambda t, out, x: div(t, x))
+log1p = Transcendental("log1p", lax.log1p, lambda t, out, x: div(t, add(x, 1.0)))
 
 
 def _share(x: Any, out: Any) -> Any:
@@ -246,14 +252,14 @@ def _share(x: Any, out: Any) -> Any:
     return exp(select_n(ne(difference, difference), difference, zeros_like(difference)))
 
 
-logaddexp = Elementwise(
+logaddexp = Transcendental(
     "logaddexp",
     jnp.logaddexp,
     lambda t, out, x, y: mul(t, _share(x, out)),
     lambda t, out, x, y: mul(t, _share(y, out)),
     doc="Elementwise: log(exp(x) + exp(y)), see jax.numpy.logaddexp.",
 )
-logistic = Elementwise("logistic", lax.logistic, lambda t, out, x: mul(t, mul(out, sub(1.0, out))))
+logistic = Transcendental("logistic", lax.logistic, lambda t, out, x: mul(t, mul(out, sub(1.0, out))))
 
 # Circular and hyperbolic functions, and their inverses
 
@@ -265,25 +271,25 @@ one_minus_square = Elementwise(
     lambda t, out, x: mul(t, mul(x, -2.0)),
     doc="1 - x*x",
 )
-sin = Elementwise("sin", lax.sin, lambda t, out, x: mul(t, cos(x)))
-cos = Elementwise("cos", lax.cos, lambda t, out, x: neg(mul(t, sin(x))))
-tan = Elementwise("tan", lax.tan, lambda t, out, x: mul(t, add(square(out), 1.0)))
-asin = Elementwise("asin", lax.asin, lambda t, out, x: mul(t, rsqrt(one_minus_square(x))))
-acos = Elementwise("acos", lax.acos, lambda t, out, x: neg(mul(t, rsqrt(one_minus_square(x)))))
-atan = Elementwise("atan", lax.atan, lambda t, out, x: div(t, add(square(x), 1.0)))
-sinh = Elementwise("sinh", lax.sinh, lambda t, out, x: mul(t, cosh(x)))
-cosh = Elementwise("cosh", lax.cosh, lambda t, out, x: mul(t, sinh(x)))
-tanh = Elementwise("tanh", lax.tanh, lambda t, out, x: mul(t, sub(1.0, square(out))))
-asinh = Elementwise("asinh", lax.asinh, lambda t, out, x: mul(t, rsqrt(add(square(x), 1.0))))
-acosh = Elementwise("acosh", lax.acosh, lambda t, out, x: mul(t, mul(rsqrt(sub(x, 1.0)), rsqrt(add(x, 1.0)))))
-atanh = Elementwise("atanh", lax.atanh, lambda t, out, x: div(t, one_minus_square(x)))
+sin = Transcendental("sin", lax.sin, lambda t, out, x: mul(t, cos(x)))
+cos = Transcendental("cos", lax.cos, lambda t, out, x: neg(mul(t, sin(x))))
+tan = Transcendental("tan", lax.tan, lambda t, out, x: mul(t, add(square(out), 1.0)))
+asin = Transcendental("asin", lax.asin, lambda t, out, x: mul(t, rsqrt(one_minus_square(x))))
+acos = Transcendental("acos", lax.acos, lambda t, out, x: neg(mul(t, rsqrt(one_minus_square(x)))))
+atan = Transcendental("atan", lax.atan, lambda t, out, x: div(t, add(square(x), 1.0)))
+sinh = Transcendental("sinh", lax.sinh, lambda t, out, x: mul(t, cosh(x)))
+cosh = Transcendental("cosh", lax.cosh, lambda t, out, x: mul(t, sinh(x)))
+tanh = Transcendental("tanh", lax.tanh, lambda t, out, x: mul(t, sub(1.0, square(out))))
+asinh = Transcendental("asinh", lax.asinh, lambda t, out, x: mul(t, rsqrt(add(square(x), 1.0))))
+acosh = Transcendental("acosh", lax.acosh, lambda t, out, x: mul(t, mul(rsqrt(sub(x, 1.0)), rsqrt(add(x, 1.0)))))
+atanh = Transcendental("atanh", lax.atanh, lambda t, out, x: div(t, one_minus_square(x)))
 
 
 def _square_sum(out: Any, x: Any, y: Any) -> Any:
     return add(square(full_like(out, x)), square(full_like(out, y)))
 
 
-atan2 = Elementwise(
+atan2 = Transcendental(
     "atan2",
     lax.atan2,
     lambda t, out, x, y: div(mul(t, y), _square_sum(out, x, y)),

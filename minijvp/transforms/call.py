@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from minijvp.core.jaxpr import Jaxpr, evaluate
+from minijvp.core.jaxpr import Equation, Jaxpr, evaluate
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.types import ArrayType
 from minijvp.operations.families import is_linear
@@ -34,6 +34,9 @@ class Call(Primitive):
     def type_rule(self, *types: ArrayType, jaxpr: Jaxpr) -> tuple[ArrayType, ...]:
         return jaxpr.out_types
 
+    def work(self, inputs: Sequence[ArrayType], outputs: Sequence[ArrayType], params: dict[str, Any]) -> float:
+        return work_of(params["jaxpr"])
+
     def jvp(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr) -> tuple[Any, Any]:
         jvp, out_nonzero = jvp_jaxpr(jaxpr, nonzero(tangents))
         outs = self.call(jvp, *primals, *(t for t in tangents if t is not None))
@@ -61,6 +64,11 @@ class Call(Primitive):
 
     def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
         return any(e.primitive.uses_axis(name, e.params) for e in params["jaxpr"])
+
+
+def work_of(equations: Iterable[Equation]) -> float:
+    """How long it takes to run some equations, as `Primitive.work` counts it."""
+    return sum([e.primitive.work([v.type for v in e.inputs], [v.type for v in e.outputs], e.params) for e in equations])
 
 
 def nonzero(tangents: Sequence[Any]) -> tuple[bool, ...]:

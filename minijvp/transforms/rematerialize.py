@@ -35,17 +35,21 @@ REPEATED = 0.1
 
 REGIONS, EQUATIONS_PER_REGION = 16, 12
 
-PRICES = {"free": 0.0, "cheap": 0.05, "fair": 0.1}
-"""What computing again costs for each byte that an equation writes (for "fair", that it reads and writes)."""
+EXCHANGE = 0.05
+"""How many bytes are saved for the time in which one could be moved to or from memory, at least."""
+
+TIME = 0.05
+"""The part of the time of the whole by which computing again may lengthen it."""
+
+
+def work(e: Equation) -> float:
+    """How long an equation takes, in bytes moved to or from memory."""
+    return e.primitive.work([v.type for v in e.inputs], [v.type for v in e.outputs], e.params)
 
 
 def price(e: Equation) -> float | None:
     """What computing an equation again costs, in bytes that would be worth the same; None if it is never done."""
-    kind = e.primitive.recomputable
-    if kind not in PRICES or e.has_effects:
-        return None
-    written = sum(v.type.bytes for v in e.outputs)
-    return PRICES[kind] * (written + (sum(v.type.bytes for v in e.inputs) if kind == "fair" else 0))
+    return None if e.primitive.recomputable == "never" or e.has_effects else EXCHANGE * work(e)
 
 
 def linearize_planned(
@@ -228,28 +232,57 @@ class Plan:
 
 
 def plan(forward: Forward, regions: Sequence[Sequence[Var]], length: int = 1) -> Plan | None:
-    """The plan for a reverse pass whose regions read these residuals, or None where the default is as good.
-
-    What two regions would both compute again, at more than a small price, is saved between them.
-    """
+    """The plan for a reverse pass whose regions read these residuals, or None where the default is as good."""
     needed = list(dict.fromkeys([v for reads in regions for v in reads if not forward.at_hand(v)]))
     before = sum(v.type.bytes for v in needed)
     if before * length < SMALL:
         return None
-    extra: set[Var] = set()
+    saved, again = choice(forward, regions, needed, set())
+    costly = too_slow(forward, regions, saved)
+    if costly:
+        saved, again = choice(forward, regions, needed, costly)
+    after = sum(v.type.bytes for v in saved)
+    if not again or after > WORTHWHILE * before:
+        return None
+    hidden = saved | forward.kept
+    return Plan(frozenset(saved), tuple([without_results(e, hidden) for e in again]), before, after)
+
+
+def choice(
+    forward: Forward, regions: Sequence[Sequence[Var]], needed: Sequence[Var], extra: set[Var]
+) -> tuple[set[Var], list[Equation]]:
+    """What to save, `extra` at least, and what to compute again.
+
+    What two regions would both compute again, at more than a small price, is saved between them.
+    """
     while True:
         inner = Forward(forward.equations, forward.kept | extra, forward.carried)
         saved, again = minimum_cut(forward.equations, needed, inner.at_hand, price)
         crossing = crossings(inner, regions, set(saved))
         if not crossing:
-            break
-        extra |= crossing
-    chosen = frozenset([*saved, *extra])
-    after = sum(v.type.bytes for v in chosen)
-    if not again or after > WORTHWHILE * before:
-        return None
-    hidden = chosen | forward.kept
-    return Plan(chosen, tuple([without_results(e, hidden) for e in again]), before, after)
+            return {*saved, *extra}, again
+        extra = extra | crossing
+
+
+def too_slow(forward: Forward, regions: Sequence[Sequence[Var]], saved: set[Var]) -> set[Var]:
+    """The residuals of the regions that compute too much again for the time that there is, those of least gain first.
+
+    A value that is not saved is neither written nor read: that much time is won.
+    """
+    time = TIME * 3 * sum([work(e) for e in forward.equations])
+    rated = []
+    for reads in regions:
+        found = forward.ancestors(reads, saved)
+        gain = sum(v.type.bytes for v in set(reads) if v in found)
+        equations = {id(e): e for e in [forward.producer[v] for v in found]}
+        rated.append((sum([work(e) for e in equations.values()]) - 2.0 * gain, gain, reads))
+    rated.sort(key=lambda r: r[0] / max(r[1], 1))
+    slow: set[Var] = set()
+    for cost, _, reads in rated:
+        time -= cost
+        if time < 0:
+            slow.update([v for v in reads if not forward.at_hand(v)])
+    return slow
 
 
 def without_results(e: Equation, variables: set[Var] | frozenset[Var]) -> Equation:
@@ -282,7 +315,7 @@ def crossings(forward: Forward, regions: Sequence[Sequence[Var]], saved: set[Var
 def total_price(forward: Forward, v: Var, saved: set[Var]) -> float:
     """What computing a value again costs, with all that it needs."""
     equations = {id(e): e for e in [forward.producer[u] for u in forward.ancestors([v], saved)]}
-    return sum([price(e) or 0.0 for e in equations.values()])
+    return EXCHANGE * sum([work(e) for e in equations.values()])
 
 
 def transpose_planned(
