@@ -29,7 +29,7 @@ from minijvp.transforms.steps import compiled
 Gradient = Callable[[Callable[..., Sequence[Any]], Sequence[Any], Sequence[bool]], tuple[Sequence[Any], list[Any]]]
 """From a function of flat arguments, these, and which are differentiated, to flat results and cotangents."""
 
-OPERATIONS, PROGRAMS, FUNCTIONS = 100_000, 512, 4096
+OPERATIONS, PROGRAMS, FUNCTIONS = 100_000, 256, 4096
 """How many are kept; all are forgotten when there would be more."""
 
 MISSES = 32
