@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from functools import lru_cache
 from typing import Any
 
+from minijvp.core.config import config
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate, lower, without_rules
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.types import ArrayType
@@ -51,7 +52,8 @@ class Checkpoint(Primitive):
     def linearize(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, **options: Any) -> tuple[Any, Any]:
         policy = as_policy(options["policy"])
         if policy is everything_saveable:
-            return jit_primitive.linearize(primals, tangents, jaxpr=jaxpr)
+            with config(memory_budget="off"):
+                return jit_primitive.linearize(primals, tangents, jaxpr=jaxpr)
         saving, pushed, out_nonzero = parts(jaxpr, nonzero(tangents), policy)
         outs = self(*primals, jaxpr=saving, **options)
         n = len(jaxpr.outputs)

@@ -12,13 +12,13 @@ from minijvp.higher_order.callback import Callback
 from minijvp.higher_order.checkpoint import Checkpoint
 from minijvp.higher_order.custom_jvp import CustomJVPCall
 from minijvp.higher_order.custom_vjp import CustomVJPCall
-from minijvp.higher_order.jit import Jit
 from minijvp.higher_order.programs import ControlFlow
 from minijvp.higher_order.tap import Tap
 from minijvp.symbolic.arrays import ARRAYS, Elements, UnknownOperand, each, elements, is_known, known, linear
 from minijvp.symbolic.elements import elementwise
+from minijvp.transforms.call import Call
 
-CALLS = (Jit, Checkpoint, CustomJVPCall, CustomVJPCall)
+CALLS = (Call, Checkpoint, CustomJVPCall, CustomVJPCall)
 """Primitives that are the program that they carry. A rule of its author's for the derivative is not looked at."""
 
 MAX_ELEMENTS = 400

@@ -265,6 +265,7 @@ def _callback(writer: Writer, e: Equation, block: Block) -> Sequence[Atom]:
 
 RULES: dict[str, Rule] = {
     "jit": _called,
+    "region": _called,
     "checkpoint": _called,
     "custom_jvp_call": _called,
     "custom_vjp_call": _called,

@@ -342,6 +342,7 @@ def turns_of(params: dict[str, Any], cond_constants: Any, constants: Any, carry:
 
 UNFOLDED: dict[str, Callable[..., Any]] = {
     "jit": _call,
+    "region": _call,
     "checkpoint": _call,
     "custom_jvp_call": _ruled,
     "custom_vjp_call": _ruled,

@@ -35,7 +35,7 @@ def test_where_residuals_are_found() -> None:
     assert sorted(parts.fixed) == [("invariant", 0), ("invariant", 1)]  # sin(w) and cos(w)
     assert set(parts.moving) == {("stack", 0), ("stack", 1), ("x", 0), ("y", 0)}  # c, c x; x; exp(c x)
     assert len(parts.known.outputs) == 2 + 2
-    parts = linearize_body(stage(lambda w, c: [c * w], [F64] * 2), 1, 1, (False, True))
+    parts = linearize_body(stage(lambda w, c: [c * w], [F64] * 2), 1, 1, (False, True), 5, "off")
     assert (parts.fixed, parts.moving) == ((("constant", 0),), ())
 
 
