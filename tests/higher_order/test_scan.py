@@ -49,7 +49,12 @@ def test_tangents_reach_the_carries_that_depend_on_them() -> None:
     assert out_nonzero == (False, True, True, False, False)
     _, _, carried, _ = jvp_body(jaxpr, 0, 4, (False, False, False, True, False))
     assert carried == (False, False, False, True)
-    assert linearize_body(jaxpr, 0, 4, (False, True, False, False, False), 5, "off").carried == (False, True, True, False)
+    assert linearize_body(jaxpr, 0, 4, (False, True, False, False, False), 5, "off").carried == (
+        False,
+        True,
+        True,
+        False,
+    )
 
 
 def test_cotangents_reach_the_carries_that_they_depend_on() -> None:
