@@ -5,24 +5,15 @@ import numpy as np
 
 from minijvp.core.types import type_of
 from minijvp.operations import elementwise as ops
-from minijvp.operations.families import reduce_sum
 from minijvp.transforms.region import region
 from minijvp.transforms.staging import stage
 from tests.samples import Sample, random
+from tests.samples.jit import two, two_by_jax
 
 
 def part(label, fun, oracle, *args):
     jaxpr = stage(fun, [type_of(jnp.asarray(x)) for x in args], label)
     return Sample(region, args, oracle, dict(jaxpr=jaxpr), label=label)
-
-
-def two(x, y):
-    product = ops.mul(ops.sin(x), y)
-    return [reduce_sum(product, axes=(0,)), ops.tanh(y)]
-
-
-def two_by_jax(x, y):
-    return jnp.sum(jnp.sin(x) * y, 0), jnp.tanh(y)
 
 
 SAMPLES = [
