@@ -37,7 +37,7 @@ from minijvp.transforms.transpose import linear_transpose
 from minijvp.transforms.vmap import vmap
 from minijvp.views.backward_graph import backward_graph
 from minijvp.views.draw import draw
-from minijvp.views.python_code import to_python
+from minijvp.views.python.code import to_python
 from minijvp.views.traces import forward_trace, reverse_trace
 
 __all__ = [

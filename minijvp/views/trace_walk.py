@@ -22,9 +22,9 @@ from minijvp.transforms.call import spread
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.linearize import linearize_flat
 from minijvp.transforms.transpose import transpose_flat
-from minijvp.views.python_literals import literal
-from minijvp.views.python_operations import TABLE, Operands
-from minijvp.views.python_text import Code
+from minijvp.views.python.literals import literal
+from minijvp.views.python.operations import TABLE, Operands
+from minijvp.views.python.text import Code
 
 MOST_TURNS = 64
 """A loop of more turns stays one row."""

@@ -21,7 +21,7 @@ from minijvp.core.types import is_key, type_of
 from minijvp.errors import ArgumentError
 from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
 from minijvp.transforms.staging import abstract_types, stage_tree
-from minijvp.views.python_text import comment
+from minijvp.views.python.text import comment
 from minijvp.views.tables import Table
 from minijvp.views.trace_walk import Row, Scope, Walk
 

@@ -14,7 +14,7 @@ import minijvp
 import minijvp.numpy as mnp
 from minijvp import lax
 from minijvp.core.types import PYTHON_SCALARS
-from minijvp.views.python_code import PythonCode, to_python
+from minijvp.views.python.code import PythonCode, to_python
 from tests.checks import arrays, assert_close, call, fix, tolerance
 from tests.samples import Sample, all_samples
 

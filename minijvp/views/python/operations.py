@@ -15,8 +15,8 @@ from jax import lax
 from minijvp.core.jaxpr import Atom, Equation, Literal, Var
 from minijvp.core.types import ArrayType, ScalarType, is_inexact
 from minijvp.operations.windows import start_of
-from minijvp.views.python_literals import dtype_name, number
-from minijvp.views.python_text import Code, Part, code, listed, tupled
+from minijvp.views.python.literals import dtype_name, number
+from minijvp.views.python.text import Code, Part, code, listed, tupled
 
 INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "and": "&", "or": "|", "xor": "^"}
 INFIX |= {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}

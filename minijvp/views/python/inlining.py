@@ -17,8 +17,8 @@ from typing import Any
 
 from minijvp.core.primitive import Primitive
 from minijvp.errors import MissingRuleError
-from minijvp.views.python_literals import Keep, literal, public_name
-from minijvp.views.python_text import MODULES, Code, Part, code
+from minijvp.views.python.literals import Keep, literal, public_name
+from minijvp.views.python.text import MODULES, Code, Part, code
 
 OWN = "minijvp"
 DEFAULTS = {"indices_are_sorted": False, "unique_indices": False, "fill_value": None, "precision": None}

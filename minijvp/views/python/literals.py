@@ -16,7 +16,7 @@ import numpy as np
 from jax import lax
 
 from minijvp.core.types import is_key
-from minijvp.views.python_text import Code, Part, bracketed, code, listed, tupled
+from minijvp.views.python.text import Code, Part, bracketed, code, listed, tupled
 
 PUBLIC = {"lax": lax, "jnp": jnp, "lax.linalg": lax.linalg, "jax.nn": jax.nn, "jax.random": jax.random}
 LARGEST_LITERAL = 16

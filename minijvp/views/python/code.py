@@ -26,7 +26,7 @@ from minijvp import trees
 from minijvp.core.jaxpr import Atom, Jaxpr, Var
 from minijvp.core.source import PACKAGE
 from minijvp.transforms.staging import abstract_types, stage_tree
-from minijvp.views.python_text import (
+from minijvp.views.python.text import (
     MODULES,
     Block,
     Code,
@@ -41,7 +41,7 @@ from minijvp.views.python_text import (
     spaced,
     tupled,
 )
-from minijvp.views.python_writer import Writer
+from minijvp.views.python.writer import Writer
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +88,7 @@ def to_python(fun: Callable[..., Any]) -> Callable[..., PythonCode]:
     Raises ArgumentError for arguments or results that are not arrays.
 
     >>> import minijvp, minijvp.numpy as mnp
-    >>> from minijvp.views.python_code import to_python
+    >>> from minijvp.views.python.code import to_python
     >>> code = to_python(minijvp.grad(mnp.sin))(1.0)
     >>> print(code.source.split('#')[0].strip())
     import jax.numpy as jnp

@@ -12,11 +12,11 @@ from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.source import Source
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, is_key, type_of
 from minijvp.operations.families import Elementwise
-from minijvp.views.python_higher_order import RULES
-from minijvp.views.python_inlining import Inliner
-from minijvp.views.python_literals import array_literal, dtype_name, literal, number
-from minijvp.views.python_operations import TABLE, Operands, broadcastable, expanded_shape, is_array, named
-from minijvp.views.python_text import Assignment, Block, Code, Label, Part, code
+from minijvp.views.python.higher_order import RULES
+from minijvp.views.python.inlining import Inliner
+from minijvp.views.python.literals import array_literal, dtype_name, literal, number
+from minijvp.views.python.operations import TABLE, Operands, broadcastable, expanded_shape, is_array, named
+from minijvp.views.python.text import Assignment, Block, Code, Label, Part, code
 
 
 class Writer:

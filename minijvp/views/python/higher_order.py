@@ -15,8 +15,8 @@ from minijvp.higher_order.programs import chosen, groups
 from minijvp.higher_order.reverse_loop import Walk, pull_program, slots
 from minijvp.higher_order.while_loop import while_cotangents, while_curvature, while_loop, while_tangents
 from minijvp.transforms.call import spread
-from minijvp.views.python_literals import dtype_name
-from minijvp.views.python_text import (
+from minijvp.views.python.literals import dtype_name
+from minijvp.views.python.text import (
     Assignment,
     Block,
     Code,
@@ -31,7 +31,7 @@ from minijvp.views.python_text import (
 )
 
 if TYPE_CHECKING:
-    from minijvp.views.python_writer import Writer
+    from minijvp.views.python.writer import Writer
 
 Rule = Callable[["Writer", Equation, Block], Sequence[Atom]]
 

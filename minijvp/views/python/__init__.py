@@ -1,0 +1,1 @@
+"""Programs as Python over jax.numpy."""
