@@ -38,6 +38,7 @@ from minijvp.transforms.vmap import vmap
 from minijvp.views.backward_graph import backward_graph
 from minijvp.views.draw import draw
 from minijvp.views.python.code import to_python
+from minijvp.views.residuals import residual_report
 from minijvp.views.traces import forward_trace, reverse_trace
 
 __all__ = [
@@ -84,6 +85,7 @@ __all__ = [
     "numpy",
     "random",
     "remat",
+    "residual_report",
     "reverse_trace",
     "root",
     "scipy",

@@ -132,7 +132,7 @@ def the_swell(show: Notes) -> None:
         f"names for what occurs twice. With names, there are {swell.shared[-1]} operations: the swell is one of "
         "expressions, not of derivatives."
     )
-    show.picture("expression_swell", swell.plot(), "Operations of the derivative; the axis is logarithmic.")
+    show.picture("expression_swell", swell.figure(), "Operations of the derivative; the axis is logarithmic.")
 
 
 def logistic_map(x):

@@ -81,7 +81,7 @@ class Swell:
         columns = ("repetitions", "function", "derivative", "simplified", "subexpressions shared", "equations of grad")
         return Table(f"operations of the derivative of {self.name}, repeated", columns, tuple(rows))
 
-    def plot(self) -> Any:
+    def figure(self) -> Any:
         """The counts as a figure of matplotlib, over the number of repetitions.
 
         Raises MissingPackageError without matplotlib.
@@ -123,7 +123,7 @@ class Swell:
 
     def save(self, path: str | Path) -> None:
         """Write the figure to a file, whose ending says the format (png, svg, pdf)."""
-        self.plot().savefig(path, dpi=150)
+        self.figure().savefig(path, dpi=150)
 
 
 def _count(n: int | None) -> str:

@@ -58,10 +58,10 @@ def test_table_and_picture(tmp_path: Path) -> None:
     swell.save(tmp_path / "swell.svg")
     swell.save(tmp_path / "swell.png")
     assert (tmp_path / "swell.png").read_bytes().startswith(b"\x89PNG")
-    texts = [t.get_text() for t in swell.plot().axes[0].texts]
+    texts = [t.get_text() for t in swell.figure().axes[0].texts]
     assert "symbolic derivative: 2,096" in texts and "automatic: equations of grad: 48" in texts
     assert "simplified, as far as k = 5: 92" in texts
-    symbolic.expression_swell(logistic, 1).plot()
+    symbolic.expression_swell(logistic, 1).figure()
 
 
 def test_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,4 +81,4 @@ def test_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
         symbolic.expression_swell(lambda x: minijvp.lax.fori_loop(0, 3, lambda i, y: y * x, x), 2)
     monkeypatch.setitem(__import__("sys").modules, "matplotlib.figure", None)
     with pytest.raises(minijvp.MissingPackageError, match="pictures"):
-        symbolic.expression_swell(logistic, 1).plot()
+        symbolic.expression_swell(logistic, 1).figure()
