@@ -36,6 +36,10 @@ MISSES = 32
 """After so many calls in a row that met no compiled program, a function is left alone."""
 
 
+OPERATIONS_PER_CALL = 4
+"""A program is compiled if it has so many operations for each call of something that is compiled already."""
+
+
 class Operation:
     """A node of the tree: an operation on values that the path to it has, and what was seen to follow it."""
 
@@ -347,7 +351,7 @@ def run(
         jaxpr = trace.program(variables)
         flags = [*trace.differentiated, *[False] * len(trace.constants)]
         after = config.compile_gradients_after
-        if after is None or program.met < min(after, 2) or any([e.has_effects for e in jaxpr]):
+        if after is None or program.met < min(after, 2) or not worth_compiling(jaxpr):
             past.misses += 1
             return gradient(lambda *xs: evaluate(jaxpr, *xs), trace.arguments(), flags)
         program.compile(jaxpr, flags, gradient)
@@ -358,3 +362,10 @@ def run(
     n = len(variables)
     rest = iter(results[n:])
     return results[:n], [next(rest) if flag else None for flag in program.nonzero]
+
+
+def worth_compiling(jaxpr: Jaxpr) -> bool:
+    """Whether a program may run as one, and is not for the most part compiled already: in calls of jit, in loops."""
+    calls = sum([not e.primitive.has_steps for e in jaxpr])
+    few = len(jaxpr.equations) - calls < OPERATIONS_PER_CALL * calls
+    return not few and not any([e.has_effects for e in jaxpr])

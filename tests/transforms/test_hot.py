@@ -72,7 +72,8 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple]] = {
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_the_compiled_gradient_is_the_plain_one(name: str) -> None:
+def test_the_compiled_gradient_is_the_plain_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hot, "OPERATIONS_PER_CALL", 0)
     fun, args = FUNCTIONS[name]
     with minijvp.config(compile_gradients_after=None):
         value, gradient = minijvp.value_and_grad(fun)(*args)
@@ -84,6 +85,13 @@ def test_the_compiled_gradient_is_the_plain_one(name: str) -> None:
             lambda x: (x.dtype, x.weak_type), gradient
         )
     assert tree.programs == (name != "a constant")
+
+
+def test_what_is_compiled_already_is_not_compiled_again() -> None:
+    inner = minijvp.jit(lambda x: mnp.sum(mnp.sin(x) * x))
+    for _ in range(CALLS):
+        np.testing.assert_allclose(minijvp.grad(lambda x: inner(x) * 2)(A), 2 * (np.sin(A) + A * np.cos(A)))
+    assert tree.programs == 0
 
 
 def test_values_that_python_uses() -> None:
