@@ -17,7 +17,7 @@ import numpy as np
 
 from minijvp.core import source
 from minijvp.core.config import config
-from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var, evaluate
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var, evaluate, inner_jaxprs
 from minijvp.core.tracing import EVALUATION, Trace, Tracer, current, escaped, evaluating, state, tracer_class
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, type_of
 from minijvp.errors import MinijvpError
@@ -36,8 +36,8 @@ MISSES = 32
 """After so many calls in a row that met no compiled program, a function is left alone."""
 
 
-OPERATIONS_PER_CALL = 4
-"""A program is compiled if it has so many operations for each call of something that is compiled already."""
+COMPILED_ALREADY = 4.0
+"""A program is not compiled if it has so many times more operations inside of its calls and loops than outside."""
 
 
 class Operation:
@@ -366,6 +366,10 @@ def run(
 
 def worth_compiling(jaxpr: Jaxpr) -> bool:
     """Whether a program may run as one, and is not for the most part compiled already: in calls of jit, in loops."""
-    calls = sum([not e.primitive.has_steps for e in jaxpr])
-    few = len(jaxpr.equations) - calls < OPERATIONS_PER_CALL * calls
-    return not few and not any([e.has_effects for e in jaxpr])
+    inside = sum([n_operations(inner) for e in jaxpr for inner in inner_jaxprs(e.params)])
+    return inside <= COMPILED_ALREADY * len(jaxpr.equations) and not any([e.has_effects for e in jaxpr])
+
+
+def n_operations(jaxpr: Jaxpr) -> int:
+    """How many operations a program has, with those inside of others."""
+    return sum([1 + sum(map(n_operations, inner_jaxprs(e.params))) for e in jaxpr])
