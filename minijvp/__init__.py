@@ -38,6 +38,7 @@ from minijvp.transforms.vmap import vmap
 from minijvp.views.backward_graph import backward_graph
 from minijvp.views.draw import draw
 from minijvp.views.python.code import to_python
+from minijvp.views.remat_plan import remat_plan
 from minijvp.views.residuals import residual_report
 from minijvp.views.traces import forward_trace, reverse_trace
 
@@ -85,6 +86,7 @@ __all__ = [
     "numpy",
     "random",
     "remat",
+    "remat_plan",
     "residual_report",
     "reverse_trace",
     "root",

@@ -109,29 +109,49 @@ class Loop(NamedTuple):
     kept_outputs: tuple[bool, ...]
 
 
-@lru_cache(maxsize=4096)
-def _linearize_jaxpr_planned(
-    jaxpr: Jaxpr, nonzero: tuple[bool, ...], loop: Loop | None
-) -> tuple[Jaxpr, Jaxpr, Origins, tuple[bool, ...]]:
+class Parts(NamedTuple):
+    """A linearization, and what a plan for it is made from: the linear program over the variables of the known one."""
+
+    known: Jaxpr
+    linear: Jaxpr
+    out_nonzero: tuple[bool, ...]
+    forward: Forward
+    program: Jaxpr
+    residuals: tuple[Atom, ...]
+
+
+def parts_of(jaxpr: Jaxpr, nonzero: tuple[bool, ...], loop: Loop | None = None) -> Parts:
+    """The parts of the linearization of an open jaxpr."""
     known, linear, origins, out_nonzero = linearize_jaxpr(jaxpr, nonzero)
     n = len(out_nonzero)
     places: tuple[Atom, ...] = (*known.inputs, *known.outputs[:n])
     new = iter(known.outputs[n:])
-    names = {v: next(new) if i is None else places[i] for v, i in zip(linear.inputs, origins, strict=False)}
+    residuals = tuple([next(new) if i is None else places[i] for i in origins])
     forward = Forward(known.equations, [v for v in known.outputs[:n] if type(v) is Var])
     if loop is not None:
         forward = body_of(loop, known, n)
-    program = renamed(linear, names)
-    found = plan(forward, reads(program, set(names.values())), 1 if loop is None else loop.length)
+    program = renamed(linear, dict(zip(linear.inputs, residuals, strict=False)))
+    return Parts(known, linear, out_nonzero, forward, program, residuals)
+
+
+@lru_cache(maxsize=4096)
+def _linearize_jaxpr_planned(
+    jaxpr: Jaxpr, nonzero: tuple[bool, ...], loop: Loop | None
+) -> tuple[Jaxpr, Jaxpr, Origins, tuple[bool, ...]]:
+    parts = parts_of(jaxpr, nonzero, loop)
+    known, out_nonzero = parts.known, parts.out_nonzero
+    found = plan(parts.forward, reads(parts.program, set(parts.residuals)), 1 if loop is None else loop.length)
     if found is None:
-        return known, linear, origins, out_nonzero
-    leaves = leaves_of(found, names.values())
-    position = {v: i for i, v in reversed(list(enumerate(places)))}
+        return linearize_jaxpr(jaxpr, nonzero)
+    leaves = leaves_of(found, parts.residuals)
+    outputs = known.outputs[: len(out_nonzero)]
+    position = {v: i for i, v in reversed(list(enumerate((*known.inputs, *outputs))))}
     kept = [v for v in leaves if v not in position]
-    first = known.equations if loop is not None else tuple(tied(forward, found))
-    known = Jaxpr(known.constants, known.inputs, first, (*known.outputs[:n], *kept), known.name)
-    equations = (*found.again, *program.equations)
-    linear = Jaxpr((), (*leaves, *linear.inputs[len(origins) :]), equations, program.outputs, linear.name)
+    first = known.equations if loop is not None else tuple(tied(parts.forward, found))
+    known = Jaxpr(known.constants, known.inputs, first, (*outputs, *kept), known.name)
+    equations = (*found.again, *parts.program.equations)
+    tangents = parts.linear.inputs[len(parts.residuals) :]
+    linear = Jaxpr((), (*leaves, *tangents), equations, parts.program.outputs, parts.linear.name)
     return known.without_dead_code(), linear, tuple([position.get(v) for v in leaves]), out_nonzero
 
 
@@ -233,17 +253,27 @@ class Plan:
 
 def plan(forward: Forward, regions: Sequence[Sequence[Var]], length: int = 1) -> Plan | None:
     """The plan for a reverse pass whose regions read these residuals, or None where the default is as good."""
-    needed = list(dict.fromkeys([v for reads in regions for v in reads if not forward.at_hand(v)]))
-    before = sum(v.type.bytes for v in needed)
-    if before * length < SMALL:
+    needed = needed_by(forward, regions)
+    if sum(v.type.bytes for v in needed) * length < SMALL:
         return None
+    found = cheapest_plan(forward, regions)
+    return found if found.again and found.bytes_after <= WORTHWHILE * found.bytes_before else None
+
+
+def needed_by(forward: Forward, regions: Sequence[Sequence[Var]]) -> list[Var]:
+    """The residuals that are kept for nothing but the reverse pass."""
+    return list(dict.fromkeys([v for reads in regions for v in reads if not forward.at_hand(v)]))
+
+
+def cheapest_plan(forward: Forward, regions: Sequence[Sequence[Var]]) -> Plan:
+    """The plan for a reverse pass whose regions read these residuals, be it worth following or not."""
+    needed = needed_by(forward, regions)
+    before = sum(v.type.bytes for v in needed)
     saved, again = choice(forward, regions, needed, set())
     costly = too_slow(forward, regions, saved)
     if costly:
         saved, again = choice(forward, regions, needed, costly)
     after = sum(v.type.bytes for v in saved)
-    if not again or after > WORTHWHILE * before:
-        return None
     hidden = saved | forward.kept
     return Plan(frozenset(saved), tuple([without_results(e, hidden) for e in again]), before, after)
 
