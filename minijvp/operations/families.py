@@ -48,8 +48,11 @@ def leading_axis(axis: Axis, x: Any, batched: bool) -> Any:
     """`x` with a leading batch axis: as it is, or repeated. A Python scalar stays one."""
     if batched or type(x) in PYTHON_SCALARS:
         return x
-    shape = type_of(x).shape
-    return broadcast_in_dim(x, shape=(axis.size, *shape), broadcast_dimensions=tuple(range(1, len(shape) + 1)))
+    t = type_of(x)
+    if type(t) is ScalarType:
+        return x
+    n = len(t.shape)
+    return broadcast_in_dim(x, shape=(axis.size, *t.shape), broadcast_dimensions=tuple(range(1, n + 1)))
 
 
 def all_batched(axis: Axis, args: Sequence[Any], batched: Sequence[bool]) -> list[Any]:

@@ -14,11 +14,12 @@ from jax.tree_util import tree_flatten
 from minijvp import trees
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.source import Source
-from minijvp.core.tracing import Trace, Tracer, current, state, tracer_class
+from minijvp.core.tracing import Trace, Tracer, current, evaluating, state, tracer_class
 from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
 from minijvp.transforms.staging import stage
+from minijvp.transforms.steps import Program, has_steps, program, program_of, step, takes_steps
 from minijvp.trees import FlatFunction
 
 
@@ -72,10 +73,11 @@ def refuse_number(tracer: Tracer, wanted_by: str) -> None:
 class JVPTrace(Trace):
     """Applies the jvp rule of every operation that touches one of its tracers."""
 
-    __slots__ = ()
+    __slots__ = ("eager",)
 
-    def __init__(self, parent: Trace):
+    def __init__(self, parent: Trace, eager: bool = False):
         self.parent = parent
+        self.eager = eager
 
     @property
     def description(self) -> str:
@@ -114,6 +116,8 @@ class JVPTrace(Trace):
         previous = state.trace
         state.trace = self.parent
         try:
+            if self.eager and has_steps(primitive, params):
+                return self.step(primitive, primals, tangents, params)
             return self.rule(primitive)(primals, tangents, **params)
         finally:
             state.trace = previous
@@ -121,12 +125,32 @@ class JVPTrace(Trace):
     def rule(self, primitive: Any) -> Callable[..., tuple[Any, Any]]:
         return primitive.jvp
 
+    def step(self, primitive: Any, primals: tuple, tangents: tuple, params: dict[str, Any]) -> tuple[Any, Any]:
+        """What the jvp rule gives, by one step."""
+        program, flags = pushed(program_of(primitive, primals, params), tangents)
+        results = self.parent.process(step, (*primals, *[t for t in tangents if t is not None]), program.params)
+        n = len(flags)
+        rest = iter(results[n:])
+        found = [next(rest) if flag else None for flag in flags]
+        return (tuple(results[:n]), found) if primitive.returns_tuple else (results[0], found[0])
+
+
+def pushed(source: Program, tangents: Sequence[Any]) -> tuple[Program, tuple[bool, ...]]:
+    """The jvp of a program in the inputs that have a tangent, and which outputs have one."""
+    nonzero = tuple([t is not None for t in tangents])
+    found = source.jvps.get(nonzero)
+    if found is None:
+        with evaluating():
+            jaxpr, flags = jvp_jaxpr(source.jaxpr, nonzero)
+            found = source.jvps[nonzero] = program(jaxpr, source.name), flags
+    return found
+
 
 def jvp_flat(
     fun: Callable[..., Sequence[Any]], primals: Sequence[Any], tangents: Sequence[Any]
 ) -> tuple[Sequence[Any], Sequence[Any]]:
     """Results and their tangents, for a function of flat arguments that returns a flat list. Tangents may be None."""
-    trace = JVPTrace(state.trace)
+    trace = JVPTrace(state.trace, takes_steps(state.trace))
     args = [trace.pack(x, t) for x, t in zip(primals, tangents, strict=True)]
     with current(trace):
         outs = fun(*args)

@@ -19,7 +19,6 @@ from jax.tree_util import Partial, tree_flatten, tree_unflatten
 from minijvp import trees
 from minijvp.core import source
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate
-from minijvp.core.primitive import Primitive
 from minijvp.core.tracing import EVALUATION, Trace, current, evaluating, refuse_tracers, settled, state
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, is_inexact, type_of
 from minijvp.errors import EscapedTracerError
@@ -27,7 +26,7 @@ from minijvp.operations.families import instantiate, zeros_like
 from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
 from minijvp.transforms.jvp import JVPTrace, JVPTracer
 from minijvp.transforms.staging import StagingTrace, StagingTracer, stage
-from minijvp.transforms.steps import Step, linear_step
+from minijvp.transforms.steps import Program, has_steps, program, program_of, step, takes_steps
 
 
 class LinearTrace(StagingTrace):
@@ -53,12 +52,12 @@ class LinearTrace(StagingTrace):
     def lift(self, value: Any) -> Any:
         return self.parent.lift(value)
 
-    def record_step(self, step: Step, primals: tuple, outs: tuple, tangents: Sequence[Any]) -> list[Any]:
-        """The tangents of a step's results. `outs` has the results, and then the residuals that are new values."""
+    def record(self, linearization: Linearization, primals: tuple, outs: tuple, tangents: Sequence[Any]) -> list[Any]:
+        """The tangents of the results of a step. `outs` has the results, and then the residuals that are new values."""
         atoms: list[Atom] = []
         constants = self.constants
         n = len(primals)
-        for origin, kind in step.residuals:
+        for origin, kind in linearization.residuals:
             x = primals[origin] if origin < n else outs[origin - n]
             if type(x) in PYTHON_SCALARS:
                 atoms.append(self.atom(x))
@@ -70,42 +69,48 @@ class LinearTrace(StagingTrace):
         for t in tangents:
             if t is not None:
                 # A custom rule may give a tangent that is a constant.
-                atoms.append(t.variable if type(t) is StagingTracer else self.atom(t))
-        found = [None if kind is None else StagingTracer(self, Var(kind)) for kind in step.out_tangents]
+                mine = type(t) is StagingTracer and t.owner is self
+                atoms.append(t.variable if mine else self.atom(t))
+        found = [None if kind is None else StagingTracer(self, Var(kind)) for kind in linearization.out_tangents]
         outputs = tuple([t.variable for t in found if t is not None])
         if outputs:
             line = state.source or source.capture(3)
-            self.equations.append(Equation(linear_step, tuple(atoms), step.params, outputs, line))
+            self.equations.append(Equation(step, tuple(atoms), linearization.linear.params, outputs, line))
         return found
 
 
 class LinearizeTrace(JVPTrace):
     """A jvp over a recorder: prefers the rule that separates the primal from the linear part."""
 
-    __slots__ = ("eager", "recorder")
+    __slots__ = ("recorder",)
 
     def __init__(self, recorder: LinearTrace):
-        self.parent = self.recorder = recorder
-        self.eager = recorder.parent is EVALUATION
+        super().__init__(recorder, takes_steps(recorder.parent))
+        self.recorder = recorder
 
     @property
     def description(self) -> str:
         return "a linearization (grad, vjp, linearize)"
 
     def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
-        if not (self.eager and primitive.has_steps):
+        if not (self.eager and has_steps(primitive, params)):
             return super().process(primitive, args, params)
         primals, tangents, active = self.unpack(args)
+        below = self.recorder.parent
         if not active:
-            return EVALUATION.process(primitive, primals, params)
+            return below.process(primitive, primals, params)
         try:
-            step, outs = self.step(primitive, primals, tangents, params)
-        except EscapedTracerError:
+            linearization = linearized(program_of(primitive, primals, params), tangents)
+            known = linearization.known
+            outs = known.run(*primals) if below is EVALUATION else below.process(step, primals, known.params)
+        except (TypeError, ValueError, EscapedTracerError) as error:
             values = settled(args)
-            if values is args:
-                raise
-            return self.process(primitive, tuple(values), params)
-        found = self.recorder.record_step(step, primals, outs, tangents)
+            if values is not args and isinstance(error, EscapedTracerError):
+                return self.process(primitive, tuple(values), params)
+            if below is EVALUATION:
+                refuse_tracers(primals, primitive.name)
+            raise
+        found = self.recorder.record(linearization, primals, outs, tangents)
         if primitive.returns_tuple:
             return tuple([x if t is None else JVPTracer(self, x, t) for x, t in zip(outs, found)])
         return outs[0] if found[0] is None else JVPTracer(self, outs[0], found[0])
@@ -128,47 +133,32 @@ class LinearizeTrace(JVPTrace):
         self.recorder.further.append(tangent.variable)
         return JVPTracer(self, zeros_like(kind), tangent)
 
-    def step(self, primitive: Any, primals: tuple, tangents: tuple, params: dict[str, Any]) -> tuple[Step, tuple]:
-        """The step of an operation, and its results (new residuals follow) by one compiled call."""
-        # JAX's own abstract values serve for types in the key: they hash fast.
-        try:
-            types = tuple([x.aval for x in primals])
-        except AttributeError:
-            types = tuple(map(type_of, primals))
-        key: tuple = (primitive, types, tuple([t is not None for t in tangents]))
-        step = _steps.get((key, *params.items()) if params else key)
-        try:
-            if step is None:
-                step = new_step(primitive, primals, types, tangents, params)
-            outs = step.known(*primals)
-        except (TypeError, ValueError, EscapedTracerError):
-            refuse_tracers(primals, primitive.name)
-            raise
-        return step, outs
+
+class Linearization:
+    """A program linearized: what is `known` before the tangents, and the `linear` program of residuals and tangents."""
+
+    __slots__ = ("known", "linear", "out_tangents", "residuals")
+
+    def __init__(self, program_: Program, nonzero: tuple[bool, ...]):
+        known, linear, origins, out_nonzero = linearize_jaxpr(program_.jaxpr, nonzero)
+        self.known = program(known, program_.name)
+        self.linear = program(linear, program_.name)
+        tangents = iter(linear.out_types)
+        self.out_tangents = tuple([next(tangents) if flag else None for flag in out_nonzero])
+        # Where each residual is found in (*primals, *results of `known`), and its type.
+        new = iter(range(len(nonzero) + len(out_nonzero), len(nonzero) + len(known.outputs)))
+        places = [next(new) if origin is None else origin for origin in origins]
+        self.residuals = tuple(zip(places, linear.in_types, strict=False))
 
 
-STEPS = 8192
-_steps: dict[tuple, Step] = {}
-
-
-def new_step(primitive: Primitive, primals: tuple, types: tuple, tangents: tuple, params: dict[str, Any]) -> Step:
-    """The step of a primitive for arguments like `primals`, kept for the next time."""
+def linearized(program: Program, tangents: Sequence[Any]) -> Linearization:
+    """The linearization of a program in the inputs that have a tangent."""
     nonzero = tuple([t is not None for t in tangents])
-    key: tuple = (primitive, types, nonzero)
-    if len(_steps) >= STEPS:
-        _steps.clear()
-    with evaluating():
-        step = Step(*linearize_jaxpr(one_equation(primitive, primals, params), nonzero), n_inputs=len(primals))
-    _steps[(key, *params.items()) if params else key] = step
-    return step
-
-
-def one_equation(primitive: Primitive, primals: Sequence[Any], params: dict[str, Any]) -> Jaxpr:
-    """The jaxpr that applies one primitive to arguments of the types of `primals`."""
-    inputs = tuple([Var(type_of(x)) for x in primals])
-    types = primitive.type_rule(*[v.type for v in inputs], **params)
-    outputs = tuple(map(Var, types if type(types) is tuple else (types,)))
-    return Jaxpr((), inputs, (Equation(primitive, inputs, params, outputs, None),), outputs, primitive.name)
+    found = program.linearizations.get(nonzero)
+    if found is None:
+        with evaluating():
+            found = program.linearizations[nonzero] = Linearization(program, nonzero)
+    return found
 
 
 def linearize_flat(

@@ -1,24 +1,27 @@
-"""Eager linearization, an operation at a time: its result and its residuals come from one compiled call.
+"""Eager derivatives, an operation at a time: all that a derivative makes of an operation is one compiled call.
 
-Without this, an eager gradient pays one dispatch for every operation that a jvp rule is written with. A step is the
-rule of one primitive for given types, staged once: `known` gives the results and the residuals, `linear` is what
-remains to be applied to the tangents, and backward is one compiled call too. Steps exist between XLA and the
-linearization that runs directly on it; any other trace sees the equations that a step stands for.
+Without this, an eager derivative pays one dispatch for every operation that a rule is written with. A step is a program
+that was staged once, from the rule of a primitive for given types: its jvp, what a linearization computes, what it
+leaves to be applied to tangents, the transpose of that, and each of these with a batch axis. The program of a step has
+steps itself, so that derivatives of derivatives still take one call where the first one did. Steps exist between XLA
+and the traces that stand directly on it; any other trace sees the equations that a step stands for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 
-from minijvp.core.jaxpr import Jaxpr, evaluate, lower
+from minijvp.core.jaxpr import Equation, Jaxpr, Var, evaluate, lower
 from minijvp.core.primitive import Primitive
-from minijvp.core.tracing import EVALUATION, state
-from minijvp.core.types import ArrayType
-from minijvp.operations.families import is_linear
-from minijvp.transforms.transpose import transpose_flat, transpose_jaxpr
+from minijvp.core.tracing import EVALUATION, Trace, evaluating, refuse_tracers, settled, state
+from minijvp.core.types import ArrayType, type_of
+from minijvp.errors import EscapedTracerError
+from minijvp.transforms.transpose import transpose_jaxpr
+
+Flags = tuple[bool, ...]
 
 
 def compiled(jaxpr: Jaxpr) -> Callable[..., tuple[Any, ...]]:
@@ -30,82 +33,130 @@ def compiled(jaxpr: Jaxpr) -> Callable[..., tuple[Any, ...]]:
     return jax.jit(lambda *xs: tuple(lower(jaxpr, *xs)))
 
 
-class Step:
-    """One primitive linearized for given types, parameters and arguments that have a tangent."""
+class Program:
+    """An open jaxpr that is evaluated by one compiled call, and the programs made of it: each with which outputs it has.
 
-    __slots__ = (
-        "known",
-        "linear",
-        "n_outputs",
-        "n_residuals",
-        "no_cotangents",
-        "out_tangents",
-        "params",
-        "pulls",
-        "push",
-        "residuals",
-    )
+    `jvps` and `linearizations` are known by which inputs have a tangent, `batches` by the size of the batch axis and
+    which inputs have it, `transposes` by which inputs are linear and which outputs have a cotangent.
+    """
 
-    def __init__(
-        self,
-        known: Jaxpr,
-        linear: Jaxpr,
-        origins: tuple[int | None, ...],
-        out_nonzero: tuple[bool, ...],
-        n_inputs: int,
-    ):
-        self.known = compiled(known)
-        self.push = compiled(linear)
-        self.linear = linear
-        self.n_outputs = len(out_nonzero)
-        tangents = iter(linear.out_types)
-        self.out_tangents = tuple(next(tangents) if flag else None for flag in out_nonzero)
-        # Where each residual is found in (*primals, *results of `known`), and its type.
-        new = iter(range(n_inputs + self.n_outputs, n_inputs + len(known.outputs)))
-        places = [next(new) if origin is None else origin for origin in origins]
-        self.residuals = tuple(zip(places, linear.in_types, strict=False))
-        self.params = {"step": self}
-        self.n_residuals = len(self.residuals)
-        self.no_cotangents = (None,) * self.n_residuals
-        self.pulls: dict[tuple[bool, ...], Any] = {}
+    __slots__ = ("batches", "jaxpr", "jvps", "linearizations", "name", "params", "run", "transposes")
+
+    def __init__(self, jaxpr: Jaxpr, name: str):
+        self.jaxpr = jaxpr
+        self.name = name
+        self.run = compiled(jaxpr)
+        self.params = {"program": self}
+        self.jvps: dict[Flags, tuple[Program, Flags]] = {}
+        self.linearizations: dict[Flags, Any] = {}
+        self.batches: dict[tuple[int, Flags], tuple[Program, Flags]] = {}
+        self.transposes: dict[tuple[Flags, Flags], tuple[Program, Flags]] = {}
 
     def __str__(self) -> str:
-        return str(self.linear)
+        return str(self.jaxpr)
 
-    def transposed(self, nonzero: tuple[bool, ...]) -> tuple[Callable[..., Any], tuple[bool, ...]]:
-        """The compiled transpose for the cotangents that are not zero, and which tangents get a cotangent from it."""
-        found = self.pulls.get(nonzero)
+    def transposed(self, linear: Flags, nonzero: Flags) -> tuple[Program, Flags]:
+        """The program of the inputs that are not linear and the cotangents that are not zero, and what it gives."""
+        found = self.transposes.get((linear, nonzero))
         if found is None:
-            n = self.n_residuals
-            linear = (False,) * n + (True,) * (len(self.linear.inputs) - n)
-            jaxpr, ct_nonzero = transpose_jaxpr(self.linear, linear, nonzero)
-            found = self.pulls[nonzero] = compiled(jaxpr), ct_nonzero
+            jaxpr, ct_nonzero = transpose_jaxpr(self.jaxpr, linear, nonzero)
+            rest = iter(ct_nonzero)
+            flags = tuple([flag and next(rest) for flag in linear])
+            found = self.transposes[linear, nonzero] = program(jaxpr, self.name), flags
         return found
 
 
-class LinearStep(Primitive):
-    """The linear part of a step, applied to residuals and tangents. Other traces than EvalTrace see its equations."""
+PROGRAMS = 8192
+"""How many are kept; all are forgotten when there would be more."""
+
+_by_jaxpr: dict[Jaxpr, Program] = {}
+_by_operation: dict[tuple, Program] = {}
+
+
+def program(jaxpr: Jaxpr, name: str) -> Program:
+    """The compiled form of an open jaxpr, in messages called `name`."""
+    found = _by_jaxpr.get(jaxpr)
+    if found is None:
+        if max(len(_by_jaxpr), len(_by_operation)) >= PROGRAMS:
+            _by_jaxpr.clear()
+            _by_operation.clear()
+        # It serves everywhere, so that the line of its first use would mislead.
+        equations = tuple([Equation(e.primitive, e.inputs, e.params, e.outputs, None) for e in jaxpr.equations])
+        found = Program(Jaxpr((), jaxpr.inputs, equations, jaxpr.outputs, jaxpr.name), name)
+        _by_jaxpr[found.jaxpr] = found
+    return found
+
+
+def program_of(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Program:
+    """The program that applies one primitive to arguments like `args`."""
+    if primitive is step:
+        return params["program"]
+    # JAX's own abstract values serve for types in the key: they hash fast.
+    try:
+        types = tuple([x.aval for x in args])
+    except AttributeError:
+        types = tuple(map(type_of, args))
+    key = (primitive, types, *params.items()) if params else (primitive, types)
+    try:
+        found = _by_operation.get(key)
+    except TypeError:
+        primitive.evaluate(tuple(args), params)  # says which parameter cannot be hashed
+        raise
+    if found is None:
+        with evaluating():
+            found = _by_operation[key] = program(one_equation(primitive, args, params), primitive.name)
+    return found
+
+
+def one_equation(primitive: Primitive, primals: Sequence[Any], params: dict[str, Any]) -> Jaxpr:
+    """The jaxpr that applies one primitive to arguments of the types of `primals`."""
+    inputs = tuple([Var(type_of(x)) for x in primals])
+    types = primitive.type_rule(*[v.type for v in inputs], **params)
+    outputs = tuple(map(Var, types if type(types) is tuple else (types,)))
+    return Jaxpr((), inputs, (Equation(primitive, inputs, params, outputs, None),), outputs, primitive.name)
+
+
+def takes_steps(trace: Trace) -> bool:
+    """Whether what a trace is given is computed at once, and a step by one call."""
+    return trace is EVALUATION or getattr(trace, "eager", False)
+
+
+def has_steps(primitive: Primitive, params: dict[str, Any]) -> bool:
+    """Whether rules of a primitive depend on nothing but types and parameters, and may be staged on their own."""
+    sizes = state.axis_sizes
+    return primitive.has_steps and not (sizes and any([primitive.uses_axis(name, params) for name in sizes]))
+
+
+class Step(Primitive):
+    """The application of a program, by one compiled call. Traces that do not compute see its equations."""
 
     returns_tuple = True
 
-    def __call__(self, *args: Any, step: Step) -> tuple[Any, ...]:
-        if state.trace is EVALUATION:
-            return step.push(*args)
-        return tuple(evaluate(step.linear, *args))
+    def __call__(self, *args: Any, **params: Any) -> tuple[Any, ...]:
+        trace = state.trace
+        if takes_steps(trace):
+            return trace.process(self, args, params)
+        return tuple(evaluate(params["program"].jaxpr, *args))
 
-    def type_rule(self, *types: ArrayType, step: Step) -> tuple[ArrayType, ...]:
-        return step.linear.out_types
+    def evaluate(self, args: tuple, params: dict[str, Any]) -> tuple[Any, ...]:
+        program = params["program"]
+        try:
+            return program.run(*args)
+        except (TypeError, ValueError, EscapedTracerError):
+            if settled(args) is args:
+                refuse_tracers(args, program.name)
+            raise
 
-    def transpose(self, ct: tuple, *args: Any, step: Step) -> tuple[Any, ...]:
-        n = step.n_residuals
-        if state.trace is not EVALUATION:
-            return step.no_cotangents + tuple(transpose_flat(step.linear, list(map(is_linear, args)), args, ct))
-        pull, found = step.transposed(tuple([c is not None for c in ct]))
-        cts = pull(*args[:n], *[c for c in ct if c is not None])
-        if len(cts) < len(found):
-            rest = iter(cts)
-            cts = tuple([next(rest) if flag else None for flag in found])
-        return step.no_cotangents + cts
+    def type_rule(self, *types: ArrayType, program: Program) -> tuple[ArrayType, ...]:
+        return program.jaxpr.out_types
+
+    def transpose(self, ct: tuple, *args: Any, program: Program) -> tuple[Any, ...]:
+        linear = tuple([type(x) is ArrayType for x in args])
+        pull, found = program.transposed(linear, tuple([c is not None for c in ct]))
+        known = [x for x, flag in zip(args, linear) if not flag]
+        given = [c for c in ct if c is not None]
+        cts = iter(self(*known, *given, **pull.params))
+        return tuple([next(cts) if flag else None for flag in found])
 
 
-linear_step = LinearStep("linear_step")
+step = Step("step")

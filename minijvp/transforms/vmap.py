@@ -17,12 +17,13 @@ from minijvp import trees
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Axis
 from minijvp.core.source import Source
-from minijvp.core.tracing import Trace, Tracer, current, state, tracer_class
+from minijvp.core.tracing import Trace, Tracer, current, evaluating, state, tracer_class
 from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.families import broadcast_in_dim, leading_axis
 from minijvp.operations.shape import move_axis
 from minijvp.transforms.staging import stage
+from minijvp.transforms.steps import Program, program, step, takes_steps
 
 
 @tracer_class
@@ -61,11 +62,12 @@ class BatchTracer(Tracer):
 class BatchTrace(Trace):
     """Applies the batch rule of every operation that touches one of its tracers or speaks along its named axis."""
 
-    __slots__ = ("axis",)
+    __slots__ = ("axis", "eager")
 
     def __init__(self, parent: Trace, axis: Axis):
         self.parent = parent
         self.axis = axis
+        self.eager = takes_steps(parent)
 
     @property
     def description(self) -> str:
@@ -75,6 +77,10 @@ class BatchTrace(Trace):
         values, batched = self.unpack(args)
         if not any(batched) and not (self.axis.name is not None and primitive.uses_axis(self.axis.name, params)):
             return self.parent.process(primitive, values, params)
+        if primitive is step:
+            program, flags = mapped_program(params["program"], self.axis.size, batched)
+            out = self.parent.process(step, values, program.params)
+            return tuple([BatchTracer(self, x) if b else x for x, b in zip(out, flags)])
         previous = state.trace
         state.trace = self.parent
         try:
@@ -99,6 +105,16 @@ class BatchTrace(Trace):
 
     def pack(self, value: Any, batched: bool) -> Any:
         return BatchTracer(self, value) if batched else value
+
+
+def mapped_program(source: Program, size: int, batched: tuple[bool, ...]) -> tuple[Program, tuple[bool, ...]]:
+    """A program with a batch axis on some inputs, and which outputs have it."""
+    found = source.batches.get((size, batched))
+    if found is None:
+        with evaluating():
+            jaxpr, flags = vmap_jaxpr(source.jaxpr, Axis(size), batched)
+            found = source.batches[size, batched] = program(jaxpr, source.name), flags
+    return found
 
 
 class axis_named:

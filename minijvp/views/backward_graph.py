@@ -26,7 +26,8 @@ from minijvp.errors import ArgumentError
 from minijvp.operations.families import add_tangents, instantiate
 from minijvp.transforms.borders import from_border
 from minijvp.transforms.jvp import JVPTrace
-from minijvp.transforms.linearize import linearize_jaxpr, one_equation
+from minijvp.transforms.linearize import linearize_jaxpr
+from minijvp.transforms.steps import one_equation
 from minijvp.transforms.transpose import transpose_flat
 from minijvp.views.graph import Graph, Node, equation_label, equation_text, kind_of, short_value, size_text
 from minijvp.views.svg import Picture, picture

@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 
 from minijvp.operations import contraction, elementwise
-from minijvp.transforms.linearize import new_step
-from minijvp.transforms.steps import linear_step
+from minijvp.transforms import steps
+from minijvp.transforms.linearize import linearized
 from tests.samples import Sample, random
 
 x, y, t = random(3, dtype=float), random(3, dtype=float, seed=1), random(3, dtype=float, seed=2)
@@ -13,8 +13,8 @@ x, y, t = random(3, dtype=float), random(3, dtype=float, seed=1), random(3, dtyp
 def step(label, primitive, primals, tangents, residuals, oracle, **params):
     """The linear part of `primitive` at `primals`, which stores `residuals`."""
     primals = tuple(map(jnp.asarray, primals))
-    linear = new_step(primitive, primals, tuple(p.aval for p in primals), tangents, params)
-    return Sample(linear_step, residuals, oracle, dict(step=linear), label=label)
+    linear = linearized(steps.program_of(primitive, primals, params), tangents).linear
+    return Sample(steps.step, residuals, oracle, linear.params, label=label)
 
 
 DOT = {"dimension_numbers": (((0,), (0,)), ((), ())), "precision": None, "preferred_element_type": None}
