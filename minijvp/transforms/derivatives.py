@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import lru_cache, partial, wraps
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial, tree_flatten, tree_unflatten
@@ -28,6 +29,7 @@ from minijvp.transforms.hot import recorded_gradient, recurs
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.linearize import LinearMap
 from minijvp.transforms.rematerialize import linearize_planned, transpose_planned
+from minijvp.transforms.steps import in_one_step, takes_steps
 from minijvp.transforms.taps import Taps
 from minijvp.transforms.vmap import vmap_flat
 from minijvp.trees import FlatFunction
@@ -388,8 +390,7 @@ def jacfwd(
             return [instantiate(t, x) for t, x in zip(out_tangents[: flat_fun.n], outs, strict=False)]
 
         columns = over_basis(push, leaves)
-        shapes = [type_of(x).shape for x in leaves]
-        blocks = [split_block(move_axis(c, 0, -1), shapes, -1) for c in columns]
+        blocks = blocks_of(columns, [type_of(x).shape for x in leaves], -1)
         jacobian = tree_unflatten(flat_fun.out_tree, [selection.unflatten(row) for row in blocks])
         return (jacobian, flat_fun.aux(outs)) if has_aux else jacobian
 
@@ -430,12 +431,9 @@ def jacrev(
             found = pullback.flat(constants, cts)
             return [instantiate(ct, x) for ct, x in zip(found, leaves, strict=True) if is_inexact(type_of(x).dtype)]
 
-        found = iter(over_basis(pull, results))
         shapes = [type_of(x).shape for x in results]
-        columns = [
-            split_block(next(found), shapes, 0) if is_inexact(type_of(x).dtype) else float0_blocks(x, shapes)
-            for x in leaves
-        ]
+        found = iter(blocks_of(over_basis(pull, results), shapes, 0))
+        columns = [next(found) if is_inexact(type_of(x).dtype) else float0_blocks(x, shapes) for x in leaves]
         rows = [selection.unflatten([blocks[i] for blocks in columns]) for i in range(len(results))]
         jacobian = tree_unflatten(flat_fun.out_tree, rows)
         return (jacobian, flat_fun.aux(outs)) if has_aux else jacobian
@@ -483,24 +481,48 @@ def require_inexact_result(selection: Selection, outs: Sequence[Any], transforma
 def over_basis(fun: Callable[..., list[Any]], leaves: Sequence[Any]) -> Sequence[Any]:
     """The results of `fun` for all unit vectors of the space of `leaves`, along a leading axis."""
     types = [type_of(x) for x in leaves]
-    total = sum(t.size for t in types if is_inexact(t.dtype))
-    basis: list[Any] = []
-    start = 0
-    for t in types:
-        if is_inexact(t.dtype):
-            block = np.zeros((total, t.size), t.dtype)
-            block[np.arange(start, start + t.size), np.arange(t.size)] = 1
-            basis.append(block.reshape(total, *t.shape))
-            start += t.size
-        else:
-            basis.append(None)
+    spaces = tuple([(t.shape, t.size, t.dtype) for t in types if is_inexact(t.dtype)])
+    total = sum([size for _, size, _ in spaces])
+    vectors = iter(basis_call(spaces)() if takes_steps(state.trace) else unit_vectors(spaces, np))
+    basis = [next(vectors) if is_inexact(t.dtype) else None for t in types]
     outs, batched = vmap_flat(fun, Axis(total), basis, [b is not None for b in basis])
     return [x if b else instantiate_rows(x, total) for x, b in zip(outs, batched, strict=True)]
+
+
+Spaces = tuple[tuple[tuple[int, ...], int, Any], ...]
+
+
+def unit_vectors(spaces: Spaces, xp: Any) -> list[Any]:
+    """The unit vectors of a sum of spaces, given by shapes, sizes and dtypes: for each space their parts in it."""
+    total = sum([size for _, size, _ in spaces])
+    parts, start = [], 0
+    for shape, size, dtype in spaces:
+        parts.append(xp.eye(total, size, -start, dtype=dtype).reshape(total, *shape))
+        start += size
+    return parts
+
+
+@lru_cache(maxsize=1024)
+def basis_call(spaces: Spaces) -> Callable[[], list[Any]]:
+    """The unit vectors by one call of XLA."""
+    return jax.jit(partial(unit_vectors, spaces, jnp))
 
 
 def instantiate_rows(x: Any, n: int) -> Any:
     """`x` repeated along a new leading axis."""
     return leading_axis(Axis(n), x, False)
+
+
+def blocks_of(columns: Sequence[Any], shapes: Sequence[tuple[int, ...]], axis: int) -> list[list[Any]]:
+    """Each of the columns, whose first axis is that of the basis, cut into blocks with these shapes at `axis`."""
+    blocks = in_one_step(split_all, columns, shapes=tuple(shapes), axis=axis)
+    n = len(shapes)
+    return [list(blocks[i * n : (i + 1) * n]) for i in range(len(columns))]
+
+
+def split_all(*columns: Any, shapes: Sequence[tuple[int, ...]], axis: int) -> list[Any]:
+    """The blocks of all columns."""
+    return [block for c in columns for block in split_block(move_axis(c, 0, axis), shapes, axis)]
 
 
 def split_block(x: Any, shapes: Sequence[tuple[int, ...]], axis: int) -> list[Any]:

@@ -19,6 +19,7 @@ from minijvp.core.primitive import Primitive
 from minijvp.core.tracing import EVALUATION, Trace, evaluating, refuse_tracers, settled, state
 from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import EscapedTracerError
+from minijvp.transforms.staging import stage
 from minijvp.transforms.transpose import transpose_jaxpr
 
 Flags = tuple[bool, ...]
@@ -91,12 +92,7 @@ def program_of(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]
     """The program that applies one primitive to arguments like `args`."""
     if primitive is step:
         return params["program"]
-    # JAX's own abstract values serve for types in the key: they hash fast.
-    try:
-        types = tuple([x.aval for x in args])
-    except AttributeError:
-        types = tuple(map(type_of, args))
-    key = (primitive, types, *params.items()) if params else (primitive, types)
+    key = key_of(primitive, args, params)
     try:
         found = _by_operation.get(key)
     except TypeError:
@@ -106,6 +102,29 @@ def program_of(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]
         with evaluating():
             found = _by_operation[key] = program(one_equation(primitive, args, params), primitive.name)
     return found
+
+
+def key_of(function: Any, args: Sequence[Any], params: dict[str, Any]) -> tuple:
+    """The key of a function of arguments like `args`."""
+    # JAX's own abstract values serve for types: they hash fast.
+    try:
+        types = tuple([x.aval for x in args])
+    except AttributeError:
+        types = tuple(map(type_of, args))
+    return (function, types, *params.items()) if params else (function, types)
+
+
+def in_one_step(fun: Callable[..., Sequence[Any]], args: Sequence[Any], **params: Any) -> Sequence[Any]:
+    """What a function of the library makes of flat arguments and static parameters, by one step where there are any."""
+    if not takes_steps(state.trace):
+        return fun(*args, **params)
+    key = key_of(fun, args, params)
+    found = _by_operation.get(key)
+    if found is None:
+        with evaluating():
+            jaxpr = stage(lambda *xs: fun(*xs, **params), list(map(type_of, args)))
+            found = _by_operation[key] = program(jaxpr, fun.__name__)
+    return step(*args, **found.params)
 
 
 def one_equation(primitive: Primitive, primals: Sequence[Any], params: dict[str, Any]) -> Jaxpr:
@@ -155,8 +174,9 @@ class Step(Primitive):
         pull, found = program.transposed(linear, tuple([c is not None for c in ct]))
         known = [x for x, flag in zip(args, linear) if not flag]
         given = [c for c in ct if c is not None]
-        cts = iter(self(*known, *given, **pull.params))
-        return tuple([next(cts) if flag else None for flag in found])
+        cts = pull.run(*known, *given) if state.trace is EVALUATION else self(*known, *given, **pull.params)
+        rest = iter(cts)
+        return tuple([next(rest) if flag else None for flag in found])
 
 
 step = Step("step")
