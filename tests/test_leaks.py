@@ -20,6 +20,7 @@ from minijvp.core.tracing import EVALUATION, Trace, Tracer, live_traces, state
 from minijvp.higher_order.jit import jit_primitive
 from minijvp.transforms import jvp as forward
 from minijvp.transforms import linearize as linearization
+from minijvp.transforms import steps
 from minijvp.transforms import transpose as transposition
 from minijvp.transforms import vmap as batching
 
@@ -79,7 +80,8 @@ def cache_sizes() -> dict[str, int]:
         batching.vmap_jaxpr,
     ]
     sizes = {f.__name__: f.cache_info().currsize for f in functions}
-    sizes["steps"] = len(linearization._steps)
+    sizes["steps"] = len(steps._by_operation)
+    sizes["programs"] = len(steps._by_jaxpr)
     return sizes | {name: len(primitive._compiled) for name, primitive in registry.items()}
 
 
@@ -225,11 +227,11 @@ def test_fresh_lambdas_share_their_steps() -> None:
         return grad(lambda x: mnp.sum(mnp.sin(x) * mnp.exp(x)))(jnp.ones(5))
 
     run()
-    steps = dict(linearization._steps)
+    programs = dict(steps._by_jaxpr)
     run()
-    assert linearization._steps == steps
+    assert steps._by_jaxpr == programs
     grad(lambda x: mnp.sum(mnp.sin(x) * mnp.exp(x)))(jnp.ones(6))
-    assert len(linearization._steps) > len(steps)
+    assert len(steps._by_jaxpr) > len(programs)
 
 
 def test_a_jitted_function_is_staged_once_under_a_trace() -> None:

@@ -19,7 +19,7 @@ from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
 from minijvp.transforms.staging import stage
-from minijvp.transforms.steps import Program, has_steps, program, program_of, step, takes_steps
+from minijvp.transforms.steps import Program, has_steps, program, program_of, run, takes_steps
 from minijvp.trees import FlatFunction
 
 
@@ -87,6 +87,8 @@ class JVPTrace(Trace):
         primals, tangents, active = self.unpack(args)
         if not active:
             return self.parent.process(primitive, primals, params)
+        if self.eager and has_steps(primitive, params):
+            return self.step(primitive, primals, tangents, params)
         out, tangent = self.apply(primitive, primals, tangents, params)
         if type(out) is tuple:
             return tuple([self.pack(x, t) for x, t in zip(out, tangent, strict=True)])
@@ -116,8 +118,6 @@ class JVPTrace(Trace):
         previous = state.trace
         state.trace = self.parent
         try:
-            if self.eager and has_steps(primitive, params):
-                return self.step(primitive, primals, tangents, params)
             return self.rule(primitive)(primals, tangents, **params)
         finally:
             state.trace = previous
@@ -125,14 +125,14 @@ class JVPTrace(Trace):
     def rule(self, primitive: Any) -> Callable[..., tuple[Any, Any]]:
         return primitive.jvp
 
-    def step(self, primitive: Any, primals: tuple, tangents: tuple, params: dict[str, Any]) -> tuple[Any, Any]:
-        """What the jvp rule gives, by one step."""
+    def step(self, primitive: Any, primals: tuple, tangents: tuple, params: dict[str, Any]) -> Any:
+        """The results of an operation, by one call."""
         program, flags = pushed(program_of(primitive, primals, params), tangents)
-        results = self.parent.process(step, (*primals, *[t for t in tangents if t is not None]), program.params)
-        n = len(flags)
-        rest = iter(results[n:])
-        found = [next(rest) if flag else None for flag in flags]
-        return (tuple(results[:n]), found) if primitive.returns_tuple else (results[0], found[0])
+        outs = run(self.parent, program, (*primals, *[t for t in tangents if t is not None]))
+        if not primitive.returns_tuple:
+            return JVPTracer(self, *outs) if flags[0] else outs[0]
+        rest = iter(outs[len(flags) :])
+        return tuple([JVPTracer(self, x, next(rest)) if flag else x for x, flag in zip(outs, flags)])
 
 
 def pushed(source: Program, tangents: Sequence[Any]) -> tuple[Program, tuple[bool, ...]]:

@@ -19,14 +19,14 @@ from jax.tree_util import Partial, tree_flatten, tree_unflatten
 from minijvp import trees
 from minijvp.core import source
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate
-from minijvp.core.tracing import EVALUATION, Trace, current, evaluating, refuse_tracers, settled, state
+from minijvp.core.tracing import Trace, current, evaluating, settled, state
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, is_inexact, type_of
 from minijvp.errors import EscapedTracerError
 from minijvp.operations.families import instantiate, zeros_like
 from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
 from minijvp.transforms.jvp import JVPTrace, JVPTracer
 from minijvp.transforms.staging import StagingTrace, StagingTracer, stage
-from minijvp.transforms.steps import Program, has_steps, program, program_of, step, takes_steps
+from minijvp.transforms.steps import Program, has_steps, program, program_of, run, step, takes_steps
 
 
 class LinearTrace(StagingTrace):
@@ -101,15 +101,12 @@ class LinearizeTrace(JVPTrace):
             return below.process(primitive, primals, params)
         try:
             linearization = linearized(program_of(primitive, primals, params), tangents)
-            known = linearization.known
-            outs = known.run(*primals) if below is EVALUATION else below.process(step, primals, known.params)
-        except (TypeError, ValueError, EscapedTracerError) as error:
+            outs = run(below, linearization.known, primals)
+        except EscapedTracerError:
             values = settled(args)
-            if values is not args and isinstance(error, EscapedTracerError):
-                return self.process(primitive, tuple(values), params)
-            if below is EVALUATION:
-                refuse_tracers(primals, primitive.name)
-            raise
+            if values is args:
+                raise
+            return self.process(primitive, tuple(values), params)
         found = self.recorder.record(linearization, primals, outs, tangents)
         if primitive.returns_tuple:
             return tuple([x if t is None else JVPTracer(self, x, t) for x, t in zip(outs, found)])

@@ -23,6 +23,7 @@ from minijvp.transforms.staging import stage
 from minijvp.transforms.transpose import transpose_jaxpr
 
 Flags = tuple[bool, ...]
+Make = Callable[[Any, Sequence[Any], dict[str, Any]], Jaxpr]
 
 
 def compiled(jaxpr: Jaxpr) -> Callable[..., tuple[Any, ...]]:
@@ -35,10 +36,10 @@ def compiled(jaxpr: Jaxpr) -> Callable[..., tuple[Any, ...]]:
 
 
 class Program:
-    """An open jaxpr that is evaluated by one compiled call, and the programs made of it: each with which outputs it has.
+    """An open jaxpr that is evaluated by one compiled call, and the programs that were made of it.
 
     `jvps` and `linearizations` are known by which inputs have a tangent, `batches` by the size of the batch axis and
-    which inputs have it, `transposes` by which inputs are linear and which outputs have a cotangent.
+    which inputs have it, `transposes` by where linear inputs begin and which outputs have a cotangent.
     """
 
     __slots__ = ("batches", "jaxpr", "jvps", "linearizations", "name", "params", "run", "transposes")
@@ -51,19 +52,21 @@ class Program:
         self.jvps: dict[Flags, tuple[Program, Flags]] = {}
         self.linearizations: dict[Flags, Any] = {}
         self.batches: dict[tuple[int, Flags], tuple[Program, Flags]] = {}
-        self.transposes: dict[tuple[Flags, Flags], tuple[Program, Flags]] = {}
+        self.transposes: dict[tuple[int, Flags], tuple[Program, Flags | None]] = {}
 
     def __str__(self) -> str:
         return str(self.jaxpr)
 
-    def transposed(self, linear: Flags, nonzero: Flags) -> tuple[Program, Flags]:
-        """The program of the inputs that are not linear and the cotangents that are not zero, and what it gives."""
-        found = self.transposes.get((linear, nonzero))
+    def transposed(self, n: int, nonzero: Flags) -> tuple[Program, Flags | None]:
+        """The transpose in the inputs from number n on, for the cotangents that are not zero.
+
+        With it, which of those inputs get a cotangent: None if all do.
+        """
+        found = self.transposes.get((n, nonzero))
         if found is None:
-            jaxpr, ct_nonzero = transpose_jaxpr(self.jaxpr, linear, nonzero)
-            rest = iter(ct_nonzero)
-            flags = tuple([flag and next(rest) for flag in linear])
-            found = self.transposes[linear, nonzero] = program(jaxpr, self.name), flags
+            linear = tuple([i >= n for i in range(len(self.jaxpr.inputs))])
+            jaxpr, flags = transpose_jaxpr(self.jaxpr, linear, nonzero)
+            found = self.transposes[n, nonzero] = program(jaxpr, self.name), None if all(flags) else flags
         return found
 
 
@@ -83,16 +86,21 @@ def program(jaxpr: Jaxpr, name: str) -> Program:
             _by_operation.clear()
         # It serves everywhere, so that the line of its first use would mislead.
         equations = tuple([Equation(e.primitive, e.inputs, e.params, e.outputs, None) for e in jaxpr.equations])
-        found = Program(Jaxpr((), jaxpr.inputs, equations, jaxpr.outputs, jaxpr.name), name)
+        found = Program(Jaxpr(jaxpr.constants, jaxpr.inputs, equations, jaxpr.outputs, jaxpr.name), name)
         _by_jaxpr[found.jaxpr] = found
     return found
 
 
-def program_of(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Program:
-    """The program that applies one primitive to arguments like `args`."""
+def program_of(primitive: Any, args: Sequence[Any], params: dict[str, Any], make: Make | None = None) -> Program:
+    """The program that applies one primitive to arguments like `args`; or, with `make`, any function of the library."""
     if primitive is step:
         return params["program"]
-    key = key_of(primitive, args, params)
+    # JAX's own abstract values serve for types in the key: they hash fast.
+    try:
+        types = tuple([x.aval for x in args])
+    except AttributeError:
+        types = tuple(map(type_of, args))
+    key = (primitive, types, *params.items()) if params else (primitive, types)
     try:
         found = _by_operation.get(key)
     except TypeError:
@@ -100,31 +108,21 @@ def program_of(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]
         raise
     if found is None:
         with evaluating():
-            found = _by_operation[key] = program(one_equation(primitive, args, params), primitive.name)
+            jaxpr = (make or one_equation)(primitive, args, params)
+            found = _by_operation[key] = program(jaxpr, primitive.__name__)
     return found
-
-
-def key_of(function: Any, args: Sequence[Any], params: dict[str, Any]) -> tuple:
-    """The key of a function of arguments like `args`."""
-    # JAX's own abstract values serve for types: they hash fast.
-    try:
-        types = tuple([x.aval for x in args])
-    except AttributeError:
-        types = tuple(map(type_of, args))
-    return (function, types, *params.items()) if params else (function, types)
 
 
 def in_one_step(fun: Callable[..., Sequence[Any]], args: Sequence[Any], **params: Any) -> Sequence[Any]:
     """What a function of the library makes of flat arguments and static parameters, by one step where there are any."""
     if not takes_steps(state.trace):
         return fun(*args, **params)
-    key = key_of(fun, args, params)
-    found = _by_operation.get(key)
-    if found is None:
-        with evaluating():
-            jaxpr = stage(lambda *xs: fun(*xs, **params), list(map(type_of, args)))
-            found = _by_operation[key] = program(jaxpr, fun.__name__)
-    return step(*args, **found.params)
+    return run(state.trace, program_of(fun, args, params, staged), tuple(args))
+
+
+def staged(fun: Callable[..., Sequence[Any]], args: Sequence[Any], params: dict[str, Any]) -> Jaxpr:
+    """The jaxpr of a function of arguments of the types of `args`."""
+    return stage(lambda *xs: fun(*xs, **params), list(map(type_of, args)), fun.__name__)
 
 
 def one_equation(primitive: Primitive, primals: Sequence[Any], params: dict[str, Any]) -> Jaxpr:
@@ -152,10 +150,8 @@ class Step(Primitive):
     returns_tuple = True
 
     def __call__(self, *args: Any, **params: Any) -> tuple[Any, ...]:
-        trace = state.trace
-        if takes_steps(trace):
-            return trace.process(self, args, params)
-        return tuple(evaluate(params["program"].jaxpr, *args))
+        trace, program = state.trace, params["program"]
+        return run(trace, program, args) if takes_steps(trace) else tuple(evaluate(program.jaxpr, *args))
 
     def evaluate(self, args: tuple, params: dict[str, Any]) -> tuple[Any, ...]:
         program = params["program"]
@@ -170,13 +166,28 @@ class Step(Primitive):
         return program.jaxpr.out_types
 
     def transpose(self, ct: tuple, *args: Any, program: Program) -> tuple[Any, ...]:
-        linear = tuple([type(x) is ArrayType for x in args])
-        pull, found = program.transposed(linear, tuple([c is not None for c in ct]))
-        known = [x for x, flag in zip(args, linear) if not flag]
-        given = [c for c in ct if c is not None]
-        cts = pull.run(*known, *given) if state.trace is EVALUATION else self(*known, *given, **pull.params)
-        rest = iter(cts)
-        return tuple([next(rest) if flag else None for flag in found])
+        # Residuals come first; in all tangents together the program is linear, also where one is known.
+        n = 0
+        while type(args[n]) is not ArrayType:
+            n += 1
+        pull, flags = program.transposed(n, tuple([c is not None for c in ct]))
+        given = (*args[:n], *[c for c in ct if c is not None])
+        trace = state.trace
+        cts = run(trace, pull, given) if takes_steps(trace) else tuple(evaluate(pull.jaxpr, *given))
+        if flags is not None:
+            rest = iter(cts)
+            cts = tuple([next(rest) if flag else None for flag in flags])
+        return (None,) * n + cts
 
 
 step = Step("step")
+
+
+def run(trace: Trace, program: Program, args: tuple) -> tuple[Any, ...]:
+    """The outputs of a program under a trace that takes steps."""
+    if trace is EVALUATION:
+        try:
+            return program.run(*args)
+        except (TypeError, ValueError, EscapedTracerError):
+            pass  # evaluation knows which argument is to blame
+    return trace.process(step, args, program.params)

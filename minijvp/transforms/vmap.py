@@ -23,7 +23,7 @@ from minijvp.errors import ArgumentError
 from minijvp.operations.families import broadcast_in_dim, leading_axis
 from minijvp.operations.shape import move_axis
 from minijvp.transforms.staging import stage
-from minijvp.transforms.steps import Program, program, step, takes_steps
+from minijvp.transforms.steps import Program, program, run, step, takes_steps
 
 
 @tracer_class
@@ -79,7 +79,7 @@ class BatchTrace(Trace):
             return self.parent.process(primitive, values, params)
         if primitive is step:
             program, flags = mapped_program(params["program"], self.axis.size, batched)
-            out = self.parent.process(step, values, program.params)
+            out = run(self.parent, program, values)
             return tuple([BatchTracer(self, x) if b else x for x, b in zip(out, flags)])
         previous = state.trace
         state.trace = self.parent
