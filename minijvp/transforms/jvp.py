@@ -19,7 +19,7 @@ from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
 from minijvp.transforms.staging import stage
-from minijvp.transforms.steps import Program, has_steps, program, program_of, run, takes_steps
+from minijvp.transforms.steps import Program, hand_on, has_steps, program, program_of, run, takes_steps
 from minijvp.trees import FlatFunction
 
 
@@ -86,7 +86,7 @@ class JVPTrace(Trace):
     def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
         primals, tangents, active = self.unpack(args)
         if not active:
-            return self.parent.process(primitive, primals, params)
+            return hand_on(self.parent, primitive, primals, params)
         if self.eager and has_steps(primitive, params):
             return self.step(primitive, primals, tangents, params)
         out, tangent = self.apply(primitive, primals, tangents, params)

@@ -26,7 +26,7 @@ from minijvp.operations.families import instantiate, zeros_like
 from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
 from minijvp.transforms.jvp import JVPTrace, JVPTracer
 from minijvp.transforms.staging import StagingTrace, StagingTracer, stage
-from minijvp.transforms.steps import Program, has_steps, program, program_of, run, step, takes_steps
+from minijvp.transforms.steps import Program, hand_on, has_steps, program, program_of, run, step, takes_steps
 
 
 class LinearTrace(StagingTrace):
@@ -98,7 +98,7 @@ class LinearizeTrace(JVPTrace):
         primals, tangents, active = self.unpack(args)
         below = self.recorder.parent
         if not active:
-            return below.process(primitive, primals, params)
+            return hand_on(below, primitive, primals, params)
         try:
             linearization = linearized(program_of(primitive, primals, params), tangents)
             outs = run(below, linearization.known, primals)

@@ -154,13 +154,7 @@ class Step(Primitive):
         return run(trace, program, args) if takes_steps(trace) else tuple(evaluate(program.jaxpr, *args))
 
     def evaluate(self, args: tuple, params: dict[str, Any]) -> tuple[Any, ...]:
-        program = params["program"]
-        try:
-            return program.run(*args)
-        except (TypeError, ValueError, EscapedTracerError):
-            if settled(args) is args:
-                refuse_tracers(args, program.name)
-            raise
+        return params["program"].run(*args)
 
     def type_rule(self, *types: ArrayType, program: Program) -> tuple[ArrayType, ...]:
         return program.jaxpr.out_types
@@ -185,9 +179,18 @@ step = Step("step")
 
 def run(trace: Trace, program: Program, args: tuple) -> tuple[Any, ...]:
     """The outputs of a program under a trace that takes steps."""
-    if trace is EVALUATION:
-        try:
-            return program.run(*args)
-        except (TypeError, ValueError, EscapedTracerError):
-            pass  # evaluation knows which argument is to blame
-    return trace.process(step, args, program.params)
+    if trace is not EVALUATION:
+        return trace.process(step, args, program.params)
+    try:
+        return program.run(*args)
+    except (TypeError, ValueError, EscapedTracerError):
+        values = settled(args)
+        if values is not args:
+            return run(trace, program, tuple(values))
+        refuse_tracers(args, program.name)
+        raise
+
+
+def hand_on(trace: Trace, primitive: Primitive, args: tuple, params: dict[str, Any]) -> Any:
+    """The result of an operation that is the business of the trace below."""
+    return run(trace, params["program"], args) if primitive is step else trace.process(primitive, args, params)

@@ -23,7 +23,7 @@ from minijvp.errors import ArgumentError
 from minijvp.operations.families import broadcast_in_dim, leading_axis
 from minijvp.operations.shape import move_axis
 from minijvp.transforms.staging import stage
-from minijvp.transforms.steps import Program, program, run, step, takes_steps
+from minijvp.transforms.steps import Program, hand_on, program, run, step, takes_steps
 
 
 @tracer_class
@@ -76,7 +76,7 @@ class BatchTrace(Trace):
     def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
         values, batched = self.unpack(args)
         if not any(batched) and not (self.axis.name is not None and primitive.uses_axis(self.axis.name, params)):
-            return self.parent.process(primitive, values, params)
+            return hand_on(self.parent, primitive, values, params)
         if primitive is step:
             program, flags = mapped_program(params["program"], self.axis.size, batched)
             out = run(self.parent, program, values)
