@@ -48,16 +48,16 @@ def leading_axis(axis: Axis, x: Any, batched: bool) -> Any:
     """`x` with a leading batch axis: as it is, or repeated. A Python scalar stays one."""
     if batched or type(x) in PYTHON_SCALARS:
         return x
-    t = type_of(x)
-    if type(t) is ScalarType:
-        return x
-    n = len(t.shape)
-    return broadcast_in_dim(x, shape=(axis.size, *t.shape), broadcast_dimensions=tuple(range(1, n + 1)))
+    shape = type_of(x).shape
+    return broadcast_in_dim(x, shape=(axis.size, *shape), broadcast_dimensions=tuple(range(1, len(shape) + 1)))
 
 
 def all_batched(axis: Axis, args: Sequence[Any], batched: Sequence[bool]) -> list[Any]:
-    """All arguments with a leading batch axis."""
-    return [leading_axis(axis, x, b) for x, b in zip(args, batched, strict=True)]
+    """All arguments with a leading batch axis; what is a Python scalar in a program fits as it is."""
+    return [
+        x if not b and type(type_of(x)) is ScalarType else leading_axis(axis, x, b)
+        for x, b in zip(args, batched, strict=True)
+    ]
 
 
 class Elementwise(Primitive):
