@@ -229,3 +229,14 @@ def test_what_is_refused() -> None:
         to_python(f)("a", 1.0, 2.0)
     with pytest.raises(minijvp.ConcretizationError):
         to_python(lambda x: x if x > 0 else -x)(1.0)
+
+
+def test_caches_are_written_empty() -> None:
+    """What a cache holds depends on what was done before, and may have no text."""
+    from minijvp.core.types import is_inexact
+
+    assert not is_inexact(jax.random.key(0).dtype)
+    x = jnp.arange(6.0).reshape(2, 3)
+    fun = lambda x: minijvp.lax.reduce_window(x, -jnp.inf, minijvp.lax.max, (1, 2), (1, 1), "VALID")
+    code = to_python(minijvp.grad(lambda x: fun(x).sum()))(x)
+    np.testing.assert_array_equal(code.compile()(x), minijvp.grad(lambda x: fun(x).sum())(x))

@@ -116,6 +116,8 @@ class Inliner:
         if (line := import_lines(module).get(name)) is not None and f" {OWN}" not in line:
             self.imports.add(line)
             return name
+        if isinstance(value, dict) and name.startswith("_"):
+            return "{}"  # a cache, which what was done before has filled
         return self.value(value, module)
 
 
