@@ -62,6 +62,8 @@ def test_automatic_steps_are_close_to_the_best(dtype):
 
 
 def test_table_and_picture(tmp_path, monkeypatch):
+    for name in [n for n in sys.modules if n.startswith("matplotlib.pyplot")]:
+        monkeypatch.delitem(sys.modules, name)  # other tests import it
     curve = numerical.error_curve(lambda x: mnp.abs(x) * x, np.float32(1.5))
     assert "the complex step gives" in curve.refused["complex-step"]
     text = str(curve)
