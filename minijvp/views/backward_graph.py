@@ -29,9 +29,9 @@ from minijvp.transforms.jvp import JVPTrace
 from minijvp.transforms.linearize import linearize_jaxpr
 from minijvp.transforms.steps import one_equation
 from minijvp.transforms.transpose import transpose_flat
-from minijvp.views.graph import Graph, Node, equation_label, equation_text, kind_of, short_value, size_text
+from minijvp.views.graph import Graph, Node, equation_label, equation_text, kind_of, short_value
 from minijvp.views.svg import Picture, picture
-from minijvp.views.tables import Table
+from minijvp.views.tables import Table, byte_text
 
 Next = tuple["BackwardNode | None", int]
 
@@ -125,7 +125,7 @@ class BackwardNode:
             )
             kept = ", ".join(map(residual_text, node.residuals))
             rows.append(
-                (f"{node.number} {node.name}", following, kept, size_text(node.bytes) if node.bytes else "", line)
+                (f"{node.number} {node.name}", following, kept, byte_text(node.bytes) if node.bytes else "", line)
             )
         return Table(f"backward graph of {self.name}", ("node", "next", "residuals", "size", "line"), tuple(rows))
 
@@ -139,7 +139,7 @@ class BackwardNode:
                     node.name, "output", f"gradient {types}", f"accumulates the cotangents of {node.name}: {types}"
                 )
             else:
-                kept = f"keeps {size_text(node.bytes)}" if node.bytes else "keeps nothing"
+                kept = f"keeps {byte_text(node.bytes)}" if node.bytes else "keeps nothing"
                 text = [equation_text(e, Names()), *[f"keeps {residual_text(x)}" for x in node.residuals]]
                 box = Node(equation_label(e), kind_of(e), kept, "\n".join(text))
             drawn[node] = graph.add(box)

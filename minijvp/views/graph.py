@@ -14,6 +14,7 @@ from minijvp.core.printing import Names, format_param
 from minijvp.core.source import Source
 from minijvp.core.types import ArrayType
 from minijvp.operations.families import Elementwise
+from minijvp.views.tables import byte_text
 
 KINDS = {
     "input": "input",
@@ -266,16 +267,7 @@ def kind_of(e: Equation) -> str:
 
 def describe(name: str, t: ArrayType) -> str:
     """A variable with its type and size."""
-    return f"{name}: {t!r}, {size_text(t.bytes)}"
-
-
-def size_text(n: int) -> str:
-    """A number of bytes, in the unit that suits it."""
-    for unit in ("bytes", "KiB", "MiB"):
-        if n < 1024:
-            return f"{n:.4g} {unit}"
-        n /= 1024  # type: ignore[assignment]
-    return f"{n:.4g} GiB"
+    return f"{name}: {t!r}, {byte_text(t.bytes)}"
 
 
 def source_text(at: Source | None) -> list[str]:

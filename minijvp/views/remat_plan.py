@@ -11,8 +11,8 @@ from minijvp.core.printing import Names
 from minijvp.core.types import is_inexact
 from minijvp.transforms.rematerialize import cheapest_plan, parts_of, reads, work
 from minijvp.views.programs import program_of
-from minijvp.views.residuals import Residual, byte_text, line_text
-from minijvp.views.tables import Table
+from minijvp.views.residuals import Residual, line_text
+from minijvp.views.tables import Table, byte_text
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from minijvp.core.source import Source
 from minijvp.core.types import ArrayType
 from minijvp.errors import ArgumentError
 from minijvp.views.programs import gradient_programs, program_of
-from minijvp.views.tables import Table
+from minijvp.views.tables import Table, byte_text
+from minijvp.views.traces import source_text
 
 WIDTH, ROW, LABEL = 1000, 26, 560
 """Of the picture, in pixels: its width, the height of a bar, and the room for the line beside it."""
@@ -110,19 +111,11 @@ class ResidualReport:
         return "\n".join([*parts, "</svg>"])
 
 
-def byte_text(n: int) -> str:
-    """A number of bytes in a unit that is easy to read."""
-    for unit, size in (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if n >= size:
-            return f"{n / size:.3g} {unit}"
-    return f"{n} B"
-
-
 def line_text(r: Residual) -> str:
     """The user's line that made a residual."""
     if r.made_at is None:
         return "arguments" if r.place == "input" else "no line of yours"
-    return f"{r.made_at.file.rsplit('/', 1)[-1]}:{r.made_at.line}: {r.made_at.text}"
+    return source_text(r.made_at)
 
 
 def residual_report(fun: Callable[..., Any] | Jaxpr, *args: Any, **kwargs: Any) -> ResidualReport:

@@ -13,7 +13,7 @@ import pytest
 import minijvp
 import minijvp.numpy as mnp
 from minijvp import lax
-from minijvp.core.types import PYTHON_SCALARS
+from minijvp.core.types import PYTHON_SCALARS, is_inexact
 from minijvp.views.python.code import PythonCode, to_python
 from tests.checks import arrays, assert_close, call, fix, tolerance
 from tests.samples import Sample, all_samples
@@ -233,8 +233,6 @@ def test_what_is_refused() -> None:
 
 def test_caches_are_written_empty() -> None:
     """What a cache holds depends on what was done before, and may have no text."""
-    from minijvp.core.types import is_inexact
-
     assert not is_inexact(jax.random.key(0).dtype)
     x = jnp.arange(6.0).reshape(2, 3)
     fun = lambda x: minijvp.lax.reduce_window(x, -jnp.inf, minijvp.lax.max, (1, 2), (1, 1), "VALID")
