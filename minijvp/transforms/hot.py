@@ -3,7 +3,8 @@
 A gradient that is asked for again and again still runs its function, since Python may decide otherwise this time; but
 on tracers that compute nothing. What they record walks down a tree of operations in which every path from the root is
 a program that has been met before. Where the walk ends stands the compiled gradient of exactly that program: a guard
-on what the function did, not on what it was hoped to do. A value that Python asks for is computed on the way.
+on what the function did, not on what it was hoped to do. A value that Python asks for is computed on the way. Where
+that fails (a function of JAX that wants values, say), the function is run once more, the plain way.
 """
 
 from __future__ import annotations
@@ -43,13 +44,15 @@ COMPILED_ALREADY = 4.0
 class Operation:
     """A node of the tree: an operation on values that the path to it has, and what was seen to follow it."""
 
-    __slots__ = ("ends", "equation", "following", "new", "single")
+    __slots__ = ("active", "ends", "equation", "following", "new", "single")
 
     def __init__(self, equation: Equation, new: tuple[tuple[int, Var], ...], single: bool):
         self.equation = equation
         self.new = new
         """The arguments that are constants and were not used before, by their places, and variables for them."""
         self.single = single
+        self.active: tuple[Var, ...] | None = None
+        """The results that have a tangent, once that was asked."""
         self.following: dict[Hashable, Operation] = {}
         self.ends: dict[Hashable, Program] = {}
 
@@ -117,7 +120,18 @@ class PendingTracer(Tracer):
 class Recording(Trace):
     """Walks down the tree, an operation of the function at a time, and grows it where nobody was before."""
 
-    __slots__ = ("constants", "differentiated", "evaluated", "known", "node", "path", "root", "values")
+    __slots__ = (
+        "active",
+        "constants",
+        "differentiated",
+        "evaluated",
+        "judged",
+        "known",
+        "node",
+        "path",
+        "root",
+        "values",
+    )
 
     def __init__(self, root: Root, leaves: Sequence[Any], differentiated: Sequence[bool]):
         self.parent = EVALUATION
@@ -129,6 +143,8 @@ class Recording(Trace):
         self.known: dict[int, Var] = {}
         self.values: dict[Atom, Any] = dict(zip(root.inputs, leaves, strict=True))
         self.evaluated = 0
+        self.active = {v for v, flag in zip(root.inputs, differentiated, strict=True) if flag}
+        self.judged = 0
 
     @property
     def description(self) -> str:
@@ -204,7 +220,7 @@ class Recording(Trace):
         single = type(types) is not tuple
         outputs = tuple(map(Var, (types,) if single else types))
         equation = Equation(primitive, tuple(atoms), params, outputs, state.source or source.capture(3))
-        tree.count_operation()
+        tree.operations += 1
         return self.node.following.setdefault(key, Operation(equation, tuple(new.values()), single))
 
     def program(self, outputs: Sequence[Var]) -> Jaxpr:
@@ -228,11 +244,13 @@ class Recording(Trace):
         return self.values[variable]
 
     def depends(self, variable: Var) -> bool:
-        """Whether a variable has a tangent."""
-        active = {v for v, flag in zip(self.root.inputs, self.differentiated, strict=True) if flag}
-        for node in self.path:
-            active.update(with_tangent(node.equation, active))
-        return variable in active
+        """Whether a variable has a tangent. Each operation is judged once: its path decides, and that is the node."""
+        for node in self.path[self.judged :]:
+            if node.active is None:
+                node.active = tuple(with_tangent(node.equation, self.active))
+            self.active.update(node.active)
+        self.judged = len(self.path)
+        return variable in self.active
 
     def line_of(self, variable: Var) -> source.Source | None:
         """The line of user code that made a variable."""
@@ -260,9 +278,6 @@ class Tree:
         self.roots: dict[Hashable, Root] = {}
         self.histories: dict[Hashable, History] = {}
         self.operations = self.programs = 0
-
-    def count_operation(self) -> None:
-        self.operations += 1
 
     def root(self, leaves: Sequence[Any], differentiated: tuple[bool, ...]) -> Root:
         """The root for arguments of these types."""

@@ -107,6 +107,23 @@ def test_values_that_python_uses() -> None:
         np.testing.assert_allclose(minijvp.grad(kept)(x), wanted)
 
 
+def test_asking_in_every_turn_is_no_more_work_in_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a value has a derivative is found once for each operation, however often Python asks."""
+    judged: list[Any] = []
+    original = hot.with_tangent
+    monkeypatch.setattr(hot, "with_tangent", lambda e, active: judged.append(e) or original(e, active))
+
+    def steps(x: Any) -> Any:
+        for _ in range(40):
+            x = mnp.sin(x) if x > 0 else -x
+        return x
+
+    for _ in range(CALLS):
+        minijvp.grad(steps)(1.0)
+    assert 0 < len(judged) <= 80
+    assert len(set(map(id, judged))) == len(judged)
+
+
 def test_every_path_through_the_function_is_a_program() -> None:
     def steps(x: Any, n: int) -> Any:
         for _ in range(n):
