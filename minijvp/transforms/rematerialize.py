@@ -22,7 +22,7 @@ from minijvp.transforms.cut import minimum_cut
 from minijvp.transforms.linearize import linearize_flat, linearize_jaxpr
 from minijvp.transforms.region import region
 from minijvp.transforms.staging import StagingTrace, StagingTracer
-from minijvp.transforms.transpose import new_transpose, transpose_flat
+from minijvp.transforms.transpose import new_transpose, transpose_flat, transpose_jaxpr
 
 SMALL = 1 << 20
 """Residuals of less than so many bytes in total are left alone: they fit in a cache."""
@@ -352,8 +352,10 @@ def transpose_planned(
     jaxpr: Jaxpr, linear: Sequence[bool], args: Sequence[Any], cotangents: Sequence[Any]
 ) -> list[Any]:
     """What `transpose_flat` returns, by regions if the program computes something again."""
+    if type(state.trace) is not StagingTrace or config.memory_budget == "off":
+        return transpose_flat(jaxpr, linear, args, cotangents)
     again, equations = divided(jaxpr, linear)
-    if type(state.trace) is not StagingTrace or sum(v.type.bytes for e in again for v in e.outputs) < SMALL:
+    if sum(v.type.bytes for e in again for v in e.outputs) < SMALL:
         return transpose_flat(jaxpr, linear, args, cotangents)
     values: dict[Atom, Any] = dict(jaxpr.constants)
     values.update([(v, x) for v, x, flag in zip(jaxpr.inputs, args, linear, strict=True) if not flag])
@@ -365,7 +367,8 @@ def transpose_jaxpr_planned(
     jaxpr: Jaxpr, linear: tuple[bool, ...], nonzero: tuple[bool, ...]
 ) -> tuple[Jaxpr, tuple[bool, ...]]:
     """What `transpose_jaxpr` returns, by regions if the program computes something again."""
-    return _transpose_jaxpr_planned(jaxpr, linear, nonzero)
+    planned = config.memory_budget != "off"
+    return _transpose_jaxpr_planned(jaxpr, linear, nonzero) if planned else transpose_jaxpr(jaxpr, linear, nonzero)
 
 
 @lru_cache(maxsize=4096)

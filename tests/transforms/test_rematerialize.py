@@ -190,6 +190,18 @@ def test_compiled_memory() -> None:
     assert temporary(stacked, "auto", ws, x) < 0.6 * temporary(stacked, "off", ws, x)
 
 
+def test_off_is_the_plain_transpose(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of a linear program that has values of its own to compute."""
+    monkeypatch.setattr(rematerialize, "SMALL", 0)
+
+    def linear(t: Any) -> Any:
+        return mnp.sum(t * mnp.exp(mnp.sin(mnp.ones(3) * 2)))
+
+    fun = minijvp.jit(lambda x: minijvp.jit(linear)(x))
+    jaxpr = minijvp.make_jaxpr(minijvp.grad(fun))(X[0, :3])
+    assert "region" not in str(jaxpr)
+
+
 def test_small_programs_are_left_alone() -> None:
     with minijvp.config(memory_budget="auto"):
         planned = minijvp.make_jaxpr(minijvp.grad(network))(P, X)
