@@ -1,0 +1,218 @@
+"""Jacobians and Hessians: jvp and vjp along all unit vectors at once, by vmap. There is no trace here.
+
+jacfwd, jacrev : (a -> b) -> a -> (CT a, b)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial, wraps
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import tree_unflatten
+
+from minijvp import trees
+from minijvp.core.primitive import Axis
+from minijvp.core.tracing import state
+from minijvp.core.types import is_inexact, type_of
+from minijvp.errors import ArgumentError
+from minijvp.operations.families import instantiate, leading_axis, reshape
+from minijvp.operations.shape import move_axis
+from minijvp.operations.slicing import slice as slice_primitive
+from minijvp.transforms.borders import to_border
+from minijvp.transforms.derivatives import Argnums, Selection, pull_back, require_differentiable
+from minijvp.transforms.jvp import jvp_flat
+from minijvp.transforms.steps import in_one_step, takes_steps
+from minijvp.transforms.vmap import vmap_flat
+
+
+def jacfwd(
+    fun: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, holomorphic: bool = False
+) -> Callable[..., Any]:
+    """A function that returns the Jacobian of `fun`, a column at a time by forward mode: right for few arguments.
+
+    jacfwd : (a -> b) -> a -> (CT a, b)
+
+    The arguments are those of `grad`, but the result of `fun` is any pytree of arrays. The Jacobian is the tree of the
+    result, each leaf the tree of the argument(s); its leaves have the shape of the result followed by the argument's.
+
+    Raises ArgumentError if an argument is not floating.
+
+    >>> import minijvp, minijvp.numpy as mnp
+    >>> minijvp.jacfwd(lambda x: x ** 2)(mnp.array([1.0, 3.0])).tolist()
+    [[2.0, 0.0], [0.0, 6.0]]
+    """
+    trees.require_callable(fun, "jacfwd")
+
+    @wraps(fun)
+    def jacobian(*args: Any, **kwargs: Any) -> Any:
+        selection = Selection(fun, argnums, args, kwargs)
+        require_differentiable(selection, "jacfwd", holomorphic)
+        flat_fun, leaves = selection.flat_function(has_aux), selection.leaves
+        outs: Sequence[Any] = ()
+
+        def push(*tangents: Any) -> list[Any]:
+            nonlocal outs
+            outs, out_tangents = jvp_flat(flat_fun.positional, leaves, tangents)
+            require_inexact_result(selection, outs[: flat_fun.n], "jacfwd", holomorphic)
+            return [instantiate(t, x) for t, x in zip(out_tangents[: flat_fun.n], outs, strict=False)]
+
+        columns = over_basis(push, leaves)
+        blocks = blocks_of(columns, [type_of(x).shape for x in leaves], -1)
+        jacobian = tree_unflatten(flat_fun.out_tree, [selection.unflatten(row) for row in blocks])
+        return (jacobian, flat_fun.aux(outs)) if has_aux else jacobian
+
+    return jacobian
+
+
+def jacrev(
+    fun: Callable[..., Any],
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+    allow_int: bool = False,
+) -> Callable[..., Any]:
+    """A function that returns the Jacobian of `fun`, a row at a time by reverse mode: right for few results.
+
+    jacrev : (a -> b) -> a -> (CT a, b)
+
+    Arguments and result are those of `jacfwd`; with `allow_int`, integer arguments have blocks of dtype float0.
+
+    Raises ArgumentError if an argument is not floating.
+
+    >>> import minijvp, minijvp.numpy as mnp
+    >>> minijvp.jacrev(lambda x: x ** 2)(mnp.array([1.0, 3.0])).tolist()
+    [[2.0, 0.0], [0.0, 6.0]]
+    """
+    trees.require_callable(fun, "jacrev")
+
+    @wraps(fun)
+    def jacobian(*args: Any, **kwargs: Any) -> Any:
+        selection = Selection(fun, argnums, args, kwargs)
+        require_differentiable(selection, "jacrev", holomorphic, allow_int)
+        flat_fun, leaves = selection.flat_function(has_aux), selection.leaves
+        outs, pullback, constants = pull_back(flat_fun, leaves)
+        results = outs[: flat_fun.n]
+        require_inexact_result(selection, results, "jacrev", holomorphic)
+
+        def pull(*cts: Any) -> list[Any]:
+            found = pullback.flat(constants, cts)
+            return [instantiate(ct, x) for ct, x in zip(found, leaves, strict=True) if is_inexact(type_of(x).dtype)]
+
+        shapes = [type_of(x).shape for x in results]
+        found = iter(blocks_of(over_basis(pull, results), shapes, 0))
+        columns = [next(found) if is_inexact(type_of(x).dtype) else float0_blocks(x, shapes) for x in leaves]
+        rows = [selection.unflatten([blocks[i] for blocks in columns]) for i in range(len(results))]
+        jacobian = tree_unflatten(flat_fun.out_tree, rows)
+        return (jacobian, flat_fun.aux(outs)) if has_aux else jacobian
+
+    return jacobian
+
+
+jacobian = jacrev
+
+
+def hessian(
+    fun: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False, holomorphic: bool = False
+) -> Callable[..., Any]:
+    """A function that returns the matrix of second derivatives of `fun`, by forward mode over reverse mode.
+
+    hessian : (a -> b) -> a -> (CT a, CT a, b)
+
+    The arguments are those of `jacfwd`; leaves have the shape of the result followed twice by the argument's.
+
+    Raises ArgumentError if an argument is not floating.
+
+    >>> import minijvp, minijvp.numpy as mnp
+    >>> minijvp.hessian(lambda x: x[0] ** 2 * x[1])(mnp.array([1.0, 3.0])).tolist()
+    [[6.0, 2.0], [2.0, 0.0]]
+    """
+    trees.require_callable(fun, "hessian")
+    inner = jacrev(fun, argnums, has_aux, holomorphic)
+    return jacfwd(inner, argnums, has_aux, holomorphic)
+
+
+def require_inexact_result(selection: Selection, outs: Sequence[Any], transformation: str, holomorphic: bool) -> None:
+    """Raise ArgumentError for results that have no Jacobian."""
+    for x in outs:
+        kind = type_of(x)
+        is_complex = jnp.issubdtype(kind.dtype, jnp.complexfloating)
+        if not is_inexact(kind.dtype) or (is_complex != holomorphic and (holomorphic or transformation == "jacrev")):
+            raise ArgumentError(
+                f"{transformation} with holomorphic={holomorphic} cannot use the result {kind!r} of "
+                f"{trees.function_name(selection.fun)}.",
+                "Results must be floating; complex ones have one derivative only if the function is holomorphic.",
+                "Compute real floating results (has_aux=True for others), or say holomorphic=True.",
+            )
+
+
+def over_basis(fun: Callable[..., list[Any]], leaves: Sequence[Any]) -> Sequence[Any]:
+    """The results of `fun` for all unit vectors of the space of `leaves`, along a leading axis."""
+    types = [type_of(x) for x in leaves]
+    spaces = tuple([(t.shape, t.size, t.dtype) for t in types if is_inexact(t.dtype)])
+    total = sum([size for _, size, _ in spaces])
+    vectors = iter(basis_call(spaces)() if takes_steps(state.trace) else unit_vectors(spaces, np))
+    basis = [next(vectors) if is_inexact(t.dtype) else None for t in types]
+    outs, batched = vmap_flat(fun, Axis(total), basis, [b is not None for b in basis])
+    return [x if b else instantiate_rows(x, total) for x, b in zip(outs, batched, strict=True)]
+
+
+Spaces = tuple[tuple[tuple[int, ...], int, Any], ...]
+
+
+def unit_vectors(spaces: Spaces, xp: Any) -> list[Any]:
+    """The unit vectors of a sum of spaces, given by shapes, sizes and dtypes: for each space their parts in it."""
+    total = sum([size for _, size, _ in spaces])
+    parts, start = [], 0
+    for shape, size, dtype in spaces:
+        parts.append(xp.eye(total, size, -start, dtype=dtype).reshape(total, *shape))
+        start += size
+    return parts
+
+
+@lru_cache(maxsize=1024)
+def basis_call(spaces: Spaces) -> Callable[[], list[Any]]:
+    """The unit vectors by one call of XLA."""
+    return jax.jit(partial(unit_vectors, spaces, jnp))
+
+
+def instantiate_rows(x: Any, n: int) -> Any:
+    """`x` repeated along a new leading axis."""
+    return leading_axis(Axis(n), x, False)
+
+
+def blocks_of(columns: Sequence[Any], shapes: Sequence[tuple[int, ...]], axis: int) -> list[list[Any]]:
+    """Each of the columns, whose first axis is that of the basis, cut into blocks with these shapes at `axis`."""
+    blocks = in_one_step(split_all, columns, shapes=tuple(shapes), axis=axis)
+    n = len(shapes)
+    return [list(blocks[i * n : (i + 1) * n]) for i in range(len(columns))]
+
+
+def split_all(*columns: Any, shapes: Sequence[tuple[int, ...]], axis: int) -> list[Any]:
+    """The blocks of all columns."""
+    return [block for c in columns for block in split_block(move_axis(c, 0, axis), shapes, axis)]
+
+
+def split_block(x: Any, shapes: Sequence[tuple[int, ...]], axis: int) -> list[Any]:
+    """`x` cut along its first or last axis into blocks of these shapes."""
+    shape = type_of(x).shape
+    axis %= len(shape)
+    blocks, start = [], 0
+    for block_shape in shapes:
+        size = int(np.prod(block_shape))
+        starts = tuple(start if d == axis else 0 for d in range(len(shape)))
+        limits = tuple(start + size if d == axis else n for d, n in enumerate(shape))
+        block = (
+            x if size == shape[axis] else slice_primitive(x, start_indices=starts, limit_indices=limits, strides=None)
+        )
+        blocks.append(reshape(block, new_sizes=(*shape[:axis], *block_shape, *shape[axis + 1 :])))
+        start += size
+    return blocks
+
+
+def float0_blocks(x: Any, shapes: Sequence[tuple[int, ...]]) -> list[Any]:
+    """Blocks of a Jacobian for an argument without derivatives."""
+    return [to_border(None, type_of(x).with_shape((*shape, *type_of(x).shape))) for shape in shapes]
