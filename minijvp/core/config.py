@@ -11,6 +11,13 @@ from typing import Any
 from minijvp.errors import ArgumentError
 
 
+class Share(float):
+    """A fraction that is aimed at, and not insisted on: the budget of what is inside a program that has one."""
+
+
+Budget = str | int | float
+
+
 @dataclass(frozen=True)
 class Settings:
     """What can be set, with the defaults."""
@@ -24,7 +31,7 @@ class Settings:
 
 _positive = "a positive integer, or None"
 CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "memory_budget": (lambda b: b in ("auto", "off"), "'auto' or 'off'"),
+    "memory_budget": (lambda b: b in ("auto", "off") or isinstance(b, (int, float)), "'auto' or 'off'"),
     "compile_gradients_after": (lambda n: n is None or (type(n) is int and n > 0), _positive),
 }
 

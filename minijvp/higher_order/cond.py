@@ -334,6 +334,6 @@ def is_slow(jaxpr: Jaxpr) -> bool:
     for e in jaxpr:
         inner = list(inner_jaxprs(e.params))
         loop = isinstance(e.primitive, ControlFlow) and e.primitive.repeats
-        if loop or any(map(is_slow, inner)) or (not inner and e.primitive.recomputable == "never"):
+        if loop or any(map(is_slow, inner)) or (not inner and e.primitive.recomputable in ("dear", "never")):
             return True
     return False

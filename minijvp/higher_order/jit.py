@@ -21,7 +21,7 @@ from minijvp.core.types import x64_enabled
 from minijvp.errors import ArgumentError, EscapedTracerError
 from minijvp.operations.sharding import sharding_constraint
 from minijvp.transforms.call import Call
-from minijvp.transforms.rematerialize import linearize_jaxpr_planned, transpose_jaxpr_planned
+from minijvp.transforms.rematerialize import linearize_jaxpr_planned
 from minijvp.transforms.staging import argument_type, stage_tree
 
 STAGED_PER_FUNCTION = 1024
@@ -31,7 +31,6 @@ class Jit(Call):
     """The outputs of an open jaxpr, computed as one compiled program. Equal programs share one compilation."""
 
     linearized = staticmethod(linearize_jaxpr_planned)
-    transposed = staticmethod(transpose_jaxpr_planned)
 
     def for_evaluation(self, params: dict[str, Any]) -> dict[str, Any]:
         return without_rules(params)

@@ -45,7 +45,7 @@ class ControlFlow(Primitive):
     """A primitive that decides which programs run, and how often."""
 
     returns_tuple = True
-    recomputable = "never"
+    recomputable = "dear"
     has_steps = False
 
     repeats = True

@@ -32,7 +32,7 @@ class RaggedDotGeneral(Primitive):
     each axis of x that is kept, and for each free (or summed) one before the ragged axis: groups may differ along them.
     """
 
-    recomputable = "never"
+    recomputable = "dear"
 
     def impl(self, x: Any, y: Any, group_sizes: Any, *, ragged_dot_dimension_numbers: Any, **params: Any) -> Any:
         return lax.ragged_dot_general(x, y, group_sizes, ragged_dot_dimension_numbers, **params)

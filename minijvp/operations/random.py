@@ -29,7 +29,7 @@ WIDTHS = (8, 16, 32, 64)
 class OfKeys(Nondifferentiable):
     """An operation that works key by key, on arrays of any shape."""
 
-    recomputable = "never"
+    recomputable = "dear"
 
     def batch(self, axis: Axis, args: tuple, batched: Any, **params: Any) -> tuple[Any, Any]:
         return self(*args, **params), True
@@ -169,7 +169,7 @@ class Threefry2x32(Nondifferentiable):
     """
 
     returns_tuple = True
-    recomputable = "never"
+    recomputable = "dear"
 
     def impl(self, *args: Any) -> Any:
         return tuple(primitives.threefry2x32_p.bind(*jnp.broadcast_arrays(*args)))
@@ -197,7 +197,7 @@ class RandomGamma(Primitive):
     Source: M. Figurnov, S. Mohamed and A. Mnih, Implicit reparameterization gradients, NeurIPS 2018.
     """
 
-    recomputable = "never"
+    recomputable = "dear"
 
     def impl(self, keys: Any, a: Any, *, log_space: bool) -> Any:
         return primitives.random_gamma_p.bind(keys, a, log_space=log_space)
@@ -236,7 +236,7 @@ class RngBitGenerator(Nondifferentiable):
     """
 
     returns_tuple = True
-    recomputable = "never"
+    recomputable = "dear"
 
     def impl(self, state: Any, *, shape: tuple[int, ...], dtype: Any, algorithm: Any) -> Any:
         def draw(one: Any) -> tuple[Any, Any]:
@@ -269,7 +269,7 @@ class RngUniform(Nondifferentiable):
     No call repeats another, so that a loop has no counterpart in a batch.
     """
 
-    recomputable = "never"
+    recomputable = "dear"
 
     def impl(self, low: Any, high: Any, *, shape: tuple[int, ...]) -> Any:
         low, high = jnp.asarray(low), jnp.asarray(high)

@@ -21,8 +21,9 @@ from minijvp.errors import ArgumentError
 from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
 from minijvp.transforms.hot import recorded_gradient, recurs
 from minijvp.transforms.linearize import LinearMap
-from minijvp.transforms.rematerialize import linearize_planned, transpose_planned
+from minijvp.transforms.rematerialize import linearize_planned
 from minijvp.transforms.taps import Taps
+from minijvp.transforms.transpose import transpose_flat
 from minijvp.trees import FlatFunction
 
 Argnums = int | str | Sequence[int | str]
@@ -44,7 +45,7 @@ class PullBack(LinearMap):
         linear = [False] * len(constants) + [True] * sum(inexact)
         args = [*constants, *[None] * sum(inexact)]
         wanted = [ct for ct, n in zip(cts, self.nonzero, strict=True) if n]
-        found = iter(transpose_planned(self.jaxpr, linear, args, wanted))
+        found = iter(transpose_flat(self.jaxpr, linear, args, wanted))
         return [next(found) if i else None for i in inexact]
 
 
@@ -278,7 +279,7 @@ def gradient_flat(
     n = len(linear.inputs)
     if not nonzero[0]:
         return outs, [None] * n
-    return outs, transpose_planned(linear, [True] * n, [None] * n, [seed(outs[0].dtype)])
+    return outs, transpose_flat(linear, [True] * n, [None] * n, [seed(outs[0].dtype)])
 
 
 _ones: dict[Any, Any] = {}

@@ -196,12 +196,13 @@ def linearize_flat(
 
 @lru_cache(maxsize=4096)
 def linearize_jaxpr(
-    jaxpr: Jaxpr, nonzero: tuple[bool, ...]
+    jaxpr: Jaxpr, nonzero: tuple[bool, ...], n_outputs: int | None = None
 ) -> tuple[Jaxpr, Jaxpr, tuple[int | None, ...], tuple[bool, ...]]:
     """The known and the linear program of an open jaxpr, the origins of residuals, and which outputs have a tangent.
 
     known: inputs -> (outputs, new residuals). linear: (residuals, nonzero tangents) -> nonzero output tangents.
     A residual's origin is its number among inputs and outputs if it is one of them, or None if it is a new value.
+    Outputs from number `n_outputs` on get no tangent.
     """
     linear: Jaxpr | None = None
     origins: list[int | None] = []
@@ -209,7 +210,7 @@ def linearize_jaxpr(
 
     def fun(*primals: Any) -> list[Any]:
         nonlocal linear, out_nonzero
-        outs, closed, out_nonzero = linearize_flat(lambda *xs: evaluate(jaxpr, *xs), primals, nonzero)
+        outs, closed, out_nonzero = linearize_flat(lambda *xs: evaluate(jaxpr, *xs), primals, nonzero, n_outputs)
         linear, residuals = closed.hoist_constants()
         positions = {id(x): i for i, x in enumerate([*primals, *outs])}
         origins.extend(positions.get(id(r)) for r in residuals)

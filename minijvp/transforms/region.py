@@ -11,6 +11,7 @@ from jax import lax
 from minijvp.core.jaxpr import Jaxpr, lower
 from minijvp.core.types import is_inexact
 from minijvp.transforms.call import Call
+from minijvp.transforms.transpose import new_transpose
 
 
 class Region(Call):
@@ -20,9 +21,11 @@ class Region(Call):
     since it does not know that no number is larger than infinity. (It drops optimization barriers on CPU.)
     """
 
+    transposed = staticmethod(new_transpose)
+
     def impl(self, *args: Any, jaxpr: Jaxpr) -> tuple[Any, ...]:
-        last = next((x for x in reversed(args) if is_inexact(x.dtype) and x.size), None)
-        if last is None:
+        floating = [x for x in args if is_inexact(x.dtype) and x.size]
+        if not floating:
             return tuple(lower(jaxpr, *args))
 
         def never(*args: Any) -> tuple[Any, ...]:
@@ -32,8 +35,15 @@ class Region(Call):
             outs = zip(lower(jaxpr, *args), jaxpr.out_types)
             return tuple([lax.convert_element_type(x, t.dtype) for x, t in outs])
 
-        first = lax.squeeze(lax.slice(last, (0,) * last.ndim, (1,) * last.ndim), tuple(range(last.ndim)))
-        return tuple(lax.cond(jnp.real(first) > np.inf, never, always, *args))
+        # The last may be a constant, as the first cotangent of a mean is, so that its number alone decides.
+        number = first_number(floating[-1]) + first_number(floating[0])
+        return tuple(lax.cond(number > np.inf, never, always, *args))
+
+
+def first_number(x: Any) -> Any:
+    """The first number of an array as a float32; the real part, if it is complex."""
+    first = lax.squeeze(lax.slice(x, (0,) * x.ndim, (1,) * x.ndim), tuple(range(x.ndim)))
+    return lax.convert_element_type(jnp.real(first), np.float32)
 
 
 region = Region("region")

@@ -9,7 +9,8 @@ from typing import Any
 from minijvp.core.jaxpr import Jaxpr, Var
 from minijvp.core.printing import Names
 from minijvp.core.types import is_inexact
-from minijvp.transforms.rematerialize import cheapest_plan, parts_of, reads, work
+from minijvp.transforms.planning import DEFAULT
+from minijvp.transforms.rematerialize import Parts
 from minijvp.views.programs import program_of
 from minijvp.views.residuals import Residual, line_text
 from minijvp.views.tables import Table, byte_text
@@ -68,9 +69,9 @@ def remat_plan(fun: Callable[..., Any] | Jaxpr, *args: Any, **kwargs: Any) -> Re
     (8000, 0)
     """
     jaxpr, _ = program_of(fun, args, kwargs, "remat_plan").hoist_constants()
-    parts = parts_of(jaxpr, tuple([is_inexact(t.dtype) for t in jaxpr.in_types]))
-    forward = parts.forward
-    found = cheapest_plan(forward, reads(parts.program, set(parts.residuals)))
+    parts = Parts(jaxpr, tuple([is_inexact(t.dtype) for t in jaxpr.in_types]))
+    forward = parts.linearized.forward
+    found = parts.linearized.plan(DEFAULT, at_any_time=False)
     names = Names()
     names.bind(parts.known.inputs)
     for e in forward.equations:
@@ -82,5 +83,6 @@ def remat_plan(fun: Callable[..., Any] | Jaxpr, *args: Any, **kwargs: Any) -> Re
 
     saved = [row(v) for e in forward.equations for v in e.outputs if v in found.saved]
     again = [row(v) for e in found.again for v in e.outputs if v in forward.producer]
-    time = sum([work(e) for e in found.again]) / max(3 * sum([work(e) for e in forward.equations]), 1.0)
-    return RematPlan(jaxpr.name or "a program", tuple(saved), tuple(again), found.bytes_before, found.bytes_after, time)
+    return RematPlan(
+        jaxpr.name or "a program", tuple(saved), tuple(again), found.bytes_before, found.bytes_after, found.time
+    )

@@ -19,17 +19,19 @@ from minijvp import lax
 from minijvp.core.jaxpr import Equation, Var
 from minijvp.core.types import ArrayType
 from minijvp.operations.elementwise import add, mul
-from minijvp.transforms import rematerialize
+from minijvp.transforms import planning, rematerialize
 from minijvp.transforms.cut import minimum_cut
 
 
 @pytest.fixture
 def forced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Plans for programs of any size, followed if they save anything."""
-    monkeypatch.setattr(rematerialize, "SMALL", 0)
-    monkeypatch.setattr(rematerialize, "WORTHWHILE", 1.0)
-    monkeypatch.setattr(rematerialize, "TIME", 10.0)
-    monkeypatch.setattr(rematerialize, "EQUATIONS_PER_REGION", 3)
+    for module in (planning, rematerialize):
+        monkeypatch.setattr(module, "SMALL", 0)
+    monkeypatch.setattr(planning, "NEGLIGIBLE", 0.0)
+    monkeypatch.setattr(planning, "WORTHWHILE", 1.0)
+    monkeypatch.setattr(planning, "TIME", 10.0)
+    monkeypatch.setattr(planning, "EQUATIONS_PER_REGION", 3)
     rematerialize._linearize_jaxpr_planned.cache_clear()
     with minijvp.config(memory_budget="auto"):
         yield
@@ -210,7 +212,7 @@ def test_small_programs_are_left_alone() -> None:
 
 def test_products_of_matrices_and_random_numbers_are_not_computed_again() -> None:
     jaxpr = minijvp.make_jaxpr(lambda x: minijvp.random.bits(minijvp.random.key(0), (3,)) * (x @ x > 0).all())(W)
-    priced = {e.primitive.name: rematerialize.price(e) for e in jaxpr}
+    priced = {e.primitive.name: planning.price(e, planning.DEFAULT) for e in jaxpr}
     assert priced["dot_general"] is None
     assert all(v is None for k, v in priced.items() if "bits" in k)
-    assert rematerialize.price(Equation(mul, (Var(ArrayType((2,), np.dtype("float32"))),) * 2, {}, (), None)) == 0
+    assert planning.price(Equation(mul, (Var(ArrayType((2,), np.dtype("float32"))),) * 2, {}, (), None), planning.DEFAULT) == 0

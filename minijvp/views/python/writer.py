@@ -73,7 +73,7 @@ class Writer:
         if known is not None:
             return (known,)
         text = self.operation(e)
-        is_pure = not (e.has_effects or e.primitive.returns_tuple or e.primitive.recomputable == "never")
+        is_pure = not (e.has_effects or e.primitive.returns_tuple or e.primitive.recomputable in ("dear", "never"))
         if is_pure and (known := block.known.get((text, e.outputs[0].type))) is not None:
             return (known,)
         if is_pure:

@@ -1,0 +1,397 @@
+"""What a reverse pass saves and what it computes again: plans, made from the linearization of a program.
+
+The forward program makes the residuals, which the linear program reads. The linear program is divided into regions. A
+plan says which values are saved, and for each region the equations that give the other residuals again. A minimum cut
+decides, in which a value costs its bytes and an equation the time that it takes, in bytes that are worth as much; the
+lower that price is set, the less is saved. What one region computes again and another would need too is saved between
+them, so that with n regions of a deep program about the nth part of it is there at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import NamedTuple
+
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
+from minijvp.operations.families import Elementwise
+from minijvp.transforms.call import work_of
+from minijvp.transforms.cut import minimum_cut
+
+SMALL = 1 << 20
+"""Residuals of less than so many bytes in total are left alone: they fit in a cache."""
+
+NEGLIGIBLE = 1e-4
+"""The part of all residuals up to which a value is not worth thinking about: it is saved where it is needed."""
+
+WORTHWHILE = 0.8
+"""The part of the bytes that may remain for a plan to be followed that nobody asked for."""
+
+REPEATED = 0.1
+"""The part of its bytes up to which a value may cost that is computed again in more than one region."""
+
+EQUATIONS_PER_REGION = 6
+
+TIME = 0.05
+"""The part of the time of the whole by which computing again may lengthen it, if nobody asked for a budget."""
+
+
+class Terms(NamedTuple):
+    """How a plan is made."""
+
+    exchange: float
+    """How many bytes are saved for the time in which one could be moved to or from memory, at least."""
+    regions: int
+    """At most so many."""
+    dear: bool
+    """Whether what takes long may be computed again too: products of matrices, loops, and the like."""
+
+
+DEFAULT = Terms(0.05, 16, dear=False)
+REGIONS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+EXCHANGES = (0.05, 0.01, 0.002, 0.0004, 0.0)
+
+
+class Loop(NamedTuple):
+    """Of the body of a loop: how often it runs, the inputs that are the same in each turn, and what is kept anyway."""
+
+    length: int
+    fixed_inputs: tuple[bool, ...]
+    kept_inputs: tuple[bool, ...]
+    kept_outputs: tuple[bool, ...]
+
+
+class Forward:
+    """The forward program of a linearization: its equations, and which values are there for the reverse pass anyway.
+
+    Values of `carried` are made by no equation, and not there.
+    """
+
+    def __init__(self, equations: Sequence[Equation], kept: Iterable[Var], carried: Iterable[Var] = ()):
+        self.equations = equations
+        self.producer = {v: e for e in equations for v in e.outputs}
+        self.order = {id(e): i for i, e in enumerate(equations)}
+        self.kept = set(kept)
+        self.carried = set(carried) - self.kept
+
+    @staticmethod
+    def of_loop(loop: Loop, known: Jaxpr, n: int) -> Forward:
+        """That of one turn of a loop, whose inputs from turn to turn are not kept; `known` has `n` outputs."""
+        varies = {v for v, fixed in zip(known.inputs, loop.fixed_inputs, strict=True) if not fixed}
+        fixed: list[Var] = []
+        for e in known.equations:
+            if varies.isdisjoint(e.inputs):
+                fixed += e.outputs
+            else:
+                varies.update(e.outputs)
+        kept = [v for v, flag in zip(known.outputs[:n], loop.kept_outputs, strict=True) if flag and type(v) is Var]
+        carried = [v for v, flag in zip(known.inputs, loop.kept_inputs, strict=True) if not flag]
+        return Forward(known.equations, (*fixed, *kept), carried)
+
+    @cached_property
+    def work(self) -> float:
+        """How long it takes."""
+        return work_of(self.equations)
+
+    def keeping(self, more: set[Var]) -> Forward:
+        """The same program, of which more values are there."""
+        found = object.__new__(Forward)
+        found.__dict__.update(self.__dict__, kept=self.kept | more)
+        return found
+
+    @cached_property
+    def readers(self) -> dict[Atom, list[Equation]]:
+        """The equations that read each value."""
+        found: dict[Atom, list[Equation]] = {}
+        for e in self.equations:
+            for v in e.inputs:
+                found.setdefault(v, []).append(e)
+        return found
+
+    def reads_elsewhere(self, made: set[Var], again: Sequence[Equation]) -> bool:
+        """Whether equations other than those that are computed again read what they make."""
+        ids = set(map(id, again))
+        return any(id(e) not in ids for v in made for e in self.readers.get(v, ()))
+
+    def at_hand(self, v: Var) -> bool:
+        """Whether reading a value in the reverse pass costs nothing."""
+        return v in self.kept or (v not in self.producer and v not in self.carried)
+
+    def again(self, wanted: Iterable[Var], saved: set[Var]) -> tuple[list[Equation], set[Var]]:
+        """The equations that give the values that are wanted, from what is saved or at hand, and all that they make."""
+        made: set[Var] = set()
+        equations: dict[int, Equation] = {}
+        producer, kept, order = self.producer, self.kept, self.order
+        pending = list(wanted)
+        while pending:
+            v = pending.pop()
+            if v in made or v in saved or v in kept or v not in producer:
+                continue
+            made.add(v)
+            e = producer[v]
+            equations[order[id(e)]] = e
+            pending += [u for u in e.inputs if type(u) is Var]
+        return [equations[i] for i in sorted(equations)], made
+
+
+@dataclass(frozen=True)
+class Region:
+    """Equations of a linear program, from number `start` to `end`, and those of the forward one that go before."""
+
+    start: int
+    end: int
+    again: tuple[Equation, ...]
+    saved: frozenset[Var]
+    """What it reads that is kept for the reverse pass alone."""
+    bytes: int
+    """Of what it computes again, the most that is there at one time."""
+    apart: bool
+    """Whether the compiler has to be told to keep it apart: not if it fuses what is computed again by itself."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a reverse pass saves, and what it computes again."""
+
+    saved: frozenset[Var]
+    regions: tuple[Region, ...]
+    bytes_before: int
+    """Of the residuals that are kept for nothing else, if nothing is computed again."""
+    time: float
+    """The part by which computing again lengthens forward and reverse pass together: a rough guess."""
+
+    @cached_property
+    def bytes_after(self) -> int:
+        """Of what is saved."""
+        return sum([v.type.bytes for v in self.saved])
+
+    @cached_property
+    def peak(self) -> int:
+        """The most that is there at one time, saved or computed again, while the regions go backward."""
+        alive: set[Var] = set()
+        found = 0
+        for r in self.regions:
+            alive |= r.saved
+            found = max(found, sum([v.type.bytes for v in alive]) + r.bytes)
+        return found
+
+    @property
+    def again(self) -> list[Equation]:
+        """The equations that are computed again, each once."""
+        return list({id(e): e for r in self.regions for e in r.again}.values())
+
+
+class Linearized:
+    """A linearization as planning sees it: the forward program, and the linear one over its variables."""
+
+    def __init__(self, forward: Forward, program: Jaxpr, residuals: Iterable[Atom], loop: Loop | None = None):
+        self.forward = forward
+        self.program = program
+        self.residuals = set(residuals)
+        self.loop = loop
+        self.alive = bytes_alive(program.equations, program.outputs)
+        every = dict.fromkeys([v for e in program.equations for v in e.inputs])
+        self.needed = [v for v in every if type(v) is Var and v in self.residuals and not forward.at_hand(v)]
+        self.bytes = sum([v.type.bytes for v in self.needed])
+
+    def automatic_plan(self, copies: int = 1) -> Plan | None:
+        """The plan to follow where nobody asked for one: None if there is little to gain."""
+        if self.bytes * copies * (self.loop.length if self.loop else 1) < SMALL:
+            return None
+        plan = self.plan(DEFAULT, at_any_time=False)
+        return plan if any(r.again for r in plan.regions) and plan.bytes_after <= WORTHWHILE * self.bytes else None
+
+    def plan_within(self, budget: float) -> Plan:
+        """The plan that takes least time of those that keep within so many bytes; else the one that comes closest."""
+        smallest = self.plan(DEFAULT, at_any_time=False)
+        if smallest.peak <= budget:
+            return smallest
+        counts = sorted({min(n, self.most_regions) for n in REGIONS})
+        for dear, exchange in [(False, DEFAULT.exchange), *[(True, x) for x in EXCHANGES]]:
+            plans = [self.plan(Terms(exchange, n, dear)) for n in counts]
+            fitting = [p for p in plans if p.peak <= budget]
+            if fitting:
+                return min(fitting, key=lambda p: (p.time, p.peak))
+            smallest = min([smallest, *plans], key=lambda p: p.peak)
+        return smallest
+
+    def plan(self, terms: Terms, at_any_time: bool = True) -> Plan:
+        """The plan on these terms; its regions that gain least for their time save all, if not `at_any_time`."""
+        forward = self.forward
+        borders = self.borders(terms.regions)
+        reads = [self.reads(start, end) for start, end in borders]
+        extra = {v for v in forward.producer if v.type.bytes <= NEGLIGIBLE * self.bytes}
+        saved = choice(forward, reads, self.needed, extra, terms)
+        if not at_any_time:
+            costly = self.too_slow(reads, saved)
+            if costly:
+                saved = choice(forward, reads, self.needed, extra | costly, terms)
+        if self.loop is None:
+            saved |= self.saved_at_last(*borders[-1], reads[-1], saved)
+        regions = [self.region(start, end, r, saved) for (start, end), r in zip(borders, reads, strict=True)]
+        time = sum([work_of(r.again) for r in regions]) / max(self.work, 1.0)
+        return Plan(frozenset().union(*[r.saved for r in regions]), tuple(regions), self.bytes, time)
+
+    def saved_at_last(self, start: int, end: int, reads: Sequence[Var], saved: set[Var]) -> set[Var]:
+        """What the last region, which goes backward first, may as well save: all else that is saved is there then.
+
+        It is what it would compute again and write.
+        """
+        again, made = self.forward.again(reads, saved)
+        whole = written(again, made, self.program.equations[start:end]).intersection(reads)
+        return whole
+
+    def too_slow(self, reads: Sequence[Sequence[Var]], saved: set[Var]) -> set[Var]:
+        """The residuals that take longer to compute again than there is time, those of least gain for it first.
+
+        They go by regions, and in the body of a loop, which is one, each by itself. What is not saved is not written
+        to memory, nor, where a loop stacks it, read from there: that much time is won.
+        """
+        groups = reads if self.loop is None else [[v] for v in self.needed]
+        moved = 1 if self.loop is None else 2
+        rated = []
+        for wanted in groups:
+            again, made = self.forward.again(wanted, saved)
+            gain = moved * sum([v.type.bytes for v in wanted if v in made])
+            rated.append((work_of(again) / max(gain, 1), gain, wanted, again))
+        rated.sort(key=lambda r: r[0])
+        time = TIME * self.work
+        done: set[int] = set()
+        slow: set[Var] = set()
+        for _, gain, wanted, again in rated:
+            new = [e for e in again if id(e) not in done]
+            cost = work_of(new) - gain
+            if cost > time:
+                slow.update([v for v in wanted if not self.forward.at_hand(v)])
+                continue
+            time -= cost
+            if self.loop is not None:
+                done.update(map(id, again))
+        return slow
+
+    def region(self, start: int, end: int, reads: Sequence[Var], saved: set[Var]) -> Region:
+        """A region of a plan."""
+        forward = self.forward
+        again, made = forward.again(reads, saved)
+        whole = written(again, made, self.program.equations[start:end])
+        size = bytes_within(whole, made.intersection(reads))
+        apart = bool(whole) or not all(map(is_cheap, again)) or forward.reads_elsewhere(made, again)
+        taken = {v for e in again for v in e.inputs}.union(reads) - made
+        hidden = saved | forward.kept
+        kept = frozenset([v for v in taken if type(v) is Var and not forward.at_hand(v)])
+        return Region(start, end, tuple([without_results(e, hidden) for e in again]), kept, size, apart)
+
+    @cached_property
+    def work(self) -> float:
+        """How long forward and reverse pass take, if nothing is computed again."""
+        return self.forward.work + work_of(self.program)
+
+    @property
+    def most_regions(self) -> int:
+        return 1 if self.loop else max(1, len(self.program.equations) // EQUATIONS_PER_REGION)
+
+    def reads(self, start: int, end: int) -> list[Var]:
+        """The residuals that a part of the linear program reads."""
+        every = dict.fromkeys([v for e in self.program.equations[start:end] for v in e.inputs])
+        return [v for v in every if type(v) is Var and v in self.residuals]
+
+    def borders(self, n: int) -> list[tuple[int, int]]:
+        """Where to divide the linear program: about evenly, and where the least is alive from one part to the next."""
+        m, n = len(self.program.equations), min(n, self.most_regions)
+        borders = [0]
+        for k in range(1, n):
+            low, high = max(borders[-1] + 1, (2 * k - 1) * m // (2 * n)), min(m - 1, (2 * k + 1) * m // (2 * n))
+            if low <= high:
+                borders.append(min(range(low, high + 1), key=lambda i: (self.alive[i], abs(i - k * m // n))))
+        return list(pairwise([*borders, m]))
+
+
+def price(e: Equation, terms: Terms) -> float | None:
+    """What computing an equation again costs, in bytes that would be worth the same; None if it is never done."""
+    level = e.primitive.recomputable
+    if level == "never" or (level == "dear" and not terms.dear) or e.has_effects:
+        return None
+    return terms.exchange * work_of((e,))
+
+
+def choice(
+    forward: Forward, reads: Sequence[Sequence[Var]], needed: Sequence[Var], extra: set[Var], terms: Terms
+) -> set[Var]:
+    """What to save, or to have at hand: `extra` at least, as far as it is needed.
+
+    What two regions would both compute again, at more than a small price, is saved between them.
+    """
+    while True:
+        inner = forward.keeping(extra)
+        saved, _ = minimum_cut(forward.equations, needed, inner.at_hand, lambda e: price(e, terms))
+        crossing = crossings(inner, reads, set(saved))
+        if not crossing:
+            return {*saved, *extra}
+        extra = extra | crossing
+
+
+def crossings(forward: Forward, reads: Sequence[Sequence[Var]], saved: set[Var]) -> set[Var]:
+    """The values that one region reads and another has computed again already, if that costs more than to save them."""
+    first: dict[Var, int] = {}
+    times: dict[Var, int] = {}
+    shared: set[Var] = set()
+    for k, wanted in enumerate(reads):
+        again, made = forward.again(wanted, saved)
+        for v in made:
+            first.setdefault(v, k)
+            times[v] = times.get(v, 0) + 1
+        operands = [u for e in again if first.get(e.outputs[0], k) == k for u in e.inputs if type(u) is Var]
+        shared.update([u for u in (*operands, *wanted) if first.get(u, k) < k])
+    return {v for v in shared if (times[v] - 1) * work_of(forward.again([v], saved)[0]) > REPEATED_WORK * v.type.bytes}
+
+
+REPEATED_WORK = REPEATED / DEFAULT.exchange
+
+
+def without_results(e: Equation, variables: set[Var]) -> Equation:
+    """The equation with other variables for those of its results that are known otherwise."""
+    if variables.isdisjoint(e.outputs):
+        return e
+    outputs = tuple([Var(v.type) if v in variables else v for v in e.outputs])
+    return Equation(e.primitive, e.inputs, e.params, outputs, e.source)
+
+
+def written(again: Sequence[Equation], made: set[Var], linear: Sequence[Equation]) -> set[Var]:
+    """Of what a region computes again, what a compiler does not fuse into the operations that read it."""
+    whole = {v for e in again if not fuses(e) for v in e.outputs}
+    whole.update([v for e in (*again, *linear) if not fuses(e) for v in e.inputs if v in made])  # type: ignore[misc]
+    return whole
+
+
+def bytes_within(whole: set[Var], reads: set[Var]) -> int:
+    """The bytes that are there at one time of what a region writes: what it reads late, and one value on the way."""
+    return sum([v.type.bytes for v in whole & reads]) + max([v.type.bytes for v in whole - reads], default=0)
+
+
+def fuses(e: Equation) -> bool:
+    """Whether a compiler need not write the operands and the result of an operation to memory."""
+    return isinstance(e.primitive, Elementwise) or e.primitive.recomputable == "free"
+
+
+def is_cheap(e: Equation) -> bool:
+    """Whether a compiler rather computes an operation again than writes its result to memory."""
+    return e.primitive.recomputable in ("free", "cheap") and fuses(e)
+
+
+def bytes_alive(equations: Sequence[Equation], outputs: Sequence[Atom]) -> list[int]:
+    """For each place between two equations, the bytes that are made before and used after."""
+    m = len(equations)
+    last: dict[Atom, int] = {v: i for i, e in enumerate(equations) for v in e.inputs if type(v) is Var}
+    last.update([(v, m) for v in outputs])
+    changes = [0] * (m + 2)
+    for i, e in enumerate(equations):
+        for v in e.outputs:
+            changes[i + 1] += v.type.bytes
+            changes[last.get(v, i) + 1] -= v.type.bytes
+    alive, now = [], 0
+    for change in changes[: m + 1]:
+        now += change
+        alive.append(now)
+    return alive
