@@ -1,8 +1,9 @@
-"""A quaternion linear layer that saves memory by a rule of its own, in minijvp, in JAX and in PyTorch.
+"""A quaternion linear layer that saves memory by a rule of its own, in minijvp, in JAX and in PyTorch; or by itself.
 
 Its matrix of 4 x 4 blocks is made of four small ones. Differentiated as it stands, the layer keeps the large matrix for
-the backward pass; a custom rule, or checkpoint, keeps the four small ones and builds the large one again. Run it as
-`python examples/quaternion.py`. It compares gradients, prints a table of memory and time, and saves a picture to
+the backward pass; a custom rule, or checkpoint, keeps the four small ones and builds the large one again. minijvp finds
+that out by itself (`memory_budget="auto"`), for the layer as it stands. Run it as `python examples/quaternion.py`. It
+compares gradients, prints a table of memory and time, and saves a picture to
 examples/output/quaternion.png. PyTorch is left out where it is not installed.
 """
 
@@ -12,6 +13,7 @@ import argparse
 import importlib.util
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -30,7 +32,10 @@ import matplotlib.pyplot as plt
 from matplotlib.patches import Patch
 
 WAYS = "plain", "custom rule", "checkpoint"
+AUTOMATIC = "automatic"
+"""The plain layer, and minijvp chooses what to keep; in the other ways it keeps what it is told to."""
 LIBRARIES: dict[str, tuple[Any, Any]] = {"minijvp": (minijvp, mnp), "JAX": (jax, jnp)}
+WAYS_OF = {"minijvp": (*WAYS, AUTOMATIC), "JAX": WAYS, "PyTorch": WAYS}
 COLORS = {"minijvp": "#1d4e79", "JAX": "#9db4c8", "PyTorch": "#d9a066"}
 MB = 2**20
 
@@ -55,7 +60,7 @@ def block_gradients(ct: Any) -> tuple[Any, Any, Any, Any]:
 
 
 def layer_of(way: str, api: Any, xp: Any) -> Callable[[Any, Any], Any]:
-    """The layer, from blocks and x (batch, 4 inputs) to (batch, 4 outputs), differentiated in one of the WAYS."""
+    """The layer, from blocks and x (batch, 4 inputs) to (batch, 4 outputs), differentiated in one of the ways."""
 
     def layer(blocks: Any, x: Any) -> Any:
         return x @ matrix(xp, blocks)
@@ -112,13 +117,20 @@ class Measured:
     seconds: float = 0.0
 
 
+def memory_budget(way: str) -> AbstractContextManager[None]:
+    """In which minijvp differentiates in this way."""
+    return minijvp.config(memory_budget="auto" if way == AUTOMATIC else "off")
+
+
 def measure(way: str, library: str, params: Any, x: Any) -> Measured:
     """The memory of one way to differentiate, and its compiled step: a loss and a gradient."""
     loss = loss_of(way, *LIBRARIES[library])
     api = LIBRARIES[library][0]
-    kept = {a.unsafe_buffer_pointer(): a.nbytes for a in jax.tree.leaves(api.vjp(loss, params, x)[1])}
+    with memory_budget(way):
+        pullback = api.vjp(loss, params, x)[1]
+        program = api.jit(api.value_and_grad(loss)).lower(params, x).compile()
+    kept = {a.unsafe_buffer_pointer(): a.nbytes for a in jax.tree.leaves(pullback)}
     given = {a.unsafe_buffer_pointer() for a in jax.tree.leaves(params)}
-    program = api.jit(api.value_and_grad(loss)).lower(params, x).compile()
     _, gradient = program(params, x)
     return Measured(
         way,
@@ -187,7 +199,7 @@ def measure_torch(way: str, params: Any, x: Any) -> Measured:
 def compare(hidden: int, layers: int, batch: int, seconds: float, torch: bool) -> list[Measured]:
     """All ways in all libraries, timed in turns until the seconds are over; their gradients must be equal."""
     params, x = data(hidden, layers, batch)
-    rows = [measure(way, library, params, x) for library in LIBRARIES for way in WAYS]
+    rows = [measure(way, library, params, x) for library in LIBRARIES for way in WAYS_OF[library]]
     rows += [measure_torch(way, params, x) for way in WAYS] if torch else []
     first, *others = rows
     differences = [
@@ -232,43 +244,52 @@ NOTES = """\
 kept: bytes in the pullback that vjp returns, which the backward pass waits for. added: those of them that are not the
 parameters, which are there anyway. temporary: what XLA allocates for a compiled step besides arguments and results, for
 the values of both passes. time: a compiled step (PyTorch: eager), loss and gradient of all blocks.
-The rule and checkpoint save the matrices, whose size does not depend on the batch; the activations, whose size does,
-are kept by all. The lecture reports 24 GB of GPU memory before and 6 to 8 GB after, for about 20 % more time: a factor
-that a network has whose matrices outweigh its activations, as with the smallest batch here."""
+automatic: the plain layer under minijvp.config(memory_budget="auto"); JAX and PyTorch have no equal of it.
+The rule, checkpoint and the automatic way save the matrices, whose size does not depend on the batch; all keep the
+activations, whose size does, and the automatic way is the plain one where these are most. The lecture reports 24 GB of
+GPU memory before and 6 to 8 GB after, for about 20 % more time: a factor that a network has whose matrices outweigh its
+activations, as with the smallest batch here."""
 
 
 def summary(batch: int, rows: Sequence[Measured]) -> str:
-    """What the custom rule of minijvp saves, and costs, in a sentence."""
-    plain, ruled = (next(r for r in rows if r.library == "minijvp" and r.way == way) for way in WAYS[:2])
-    assert plain.temporary is not None
-    assert ruled.temporary
-    return (
-        f"batch {batch}: the rule keeps {plain.kept / ruled.kept:.1f} times less than the plain layer, a compiled step "
-        f"allocates {plain.temporary / ruled.temporary:.1f} times less, "
-        f"and takes {ruled.seconds / plain.seconds:.2f} times as long."
-    )
+    """What the custom rule of minijvp saves and costs, and the automatic way: a line for each."""
+    ours = {row.way: row for row in rows if row.library == "minijvp"}
+    plain = ours["plain"]
+    lines = []
+    for way, name in (("custom rule", "the rule"), (AUTOMATIC, "by itself, minijvp")):
+        row = ours[way]
+        assert plain.temporary is not None
+        assert row.temporary
+        lines.append(
+            f"batch {batch}: {name} keeps {plain.kept / row.kept:.1f} times less than the plain layer, a compiled step "
+            f"allocates {plain.temporary / row.temporary:.1f} times less, "
+            f"and takes {row.seconds / plain.seconds:.2f} times as long."
+        )
+    return "\n".join(lines)
 
 
 def draw(results: dict[int, list[Measured]], title: str, path: Path) -> None:
     """For each batch a row of panels: memory kept, memory of the compiled step, and time, as bars."""
     figure, panels = plt.subplots(len(results), 3, figsize=(12, 3.1 * len(results) + 0.7), squeeze=False)
     for (batch, rows), line in zip(results.items(), panels, strict=True):
-        values = {
+        unit, second = ("s", 1.0) if max(row.seconds for row in rows) >= 1 else ("ms", 1e-3)
+        values: dict[str, list[float | None]] = {
             "kept for the backward pass (MB)": [row.kept / MB for row in rows],
             "temporary memory, compiled (MB)": [None if r.temporary is None else r.temporary / MB for r in rows],
-            "time per step (ms)": [1e3 * row.seconds for row in rows],
+            f"time per step ({unit})": [row.seconds / second for row in rows],
         }
-        libraries = list(dict.fromkeys(row.library for row in rows))
-        width = 0.8 / len(libraries)
+        libraries, ways = (list(dict.fromkeys(names)) for names in zip(*[(row.library, row.way) for row in rows]))
+        width = 0.86 / len(libraries)
         line[0].set_ylabel(f"batch {batch}", fontsize=12, labelpad=10)
         for axes, (name, heights) in zip(line, values.items(), strict=True):
             for row, height in zip(rows, heights, strict=True):
                 if height is None:
                     continue
-                shift = (libraries.index(row.library) - (len(libraries) - 1) / 2) * width
-                bar = axes.bar(WAYS.index(row.way) + shift, height, 0.92 * width, color=COLORS[row.library])
-                axes.bar_label(bar, fmt="%.0f" if height >= 10 else "%.1f", fontsize=8.5, padding=2)
-            axes.set_xticks(range(len(WAYS)), WAYS)
+                members = [r.library for r in rows if r.way == row.way]
+                shift = (members.index(row.library) - (len(members) - 1) / 2) * width
+                bar = axes.bar(ways.index(row.way) + shift, height, 0.92 * width, color=COLORS[row.library])
+                axes.bar_label(bar, fmt="%.0f" if height >= 10 else "%.2g", fontsize=8.5, padding=2)
+            axes.set_xticks(range(len(ways)), [way.replace(" ", "\n") for way in ways])
             axes.set_title(name, fontsize=10.5)
             axes.margins(y=0.14)
             axes.spines[["top", "right"]].set_visible(False)
@@ -282,7 +303,7 @@ def draw(results: dict[int, list[Measured]], title: str, path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="A quaternion layer: memory and time of three ways to differentiate.")
+    parser = argparse.ArgumentParser(description="A quaternion layer: memory and time of the ways to differentiate.")
     parser.add_argument("--hidden", type=int, default=1024, help="width of each layer, a multiple of 4")
     parser.add_argument("--layers", type=int, default=8)
     parser.add_argument("--batches", type=int, nargs="+", default=[32, 4096])

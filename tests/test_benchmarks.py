@@ -12,14 +12,32 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
+import minijvp
 from tests.benchmarks.__main__ import BENCHMARKS, main, measure, selected
 from tests.benchmarks.benchmark import Benchmark
 from tests.benchmarks.chart import draw
 from tests.benchmarks.contenders import BOTH, INSTALLED, calls, plain
+from tests.benchmarks.deep import (
+    dear_chain_loss,
+    deep_conv_data,
+    deep_conv_loss,
+    deep_transformer_data,
+    deep_transformer_loss,
+    mixed_chain_loss,
+    numbers,
+    quaternion_data,
+    quaternion_loss,
+    scanned_transformer_loss,
+    stacked_transformer_data,
+)
 from tests.benchmarks.eager import CASES, Case, check
-from tests.benchmarks.models import PROGRAMS, lstm_data, mlp_data, transformer_data
+from tests.benchmarks.models import PROGRAMS, lstm_data, lstm_loss, mlp_data, mlp_loss, transformer_data
 from tests.benchmarks.objectives import OBJECTIVES
 from tests.benchmarks.published import case_of
+from tests.benchmarks.rematerialisation import CASES as CASES_OF_PLANS
+from tests.benchmarks.rematerialisation import Case as CaseOfPlan
+from tests.benchmarks.rematerialisation import measure as measure_plan
+from tests.benchmarks.rematerialisation import planning
 from tests.benchmarks.report import CALL, DEPTH, EAGER, GROUPS, LOOPS, Ratio, Row, row, summarize, summary, table
 from tests.benchmarks.timing import Call, Settings, check_same, interleave
 
@@ -56,6 +74,40 @@ def test_compiled_programs_are_the_same(name: str) -> None:
     ours, theirs = (plain(api.jit(PROGRAMS[name].make(api))(*args)) for api in BOTH.values())
     check_same(ours, theirs)
     assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(ours))
+
+
+REMATERIALISED = {
+    quaternion_loss: partial(quaternion_data, 4, 16, 2),
+    deep_transformer_loss: partial(deep_transformer_data, 1, 8, 4, 2),
+    scanned_transformer_loss: partial(stacked_transformer_data, 2, 8, 4, 2),
+    mixed_chain_loss: partial(numbers, 10),
+    dear_chain_loss: partial(numbers, 10),
+    deep_conv_loss: partial(deep_conv_data, 2, 4, 3, 2),
+    lstm_loss: partial(lstm_data, 5, 2, 3, 4),
+    mlp_loss: partial(mlp_data, 2, 4, 4),
+}
+
+
+@pytest.mark.parametrize("case", [c for c in CASES_OF_PLANS if c.budget == "auto"], ids=lambda c: c.name)
+def test_programs_to_plan_are_the_same_in_both_libraries(case: CaseOfPlan) -> None:
+    args = REMATERIALISED[case.loss]()
+    ours = plain(minijvp.value_and_grad(case.loss(BOTH["minijvp"]))(*args))
+    theirs = plain(jax.value_and_grad(case.theirs() if case.theirs else case.loss(BOTH["JAX"]))(*args))
+    check_same(ours, theirs)
+    assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(ours))
+
+
+def test_rows_of_plans() -> None:
+    case = CaseOfPlan("chain", mixed_chain_loss, partial(numbers, 200_000), 0.9, 1e3, 1e3)
+    memory, seconds, compiling, difference = measure_plan(case, "chain", ONCE)
+    assert memory.reached
+    assert seconds.medians["minijvp"] > 0
+    assert compiling.rounds == 1
+    assert (difference.goal, difference.reached) == (1e-6, True)
+    assert difference.cells(["minijvp"])[4] == "<= 1e-06"
+    [tracing] = planning(mlp_loss, partial(mlp_data, 2, 8, 4), "MLP", "MLP", ONCE)
+    assert set(tracing.medians) == {"minijvp"}
+    assert tracing.ratios["minijvp"].median > 0
 
 
 def test_results_that_differ_are_found() -> None:

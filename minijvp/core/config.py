@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache, wraps
+from numbers import Integral, Real
 from typing import Any
 
 from minijvp.errors import ArgumentError
 
+Budget = str | float | int
+"""'auto', 'off', a part (a float below 1.0) or bytes (an int): what differs in meaning is unequal, so they are keys."""
+
 
 class Share(float):
-    """A fraction that is aimed at, and not insisted on: the budget of what is inside a program that has one."""
-
-
-Budget = str | int | float
+    """A part that is aimed at, and not insisted on: the budget of the parts of a program that has one."""
 
 
 @dataclass(frozen=True)
@@ -25,24 +28,28 @@ class Settings:
     compile_gradients_after: int | None = 3
     """From which call on a gradient that recurs outside of jit runs as one compiled program; None is never."""
 
-    memory_budget: str = "off"
-    """Whether reverse mode under jit decides itself what to compute again: "auto", or "off"."""
+    memory_budget: Budget = "off"
+    """What staged reverse mode may keep in memory between its two passes."""
 
 
-_positive = "a positive integer, or None"
-CHECKS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "memory_budget": (lambda b: b in ("auto", "off") or isinstance(b, (int, float)), "'auto' or 'off'"),
-    "compile_gradients_after": (lambda n: n is None or (type(n) is int and n > 0), _positive),
-}
+other_budgets: dict[int, weakref.ref[Settings]] = {}
+"""Settings with a memory budget that is not the default, as long as they may be in force anywhere: in the process, in a
+scope, or in a copy of the context of one that outlives it. Empty means that the default holds everywhere."""
 
 
 class Config:
     """The settings in force: attributes to read, `update` for the whole process, and a call for a `with` statement.
 
-    - `memory_budget`: "auto" lets reverse mode under `jit` compute again what is not worth keeping, by a minimum cut
-      between the forward and the backward program; "off", the default, keeps every residual.
+    - `memory_budget`: what reverse mode under `jit` may keep between its two passes. "off", the default, keeps every
+      residual; "auto" computes again, by a minimum cut between the forward and the backward program, what costs no
+      noticeable time. A float f, 0 < f <= 1, is a part of the bytes that "off" keeps, and an int is a number of bytes:
+      to stay within these, expensive operations are computed again too. 1.0 is "auto".
     - `compile_gradients_after`: from which call on a gradient that recurs outside of `jit` (the same program, on
       arguments of the same types) runs as one compiled program: a positive integer, by default 3; None is never.
+
+    A `with` statement holds in its thread (and asyncio task), and in what inherits the context of that. The memory
+    budget is a part of what `minijvp.jit` compiles for: a function that is called under another one is compiled for
+    that too. `jax.jit` knows nothing of it; a program that it compiled keeps the budget of its first call.
 
     Raises ArgumentError for a setting that does not exist, and for a value that it cannot have.
 
@@ -56,8 +63,13 @@ class Config:
         self._process = Settings()
         self._scoped: ContextVar[Settings | None] = ContextVar("minijvp.config", default=None)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._scoped.get() or self._process, name)
+    @property
+    def compile_gradients_after(self) -> int | None:
+        return (self._scoped.get() or self._process).compile_gradients_after
+
+    @property
+    def memory_budget(self) -> Budget:
+        return (self._scoped.get() or self._process).memory_budget
 
     def __repr__(self) -> str:
         return f"config({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in fields(Settings))})"
@@ -78,19 +90,76 @@ class Config:
 
 def changed(settings: Settings, changes: dict[str, Any]) -> Settings:
     """The settings with changes; ArgumentError for one that cannot be."""
-    for name, value in changes.items():
+    for name in changes:
         if name not in CHECKS:
             raise ArgumentError(
                 f"config has no setting {name!r}.",
                 f"The settings are {', '.join(sorted(CHECKS))}.",
                 "Correct the name.",
             )
-        accepts, wanted = CHECKS[name]
-        if not accepts(value):
-            raise ArgumentError(
-                f"config received {name}={value!r}.", f"This setting is {wanted}.", "Pass a value of that kind."
-            )
-    return replace(settings, **changes)
+    found = replace(settings, **{name: CHECKS[name](value, "config") for name, value in changes.items()})
+    if found.memory_budget != Settings.memory_budget:
+        key = id(found)
+        other_budgets[key] = weakref.ref(found, lambda _: other_budgets.pop(key, None))
+    return found
 
+
+def checked_budget(value: Any, who: str) -> Budget:
+    """The memory budget that `who` received, as a string or a Python number; ArgumentError for one that cannot be."""
+    kind = type(value)
+    if kind is Share:
+        return value
+    whole = issubclass(kind, Integral) and kind is not bool
+    part = issubclass(kind, Real) and not issubclass(kind, Integral)
+    if whole and value > 0:
+        return int(value)
+    if part and 0 < value <= 1:
+        # All of the bytes is more than "auto" keeps; and 1.0 == 1, a byte.
+        return float(value) if value < 1 else "auto"
+    advice = "Pass bytes as an int: 2**30 is a GiB." if part and value > 1 else "Pass one of these."
+    if isinstance(value, str) and value in ("auto", "off"):
+        return value
+    raise ArgumentError(
+        f"{who} received memory_budget={value!r:.200}.",
+        "A budget is 'auto' (compute again what costs no noticeable time), 'off' (keep every residual), a float f with "
+        "0 < f <= 1 (a part of the bytes that 'off' keeps), or a positive int (a number of bytes).",
+        advice,
+    )
+
+
+def checked_count(value: Any, who: str) -> int | None:
+    """A number of calls, or None; ArgumentError for others."""
+    if value is None or (type(value) is int and value > 0):
+        return value
+    raise ArgumentError(
+        f"{who} received compile_gradients_after={value!r:.200}.",
+        "This setting is a positive integer, or None.",
+        "Pass a value of that kind.",
+    )
+
+
+CHECKS: dict[str, Callable[[Any, str], Any]] = {
+    "compile_gradients_after": checked_count,
+    "memory_budget": checked_budget,
+}
 
 config = Config()
+
+
+def cached(maxsize: int) -> Callable[[Callable[..., Any]], Any]:
+    """functools.lru_cache for functions of programs, whose results depend on the memory budget in force besides."""
+
+    def decorate(fun: Callable[..., Any]) -> Any:
+        # By type too: a Share is equal to a float, and means something else.
+        @lru_cache(maxsize, typed=True)
+        def by_budget(budget: Budget, *args: Any) -> Any:
+            return fun(*args)
+
+        @wraps(fun)
+        def cached(*args: Any) -> Any:
+            return by_budget(config.memory_budget, *args)
+
+        cached.cache_clear = by_budget.cache_clear  # type: ignore[attr-defined]
+        return cached
+
+    return decorate

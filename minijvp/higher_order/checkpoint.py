@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from functools import lru_cache
 from typing import Any
 
-from minijvp.core.config import config
+from minijvp.core.config import cached, config
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate, lower, without_rules
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.types import ArrayType
@@ -77,7 +76,7 @@ class Checkpoint(Primitive):
         return any(e.primitive.uses_axis(name, e.params) for e in params["jaxpr"])
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def parts(jaxpr: Jaxpr, nonzero: tuple[bool, ...], policy: Hashable) -> tuple[Jaxpr, Jaxpr, tuple[bool, ...]]:
     """The program that gives the outputs and what is kept, the one that gives tangents, and which outputs have one.
 
@@ -141,7 +140,7 @@ def inlined(jaxpr: Jaxpr) -> Jaxpr:
     return Jaxpr(jaxpr.constants, jaxpr.inputs, tuple(equations), tuple([values.get(v, v) for v in jaxpr.outputs]), "")
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def pullback(
     jaxpr: Jaxpr, linear: tuple[bool, ...], nonzero: tuple[bool, ...], prevent_cse: bool
 ) -> tuple[Jaxpr, tuple[bool, ...]]:

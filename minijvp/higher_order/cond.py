@@ -6,12 +6,13 @@ cond : (Int, [a -> b]) -> a -> b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 from jax import lax
 
+from minijvp.core.config import cached
 from minijvp.core.jaxpr import Equation, Jaxpr, Var, evaluate, inner_jaxprs, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType, ScalarType, is_inexact, type_of
@@ -143,7 +144,7 @@ def union(flags: Sequence[Flags]) -> Flags:
     return first
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def jvp_branches(branches: tuple[Jaxpr, ...], flags: Flags) -> tuple[tuple[Jaxpr, ...], tuple[Any, ...], Flags]:
     """The branches on duals, the arrays that they close over, and which results have a tangent."""
     made = [jvp_jaxpr(branch, flags) for branch in branches]
@@ -173,7 +174,7 @@ class Linearized(NamedTuple):
     out_nonzero: Flags
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def linearize_branches(branches: tuple[Jaxpr, ...], flags: Flags) -> Linearized:
     """The known and the linear branches; `flags` says which operands have a tangent."""
     made = [linearize_jaxpr(branch, flags) for branch in branches]
@@ -218,7 +219,7 @@ def place_residuals(linear: Jaxpr, origins: Sequence[int | None], slots: list[Ar
     return places
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def transpose_branches(
     branches: tuple[Jaxpr, ...], linear: Flags, flags: Flags
 ) -> tuple[tuple[Jaxpr, ...], tuple[Any, ...], Flags]:
@@ -235,7 +236,7 @@ def transpose_branches(
     return tuple(complete), extra, found
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def vmap_branches(
     branches: tuple[Jaxpr, ...], axis: Axis, batched: Flags
 ) -> tuple[tuple[Jaxpr, ...], tuple[Any, ...], Flags]:
@@ -321,14 +322,14 @@ def chosen_operands(axis: Axis, lanes: Any, operands: Sequence[Any], flags: Sequ
     return [replaced(x) if flag else x for x, flag in zip(operands, flags, strict=True)]
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def nothing(branch: Jaxpr) -> Jaxpr:
     """A program of the same types whose results are zeros."""
     body = Extension(Jaxpr((), (), (), ()))
     return body.finish(map(Var, branch.in_types), [body.zeros(t) for t in branch.out_types])
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def is_slow(jaxpr: Jaxpr) -> bool:
     """Whether a program is worth the look whether anybody wants it: it has a loop, or an operation that is costly."""
     for e in jaxpr:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 from minijvp import trees
+from minijvp.core.config import cached
 from minijvp.core.jaxpr import Jaxpr, evaluate, inner_jaxprs, lower, without_rules
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import charged_to
@@ -116,7 +116,7 @@ def chosen_rule(
     return program(rule), instantiate_inexact(tangents, map(type_of, primals)), are_inexact(jaxpr.out_types)
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def batched_rule(
     rule: Rule | ByZeros, axis: Axis, batched: tuple[bool, ...], inexact: tuple[bool, ...]
 ) -> Deferred | ByZeros:

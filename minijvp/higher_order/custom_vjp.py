@@ -7,9 +7,9 @@ the arguments to those of the outputs. `custom_vjp_linear` is that map, and its 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
+from minijvp.core.config import cached
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate, lower
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.types import ArrayType, type_of
@@ -148,7 +148,7 @@ custom_vjp_call = CustomVJPCall("custom_vjp_call")
 custom_vjp_linear = CustomVJPLinear("custom_vjp_linear")
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def forward(bwd: Rule | ByZeros, n_residuals: int, name: str, push: Rule | None = None) -> Jaxpr:
     """The program from residuals and tangents of the arguments to those of the outputs: `push`, or `bwd` transposed."""
     if push is not None:
@@ -165,7 +165,7 @@ def forward(bwd: Rule | ByZeros, n_residuals: int, name: str, push: Rule | None 
     return stage(takes_all, [*made.in_types[:n_residuals], *bwd.given], transposed.name)
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def transposed_program(jaxpr: Jaxpr, n: int) -> Jaxpr:
     """The transposed program in the inputs from number `n` on: it takes a cotangent for every output, gives all."""
     types = jaxpr.in_types[n:]
@@ -206,7 +206,7 @@ def first_error(jaxpr: Jaxpr, linear: Sequence[Var]) -> MissingRuleError | None:
     return None
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def batched_rules(
     fwd: Rule, bwd: Rule, axis: Axis, batched: tuple[bool, ...], ts_batched: tuple[bool, ...], n_outputs: int
 ) -> tuple[Deferred, Deferred]:
@@ -223,7 +223,7 @@ def batched_rules(
     return Deferred(lambda: batch()[0]), Deferred(batch_bwd)
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def batched_bwd(
     bwd: Rule | ByZeros, axis: Axis, residuals_batched: tuple[bool, ...], ts_batched: tuple[bool, ...]
 ) -> Deferred | ByZeros:

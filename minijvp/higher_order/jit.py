@@ -14,6 +14,7 @@ import jax
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
+from minijvp.core.config import Budget, Settings, config, other_budgets
 from minijvp.core.jaxpr import Jaxpr, evaluate, lower, without_rules
 from minijvp.core.source import PACKAGE
 from minijvp.core.tracing import EVALUATION, Tracer, evaluating, live_traces, refuse_tracers, settled, state
@@ -133,7 +134,7 @@ def jitted({arguments}):
     if __live_traces and __state.trace is not __evaluation:
         return __under_trace({packed}, {{}})
     try:
-        return __compiled({arguments})
+        return (__in_force() if __other_budgets else __compiled)({arguments})
     except __errors as error:
         return __recover(error, {packed}, {{}})
 """
@@ -197,7 +198,8 @@ def jit(
         compiler_options: passed on to XLA.
 
     The result has `trace`, `lower`, `eval_shape` and `clear_cache` as the result of jax.jit has them;
-    `lower(...).compile()` gives `cost_analysis()` and `memory_analysis()`.
+    `lower(...).compile()` gives `cost_analysis()` and `memory_analysis()`. Called under another memory budget (see
+    `minijvp.config`), it is compiled for that too.
 
     Raises ArgumentError for arguments that are neither arrays nor static, and for static ones that cannot be hashed;
     EscapedTracerError for tracers whose transformation has ended.
@@ -229,6 +231,7 @@ class _Jitted:
 
     def __init__(self, fun: Callable[..., Any], options: dict[str, Any]):
         self.fun = fun
+        self.options = options
         self.inline = options["inline"]
         self.shardings = options.get("in_shardings"), options.get("out_shardings")
         self.static = StaticArguments(fun, options["static_argnums"], options["static_argnames"])
@@ -239,35 +242,62 @@ class _Jitted:
             for what in ("static", "donate")
         )
 
-        @wraps(fun)
+        self.compiled = self.compile()
+        self.by_budget: dict[Budget, Any] = {Settings.memory_budget: self.compiled}
+
+    def compile(self) -> Any:
+        """The function under jax.jit, which keeps what it compiles by the identity of what it is given."""
+
+        @wraps(self.fun)
         def lowered(*args: Any, **kwargs: Any) -> Any:
             return self.lowered(args, kwargs)
 
         try:
-            self.compiled = jax.jit(lowered, **options)
+            return jax.jit(lowered, **self.options)
         except (TypeError, ValueError) as error:
             raise ArgumentError(
-                f"jit of {trees.function_name(fun)} received options that do not fit: {error}",
-                f"Its parameters are {positional_names(fun)}, and options name arguments by position or by name.",
+                f"jit of {trees.function_name(self.fun)} received options that do not fit: {error}",
+                f"Its parameters are {positional_names(self.fun)}, and options name arguments by position or by name.",
                 "Correct the option.",
             ) from None
 
+    def in_force(self) -> Any:
+        """The compiled form for the memory budget that is in force here; `compiled`, if that is the default."""
+        budget = config.memory_budget
+        return self.by_budget.get(budget) or self.by_budget.setdefault(budget, self.compile())
+
+    def clear_cache(self) -> None:
+        """Forget everything that was compiled."""
+        for compiled in tuple(self.by_budget.values()):
+            compiled.clear_cache()
+
     def wrapper(self) -> Callable[..., Any]:
         """The public function. What it does on top of jax.jit's is all that a call costs more."""
-        compiled, under_trace, recover = self.compiled, self.call_under_trace, self.recover
+        compiled, in_force, under_trace, recover = self.compiled, self.in_force, self.call_under_trace, self.recover
 
         def jitted(*args: Any, **kwargs: Any) -> Any:
             if live_traces and state.trace is not EVALUATION:
                 return under_trace(args, kwargs)
+            run = in_force() if other_budgets else compiled
             try:
-                return compiled(*args, **kwargs) if kwargs else compiled(*args)
+                return run(*args, **kwargs) if kwargs else run(*args)
             except (TypeError, ValueError, EscapedTracerError) as error:
                 return recover(error, args, kwargs)
 
         jitted = wraps(self.fun)(self.fixed_wrapper() or jitted)
-        for name in ("trace", "lower", "eval_shape", "clear_cache"):
-            setattr(jitted, name, getattr(compiled, name))
+        for name in ("trace", "lower", "eval_shape"):
+            setattr(jitted, name, self.method(name))
+        jitted.clear_cache = self.clear_cache  # type: ignore[attr-defined]
         return jitted
+
+    def method(self, name: str) -> Callable[..., Any]:
+        """A method of the compiled form that is in force when it is called."""
+
+        @wraps(getattr(self.compiled, name))
+        def method(*args: Any, **kwargs: Any) -> Any:
+            return getattr(self.in_force(), name)(*args, **kwargs)
+
+        return method
 
     def fixed_wrapper(self) -> Callable[..., Any] | None:
         """The public function with the parameters of `fun` written out, if it has plain ones only.
@@ -284,6 +314,8 @@ class _Jitted:
             "__state": state,
             "__evaluation": EVALUATION,
             "__compiled": self.compiled,
+            "__in_force": self.in_force,
+            "__other_budgets": other_budgets,
             "__under_trace": self.call_under_trace,
             "__recover": self.recover,
             "__errors": (TypeError, ValueError, EscapedTracerError),
@@ -305,7 +337,7 @@ class _Jitted:
         leaves, tree = tree_flatten((dynamic, dynamic_kwargs))
         leaves = self.require_arrays(leaves, args, kwargs)
         types = tuple(map(argument_type, leaves))
-        key = (tree, types, static, x64_enabled(), tuple(state.axis_sizes.items()))
+        key = (tree, types, static, x64_enabled(), tuple(state.axis_sizes.items()), config.memory_budget)
         staged = self.staged.get(key)
         if staged is None:
             staged = Staged(*stage_tree(self.constrained(static), tree, types))
@@ -353,7 +385,7 @@ class _Jitted:
         values = settled(leaves)
         if values is not leaves:
             args, kwargs = tree_unflatten(tree, values)
-            return self.compiled(*args, **kwargs)
+            return self.in_force()(*args, **kwargs)
         dynamic, dynamic_kwargs, _ = self.static.split(args, kwargs)
         leaves, _ = tree_flatten((dynamic, dynamic_kwargs))
         refuse_tracers(leaves, trees.function_name(self.fun))

@@ -6,7 +6,10 @@ the results of the operation are kept, and what is not kept is computed again. T
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NoReturn
 
@@ -14,7 +17,9 @@ import jax
 from jax.core import ShapedArray
 from jax.extend.core import primitives as jax_primitives
 
+from minijvp.core.jaxpr import Jaxpr, inner_jaxprs
 from minijvp.core.primitive import Primitive
+from minijvp.core.source import is_internal
 from minijvp.core.types import ArrayType
 from minijvp.errors import ArgumentError
 from minijvp.operations.annotations import name as name_primitive
@@ -66,45 +71,99 @@ checkpoint_dots = dots_saveable
 checkpoint_dots_with_no_batch_dims = dots_with_no_batch_dims_saveable
 
 
-@lru_cache(maxsize=256)
+@dataclass(frozen=True)
+class ByName:
+    """A policy that decides by the names of values."""
+
+    names: frozenset[str]
+    listed: bool
+    """Whether it keeps the values with these names, or those with others."""
+    unnamed: bool
+    """Whether it keeps the values without a name."""
+
+    def __call__(self, primitive: Primitive, *types: ArrayType, **params: Any) -> bool:
+        return (params["name"] in self.names) == self.listed if primitive is name_primitive else self.unnamed
+
+
+@dataclass(frozen=True)
+class Either:
+    """A policy that keeps what one of the two keeps."""
+
+    first: Policy
+    second: Policy
+
+    @property
+    def names(self) -> frozenset[str]:
+        return names_in(self.first) | names_in(self.second)
+
+    def __call__(self, primitive: Primitive, *types: ArrayType, **params: Any) -> bool:
+        return self.first(primitive, *types, **params) or self.second(primitive, *types, **params)
+
+
+def names_in(policy: Any) -> frozenset[str]:
+    """The names that a policy mentions, as far as that can be seen: not of one of JAX, nor of a function."""
+    return policy.names if isinstance(policy, (ByName, Either)) else frozenset()
+
+
 def save_only_these_names(*names: str) -> Policy:
     """A policy that keeps the values with one of these names, by `checkpoint_name`, and no others."""
-
-    def policy(primitive: Primitive, *types: ArrayType, **params: Any) -> bool:
-        return primitive is name_primitive and params["name"] in names
-
-    return policy
+    return ByName(checked(names, "save_only_these_names"), listed=True, unnamed=False)
 
 
-@lru_cache(maxsize=256)
 def save_any_names_but_these(*names: str) -> Policy:
     """A policy that keeps the values with a name, by `checkpoint_name`, that is none of these."""
-
-    def policy(primitive: Primitive, *types: ArrayType, **params: Any) -> bool:
-        return primitive is name_primitive and params["name"] not in names
-
-    return policy
+    return ByName(checked(names, "save_any_names_but_these"), listed=False, unnamed=False)
 
 
-@lru_cache(maxsize=256)
 def save_anything_except_these_names(*names: str) -> Policy:
     """A policy that keeps every value but those with one of these names."""
-
-    def policy(primitive: Primitive, *types: ArrayType, **params: Any) -> bool:
-        return primitive is not name_primitive or params["name"] not in names
-
-    return policy
+    return ByName(checked(names, "save_anything_except_these_names"), listed=False, unnamed=True)
 
 
-@lru_cache(maxsize=256)
+def checked(names: tuple[Any, ...], policy: str) -> frozenset[str]:
+    """The names as a set; ArgumentError for one that is no string."""
+    for name in names:
+        if not isinstance(name, str):
+            raise ArgumentError(
+                f"{policy} received the name {name!r:.200} of type {type(name).__name__}.",
+                "Policies compare names, which are strings.",
+                f"Write {policy}('first', 'second'); *names for a list.",
+            )
+    return frozenset(names)
+
+
 def save_from_both_policies(first: Policy, second: Policy) -> Policy:
     """A policy that keeps what one of the two keeps."""
-    first, second = as_policy(first), as_policy(second)
+    return Either(as_policy(first), as_policy(second))
 
-    def policy(primitive: Primitive, *types: ArrayType, **params: Any) -> bool:
-        return first(primitive, *types, **params) or second(primitive, *types, **params)
 
-    return policy
+def names_of(jaxpr: Jaxpr) -> frozenset[str]:
+    """The names that values of a program have, also inside of its calls, loops and choices."""
+    inside = [names_of(inner) for e in jaxpr for inner in inner_jaxprs(e.params)]
+    return frozenset([e.params["name"] for e in jaxpr if e.primitive is name_primitive]).union(*inside)
+
+
+@lru_cache(maxsize=4096)
+def warn_of_unknown_names(jaxpr: Jaxpr, policy: Any) -> None:
+    """Warn, once for a program, where a policy mentions names that no value of it has, and that may be a slip.
+
+    It may, if there are names that the policy does not mention (one of them was meant), or no names at all. Where all
+    are mentioned, it seems to serve several functions that have a part of its names each, as the blocks of a network.
+    """
+    mentioned, known = names_in(policy), names_of(jaxpr)
+    unknown = mentioned - known
+    if not unknown or (known and known <= mentioned):
+        return
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and is_internal(frame.f_code):
+        level, frame = level + 1, frame.f_back
+    have = f"The names in it are {quoted(known)}." if known else "It has no names; checkpoint_name gives some."
+    text = f"checkpoint of {jaxpr.name or 'a function'}: the policy mentions {quoted(unknown)}, and no value has such"
+    warnings.warn(f"{text} a name. {have}", UserWarning, stacklevel=level)
+
+
+def quoted(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, sorted(names)))
 
 
 def offload_dot_with_no_batch_dims(*args: Any, **options: Any) -> NoReturn:

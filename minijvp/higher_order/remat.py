@@ -13,6 +13,7 @@ from minijvp.core.tracing import EVALUATION, state
 from minijvp.errors import ArgumentError
 from minijvp.higher_order.checkpoint import checkpoint as checkpoint_primitive
 from minijvp.higher_order.jit import StaticArguments
+from minijvp.higher_order.policies import names_in, warn_of_unknown_names
 from minijvp.operations.annotations import name as name_primitive
 from minijvp.transforms.borders import leaf_namer
 from minijvp.transforms.staging import argument_type, stage_tree
@@ -41,11 +42,14 @@ def checkpoint(
             where it cannot anyway.
         policy: says which values are kept besides: one of `minijvp.checkpoint_policies` or of
             jax.checkpoint_policies, or a function `policy(primitive, *types, **params) -> bool`. Policies of JAX are
-            asked about the primitive of JAX that has the same name; those that offload keep nothing.
+            asked about the primitive of JAX that has the same name; those that offload keep nothing. It is asked about
+            each operation, in inner calls of jit too; a loop or a choice is one operation: names inside do nothing.
         static_argnums, static_argnames: arguments that are ordinary Python values; they must be hashable.
         concrete: accepted for compatibility.
 
-    Raises ArgumentError for arguments that are neither arrays nor static, and for a policy that cannot be called.
+    Raises ArgumentError for arguments that are neither arrays nor static, and for a policy that cannot be called. Warns
+    where a policy of minijvp mentions names that `fun` does not have (with those that it has), unless it mentions
+    all of these: then it may serve several functions, each of which has a part of its names.
 
     Source: A. Griewank and A. Walther, Evaluating Derivatives, 2nd edition, SIAM 2008, chapter 12.
 
@@ -75,6 +79,8 @@ def checkpoint(
         leaves = trees.as_arrays(leaves, trees.call_namer(fun, dynamic, dynamic_kwargs, positions))
         closed, out_tree = stage_tree(static_arguments.close(static), tree, tuple(map(argument_type, leaves)))
         jaxpr, constants = closed.hoist_constants()
+        if names_in(policy):
+            warn_of_unknown_names(jaxpr, policy)
         outs = checkpoint_primitive(*constants, *leaves, jaxpr=jaxpr, prevent_cse=held, policy=policy)
         return tree_unflatten(out_tree, outs)
 

@@ -9,13 +9,13 @@ Source: the multi-level schedules of A. Griewank and A. Walther, Evaluating deri
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 
+from minijvp.core.config import cached
 from minijvp.core.jaxpr import Jaxpr, evaluate, lower
 from minijvp.core.types import ArrayType
 from minijvp.higher_order.programs import Flags, chosen, groups, reaching, settle, spread_around, typed
@@ -32,7 +32,7 @@ STEPS = 2**20
 """For loops of so many steps there are enough levels; a longer one repeats more steps."""
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def differentiated(body: Jaxpr, n_constants: int, flags: Flags) -> Flags:
     """Which constants and carries have a tangent, after any number of steps, if at first those of `flags` have."""
     n_carry = len(body.outputs)
@@ -57,7 +57,7 @@ class Pull(NamedTuple):
     found: Flags
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def pull_program(body: Jaxpr, n_constants: int, wrt: Flags, cts: Flags) -> Pull:
     """The step backwards, if at first the cotangents of the carries in `cts` are not zero."""
     known, linear, origins, out_nonzero = linearize_jaxpr(body, wrt)

@@ -6,12 +6,11 @@ scan : ((c, a) -> (c, b)) -> (c, [a]) -> (c, [b])
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from jax import lax
 
-from minijvp.core.config import config
+from minijvp.core.config import cached
 from minijvp.core.jaxpr import Equation, Jaxpr, Var, evaluate, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType
@@ -97,8 +96,7 @@ class Scan(ControlFlow):
 
     def linearize(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
         n_constants, n_carry = params["n_constants"], params["n_carry"]
-        budget = config.memory_budget
-        parts = linearize_body(params["jaxpr"], n_constants, n_carry, nonzero(tangents), params["length"], budget)
+        parts = linearize_body(params["jaxpr"], n_constants, n_carry, nonzero(tangents), params["length"])
         constants, init, xs = groups(primals, n_constants, n_carry)
         t_constants, t_init, t_xs = groups(tangents, n_constants, n_carry)
         outs = self(*parts.extra, *primals, **changed(params, parts.known, len(parts.extra) + n_constants, n_carry))
@@ -218,7 +216,7 @@ def with_carry(flags: Flags, n_constants: int, carry: Flags) -> Flags:
     return flags[:n_constants] + carry + flags[n_constants + len(carry) :]
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def narrowed_body(jaxpr: Jaxpr, n_constants: int, n_carry: int, used: Flags) -> tuple[Jaxpr, Flags, Flags]:
     """The body without dead carries, which neither a used result nor a live carry needs; its inputs and outputs."""
     ys = used[n_carry:]
@@ -232,7 +230,7 @@ def narrowed_body(jaxpr: Jaxpr, n_constants: int, n_carry: int, used: Flags) -> 
     return Jaxpr((), tuple(chosen(body.inputs, ins)), body.equations, body.outputs, body.name), ins, carry + ys
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def jvp_body(jaxpr: Jaxpr, n_constants: int, n_carry: int, flags: Flags) -> tuple[Jaxpr, tuple[Any, ...], Flags, Flags]:
     """The body on duals, the arrays it closes over, which carries and which outputs have a tangent.
 
@@ -282,8 +280,8 @@ class Linearized(NamedTuple):
     out_nonzero: Flags
 
 
-@lru_cache(maxsize=4096)
-def linearize_body(jaxpr: Jaxpr, n_constants: int, n_carry: int, flags: Flags, length: int, budget: Any) -> Linearized:
+@cached(maxsize=4096)
+def linearize_body(jaxpr: Jaxpr, n_constants: int, n_carry: int, flags: Flags, length: int) -> Linearized:
     """The known and the linear body of a scan; `flags` says which arguments have a tangent."""
     n_in, n_out = len(jaxpr.inputs), len(jaxpr.outputs)
     loop = Loop(
@@ -386,7 +384,7 @@ class Transposed(NamedTuple):
         return chosen(constants, self.found[: len(constants)])
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def transpose_body(jaxpr: Jaxpr, n_constants: int, n_carry: int, linear: Flags, flags: Flags) -> Transposed:
     """The body of the reverse loop, for the arguments that are linear and the cotangents that are not zero."""
     carry_linear = first_guess(jaxpr, n_constants, n_carry, linear, differentiable=False)
@@ -423,7 +421,7 @@ def transpose_body(jaxpr: Jaxpr, n_constants: int, n_carry: int, linear: Flags, 
     return Transposed(transposed, extra, tuple(known_flags[1]), carried, found)
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def history_body(jaxpr: Jaxpr, n_constants: int, n_carry: int, known: Flags) -> Jaxpr:
     """The body of a loop of the carries that are `known` alone; it gives their next values, and as rows these."""
     constants, carry, xs = groups(jaxpr.inputs, n_constants, n_carry)
@@ -433,7 +431,7 @@ def history_body(jaxpr: Jaxpr, n_constants: int, n_carry: int, known: Flags) -> 
     return history.without_dead_code(effects=False)
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def vmap_body(
     jaxpr: Jaxpr, n_constants: int, n_carry: int, axis: Axis, flags: Flags
 ) -> tuple[Jaxpr, tuple[Any, ...], Flags, Flags]:

@@ -6,13 +6,13 @@ while_loop : (a -> Bool, a -> a) -> a -> a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax import lax
 
+from minijvp.core.config import cached
 from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType, type_of
@@ -382,7 +382,7 @@ class WhileCurvature(Differentiating):
         return self.picked(outs, params), self.picked(out_batched, params)
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def narrowed_loop(
     cond_jaxpr: Jaxpr, body_jaxpr: Jaxpr, n_cond_constants: int, n_body_constants: int, used: Flags
 ) -> tuple[Jaxpr, Jaxpr, Flags, Flags]:
@@ -451,7 +451,7 @@ class Plan(NamedTuple):
     found: Flags
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def curvature_plan(body: Jaxpr, n_constants: int, wrt: Flags, cts: Flags, along: Flags, t_cts: Flags) -> Plan:
     """What `while_curvature` is, as a loop over duals."""
     n_carry = len(cts)

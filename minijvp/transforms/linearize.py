@@ -11,13 +11,13 @@ parent. So `fun` runs once, primal values are never boxed more than in a jvp, an
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
 
 from jax.tree_util import Partial, tree_flatten, tree_unflatten
 
 from minijvp import trees
 from minijvp.core import source
+from minijvp.core.config import cached
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate
 from minijvp.core.tracing import Trace, current, evaluating, settled, state
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, is_inexact, type_of
@@ -194,7 +194,7 @@ def linearize_flat(
     return out_primals, linear, tuple([t is not None for t in out_tangents])
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def linearize_jaxpr(
     jaxpr: Jaxpr, nonzero: tuple[bool, ...], n_outputs: int | None = None
 ) -> tuple[Jaxpr, Jaxpr, tuple[int | None, ...], tuple[bool, ...]]:

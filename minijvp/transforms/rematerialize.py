@@ -9,17 +9,16 @@ region, so the reverse pass computes again, part by part, just what it needs nex
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
-from minijvp.core.config import Budget, Share, config
+from minijvp.core.config import Budget, Share, cached, config
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate
-from minijvp.core.tracing import EVALUATION, Trace, state
+from minijvp.core.tracing import Trace, state
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.transforms.jvp import JVPTrace
 from minijvp.transforms.linearize import linearize_flat, linearize_jaxpr
-from minijvp.transforms.planning import SMALL, Forward, Linearized, Loop, Plan, Region
+from minijvp.transforms.planning import SMALL, Forward, Linearized, Loop, Plan
 from minijvp.transforms.region import region
 from minijvp.transforms.staging import StagingTrace, StagingTracer, argument_type, stage
 from minijvp.transforms.vmap import BatchTrace
@@ -136,13 +135,14 @@ def linearize_jaxpr_planned(
     """
     if config.memory_budget == "off":
         return linearize_jaxpr(jaxpr, nonzero, n_outputs)
-    return _linearize_jaxpr_planned(jaxpr, nonzero, loop, n_outputs, copies, config.memory_budget)
+    return _linearize_jaxpr_planned(jaxpr, nonzero, loop, n_outputs, copies)
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def _linearize_jaxpr_planned(
-    jaxpr: Jaxpr, nonzero: tuple[bool, ...], loop: Loop | None, n_outputs: int | None, copies: int, budget: Budget
+    jaxpr: Jaxpr, nonzero: tuple[bool, ...], loop: Loop | None, n_outputs: int | None, copies: int
 ) -> tuple[Jaxpr, Jaxpr, Origins, tuple[bool, ...]]:
+    budget = config.memory_budget
     if budget == "auto":
         parts = Parts(jaxpr, nonzero, loop, n_outputs)
         plan = parts.linearized.automatic_plan(copies)
@@ -161,9 +161,7 @@ def _linearize_jaxpr_planned(
 class Parts:
     """The parts of the linearization of an open jaxpr, and how it is planned."""
 
-    def __init__(
-        self, jaxpr: Jaxpr, nonzero: tuple[bool, ...], loop: Loop | None = None, n_outputs: int | None = None
-    ):
+    def __init__(self, jaxpr: Jaxpr, nonzero: tuple[bool, ...], loop: Loop | None = None, n_outputs: int | None = None):
         self.result = linearize_jaxpr(jaxpr, nonzero, n_outputs)
         self.known, self.linear, origins, _ = self.result
         self.n_out = n = len(jaxpr.outputs)

@@ -9,12 +9,12 @@ transposed in reverse order, and the cotangents of a variable that is used sever
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
 
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
+from minijvp.core.config import cached
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.tracing import state
 from minijvp.core.types import is_inexact
@@ -99,7 +99,7 @@ def _evaluate_known(jaxpr: Jaxpr, values: dict[Atom, Any]) -> list[Equation]:
     return pending
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def transpose_jaxpr(
     jaxpr: Jaxpr, linear: tuple[bool, ...], nonzero: tuple[bool, ...]
 ) -> tuple[Jaxpr, tuple[bool, ...]]:

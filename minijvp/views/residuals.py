@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
+from minijvp import trees
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
 from minijvp.core.printing import Names
 from minijvp.core.source import Source
-from minijvp.core.types import ArrayType
+from minijvp.core.types import ArrayType, is_inexact
 from minijvp.errors import ArgumentError
-from minijvp.views.programs import gradient_programs, program_of
+from minijvp.transforms.linearize import linearize_jaxpr
+from minijvp.views.programs import program_of
+from minijvp.views.svg import FAINT, FONT, INK, Picture, safe
 from minijvp.views.tables import Table, byte_text
 from minijvp.views.traces import source_text
 
-WIDTH, ROW, LABEL = 1000, 26, 560
+WIDTH, ROW, LABEL = 1100, 26, 560
 """Of the picture, in pixels: its width, the height of a bar, and the room for the line beside it."""
+
+LINES = 40
+"""How many bars the picture has at most; the last one is then that of all other lines."""
+
+ALONE, BESIDES = "#b45309", "#94a3b8"
+"""The colours of what is kept for the backward pass alone, and of what is an argument or a result besides."""
+
+STYLE = """<style>
+.minijvp-residuals table { border-collapse: collapse; margin: 16px 0; font: 12px ui-monospace, Menlo, monospace }
+.minijvp-residuals caption { text-align: left; font-weight: bold; padding: 4px 8px }
+.minijvp-residuals th, .minijvp-residuals td { text-align: left; padding: 3px 8px; vertical-align: top }
+.minijvp-residuals td:nth-child(2), .minijvp-residuals td:nth-child(3) { white-space: nowrap }
+.minijvp-residuals tr { border-bottom: 1px solid #e2e8f0 }
+</style>"""
+
+Reader = tuple[str, Source | None]
 
 
 @dataclass(frozen=True)
@@ -26,23 +44,30 @@ class Residual:
     """A value that the forward pass keeps for the backward pass."""
 
     name: str
+    """That of the argument, or a letter as in the printed program."""
     type: ArrayType
     place: str
-    """What it is besides: "input", "result", or "value" for one that is kept for the backward pass alone."""
+    """What it is besides: "input", "constant" (the function closes over it), "result", or "value" for one that is kept
+    for the backward pass alone."""
     made_by: str
-    """The primitive that makes it; empty for an input."""
+    """The primitive that makes it, and the loops and calls that this is in: "tanh in scan"; empty for an input."""
     made_at: Source | None
-    read_by: tuple[str, ...]
-    """The primitives of the backward pass that read it."""
+    readers: tuple[Reader, ...] = ()
+    """The equations of the linear program that want it: the primitive of each, and the line that made it."""
 
     @property
     def bytes(self) -> int:
         return self.type.bytes
 
+    @property
+    def read_by(self) -> tuple[str, ...]:
+        """The primitives of the linear program that want it."""
+        return tuple(dict.fromkeys([name for name, _ in self.readers]))
+
 
 @dataclass(frozen=True)
 class ResidualReport:
-    """The residuals of a gradient, the largest first; `str`, `html()` and Jupyter show them, `svg` is a picture."""
+    """The residuals of a gradient, the largest first; `str`, `html()` and Jupyter show them, `picture` is a picture."""
 
     function: str
     residuals: tuple[Residual, ...]
@@ -61,13 +86,18 @@ class ResidualReport:
         return dict(found.most_common())
 
     @property
+    def title(self) -> str:
+        besides = sum(r.bytes for r in self.residuals if r.place != "value")
+        counted = f"{byte_text(self.total)} in {len(self.residuals)} values"
+        return f"residuals of {self.function}: {counted}, {byte_text(besides)} of them arguments or results"
+
+    @property
     def table(self) -> Table:
         rows = [
-            (r.name, repr(r.type), byte_text(r.bytes), r.place, r.made_by, ", ".join(r.read_by), line_text(r))
+            (r.name, repr(r.type), byte_text(r.bytes), r.place, r.made_by, line_text(r), reader_text(r))
             for r in self.residuals
         ]
-        title = f"residuals of {self.function}: {byte_text(self.total)} in {len(rows)}"
-        return Table(title, ("name", "type", "bytes", "is", "made by", "read by", "line"), tuple(rows))
+        return Table(self.title, ("name", "type", "bytes", "is", "made by", "at", "wanted by"), tuple(rows))
 
     @property
     def lines(self) -> Table:
@@ -81,41 +111,81 @@ class ResidualReport:
     __repr__ = __str__
 
     def html(self) -> str:
-        """Picture and tables as HTML."""
-        return f"{self.svg}\n{self.lines.html()}\n{self.table.html()}"
+        """Picture and tables as HTML, in ASCII."""
+        text = f'<div class="minijvp-residuals">{STYLE}\n{self.svg}\n{self.lines.html()}\n{self.table.html()}</div>'
+        return text.encode("ascii", "xmlcharrefreplace").decode()
 
     def _repr_html_(self) -> str:
         return self.html()
 
     @property
+    def picture(self) -> Picture:
+        """Bars of bytes by line, as a picture that can be saved."""
+        return Picture(self.svg, self.title)
+
+    @property
     def svg(self) -> str:
         """Bars of bytes by line."""
-        rows = self.by_line
-        height = 44 + ROW * len(rows)
-        most = max(rows.values(), default=1)
+        rows = bars(self)
+        height = 66 + ROW * len(rows)
+        most = max([alone + besides for _, alone, besides in rows], default=1)
         parts = [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
-            f'role="img" font-family="ui-monospace, Menlo, Consolas, monospace" font-size="12">',
-            f"<title>{escape(self.table.title)}</title>",
+            f'role="img" font-family="{FONT}" font-size="12">',
+            f"<title>{safe(self.title)}</title>",
             f'<rect width="{WIDTH}" height="{height}" rx="8" fill="#ffffff"/>',
-            f'<text x="12" y="24" font-size="13" fill="#222222">{escape(self.table.title)}</text>',
+            f'<text x="12" y="24" font-size="13" fill="{INK}">{safe(self.title)}</text>',
+            *legend(),
         ]
-        for i, (line, n) in enumerate(rows.items()):
-            y, width = 40 + ROW * i, max(2.0, (WIDTH - LABEL - 110) * n / most)
+        for i, (line, alone, besides) in enumerate(rows):
+            y, scale = 58 + ROW * i, (WIDTH - LABEL - 160) / max(most, 1)
             short = line if len(line) <= 74 else line[:73] + "…"
-            parts += [
-                f'<text x="12" y="{y + 14}" fill="#444444">{escape(short)}<title>{escape(line)}</title></text>',
-                f'<rect x="{LABEL}" y="{y}" width="{width:.0f}" height="{ROW - 8}" rx="3" fill="#b45309"/>',
-                f'<text x="{LABEL + width + 8:.0f}" y="{y + 14}" fill="#222222">{byte_text(n)}</text>',
-            ]
+            parts.append(f'<text x="12" y="{y + 14}" fill="{INK}">{safe(short)}<title>{safe(line)}</title></text>')
+            x = float(LABEL)
+            for n, colour in ((alone, ALONE), (besides, BESIDES)):
+                if n:
+                    width = max(2.0, scale * n)
+                    parts.append(f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{ROW - 8}" fill="{colour}"/>')
+                    x += width
+            text = f"{byte_text(alone + besides)}, {(alone + besides) / max(self.total, 1):.0%}"
+            parts.append(f'<text x="{x + 8:.1f}" y="{y + 14}" fill="{INK}">{text}</text>')
         return "\n".join([*parts, "</svg>"])
+
+
+def legend() -> Iterator[str]:
+    """What the colours mean."""
+    for x, colour, text in ((12, ALONE, "kept for the backward pass alone"), (282, BESIDES, "an argument or a result")):
+        yield f'<rect x="{x}" y="36" width="12" height="12" fill="{colour}"/>'
+        yield f'<text x="{x + 18}" y="46" fill="{FAINT}">{text}</text>'
+
+
+def bars(report: ResidualReport) -> list[tuple[str, int, int]]:
+    """Of each line: what it keeps for the backward pass alone, and what is there besides."""
+    parts: dict[str, list[int]] = {line: [0, 0] for line in report.by_line}
+    for r in report.residuals:
+        parts[line_text(r)][r.place != "value"] += r.bytes
+    rows = [(line, alone, besides) for line, (alone, besides) in parts.items()]
+    if len(rows) <= LINES:
+        return rows
+    rest = rows[LINES - 1 :]
+    return [*rows[: LINES - 1], (f"{len(rest)} other lines", sum([r[1] for r in rest]), sum([r[2] for r in rest]))]
 
 
 def line_text(r: Residual) -> str:
     """The user's line that made a residual."""
     if r.made_at is None:
-        return "arguments" if r.place == "input" else "no line of yours"
+        return {"input": "arguments", "constant": "constants"}.get(r.place, "no line of yours")
     return source_text(r.made_at)
+
+
+def reader_text(r: Residual) -> str:
+    """The equations that want a residual, by the user's lines."""
+    by_line: dict[str, dict[str, None]] = {}
+    for name, source in r.readers:
+        where = "" if source is None else f" at {source_text(source).partition(': ')[0]}"
+        by_line.setdefault(where, {})[name] = None
+    texts = [", ".join(names) + where for where, names in by_line.items()]
+    return "; ".join(texts if len(texts) <= 3 else [*texts[:2], f"{len(texts) - 2} other lines"])
 
 
 def residual_report(fun: Callable[..., Any] | Jaxpr, *args: Any, **kwargs: Any) -> ResidualReport:
@@ -125,42 +195,110 @@ def residual_report(fun: Callable[..., Any] | Jaxpr, *args: Any, **kwargs: Any) 
         fun: takes and returns pytrees of arrays; all floating arguments are differentiated. Or a jaxpr, alone.
         args, kwargs: its arguments, of which only shapes and dtypes matter.
 
-    The total is the number of bytes in the residuals of `vjp`; values that are arguments or results are among them.
+    The total is the number of bytes in the residuals of `vjp`; values that are arguments or results are among them. A
+    value that is made inside of a loop or a call is reported with its line there. Loops and calls whose programs are
+    equal share one linearization, and so the lines of the first of them.
 
     Raises ArgumentError for arguments that are not arrays, and where no argument is floating.
 
     >>> import minijvp, minijvp.numpy as mnp
     >>> report = minijvp.residual_report(lambda x: mnp.sum(mnp.sin(x) ** 2), mnp.ones(1000, 'float32'))
-    >>> report.total, [r.made_by for r in report.residuals]
-    (8000, ['cos', 'mul'])
+    >>> report.total, [(r.made_by, r.read_by) for r in report.residuals]
+    (8000, [('cos', ('mul',)), ('mul', ('mul',))])
     """
     jaxpr = program_of(fun, args, kwargs, "residual_report")
-    programs = gradient_programs(jaxpr)
-    if not programs.differentiated:
+    opened, constants = jaxpr.hoist_constants()
+    n = len(constants)
+    differentiated = tuple([i >= n and is_inexact(t.dtype) for i, t in enumerate(opened.in_types)])
+    # Not from the cache: an equal program may have come from other lines.
+    known, linear, origins, nonzero = linearize_jaxpr.__wrapped__(opened, differentiated)
+    if not any(nonzero):
         raise ArgumentError(
             f"residual_report of {jaxpr.name or 'a jaxpr'}: no argument is floating, or no result depends on one.",
             "Without a derivative there are no residuals.",
             "Pass floating arguments (1.0 for 1).",
         )
-    names = Names()
-    names.bind(programs.forward.inputs)
-    makers: dict[Atom, Equation] = {}
-    for e in programs.forward:
-        makers.update(dict.fromkeys(e.outputs, e))
-        names.bind(e.outputs)
-    readers: dict[Atom, list[str]] = {}
-    for e in programs.backward:
-        for v in e.inputs:
-            readers.setdefault(v, []).append(e.primitive.name)
-    results = programs.forward.outputs[: programs.n_outputs]
+    names = named(known, fun, args, kwargs, n)
+    makers, readers = Index(known), Index(linear)
+    results = known.outputs[: len(nonzero)]
+    new = iter(known.outputs[len(nonzero) :])
+    places = (*known.inputs, *results)
+    kinds: dict[Atom, str] = dict.fromkeys(results, "result")
+    kinds.update({v: "constant" if i < n else "input" for i, v in enumerate(known.inputs)})
     found: dict[Var, Residual] = {}
-    for atom, variable in programs.residuals:
-        if type(atom) is not Var or atom in found or variable not in readers:
-            continue
-        e = makers.get(atom)
-        place = "result" if atom in results else "value" if e is not None else "input"
-        source, made_by = (None, "") if e is None else (e.source, e.primitive.name)
-        read_by = tuple(dict.fromkeys(readers[variable]))
-        found[atom] = Residual(names.use(atom), atom.type, place, made_by, source, read_by)
+    for origin, variable in zip(origins, linear.inputs, strict=False):
+        v = next(new) if origin is None else places[origin]
+        if type(v) is Var and v not in found:
+            read_by = tuple(dict.fromkeys(readers.readers(variable)))
+            found[v] = Residual(names.use(v), v.type, kinds.get(v, "value"), *makers.maker(v), read_by)
     ordered = sorted(found.values(), key=lambda r: -r.bytes)
     return ResidualReport(jaxpr.name or "a program", tuple(ordered))
+
+
+def named(known: Jaxpr, fun: Any, args: tuple, kwargs: dict[str, Any], n: int) -> Names:
+    """Names for the values of a program: those of the arguments, behind `n` constants, and letters for the others."""
+    names = Names()
+    names.bind(known.inputs)
+    for e in known:
+        names.bind(e.outputs)
+    if not isinstance(fun, Jaxpr):
+        name = trees.call_namer(fun, args, kwargs)
+        names.names.update({v: name(i) for i, v in enumerate(known.inputs[n:])})
+    return names
+
+
+def inner_programs(e: Equation) -> Iterator[Jaxpr]:
+    """The programs that an equation runs, whose inputs are its last ones and whose outputs are its own."""
+    for key in ("jaxpr", "body_jaxpr", "branches"):
+        value = e.params.get(key, ())
+        for inner in value if isinstance(value, tuple) else (value,):
+            if len(inner.outputs) == len(e.outputs) and len(inner.inputs) <= len(e.inputs):
+                yield inner
+
+
+class Index:
+    """Which equations of a program make a value, and which read it, inside of loops and calls too."""
+
+    def __init__(self, jaxpr: Jaxpr):
+        self.jaxpr = jaxpr
+        self.producers = {v: (e, i) for e in jaxpr for i, v in enumerate(e.outputs)}
+        self.uses: dict[Atom, list[tuple[Equation, int]]] = {}
+        for e in jaxpr:
+            for i, v in enumerate(e.inputs):
+                self.uses.setdefault(v, []).append((e, i))
+        self.inner: dict[int, Index] = {}
+
+    def of(self, jaxpr: Jaxpr) -> Index:
+        """The index of an inner program."""
+        if id(jaxpr) not in self.inner:
+            self.inner[id(jaxpr)] = Index(jaxpr)
+        return self.inner[id(jaxpr)]
+
+    def maker(self, v: Atom) -> tuple[str, Source | None]:
+        """The primitive that makes a value, with the loops and calls that this is in, and the user's line."""
+        if v not in self.producers:
+            return "", None
+        e, k = self.producers[v]
+        for inner in inner_programs(e):
+            w = inner.outputs[k]
+            if w in inner.inputs:
+                # What a loop carries into a turn was made in the turn before; other inputs were made outside.
+                i = inner.inputs.index(w)  # type: ignore[arg-type]
+                turn = i - e.params.get("n_constants", 0)
+                if not 0 <= turn < e.params.get("n_carry", 0) or inner.outputs[turn] in inner.inputs:
+                    return self.maker(e.inputs[i + len(e.inputs) - len(inner.inputs)])
+                w = inner.outputs[turn]
+            made_by, made_at = self.of(inner).maker(w)
+            if made_at is not None:
+                return f"{made_by} in {e.primitive.name}", made_at
+        return e.primitive.name, e.source
+
+    def readers(self, v: Atom) -> Iterator[Reader]:
+        """The equations that read a value."""
+        for e, i in self.uses.get(v, ()):
+            inside: list[Reader] = []
+            for inner in inner_programs(e):
+                k = i - len(e.inputs) + len(inner.inputs)
+                inside += self.of(inner).readers(inner.inputs[k]) if k >= 0 else ()
+            named = [(f"{name} in {e.primitive.name}", source or e.source) for name, source in inside]
+            yield from named or [(e.primitive.name, e.source)]

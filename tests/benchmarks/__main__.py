@@ -23,6 +23,7 @@ from tests.benchmarks import (
     growth,
     published,
     quaternion,
+    rematerialisation,
     staging,
 )
 from tests.benchmarks.benchmark import Benchmark
@@ -31,7 +32,7 @@ from tests.benchmarks.contenders import INSTALLED, PACKAGES
 from tests.benchmarks.report import Row, summary, table
 from tests.benchmarks.timing import FULL, QUICK, Settings
 
-MODULES = (eager, staging, compiled, growth, published, control_flow, bridge, quaternion)
+MODULES = (eager, staging, compiled, growth, published, control_flow, bridge, quaternion, rematerialisation)
 BENCHMARKS: list[Benchmark] = [b for module in MODULES for b in module.BENCHMARKS]
 
 NOTES = """\

@@ -33,7 +33,7 @@ INSTALLED = tuple(name for name in CONTENDERS if installed(name))
 
 def api(transforms: Any, xp: Any) -> SimpleNamespace:
     """What programs use of minijvp and of JAX: names with the same meaning in both."""
-    names = "grad value_and_grad jvp vjp jacfwd jacrev hessian vmap jit lax make_jaxpr".split()
+    names = "grad value_and_grad jvp vjp jacfwd jacrev hessian vmap jit lax make_jaxpr checkpoint".split()
     return SimpleNamespace(numpy=xp, **{name: getattr(transforms, name) for name in names})
 
 

@@ -39,36 +39,39 @@ def mlp_loss(library: Any) -> Callable[[Any, Any], Any]:
 WIDTH, HEADS, LENGTH, BATCH, VOCABULARY, BLOCKS = 64, 4, 32, 2, 128, 6
 
 
+def transformer_block_data(rng: np.random.Generator, width: int) -> dict[str, Any]:
+    """Parameters of a block."""
+    scale = 1 / math.sqrt(width)
+    return {
+        "norm1": norm_data(rng, width),
+        "qkv": [normal(rng, width, width, scale=scale) for _ in range(3)],
+        "out": normal(rng, width, width, scale=scale),
+        "norm2": norm_data(rng, width),
+        "up": (normal(rng, width, 4 * width, scale=scale), normal(rng, 4 * width, scale=0.1)),
+        "down": (normal(rng, 4 * width, width, scale=scale / 2), normal(rng, width, scale=0.1)),
+    }
+
+
+def norm_data(rng: np.random.Generator, width: int) -> tuple[Any, Any]:
+    """Gain and bias of a layer norm."""
+    return 1 + normal(rng, width, scale=0.1), normal(rng, width, scale=0.1)
+
+
 def transformer_data(blocks: int = BLOCKS) -> tuple[Any, Any]:
     """Parameters and a pair of tokens and targets."""
     rng = np.random.default_rng(0)
-    scale = 1 / math.sqrt(WIDTH)
-
-    def norm() -> Any:
-        return 1 + normal(rng, WIDTH, scale=0.1), normal(rng, WIDTH, scale=0.1)
-
-    def block() -> Any:
-        return {
-            "norm1": norm(),
-            "qkv": [normal(rng, WIDTH, WIDTH, scale=scale) for _ in range(3)],
-            "out": normal(rng, WIDTH, WIDTH, scale=scale),
-            "norm2": norm(),
-            "up": (normal(rng, WIDTH, 4 * WIDTH, scale=scale), normal(rng, 4 * WIDTH, scale=0.1)),
-            "down": (normal(rng, 4 * WIDTH, WIDTH, scale=scale / 2), normal(rng, WIDTH, scale=0.1)),
-        }
-
     params = {
         "embedding": normal(rng, VOCABULARY, WIDTH),
         "position": normal(rng, LENGTH, WIDTH, scale=0.1),
-        "blocks": [block() for _ in range(blocks)],
-        "norm": norm(),
-        "logits": normal(rng, WIDTH, VOCABULARY, scale=scale),
+        "blocks": [transformer_block_data(rng, WIDTH) for _ in range(blocks)],
+        "norm": norm_data(rng, WIDTH),
+        "logits": normal(rng, WIDTH, VOCABULARY, scale=1 / math.sqrt(WIDTH)),
     }
     tokens = rng.integers(0, VOCABULARY, (BATCH, LENGTH + 1))
     return params, (jnp.asarray(tokens[:, :-1], np.int32), jnp.asarray(tokens[:, 1:], np.int32))
 
 
-def transformer_loss(library: Any) -> Callable[[Any, Any], Any]:
+def layer_norm_of(library: Any) -> Callable[[Any, Any], Any]:
     xp = library.numpy
 
     def layer_norm(params: Any, x: Any) -> Any:
@@ -77,13 +80,16 @@ def transformer_loss(library: Any) -> Callable[[Any, Any], Any]:
         variance = xp.mean(centered**2, axis=-1, keepdims=True)
         return gain * centered / xp.sqrt(variance + 1e-5) + bias
 
+    return layer_norm
+
+
+def transformer_block(library: Any) -> Callable[[Any, Any, Any], Any]:
+    """Attention and a network of two layers, each behind a layer norm and beside an identity: (params, x, mask)."""
+    xp, layer_norm = library.numpy, layer_norm_of(library)
+
     def softmax(x: Any) -> Any:
         exps = xp.exp(x - xp.max(x, axis=-1, keepdims=True))
         return exps / xp.sum(exps, axis=-1, keepdims=True)
-
-    def log_softmax(x: Any) -> Any:
-        x = x - xp.max(x, axis=-1, keepdims=True)
-        return x - xp.log(xp.sum(xp.exp(x), axis=-1, keepdims=True))
 
     def gelu(x: Any) -> Any:
         return 0.5 * x * (1 + xp.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
@@ -102,13 +108,27 @@ def transformer_loss(library: Any) -> Callable[[Any, Any], Any]:
         (up, up_bias), (down, down_bias) = params["up"], params["down"]
         return gelu(x @ up + up_bias) @ down + down_bias
 
+    def block(params: Any, x: Any, mask: Any) -> Any:
+        x = x + attention(params, layer_norm(params["norm1"], x), mask)
+        return x + feed_forward(params, layer_norm(params["norm2"], x))
+
+    return block
+
+
+def transformer_loss(library: Any) -> Callable[[Any, Any], Any]:
+    """The cross entropy of a small language model."""
+    xp, layer_norm, block = library.numpy, layer_norm_of(library), transformer_block(library)
+
+    def log_softmax(x: Any) -> Any:
+        x = x - xp.max(x, axis=-1, keepdims=True)
+        return x - xp.log(xp.sum(xp.exp(x), axis=-1, keepdims=True))
+
     def loss(params: Any, data: Any) -> Any:
         tokens, targets = data
         mask = xp.tril(xp.ones((LENGTH, LENGTH), bool))
         x = params["embedding"][tokens] + params["position"]
-        for block in params["blocks"]:
-            x = x + attention(block, layer_norm(block["norm1"], x), mask)
-            x = x + feed_forward(block, layer_norm(block["norm2"], x))
+        for p in params["blocks"]:
+            x = block(p, x, mask)
         scores = log_softmax(layer_norm(params["norm"], x) @ params["logits"])
         return -xp.mean(xp.take_along_axis(scores, targets[..., None], axis=-1))
 
@@ -155,15 +175,12 @@ def conv_loss(library: Any) -> Callable[[Any, Any], Any]:
     return loss
 
 
-STEPS, SEQUENCES, INPUTS, HIDDEN = 500, 16, 32, 64
-
-
-def lstm_data(steps: int = STEPS) -> tuple[Any, Any]:
+def lstm_data(steps: int = 500, sequences: int = 16, inputs: int = 32, hidden: int = 64) -> tuple[Any, Any]:
     """Parameters, and inputs of all steps."""
     rng = np.random.default_rng(0)
-    scale = 1 / math.sqrt(INPUTS + HIDDEN)
-    weights = {"w": normal(rng, INPUTS + HIDDEN, 4 * HIDDEN, scale=scale), "b": normal(rng, 4 * HIDDEN, scale=0.1)}
-    return weights, normal(rng, steps, SEQUENCES, INPUTS)
+    scale = 1 / math.sqrt(inputs + hidden)
+    weights = {"w": normal(rng, inputs + hidden, 4 * hidden, scale=scale), "b": normal(rng, 4 * hidden, scale=0.1)}
+    return weights, normal(rng, steps, sequences, inputs)
 
 
 def lstm_loss(library: Any, **options: Any) -> Callable[[Any, Any], Any]:
@@ -182,7 +199,7 @@ def lstm_loss(library: Any, **options: Any) -> Callable[[Any, Any], Any]:
             h = sigmoid(o) * xp.tanh(c)
             return (h, c), h
 
-        start = xp.zeros((SEQUENCES, HIDDEN), np.float32)
+        start = xp.zeros((xs.shape[1], params["b"].size // 4), np.float32)
         _, hs = library.lax.scan(step, (start, start), xs, **options)
         return xp.mean(hs**2)
 

@@ -39,6 +39,7 @@ ORDER = "tracing derivatives of order n"
 LOOPS = "loops beyond JAX"
 BRIDGE = "bridge"
 QUATERNION = "quaternion"
+REMATERIALISATION = "rematerialisation"
 
 GROUPS: dict[str, Goal | None] = {
     EAGER: Goal(0.12, 0.25),
@@ -62,10 +63,11 @@ GROUPS: dict[str, Goal | None] = {
     LOOPS: None,
     BRIDGE: None,
     QUATERNION: None,
+    REMATERIALISATION: None,
 }
 """In the order of the report; rows of a group without a goal may have goals of their own."""
 
-MIXED = (GROWTH, LOOPS, BRIDGE, QUATERNION)
+MIXED = (GROWTH, LOOPS, BRIDGE, QUATERNION, REMATERIALISATION)
 """Groups of different figures, which have no mean."""
 
 
@@ -80,7 +82,7 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: medians in seconds per call, in factors where `unit` is x, in bytes where it is B."""
+    """A line of the table: medians in seconds per call, in factors where `unit` is x, in bytes (B) or as is ("")."""
 
     name: str
     group: str
@@ -164,6 +166,8 @@ def show(x: float, unit: str) -> str:
         return f"x {x:.2f}"
     if unit == "B":
         return f"{x / 2**20:.4g} MiB"
+    if not unit:
+        return f"{x:.2g}"
     for name, size in (("s", 1.0), ("ms", 1e-3)):
         if x >= size:
             return f"{x / size:.4g} {name}"
@@ -223,7 +227,7 @@ def summarize(group: str, rows: Sequence[Row]) -> Summary | None:
     judged = [r for r in rows if not math.isnan(r.figure)]
     if not judged:
         return None
-    mean = geometric_mean(r.figure for r in judged)
+    mean = math.nan if group in MIXED else geometric_mean(r.figure for r in judged)
     worst = max(judged, key=lambda r: r.figure)
     others = {}
     for c in CONTENDERS[2:]:

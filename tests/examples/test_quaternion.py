@@ -42,15 +42,16 @@ def test_the_matrix_is_that_of_the_lecture(example: Any) -> None:
     np.testing.assert_array_equal(matrix @ matrix.T, 30 * np.eye(4))  # |q|^2: quaternions have a norm
 
 
-@pytest.mark.parametrize("way", ["plain", "custom rule", "checkpoint"])
+@pytest.mark.parametrize("way", ["plain", "custom rule", "checkpoint", "automatic"])
 def test_gradients_are_those_of_jax(example: Any, way: str) -> None:
     params, x = example.data(8, 3, 5)
     params, x = tuple(p.astype(float) for p in params), jnp.asarray(ROW)
     plain = example.loss_of("plain", jax, jnp)
     loss = example.loss_of(way, minijvp, mnp)
     wanted = jax.grad(plain, (0, 1))(params, x)
-    same(minijvp.grad(loss, (0, 1))(params, x), wanted)
-    same(minijvp.jit(minijvp.grad(loss, (0, 1)))(params, x), wanted)
+    with example.memory_budget(way):
+        same(minijvp.grad(loss, (0, 1))(params, x), wanted)
+        same(minijvp.jit(minijvp.grad(loss, (0, 1)))(params, x), wanted)
     same(jax.grad(example.loss_of(way, jax, jnp), (0, 1))(params, x), wanted)
     # Forward mode too, of the rule for cotangents, where JAX has none.
     same(minijvp.jvp(loss, (params, x), (params, x))[1], jax.jvp(plain, (params, x), (params, x))[1])
@@ -74,6 +75,19 @@ def test_the_rule_keeps_the_blocks_only(example: Any) -> None:
         assert row.temporary < 0.7 * plain.temporary
 
 
+def test_the_automatic_way_keeps_what_the_rule_does(example: Any) -> None:
+    params, x = example.data(512, 2, 8)  # large enough for a plan to be worth it
+    plain, ruled, automatic = (example.measure(way, "minijvp", params, x) for way in (*example.WAYS[:2], "automatic"))
+    same(automatic.gradient, plain.gradient, 1e-5)
+    assert (automatic.kept, automatic.added) == (ruled.kept, ruled.added)
+    assert automatic.temporary <= ruled.temporary
+    # Whatever the setting is where it is called: the plain way is not planned.
+    with minijvp.config(memory_budget="auto"):
+        again = example.measure("plain", "minijvp", params, x)
+    assert (again.kept, again.temporary) == (plain.kept, plain.temporary)
+    assert plain.kept > 3 * automatic.kept
+
+
 def test_the_example_runs(tmp_path: Path) -> None:
     (tmp_path / "quaternion.py").write_text(PATH.read_text())
     path = os.pathsep.join([str(PATH.parents[1]), os.environ.get("PYTHONPATH", "")])
@@ -87,6 +101,7 @@ def test_the_example_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("gradients agree") == 2
     assert "batch 4: the rule keeps" in done.stdout
+    assert "batch 64: by itself, minijvp keeps" in done.stdout
     if importlib.util.find_spec("torch") is None:
         assert "PyTorch is not installed: its lines are skipped." in done.stdout
     assert (tmp_path / "output" / "quaternion.png").stat().st_size > 20_000

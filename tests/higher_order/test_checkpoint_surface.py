@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import linecache
+import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -181,6 +183,89 @@ def test_what_is_kept_is_not_computed_again() -> None:
     assert products == [6, 4, 4]  # two forward, two again, two backward
 
 
+# Names that nobody has
+
+
+def block(x: Any) -> Any:
+    """Names at the top, in a call, in a loop, in a choice and in an inner checkpoint."""
+    name, lax = minijvp.checkpoint_name, minijvp.lax
+    x = minijvp.jit(lambda x: name(mnp.sin(x), "call"))(name(mnp.cos(x), "top"))
+    x = lax.scan(lambda c, _: (name(mnp.sin(c), "loop"), None), x, None, length=2)[0]
+    x = lax.cond(mnp.sum(x) > 0, lambda x: name(x * 2, "choice"), lambda x: x, x)
+    return mnp.sum(checkpoint(lambda x: name(mnp.sin(x), "inner"))(x))
+
+
+BLOCK = ("call", "choice", "inner", "loop", "top")
+
+
+def warned(run: Callable[[], Any]) -> list[warnings.WarningMessage]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        run()
+    return caught
+
+
+@pytest.mark.parametrize("kind", [*NAMED, "save_from_both_policies"])
+def test_a_policy_that_mentions_unknown_names_warns_with_the_known_ones(kind: str) -> None:
+    p = minijvp.checkpoint_policies
+    if kind in NAMED:
+        make = getattr(p, kind)
+    else:
+        make = lambda *names: p.save_from_both_policies(p.dots_saveable, p.save_only_these_names(*names))
+    (caught,) = warned(lambda: grad(checkpoint(block, policy=make("top", "lop", "chioce")))(X))
+    assert (caught.category, caught.filename) == (UserWarning, __file__)
+    assert linecache.getline(__file__, caught.lineno).lstrip().startswith("(caught,) = warned(")
+    known = "The names in it are 'call', 'choice', 'inner', 'loop', 'top'."
+    wanted = f"checkpoint of block: the policy mentions 'chioce', 'lop', and no value has such a name. {known}"
+    assert str(caught.message) == wanted
+    assert not warned(lambda: grad(checkpoint(block, policy=make("top", "loop")))(X))
+
+
+def test_it_warns_once_for_a_program_in_every_mode() -> None:
+    p = minijvp.checkpoint_policies
+    fun = checkpoint(lambda x: block(x) * 3, policy=p.save_only_these_names("top", "once"))
+
+    def run() -> None:
+        for _ in range(2):
+            jit(grad(grad(lambda x: fun(x * X))))(0.5)
+            jit(vmap(grad(fun)))(W)
+            jvp(fun, (X,), (V,))
+
+    assert [str(w.message).partition(",")[0] for w in warned(run)] == [
+        "checkpoint of <lambda>: the policy mentions 'once'"
+    ]
+    assert not warned(run)
+    other = checkpoint(lambda x: block(x) * 4, policy=p.save_only_these_names("top", "error"))
+    for _ in range(2):
+        with pytest.raises(UserWarning, match="mentions 'error'"):  # by the filter that pytest is given
+            grad(other)(X)
+
+
+def test_a_policy_may_serve_functions_with_a_part_of_its_names_each() -> None:
+    p = minijvp.checkpoint_policies
+    policy = p.save_from_both_policies(p.save_only_these_names(*BLOCK), p.save_any_names_but_these("elsewhere"))
+    assert not warned(lambda: grad(checkpoint(block, policy=policy))(X))
+    for unnamed in (mnp.sin, lambda x: minijvp.checkpoint_name(x, "mine")):
+        fun = lambda x, unnamed=unnamed: mnp.sum(unnamed(x) ** 2)
+        assert len(warned(lambda fun=fun: grad(checkpoint(fun, policy=policy))(X))) == 1
+    # Of policies of JAX, of functions and of a call outside of every transformation nothing is said.
+    theirs = jax.checkpoint_policies.save_only_these_names("nowhere")
+    for silent in (theirs, lambda *_, **__: False, p.dots_saveable, None, p.save_only_these_names()):
+        assert not warned(lambda silent=silent: grad(checkpoint(block, policy=silent))(X))
+    assert not warned(lambda: checkpoint(block, policy=p.save_only_these_names("nowhere"))(X))
+
+
+def test_policies_by_name_are_equal_if_they_say_the_same() -> None:
+    p = minijvp.checkpoint_policies
+    for kind in NAMED:
+        make = getattr(p, kind)
+        assert make("a", "b") == make("b", "a") != make("a")
+        assert hash(make("a", "b")) == hash(make("b", "a"))
+    assert len({getattr(p, kind)("a") for kind in NAMED}) == 3
+    both = p.save_from_both_policies
+    assert both(p.dots_saveable, p.save_only_these_names("a")) == both(p.dots_saveable, p.save_only_these_names("a"))
+
+
 # Memory
 
 
@@ -246,6 +331,9 @@ def test_bad_input() -> None:
         (lambda: grad(lambda x: checkpoint(lambda x, y: x, static_argnums=1)(x, [1]))(1.0), "cannot be hashed"),
         (lambda: name(1.0, 3), "checkpoint_name received the name 3"),
         (lambda: name({"a": "s"}, "n"), r"x\['a'\] is 's' of type str"),
+        (lambda: p.save_only_these_names(["a", "b"]), r"save_only_these_names received the name \['a', 'b'\] of type"),
+        (lambda: p.save_any_names_but_these("a", 3), "save_any_names_but_these received the name 3 of type int"),
+        (lambda: p.save_anything_except_these_names(None), "received the name None of type NoneType"),
     ):
         with pytest.raises(ArgumentError, match=words):
             run()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import minijvp
 import minijvp.numpy as mnp
-from minijvp import residual_report
+from minijvp import lax, residual_report
 
 W, X = np.ones((4, 3), np.float32), np.ones((5, 4), np.float32)
 
@@ -26,37 +28,164 @@ def loss(params: Any, x: Any) -> Any:
 PARAMS = [(W, np.ones(3, np.float32))]
 
 
-def bytes_of(pullback: Any) -> int:
-    leaves = {id(x): x for x in jax.tree.leaves(pullback)}
+V = np.linspace(0.5, 2.0, 4, dtype=np.float32)
+CONSTANT = jnp.ones((5, 4), np.float32)
+
+
+@minijvp.custom_vjp
+def by_vjp(x: Any) -> Any:
+    return mnp.sin(x)
+
+
+by_vjp.defvjp(lambda x: (mnp.sin(x), (x, mnp.cos(x))), lambda kept, ct: (ct * kept[1],))
+
+
+@minijvp.custom_jvp
+def by_jvp(x: Any) -> Any:
+    return mnp.tanh(x)
+
+
+by_jvp.defjvp(lambda primals, tangents: (mnp.tanh(*primals), tangents[0] * (1 - mnp.tanh(*primals) ** 2)))
+
+
+def lstm(w: Any, xs: Any) -> Any:
+    def step(c: Any, x: Any) -> Any:
+        gate = mnp.tanh(c @ w + x)
+        inner = 1 / (1 + mnp.exp(-gate))
+        return c * inner + gate * (1 - inner), gate
+
+    last, gates = lax.scan(step, mnp.zeros(4, np.float32), xs)
+    return mnp.sum(last) + mnp.sum(gates**2)
+
+
+def newton(a: Any) -> Any:
+    return mnp.sum(lax.while_loop(lambda c: mnp.sum(abs(c * c - a)) > 1e-3, lambda c: (c + a / c) / 2, a))
+
+
+def turns(body: Any, start: Any, xs: Any) -> Any:
+    return mnp.sum(lax.scan(body, start, xs)[0])
+
+
+def named(x: Any) -> Any:
+    policy = minijvp.checkpoint_policies.save_only_these_names("e")
+    inner = lambda y: mnp.sin(minijvp.checkpoint_name(mnp.exp(y), "e"))
+    return mnp.sum(minijvp.checkpoint(inner, policy=policy)(x))
+
+
+SQUARE, TWICE = np.eye(4, dtype=np.float32) * 2, minijvp.jit(lambda y: mnp.tanh(y) * mnp.cos(y))
+ONES = np.ones(4, np.float32)
+PROGRAMS: dict[str, tuple[Any, ...]] = {
+    "network": (loss, PARAMS, X),
+    "product": (lambda x: mnp.sum(mnp.sin(x) * x), X),
+    "scan": (lstm, SQUARE, X),
+    "while": (newton, V),
+    "fori": (lambda x: mnp.sum(lax.fori_loop(0, 3, lambda i, c: mnp.sin(c) * x, x)), X),
+    "while in scan": (lambda x: turns(lambda c, r: (newton(r) + mnp.sin(c), None), np.float32(0), x), X),
+    "scan in jit": (minijvp.jit(lstm), SQUARE, X),
+    "jit inside": (lambda x: mnp.sum(minijvp.jit(lambda y: mnp.exp(minijvp.jit(mnp.sin)(y)) * y)(x)), X),
+    "jit twice": (lambda x: mnp.sum(TWICE(TWICE(x))), X),
+    "custom vjp": (lambda x: mnp.sum(by_vjp(x * 2) * x), X),
+    "custom jvp": (lambda x: mnp.sum(by_jvp(x * 2) * x), X),
+    "custom in scan": (lambda x: turns(lambda c, r: (by_vjp(by_jvp(c)) * r, None), ONES, x), X),
+    "choice": (lambda x: mnp.sum(lax.cond(mnp.sum(x) > 0, lambda x: mnp.sin(x) * x, mnp.exp, x)), X),
+    "indices": (lambda x, i: mnp.sum(mnp.sin(x)[i] ** 2), X, np.array([0, 2, 2])),
+    "closure": (lambda x: mnp.sum(mnp.sin(x * CONSTANT) @ SQUARE), X),
+    "checkpoint": (lambda x: mnp.sum(minijvp.checkpoint(lambda y: mnp.cos(mnp.sin(y)))(x)), X),
+    "checkpoint in scan": (lambda x: turns(minijvp.checkpoint(lambda c, r: (mnp.tanh(c * r), None)), ONES, x), X),
+    "names": (named, X),
+    "batch": (lambda w, x: mnp.sum(minijvp.vmap(lambda r: mnp.tanh(r @ w))(x)), W, X),
+    "solve": (lambda w, b: mnp.sum(mnp.linalg.solve(w, b)), SQUARE, V),
+    "results": (lambda x: (x, mnp.exp(x), mnp.cos(mnp.sin(x))), X),
+    "numbers": (lambda x, y: x * mnp.sin(y) * 2.0, 2.0, 3.0),
+    "of JAX": (minijvp.from_jax(lambda x: jnp.sum(jax.nn.gelu(x) * jnp.cumsum(x, axis=0))), X),
+}
+DEAD = {
+    "softmax": (lambda x: -mnp.mean(minijvp.nn.log_softmax(x)[:, 0]), X),
+    "gradient inside": (lambda x: mnp.sum(minijvp.grad(lambda y: mnp.sum(mnp.sin(y) * y))(x) ** 2), X),
+}
+"""Eagerly, these record tangents that nobody wants, whose factors the pullback holds too."""
+
+
+def held(pullback: Any, live: bool = False) -> int:
+    """The bytes in a pullback; or those that its program reads once what nobody wants is out of it."""
+    linear = pullback.func.jaxpr.without_dead_code()
+    read = {v for e in linear for v in e.inputs}
+    leaves = {id(x): x for v, x in zip(linear.inputs, jax.tree.leaves(pullback), strict=False) if v in read or not live}
     return sum(x.nbytes for x in leaves.values())
 
 
-@pytest.mark.parametrize(
-    ("fun", "args"),
-    [
-        (loss, (PARAMS, X)),
-        (lambda x: mnp.sum(mnp.sin(x) * x), (X,)),
-        (lambda x: minijvp.jit(lambda y: mnp.sum(mnp.cos(y) ** 3))(x), (X,)),
-        (lambda x: minijvp.checkpoint(lambda y: mnp.sum(mnp.cos(mnp.sin(y))))(x), (X,)),
-    ],
-)
-def test_the_total_is_what_the_pullback_holds(fun: Any, args: Any) -> None:
+@pytest.mark.parametrize("name", [*PROGRAMS, *DEAD])
+def test_the_total_is_what_the_pullback_holds(name: str) -> None:
+    fun, *args = {**PROGRAMS, **DEAD}[name]
+    total = residual_report(fun, *args).total
     _, pullback = minijvp.vjp(fun, *args)
-    assert residual_report(fun, *args).total == bytes_of(pullback)
+    assert total == held(pullback, live=name in DEAD) <= held(pullback)
+
+
+def line_of(text: str) -> str:
+    """Where a line of this file is, as reports have it."""
+    lines = Path(__file__).read_text().splitlines()
+    (number,) = [i for i, line in enumerate(lines, 1) if line.strip() == text]
+    return f"test_residuals.py:{number}"
 
 
 def test_rows() -> None:
     report = residual_report(loss, PARAMS, X)
     first = report.residuals[0]
-    assert (first.type.shape, first.place, first.made_by, first.made_at) == ((5, 4), "input", "", None)
+    assert (first.name, first.type.shape, first.place, first.made_by, first.made_at) == ("x", (5, 4), "input", "", None)
     assert [r.bytes for r in report.residuals] == sorted([r.bytes for r in report.residuals], reverse=True)
     by_tanh = next(r for r in report.residuals if r.made_by == "sub")
+    ((_, wanted_at),) = by_tanh.readers
     assert by_tanh.made_at is not None
-    assert by_tanh.made_at.text == "hidden = mnp.tanh(x @ w + b)"
-    assert by_tanh.read_by == ("mul",)
+    assert wanted_at is not None
+    line = "hidden = mnp.tanh(x @ w + b)"
+    assert (by_tanh.made_at.text, by_tanh.read_by, wanted_at.text) == (line, ("mul",), line)
     assert sum(report.by_line.values()) == report.total
-    assert "hidden = mnp.tanh(x @ w + b)" in str(report)
-    assert "residuals of loss:" in report.html()
+    assert f"{line_of(line)}: {line}" in report.by_line
+    for text in (str(report), report.html()):
+        assert f"mul at {line_of(line)}" in text
+        assert "residuals of loss:" in text
+    assert report.html().isascii()
+    for r in report.residuals:
+        assert all(source is not None for _, source in r.readers)
+
+
+def test_values_of_loops_and_calls_have_their_own_lines() -> None:
+    for fun, inside in ((lstm, "scan"), (minijvp.jit(lstm), "scan in jit")):
+        report = residual_report(fun, SQUARE, X)
+        made = {(r.made_by, r.made_at.text) for r in report.residuals if r.made_at is not None}
+        assert (f"tanh in {inside}", "gate = mnp.tanh(c @ w + x)") in made
+        assert (f"add in {inside}", "return c * inner + gate * (1 - inner), gate") in made  # what is carried
+        (w,) = [r for r in report.residuals if r.name == "w"]
+        assert w.readers[0][0] == f"dot_general in {inside}"
+        assert w.readers[0][1] is not None
+        assert w.readers[0][1].text == "gate = mnp.tanh(c @ w + x)"
+    (kept,) = [r for r in residual_report(PROGRAMS["choice"][0], X).residuals if r.made_by == "exp in cond"]
+    assert kept.read_by == ("mul in cond",)
+
+
+def test_what_values_are_besides() -> None:
+    report = residual_report(lambda x: (mnp.exp(x * CONSTANT), mnp.sin(x) * x), X)
+    found = {(r.place, r.made_by or r.name) for r in report.residuals}
+    assert found == {("constant", "a"), ("input", "x"), ("result", "exp"), ("value", "cos"), ("value", "sin")}
+    assert {"arguments", "constants"} <= set(report.by_line)
+    by_letter = residual_report(minijvp.make_jaxpr(lambda x: mnp.sum(x * x))(X))
+    assert [(r.name, r.place) for r in by_letter.residuals] == [("a", "input")]
+
+
+def test_equal_programs_keep_their_own_lines() -> None:
+    def first(x: Any) -> Any:
+        return mnp.sum(mnp.sin(mnp.cos(x)))
+
+    def second(x: Any) -> Any:
+        y = mnp.cos(x)
+        return mnp.sum(mnp.sin(y))
+
+    for _ in range(2):
+        assert set(residual_report(first, X).by_line) == {
+            f"{line_of('return mnp.sum(mnp.sin(mnp.cos(x)))')}: return mnp.sum(mnp.sin(mnp.cos(x)))"
+        }
+        assert len(residual_report(second, X).by_line) == 2
 
 
 def test_a_loop_counts_every_turn() -> None:
@@ -69,13 +198,35 @@ def test_a_loop_counts_every_turn() -> None:
     assert total(20) == 2 * total(10)
 
 
-def test_the_picture() -> None:
+def test_the_picture(tmp_path: Path) -> None:
     report = residual_report(loss, PARAMS, X)
     root = ElementTree.fromstring(report.svg)
-    bars = list(root.iter("{http://www.w3.org/2000/svg}rect"))[1:]
-    assert len(bars) == len(report.by_line)
-    widths = [float(b.attrib["width"]) for b in bars]
-    assert widths == sorted(widths, reverse=True)
+    frame, alone, besides, *bars = root.iter("{http://www.w3.org/2000/svg}rect")
+    lengths: dict[str, dict[str, float]] = {}
+    for bar in bars:
+        row = lengths.setdefault(bar.attrib["y"], {})
+        row[bar.attrib["fill"]] = float(bar.attrib["width"])
+        assert float(bar.attrib["x"]) + row[bar.attrib["fill"]] < float(frame.attrib["width"])
+    assert len(lengths) == len(report.by_line)
+    widths = [sum(row.values()) for row in lengths.values()]
+    most = max(report.by_line.values())
+    expected = [max(widths) * n / most for n in report.by_line.values()]
+    assert widths == pytest.approx(expected, abs=2)
+    assert {alone.attrib["fill"], besides.attrib["fill"]} == {c for row in lengths.values() for c in row}
+    path = tmp_path / "residuals.svg"
+    report.picture.save(path)
+    assert path.read_text() == report.svg
+    assert report.svg.count("<title>") == 1 + len(report.by_line)
+
+
+def test_the_picture_of_many_lines() -> None:
+    lines = "".join([f"    x = mnp.sin(x)  # {i}\n" for i in range(60)])
+    scope: dict[str, Any] = {"mnp": mnp}
+    exec(compile(f"def many(x):\n{lines}    return mnp.sum(x)\n", "many_lines.py", "exec"), scope)
+    report = residual_report(scope["many"], X)
+    assert len(report.by_line) == 60
+    assert "21 other lines" in report.svg
+    assert report.svg.count("<title>") == 41
 
 
 def test_bad_input() -> None:
