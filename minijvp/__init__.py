@@ -29,10 +29,10 @@ from minijvp.lax import stop_gradient
 from minijvp.lax.roots import fixed_point, root
 from minijvp.tools.checking import check_grads, check_rule
 from minijvp.tools.external import external
-from minijvp.transforms.derivatives import grad, value_and_grad, vjp
+from minijvp.transforms.derivatives import grad, value_and_grad
 from minijvp.transforms.jacobians import hessian, jacfwd, jacobian, jacrev
 from minijvp.transforms.jvp import jvp
-from minijvp.transforms.linearize import linearize
+from minijvp.transforms.linear_maps import linearize, vjp
 from minijvp.transforms.staging import eval_shape, make_jaxpr
 from minijvp.transforms.transpose import linear_transpose
 from minijvp.transforms.vmap import vmap

@@ -28,7 +28,7 @@ class Settings:
     compile_gradients_after: int | None = 3
     """From which call on a gradient that recurs outside of jit runs as one compiled program; None is never."""
 
-    memory_budget: Budget = "off"
+    memory_budget: Budget = "auto"
     """What staged reverse mode may keep in memory between its two passes."""
 
 
@@ -40,9 +40,9 @@ scope, or in a copy of the context of one that outlives it. Empty means that the
 class Config:
     """The settings in force: attributes to read, `update` for the whole process, and a call for a `with` statement.
 
-    - `memory_budget`: what reverse mode under `jit` may keep between its two passes. "off", the default, keeps every
-      residual; "auto" computes again, by a minimum cut between the forward and the backward program, what costs no
-      noticeable time. A float f, 0 < f <= 1, is a part of the bytes that "off" keeps, and an int is a number of bytes:
+    - `memory_budget`: what reverse mode under `jit` may keep between its two passes. "auto", the default, computes
+      again, by a minimum cut between the forward and the backward program, what costs no noticeable time; "off" keeps
+      every residual. A float f, 0 < f <= 1, is a part of the bytes that "off" keeps, and an int is a number of bytes:
       to stay within these, expensive operations are computed again too. 1.0 is "auto".
     - `compile_gradients_after`: from which call on a gradient that recurs outside of `jit` (the same program, on
       arguments of the same types) runs as one compiled program: a positive integer, by default 3; None is never.
@@ -125,6 +125,11 @@ def checked_budget(value: Any, who: str) -> Budget:
         "0 < f <= 1 (a part of the bytes that 'off' keeps), or a positive int (a number of bytes).",
         advice,
     )
+
+
+def optional_budget(value: Any, who: str) -> Budget | None:
+    """The memory budget that `who` received as an option; None is the one in force."""
+    return None if value is None else checked_budget(value, who)
 
 
 def checked_count(value: Any, who: str) -> int | None:

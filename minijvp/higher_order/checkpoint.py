@@ -10,7 +10,7 @@ from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate, lower, with
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.types import ArrayType
 from minijvp.higher_order.jit import jit_primitive
-from minijvp.higher_order.policies import as_policy, everything_saveable
+from minijvp.higher_order.policies import Within, as_policy, everything_saveable
 from minijvp.higher_order.programs import array_types, present
 from minijvp.operations.annotations import optimization_barrier
 from minijvp.operations.families import is_linear
@@ -50,8 +50,9 @@ class Checkpoint(Primitive):
 
     def linearize(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, **options: Any) -> tuple[Any, Any]:
         policy = as_policy(options["policy"])
-        if policy is everything_saveable:
-            with config(memory_budget="off"):
+        budget = policy.budget if isinstance(policy, Within) else "off"
+        if policy is everything_saveable or isinstance(policy, Within):
+            with config(memory_budget=budget):
                 return jit_primitive.linearize(primals, tangents, jaxpr=jaxpr)
         saving, pushed, out_nonzero = parts(jaxpr, nonzero(tangents), policy)
         outs = self(*primals, jaxpr=saving, **options)

@@ -17,6 +17,7 @@ import jax
 from jax.core import ShapedArray
 from jax.extend.core import primitives as jax_primitives
 
+from minijvp.core.config import Budget
 from minijvp.core.jaxpr import Jaxpr, inner_jaxprs
 from minijvp.core.primitive import Primitive
 from minijvp.core.source import is_internal
@@ -98,6 +99,13 @@ class Either:
 
     def __call__(self, primitive: Primitive, *types: ArrayType, **params: Any) -> bool:
         return self.first(primitive, *types, **params) or self.second(primitive, *types, **params)
+
+
+@dataclass(frozen=True)
+class Within:
+    """In place of a policy: a memory budget, and what is kept is planned."""
+
+    budget: Budget
 
 
 def names_in(policy: Any) -> frozenset[str]:

@@ -9,11 +9,12 @@ from typing import Any
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
+from minijvp.core.config import Budget, optional_budget
 from minijvp.core.tracing import EVALUATION, state
 from minijvp.errors import ArgumentError
 from minijvp.higher_order.checkpoint import checkpoint as checkpoint_primitive
 from minijvp.higher_order.jit import StaticArguments
-from minijvp.higher_order.policies import names_in, warn_of_unknown_names
+from minijvp.higher_order.policies import Within, names_in, warn_of_unknown_names
 from minijvp.operations.annotations import name as name_primitive
 from minijvp.transforms.borders import leaf_namer
 from minijvp.transforms.staging import argument_type, stage_tree
@@ -28,6 +29,7 @@ def checkpoint(
     static_argnums: int | Sequence[int] = (),
     static_argnames: str | Iterable[str] = (),
     concrete: bool = False,
+    memory_budget: Budget | None = None,
 ) -> Any:
     """A function that computes what `fun` does, and of which reverse mode keeps the arguments only.
 
@@ -46,6 +48,8 @@ def checkpoint(
             each operation, in inner calls of jit too; a loop or a choice is one operation: names inside do nothing.
         static_argnums, static_argnames: arguments that are ordinary Python values; they must be hashable.
         concrete: accepted for compatibility.
+        memory_budget: in place of a policy: reverse mode of `fun` keeps what this allows, as in `minijvp.config`. A
+            part is one of what it would keep without checkpoint.
 
     Raises ArgumentError for arguments that are neither arrays nor static, and for a policy that cannot be called. Warns
     where a policy of minijvp mentions names that `fun` does not have (with those that it has), unless it mentions
@@ -60,9 +64,12 @@ def checkpoint(
     """
     if fun is None:
         options: dict[str, Any] = dict(prevent_cse=prevent_cse, policy=policy, concrete=concrete)
+        options["memory_budget"] = memory_budget
         return partial(checkpoint, static_argnums=static_argnums, static_argnames=static_argnames, **options)
     trees.require_callable(fun, "checkpoint")
     require_policy(policy)
+    budget = optional_budget(memory_budget, "checkpoint")
+    kept = policy if budget is None else budget_policy(policy, budget)
     static_arguments = StaticArguments(
         fun, *[None if option == () else option for option in (static_argnums, static_argnames)]
     )
@@ -81,13 +88,24 @@ def checkpoint(
         jaxpr, constants = closed.hoist_constants()
         if names_in(policy):
             warn_of_unknown_names(jaxpr, policy)
-        outs = checkpoint_primitive(*constants, *leaves, jaxpr=jaxpr, prevent_cse=held, policy=policy)
+        outs = checkpoint_primitive(*constants, *leaves, jaxpr=jaxpr, prevent_cse=held, policy=kept)
         return tree_unflatten(out_tree, outs)
 
     return checkpointed
 
 
 remat = checkpoint
+
+
+def budget_policy(policy: Any, budget: Budget) -> Within:
+    """The policy that a budget stands for; ArgumentError if another one was given too."""
+    if policy is not None:
+        raise ArgumentError(
+            f"checkpoint received a policy and memory_budget={budget!r}.",
+            "Either says what is kept.",
+            "Leave one of them out.",
+        )
+    return Within(budget)
 
 
 def require_policy(policy: Any) -> None:

@@ -29,7 +29,7 @@ from minijvp.operations.families import zeros_like
 from minijvp.transforms.borders import leaf_namer
 from minijvp.transforms.call import spread
 from minijvp.transforms.jvp import jvp_flat
-from minijvp.transforms.linearize import linearize
+from minijvp.transforms.linear_maps import linearize
 from minijvp.transforms.staging import stage
 
 LINEAR, ROOT = "custom_linear_solve", "custom_root"

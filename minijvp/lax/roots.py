@@ -16,7 +16,7 @@ from minijvp.lax.linear_solve import custom_linear_solve, implicit_root
 from minijvp.lax.vectors import Vectors
 from minijvp.numpy.linalg import solve as solve_dense
 from minijvp.scipy.sparse.krylov import gmres, norm
-from minijvp.transforms.linearize import linearize
+from minijvp.transforms.linear_maps import linearize
 from minijvp.transforms.vmap import vmap
 
 DENSE = 128

@@ -12,81 +12,21 @@ from functools import wraps
 from typing import Any
 
 import jax.numpy as jnp
-from jax.tree_util import Partial, tree_flatten, tree_unflatten
+from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
+from minijvp.core.config import Budget, optional_budget
 from minijvp.core.tracing import EVALUATION, state
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
-from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
+from minijvp.transforms.borders import to_border
 from minijvp.transforms.hot import recorded_gradient, recurs
-from minijvp.transforms.linearize import LinearMap
 from minijvp.transforms.rematerialize import linearize_planned
 from minijvp.transforms.taps import Taps
 from minijvp.transforms.transpose import transpose_flat
 from minijvp.trees import FlatFunction
 
 Argnums = int | str | Sequence[int | str]
-
-
-class PullBack(LinearMap):
-    """The linear map of cotangents at a point, as `vjp` returns it."""
-
-    def __call__(self, constants: Sequence[Any], ct: Any) -> tuple[Any, ...]:
-        leaves, tree = tree_flatten(ct)
-        require_same_tree(tree, self.out_tree, "the cotangent", "the result of the function")
-        given = from_border(leaves, self.out_types, "cotangent", leaf_namer(ct, "cotangent"))
-        cts = self.flat(constants, given)
-        return tree_unflatten(self.in_tree, list(map(to_border, cts, self.in_types)))
-
-    def flat(self, constants: Sequence[Any], cts: Sequence[Any]) -> list[Any]:
-        """Flat cotangents of the arguments for those of the results; None is zero."""
-        inexact = [is_inexact(t.dtype) for t in self.in_types]
-        linear = [False] * len(constants) + [True] * sum(inexact)
-        args = [*constants, *[None] * sum(inexact)]
-        wanted = [ct for ct, n in zip(cts, self.nonzero, strict=True) if n]
-        found = iter(transpose_flat(self.jaxpr, linear, args, wanted))
-        return [next(found) if i else None for i in inexact]
-
-
-def vjp(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
-    """The result of `fun` and its pullback: the map from cotangents of the result to those of the arguments.
-
-    vjp : (a -> b) -> a -> (b, CT b -o CT a)
-
-    Args:
-        fun: takes pytrees of arrays by position and returns one; with `has_aux`, a pair of that and auxiliary data.
-        primals: the point.
-
-    Returns `(out, pullback)` or `(out, pullback, aux)`. `pullback(ct)` takes the tree, shapes and dtypes of `out` and
-    returns a tuple with a cotangent for each primal; integers have cotangents of dtype float0. It is a pytree of
-    the residuals.
-
-    Raises ArgumentError for primals that are not arrays, and for a cotangent that does not fit the result.
-
-    Source: A. Griewank and A. Walther, Evaluating Derivatives, 2nd edition, SIAM 2008, chapter 3.
-
-    >>> import minijvp, minijvp.numpy as mnp
-    >>> out, pullback = minijvp.vjp(lambda x, y: x * mnp.sin(y), 3.0, 0.0)
-    >>> [float(ct) for ct in pullback(1.0)]
-    [0.0, 3.0]
-    """
-    trees.require_callable(fun, "vjp")
-    leaves, tree = tree_flatten(primals)
-    leaves = trees.as_arrays(leaves, leaf_namer(primals, "primals"))
-    flat_fun = FlatFunction(fun, tree, has_aux)
-    outs, pullback, constants = pull_back(flat_fun, leaves)
-    out = tree_unflatten(flat_fun.out_tree, outs[: flat_fun.n])
-    result = out, Partial(pullback, constants)
-    return (*result, flat_fun.aux(outs)) if has_aux else result
-
-
-def pull_back(flat_fun: FlatFunction, leaves: Sequence[Any]) -> tuple[Sequence[Any], PullBack, tuple[Any, ...]]:
-    """Flat results (auxiliary ones last), the pullback, and its residuals."""
-    outs, linear, nonzero = linearize_planned(flat_fun.positional, leaves, n_outputs=lambda: flat_fun.n)
-    opened, constants = linear.hoist_constants()
-    in_types, out_types = map(type_of, leaves), map(type_of, outs[: flat_fun.n])
-    return outs, PullBack(opened, nonzero, flat_fun.in_tree, flat_fun.out_tree, in_types, out_types), constants
 
 
 class Selection:
@@ -173,6 +113,7 @@ def grad(
     allow_int: bool = False,
     *,
     taps: bool = False,
+    memory_budget: Budget | None = None,
 ) -> Callable[..., Any]:
     """A function that returns the gradient of `fun`, by reverse mode.
 
@@ -186,11 +127,14 @@ def grad(
         allow_int: integer arguments are allowed; their gradients have dtype float0.
         taps: the result ends in the cotangents of tapped values, by their names (see `minijvp.tap`): it is
             (gradient, taps), or (gradient, auxiliary data, taps).
+        memory_budget: what may be kept between the forward and the reverse pass, as in `minijvp.config`; without one,
+            that holds where a program is staged. With one, `fun` is staged for it, as by jit, wherever it is called.
 
     The gradient has the tree, shapes and dtypes of the argument, in a tuple if `argnums` is a sequence. For a real
     function of complex arguments it is, as in JAX, the conjugate of the direction of steepest ascent.
 
-    Raises ArgumentError if the result is not a real scalar, or an argument is not floating.
+    Raises ArgumentError if the result is not a real scalar, if an argument is not floating, and for a budget that
+    cannot be kept.
 
     >>> import minijvp
     >>> float(minijvp.grad(lambda x: 2 * x**3 - 6 * x**2 + x + 1)(2.0))
@@ -199,13 +143,14 @@ def grad(
     5.0
     """
     trees.require_callable(fun, "grad")
+    budget = differentiation_budget(memory_budget, taps, "grad")
 
     @wraps(fun)
     def gradient(*args: Any, **kwargs: Any) -> Any:
         selection = Selection(fun, argnums, args, kwargs)
         flat_fun = selection.flat_function(has_aux)
         listened = Taps() if taps else None
-        outs, gradient, tapped = differentiate(selection, flat_fun, holomorphic, allow_int, listened)
+        outs, gradient, tapped = differentiate(selection, flat_fun, holomorphic, allow_int, listened, budget)
         result = (gradient, flat_fun.aux(outs), *tapped) if has_aux else (gradient, *tapped)
         return result if has_aux or taps else gradient
 
@@ -220,6 +165,7 @@ def value_and_grad(
     allow_int: bool = False,
     *,
     taps: bool = False,
+    memory_budget: Budget | None = None,
 ) -> Callable[..., Any]:
     """A function that returns the value of `fun` and its gradient, at the cost of the gradient.
 
@@ -236,21 +182,39 @@ def value_and_grad(
     (107.0, 16.0, 30.0)
     """
     trees.require_callable(fun, "value_and_grad")
+    budget = differentiation_budget(memory_budget, taps, "value_and_grad")
 
     @wraps(fun)
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         selection = Selection(fun, argnums, args, kwargs)
         flat_fun = selection.flat_function(has_aux)
         listened = Taps() if taps else None
-        outs, gradient, tapped = differentiate(selection, flat_fun, holomorphic, allow_int, listened)
+        outs, gradient, tapped = differentiate(selection, flat_fun, holomorphic, allow_int, listened, budget)
         value = tree_unflatten(flat_fun.out_tree, outs[:1])
         return (value, flat_fun.aux(outs)) if has_aux else value, gradient, *tapped
 
     return value_and_gradient
 
 
+def differentiation_budget(value: Any, taps: bool, who: str) -> Budget | None:
+    """The budget of a gradient: "off" with taps, which have to see the function run."""
+    budget = optional_budget(value, who)
+    if taps and budget not in (None, "off"):
+        raise ArgumentError(
+            f"{who} received memory_budget={value!r} and taps=True.",
+            "A budget has the function staged before it is differentiated, and taps are heard while it is.",
+            "Leave one of them out.",
+        )
+    return "off" if taps else budget
+
+
 def differentiate(
-    selection: Selection, flat_fun: FlatFunction, holomorphic: bool, allow_int: bool, taps: Taps | None = None
+    selection: Selection,
+    flat_fun: FlatFunction,
+    holomorphic: bool,
+    allow_int: bool,
+    taps: Taps | None = None,
+    budget: Budget | None = None,
 ) -> tuple[Sequence[Any], Any, list[Any]]:
     """The flat results of a call, of which the first is the value; its gradient; and what `taps` heard, if given."""
     leaves = selection.leaves
@@ -261,9 +225,9 @@ def differentiate(
         require_scalar(flat_fun, outs, holomorphic)
         return outs
 
-    past = recurs(selection.fun) if state.trace is EVALUATION and taps is None else None
+    past = recurs(selection.fun) if state.trace is EVALUATION and taps is None and budget is None else None
     if past is None:
-        outs, cts = gradient_flat(checked, leaves, inexact)
+        outs, cts = gradient_flat(checked, leaves, inexact, budget)
     else:
         outs, cts = recorded_gradient(checked, leaves, inexact, past, gradient_flat)
     found = iter(cts)
@@ -272,10 +236,13 @@ def differentiate(
 
 
 def gradient_flat(
-    fun: Callable[..., Sequence[Any]], leaves: Sequence[Any], differentiated: Sequence[bool]
+    fun: Callable[..., Sequence[Any]],
+    leaves: Sequence[Any],
+    differentiated: Sequence[bool],
+    budget: Budget | None = None,
 ) -> tuple[Sequence[Any], list[Any]]:
     """Flat results, and the cotangents of the differentiated arguments for the first result; None is zero."""
-    outs, linear, nonzero = linearize_planned(fun, leaves, differentiated, n_outputs=1)
+    outs, linear, nonzero = linearize_planned(fun, leaves, differentiated, 1, budget)
     n = len(linear.inputs)
     if not nonzero[0]:
         return outs, [None] * n

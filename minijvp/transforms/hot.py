@@ -281,7 +281,7 @@ class Tree:
 
     def root(self, leaves: Sequence[Any], differentiated: tuple[bool, ...]) -> Root:
         """The root for arguments of these types."""
-        key = tuple([x.aval for x in leaves]), differentiated
+        key = tuple([x.aval for x in leaves]), differentiated, config.memory_budget
         found = self.roots.get(key)
         if found is None:
             if self.operations > OPERATIONS or self.programs > PROGRAMS:

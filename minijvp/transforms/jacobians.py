@@ -23,8 +23,9 @@ from minijvp.operations.families import instantiate, leading_axis, reshape
 from minijvp.operations.shape import move_axis
 from minijvp.operations.slicing import slice as slice_primitive
 from minijvp.transforms.borders import to_border
-from minijvp.transforms.derivatives import Argnums, Selection, pull_back, require_differentiable
+from minijvp.transforms.derivatives import Argnums, Selection, require_differentiable
 from minijvp.transforms.jvp import jvp_flat
+from minijvp.transforms.linear_maps import pull_back
 from minijvp.transforms.steps import in_one_step, takes_steps
 from minijvp.transforms.vmap import vmap_flat
 

@@ -13,17 +13,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jax.tree_util import Partial, tree_flatten, tree_unflatten
-
-from minijvp import trees
 from minijvp.core import source
 from minijvp.core.config import cached
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate
 from minijvp.core.tracing import Trace, current, evaluating, settled, state
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, is_inexact, type_of
 from minijvp.errors import EscapedTracerError
-from minijvp.operations.families import instantiate, zeros_like
-from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
+from minijvp.operations.families import zeros_like
 from minijvp.transforms.jvp import JVPTrace, JVPTracer
 from minijvp.transforms.staging import StagingTrace, StagingTracer, stage
 from minijvp.transforms.steps import Program, hand_on, has_steps, program, program_of, run, step, takes_steps
@@ -220,72 +216,3 @@ def linearize_jaxpr(
     assert linear is not None
     linear.name = f"linear({jaxpr.name})" if jaxpr.name else ""
     return known, linear, tuple(origins), out_nonzero
-
-
-class LinearMap:
-    """What a linearization applies to constants and tangents (or cotangents). Hashable: jit can return one."""
-
-    def __init__(
-        self, jaxpr: Jaxpr, nonzero: tuple[bool, ...], in_tree: Any, out_tree: Any, in_types: Any, out_types: Any
-    ):
-        self.jaxpr = jaxpr
-        self.nonzero = nonzero
-        self.in_tree, self.out_tree = in_tree, out_tree
-        self.in_types, self.out_types = tuple(in_types), tuple(out_types)
-
-    def key(self) -> tuple:
-        return self.jaxpr, self.nonzero, self.in_tree, self.out_tree, self.in_types, self.out_types
-
-    def __eq__(self, other: object) -> bool:
-        return self is other or (type(other) is type(self) and self.key() == other.key())  # type: ignore[attr-defined]
-
-    def __hash__(self) -> int:
-        return hash(self.key())
-
-
-class PushForward(LinearMap):
-    """The linear map of tangents at a point, as `linearize` returns it."""
-
-    def __call__(self, constants: Sequence[Any], *tangents: Any) -> Any:
-        leaves, tree = tree_flatten(tuple(tangents))
-        require_same_tree(tree, self.in_tree, "the tangents", "the primals of linearize")
-        given = from_border(leaves, self.in_types, "tangent", leaf_namer(tuple(tangents), "tangents"))
-        inexact = [is_inexact(t.dtype) for t in self.in_types]
-        flat = [instantiate(t, kind) for t, kind, i in zip(given, self.in_types, inexact, strict=True) if i]
-        outs = iter(evaluate(self.jaxpr, *constants, *flat))
-        tangents_out = [next(outs) if n else None for n in self.nonzero]
-        return tree_unflatten(self.out_tree, list(map(to_border, tangents_out, self.out_types)))
-
-
-def linearize(fun: Callable[..., Any], *primals: Any, has_aux: bool = False) -> tuple[Any, ...]:
-    """The result of `fun` and its derivative at `primals` as a function of tangents.
-
-    linearize : (a -> b) -> a -> (b, T a -o T b)
-
-    `fun` runs once; each call of the derivative costs its linear part only.
-
-    Args:
-        fun: takes pytrees of arrays by position and returns one; with `has_aux`, a pair of that and auxiliary data.
-        primals: the point.
-
-    Returns `(out, pushforward)` or `(out, pushforward, aux)`; `pushforward(*tangents)` takes tangents of the trees,
-    shapes and dtypes of the primals (float0 for integers) and is a pytree of the residuals.
-
-    Raises ArgumentError for primals that are not arrays, and for tangents that do not fit them.
-
-    >>> import minijvp, minijvp.numpy as mnp
-    >>> out, pushforward = minijvp.linearize(mnp.sin, 0.0)
-    >>> float(pushforward(3.0))
-    3.0
-    """
-    trees.require_callable(fun, "linearize")
-    leaves, tree = tree_flatten(primals)
-    leaves = trees.as_arrays(leaves, leaf_namer(primals, "primals"))
-    flat_fun = trees.FlatFunction(fun, tree, has_aux)
-    outs, linear, nonzero = linearize_flat(flat_fun.positional, leaves, n_outputs=lambda: flat_fun.n)
-    n = flat_fun.n
-    opened, constants = linear.hoist_constants()
-    in_types, out_types = map(type_of, leaves), map(type_of, outs[:n])
-    pushforward = Partial(PushForward(opened, nonzero, tree, flat_fun.out_tree, in_types, out_types), constants)
-    out = tree_unflatten(flat_fun.out_tree, outs[:n])
-    return (out, pushforward, flat_fun.aux(outs)) if has_aux else (out, pushforward)

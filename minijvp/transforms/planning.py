@@ -240,8 +240,7 @@ class Linearized:
         It is what it would compute again and write.
         """
         again, made = self.forward.again(reads, saved)
-        whole = written(again, made, self.program.equations[start:end]).intersection(reads)
-        return whole
+        return written(again, made, self.program.equations[start:end]).intersection(reads)
 
     def too_slow(self, reads: Sequence[Sequence[Var]], saved: set[Var]) -> set[Var]:
         """The residuals that take longer to compute again than there is time, those of least gain for it first.

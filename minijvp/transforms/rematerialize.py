@@ -1,4 +1,4 @@
-"""Rematerialisation: a staged linearization keeps what is worth keeping, and its linear program computes the rest again.
+"""Rematerialisation: a linearization that is staged keeps what is worth keeping, and computes the rest again.
 
 Linearization makes the residuals explicit: the values of the forward program that the linear one reads. By a plan (see
 `planning`) some of them are saved. The linear program then takes these, and what is at hand anyway, and each region of
@@ -8,6 +8,7 @@ region, so the reverse pass computes again, part by part, just what it needs nex
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -40,14 +41,14 @@ def linearize_planned(
     is staged anyway.
     """
     if budget is None:
-        if is_computed(state.trace):
+        if is_computed(state.trace) or config.memory_budget == "off":
             return linearize_flat(fun, primals, differentiated, n_outputs)
         budget = config.memory_budget
-    if budget == "off":
+        if budget == "auto" and type(state.trace) is StagingTrace:
+            return linearize_in_place(state.trace, fun, primals, differentiated, n_outputs)
+    elif budget == "off":
         with config(memory_budget="off"):
             return linearize_flat(fun, primals, differentiated, n_outputs)
-    if budget == "auto" and type(state.trace) is StagingTrace:
-        return linearize_in_place(state.trace, fun, primals, differentiated, n_outputs)
     return linearize_staged(fun, primals, differentiated, n_outputs, budget)
 
 
@@ -96,7 +97,8 @@ def linearize_staged(
     budget: Budget,
 ) -> Linearization:
     """The linearization of the program that a function is staged to."""
-    closed = stage(fun, [argument_type(x) for x in primals])
+    with config(memory_budget="off"):  # what is differentiated inside is planned with the whole
+        closed = stage(fun, [argument_type(x) for x in primals])
     n = n_outputs() if callable(n_outputs) else len(closed.outputs) if n_outputs is None else n_outputs
     opened, constants = closed.hoist_constants()
     flags = [is_inexact(type_of(x).dtype) for x in primals] if differentiated is None else differentiated
@@ -149,7 +151,7 @@ def _linearize_jaxpr_planned(
         return parts.result if plan is None else parts.followed(plan)
     with config(memory_budget="off"):
         whole = Parts(jaxpr, nonzero, loop, n_outputs).linearized.bytes
-    share = min(1.0, budget if isinstance(budget, float) else budget / max(whole * copies, 1))
+    share = budget if isinstance(budget, float) else min(1.0, int(budget) / max(whole * copies, 1))
     with config(memory_budget=Share(share)):
         parts = Parts(jaxpr, nonzero, loop, n_outputs)
     plan = parts.linearized.plan_within(share * whole)
@@ -200,13 +202,14 @@ def too_small(budget: Budget, name: str, linearized: Linearized, plan: Plan, who
         line = f" of {e.source}: {e.source.text}" if e is not None and e.source else ""
         return f"{v.type!r}, {v.type.bytes * copies:,} bytes{line}"
 
+    part = math.ceil(100 * plan.peak / max(whole, 1)) / 100
     within = max([r.bytes for r in plan.regions], default=0) * copies
     return ArgumentError(
         f"memory_budget={budget!r} is too small for {name or 'this program'}: by default its reverse pass keeps "
         f"{whole * copies:,} bytes, and it cannot do with less than {plan.peak * copies:,}.",
         f"At least {plan.bytes_after * copies:,} bytes are saved and {within:,} are computed again at one time; the "
         f"largest that are saved: {'; '.join(map(described, largest)) or 'none'}.",
-        f"Give at least {plan.peak * copies:,} (bytes, an int) or {plan.peak / max(whole, 1):.2g} (a fraction, a float).",
+        f"Give at least {plan.peak * copies:,} (an int, bytes), or {part:.2g} (a float, the part of the default).",
     )
 
 
@@ -220,7 +223,7 @@ def planned_equations(linearized: Linearized, plan: Plan) -> tuple[Equation, ...
         return (*plan.again, *program.equations)
     last: dict[Atom, int] = {v: i for i, e in enumerate(program.equations) for v in e.inputs}
     last.update(dict.fromkeys(program.outputs, len(program.equations)))
-    linear: set[Atom] = set(program.inputs) - linearized.residuals
+    linear: set[Atom] = {v for v in program.inputs if v not in linearized.residuals}
     found: list[Equation] = []
     for part in plan.regions:
         equations = program.equations[part.start : part.end]

@@ -31,11 +31,11 @@ def test_where_residuals_are_found() -> None:
         y = c * x
         return [y * mnp.sin(w), mnp.exp(y)]
 
-    parts = linearize_body(stage(body, [F64] * 3), 1, 1, (True,) * 3, 5, "off")
+    parts = linearize_body(stage(body, [F64] * 3), 1, 1, (True,) * 3, 5)
     assert sorted(parts.fixed) == [("invariant", 0), ("invariant", 1)]  # sin(w) and cos(w)
     assert set(parts.moving) == {("stack", 0), ("stack", 1), ("x", 0), ("y", 0)}  # c, c x; x; exp(c x)
     assert len(parts.known.outputs) == 2 + 2
-    parts = linearize_body(stage(lambda w, c: [c * w], [F64] * 2), 1, 1, (False, True), 5, "off")
+    parts = linearize_body(stage(lambda w, c: [c * w], [F64] * 2), 1, 1, (False, True), 5)
     assert (parts.fixed, parts.moving) == ((("constant", 0),), ())
 
 
@@ -49,7 +49,7 @@ def test_tangents_reach_the_carries_that_depend_on_them() -> None:
     assert out_nonzero == (False, True, True, False, False)
     _, _, carried, _ = jvp_body(jaxpr, 0, 4, (False, False, False, True, False))
     assert carried == (False, False, False, True)
-    assert linearize_body(jaxpr, 0, 4, (False, True, False, False, False), 5, "off").carried == (
+    assert linearize_body(jaxpr, 0, 4, (False, True, False, False, False), 5).carried == (
         False,
         True,
         True,

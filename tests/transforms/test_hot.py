@@ -351,7 +351,7 @@ def test_settings_that_cannot_be() -> None:
             minijvp.config(compile_gradients_after=wrong),
         ):
             pass
-    assert repr(minijvp.config) == "config(compile_gradients_after=3, memory_budget='off')"
+    assert repr(minijvp.config) == "config(compile_gradients_after=3, memory_budget='auto')"
     with pytest.raises(AttributeError):
         minijvp.config.compile  # noqa: B018
 

@@ -215,4 +215,7 @@ def test_products_of_matrices_and_random_numbers_are_not_computed_again() -> Non
     priced = {e.primitive.name: planning.price(e, planning.DEFAULT) for e in jaxpr}
     assert priced["dot_general"] is None
     assert all(v is None for k, v in priced.items() if "bits" in k)
-    assert planning.price(Equation(mul, (Var(ArrayType((2,), np.dtype("float32"))),) * 2, {}, (), None), planning.DEFAULT) == 0
+    assert (
+        planning.price(Equation(mul, (Var(ArrayType((2,), np.dtype("float32"))),) * 2, {}, (), None), planning.DEFAULT)
+        == 0
+    )
