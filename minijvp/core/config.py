@@ -157,12 +157,12 @@ def cached(maxsize: int) -> Callable[[Callable[..., Any]], Any]:
     def decorate(fun: Callable[..., Any]) -> Any:
         # By type too: a Share is equal to a float, and means something else.
         @lru_cache(maxsize, typed=True)
-        def by_budget(budget: Budget, *args: Any) -> Any:
-            return fun(*args)
+        def by_budget(budget: Budget, *args: Any, **kwargs: Any) -> Any:
+            return fun(*args, **kwargs)
 
         @wraps(fun)
-        def cached(*args: Any) -> Any:
-            return by_budget(config.memory_budget, *args)
+        def cached(*args: Any, **kwargs: Any) -> Any:
+            return by_budget(config.memory_budget, *args, **kwargs)
 
         cached.cache_clear = by_budget.cache_clear  # type: ignore[attr-defined]
         return cached

@@ -53,7 +53,7 @@ class Primitive:
     """
 
     recomputable = "cheap"
-    """What repeating it costs a rematerialisation: "free" (a view), "cheap", "fair", "dear", or "never" if it must not."""
+    """What repeating it costs a rematerialisation: "free" (a view), "cheap", "fair", "dear", or "never"."""
 
     returns_tuple = False
     """Whether the result is a tuple. Only a transpose rule needs to know before the fact: its `ct` is a tuple then."""
