@@ -272,7 +272,7 @@ def draw(results: dict[int, list[Measured]], title: str, path: Path) -> None:
     """For each batch a row of panels: memory kept, memory of the compiled step, and time, as bars."""
     figure, panels = plt.subplots(len(results), 3, figsize=(12, 3.1 * len(results) + 0.7), squeeze=False)
     for (batch, rows), line in zip(results.items(), panels, strict=True):
-        unit, second = ("s", 1.0) if max(row.seconds for row in rows) >= 1 else ("ms", 1e-3)
+        unit, second = ("s", 1.0) if min(row.seconds for row in rows) >= 0.5 else ("ms", 1e-3)
         values: dict[str, list[float | None]] = {
             "kept for the backward pass (MB)": [row.kept / MB for row in rows],
             "temporary memory, compiled (MB)": [None if r.temporary is None else r.temporary / MB for r in rows],

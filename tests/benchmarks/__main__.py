@@ -41,8 +41,10 @@ ratios; fastest: that of the fastest samples; mean: the geometric mean of a grou
 minijvp.config(compile_gradients_after=None): an operation at a time, as a gradient does when it is new. Hot: the
 default, after 8 calls. What is traced and compiled is a new function each time; nothing is cleared, so caches keyed by
 shapes, dtypes and parameters are warm on both sides, and no cache on disk is used. First in its process: with all
-caches empty, each in a process of its own. NumPy's matrix products use one thread, so that its threads do not wait for
-work while others are measured."""
+caches empty, each in a process of its own. Rematerialisation: minijvp with memory_budget="auto" or the budget in the
+name, beside JAX's default or, after a stroke, beside jax.checkpoint of each layer or step; planned - unplanned is the
+largest difference of gradients relative to the largest entry of an array. NumPy's matrix products use one thread, so
+that its threads do not wait for work while others are measured."""
 
 
 def selected(benchmarks: Sequence[Benchmark], only: str, quick: bool) -> list[Benchmark]:
