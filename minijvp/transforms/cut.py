@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
-from minijvp.core.jaxpr import Equation, Var
+from minijvp.core.jaxpr import Atom, Equation, Var
 
 Price = Callable[[Equation], float | None]
 """What computing an equation again costs, in bytes; None where it must not be."""
@@ -29,18 +29,72 @@ def minimum_cut(
     From the saved variables and those `at_hand` the equations give all that is `needed` and not saved. A variable that
     no equation gives can only be saved or at hand.
     """
-    network = Network({v: e for e in equations for v in e.outputs}, at_hand, price)
+    needed = [v for v in dict.fromkeys(needed) if not at_hand(v)]
+    plain = Plain(equations, needed, at_hand, price)
+    network = Network(plain)
     for v in needed:
-        network.demand(v)
-    saved = network.saved()
-    again = {id(network.producer[v]) for v in network.recomputed()}
-    return (
-        list(saved),
-        [e for e in equations if id(e) in again],
-    )
+        if v not in plain.there:
+            network.demand(v)
+    again = {id(plain.producer[v]) for v in (*plain.again, *network.recomputed())}
+    return [*plain.saved, *network.saved()], [e for e in equations if id(e) in again]
 
 
 INFINITE = math.inf
+
+
+class Plain:
+    """What can be told of a program without a cut: the most of it.
+
+    A needed value all of whose operands are at hand is computed again if that costs less than its bytes, and saved if
+    not. It is saved too where computing it again costs as much even if only those operands are counted that nothing
+    else needs. What has been decided is at hand for the rest. `prices` has what computing a value again costs, without
+    its operands, where that may be better than saving it.
+    """
+
+    def __init__(
+        self, equations: Sequence[Equation], needed: Sequence[Var], at_hand: Callable[[Var], bool], price: Price
+    ):
+        self.producer = {v: e for e in equations for v in e.outputs}
+        self.prices: dict[Var, float] = {}
+        self.saved: list[Var] = []
+        self.again: list[Var] = []
+        self.there = {v for e in equations for v in e.inputs if type(v) is Var and at_hand(v)}
+        self.there.update([v for v in self.producer if at_hand(v)])
+        wanted = set(needed)
+        readers: dict[Atom, int] = {}
+        for e in equations:
+            for v in set(e.inputs):
+                readers[v] = readers.get(v, 0) + 1
+        there, prices = self.there, self.prices
+        least: dict[Atom, float] = {}  # what having a value costs
+        for e in equations:
+            found = price(e)
+            if found is None or len(e.outputs) > 1:
+                for v in e.outputs:
+                    least[v] = v.type.bytes if found is None else 0.0
+                    if found is not None:
+                        prices[v] = found / len(e.outputs)
+                    elif v in wanted and v not in there:
+                        self.saved.append(v)
+                        there.add(v)
+                continue
+            v = e.outputs[0]
+            if v in there:
+                continue
+            missing = [u for u in e.inputs if type(u) is Var and u not in there]
+            alone = {u for u in missing if readers[u] == 1 and u not in wanted}
+            again = found + sum([least.get(u, u.type.bytes) for u in alone])
+            size = v.type.bytes
+            least[v] = min(size, again)
+            if again < size:
+                prices[v] = found
+            if v in wanted and (again >= size or not missing):
+                (self.saved if again >= size else self.again).append(v)
+                there.add(v)
+
+    def at_hand(self, v: Var) -> bool:
+        """Whether a value is at hand, or it has been decided that it will be."""
+        return v in self.there
 
 
 class Network:
@@ -50,21 +104,18 @@ class Network:
     capacity between them. Flow is looked for backwards: from a demand to a value that was there before.
     """
 
-    def __init__(self, producer: dict[Var, Equation], at_hand: Callable[[Var], bool], price: Price):
-        self.producer = producer
-        self.at_hand = at_hand
-        self.price = price
+    def __init__(self, plain: Plain):
+        self.producer = plain.producer
+        self.at_hand = plain.at_hand
+        self.prices = plain.prices
         self.inside: dict[Var, float] = {}  # what flows through a value, of its bytes
-        self.made: dict[Var, float] = {}  # what flows into it from nowhere, of the price of its equation
+        self.made: dict[Var, float] = {}  # what flows into it from nowhere, of its price
         self.between: dict[tuple[Var, Var], float] = {}  # what flows from an operand to a result
         self.readers: dict[Var, list[Var]] = {}  # where some flows to
         self.dead: set[tuple[Var, bool]] = set()
-        self.prices: dict[int, float | None] = {}
 
     def demand(self, needed: Var) -> None:
         """Send as much as possible from nowhere to the reader of a value; what cannot be reached any more is dead."""
-        if self.at_hand(needed):
-            return
         while (path := self.search((needed, True))) is not None:
             self.augment(path)
 
@@ -77,7 +128,7 @@ class Network:
         while stack:
             node = stack.pop()
             v, read = node
-            if not read and self.made.get(v, 0.0) < self.price_of(v):
+            if not read and self.made.get(v, 0.0) < self.prices.get(v, INFINITE):
                 path = []
                 found: tuple[Var, bool] | None = node
                 while found is not None:
@@ -99,25 +150,14 @@ class Network:
                 found.append((v, False))
             return found
         found = [(v, True)] if self.inside.get(v, 0.0) > 0 else []
-        if self.price_of(v) < INFINITE:
+        if self.prices.get(v, INFINITE) < INFINITE:
             found += [(u, True) for u in self.producer[v].inputs if type(u) is Var and not self.at_hand(u)]
-        return found
-
-    def price_of(self, v: Var) -> float:
-        """The price of the equation that makes a value, to which each of its results contributes."""
-        e = self.producer.get(v)
-        if e is None:
-            return INFINITE
-        found = self.prices.get(id(e))
-        if found is None:
-            price = self.price(e)
-            found = self.prices[id(e)] = INFINITE if price is None else price / len(e.outputs)
         return found
 
     def augment(self, path: list[tuple[Var, bool]]) -> None:
         """Send along a path, which begins where the flow does, as much as it takes."""
         first = path[0][0]
-        amount = self.price_of(first) - self.made.get(first, 0.0)
+        amount = self.prices.get(first, INFINITE) - self.made.get(first, 0.0)
         for (v, read), (w, read_next) in pairwise(path):
             if v is w:
                 amount = min(amount, v.type.bytes - self.inside.get(v, 0.0) if read_next else self.inside[v])

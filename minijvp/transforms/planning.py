@@ -91,9 +91,22 @@ class Forward:
         return Forward(known.equations, (*fixed, *kept), carried)
 
     @cached_property
-    def work(self) -> float:
-        """How long it takes."""
-        return work_of(self.equations)
+    def works(self) -> dict[int, float]:
+        """How long each equation takes, by its id."""
+        return {id(e): work_of((e,)) for e in self.equations}
+
+    def work(self, equations: Iterable[Equation]) -> float:
+        """How long some of its equations take."""
+        works = self.works
+        return sum([works[id(e)] for e in equations])
+
+    def prices(self, terms: Terms) -> dict[int, float | None]:
+        """What computing each equation again costs, in bytes that would be worth the same; None if it is never done."""
+        never = ("never",) if terms.dear else ("never", "dear")
+        return {
+            id(e): None if e.primitive.recomputable in never or e.has_effects else terms.exchange * self.works[id(e)]
+            for e in self.equations
+        }
 
     def keeping(self, more: set[Var]) -> Forward:
         """The same program, of which more values are there."""
@@ -254,14 +267,14 @@ class Linearized:
         for wanted in groups:
             again, made = self.forward.again(wanted, saved)
             gain = moved * sum([v.type.bytes for v in wanted if v in made])
-            rated.append((work_of(again) / max(gain, 1), gain, wanted, again))
+            rated.append((self.forward.work(again) / max(gain, 1), gain, wanted, again))
         rated.sort(key=lambda r: r[0])
         time = TIME * self.work
         done: set[int] = set()
         slow: set[Var] = set()
         for _, gain, wanted, again in rated:
             new = [e for e in again if id(e) not in done]
-            cost = work_of(new) - gain
+            cost = self.forward.work(new) - gain
             if cost > time:
                 slow.update([v for v in wanted if not self.forward.at_hand(v)])
                 continue
@@ -285,7 +298,7 @@ class Linearized:
     @cached_property
     def work(self) -> float:
         """How long forward and reverse pass take, if nothing is computed again."""
-        return self.forward.work + work_of(self.program)
+        return self.forward.work(self.forward.equations) + work_of(self.program)
 
     @property
     def most_regions(self) -> int:
@@ -307,14 +320,6 @@ class Linearized:
         return list(pairwise([*borders, m]))
 
 
-def price(e: Equation, terms: Terms) -> float | None:
-    """What computing an equation again costs, in bytes that would be worth the same; None if it is never done."""
-    level = e.primitive.recomputable
-    if level == "never" or (level == "dear" and not terms.dear) or e.has_effects:
-        return None
-    return terms.exchange * work_of((e,))
-
-
 def choice(
     forward: Forward, reads: Sequence[Sequence[Var]], needed: Sequence[Var], extra: set[Var], terms: Terms
 ) -> set[Var]:
@@ -322,9 +327,10 @@ def choice(
 
     What two regions would both compute again, at more than a small price, is saved between them.
     """
+    prices = forward.prices(terms)
     while True:
         inner = forward.keeping(extra)
-        saved, _ = minimum_cut(forward.equations, needed, inner.at_hand, lambda e: price(e, terms))
+        saved, _ = minimum_cut(forward.equations, needed, inner.at_hand, lambda e: prices[id(e)])
         crossing = crossings(inner, reads, set(saved))
         if not crossing:
             return {*saved, *extra}
@@ -343,7 +349,9 @@ def crossings(forward: Forward, reads: Sequence[Sequence[Var]], saved: set[Var])
             times[v] = times.get(v, 0) + 1
         operands = [u for e in again if first.get(e.outputs[0], k) == k for u in e.inputs if type(u) is Var]
         shared.update([u for u in (*operands, *wanted) if first.get(u, k) < k])
-    return {v for v in shared if (times[v] - 1) * work_of(forward.again([v], saved)[0]) > REPEATED_WORK * v.type.bytes}
+    return {
+        v for v in shared if (times[v] - 1) * forward.work(forward.again([v], saved)[0]) > REPEATED_WORK * v.type.bytes
+    }
 
 
 REPEATED_WORK = REPEATED / DEFAULT.exchange
