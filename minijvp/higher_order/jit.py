@@ -21,8 +21,9 @@ from minijvp.core.tracing import EVALUATION, Tracer, evaluating, live_traces, re
 from minijvp.core.types import x64_enabled
 from minijvp.errors import ArgumentError, EscapedTracerError
 from minijvp.operations.sharding import sharding_constraint
-from minijvp.transforms.call import Call
-from minijvp.transforms.rematerialize import linearize_jaxpr_planned
+from minijvp.transforms.call import Call, applied, nonzero
+from minijvp.transforms.linearize import linearize_jaxpr
+from minijvp.transforms.rematerialize import is_part_of_plan, linearize_jaxpr_planned
 from minijvp.transforms.staging import argument_type, stage_tree
 
 STAGED_PER_FUNCTION = 1024
@@ -32,6 +33,11 @@ class Jit(Call):
     """The outputs of an open jaxpr, computed as one compiled program. Equal programs share one compilation."""
 
     linearized = staticmethod(linearize_jaxpr_planned)
+
+    def linearize(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr) -> tuple[Any, Any]:
+        if is_part_of_plan(jaxpr):
+            return applied(linearize_jaxpr(jaxpr, nonzero(tangents)), evaluate, primals, tangents)
+        return super().linearize(primals, tangents, jaxpr=jaxpr)
 
     def for_evaluation(self, params: dict[str, Any]) -> dict[str, Any]:
         return without_rules(params)

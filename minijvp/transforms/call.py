@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from minijvp.core.jaxpr import Equation, Jaxpr, evaluate
@@ -44,12 +44,7 @@ class Call(Primitive):
         return outs[:n], spread(outs[n:], out_nonzero)
 
     def linearize(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr) -> tuple[Any, Any]:
-        known, linear, origins, out_nonzero = self.linearized(jaxpr, nonzero(tangents))
-        outs = self.call(known, *primals)
-        n = len(jaxpr.outputs)
-        outs, new = outs[:n], iter(outs[n:])
-        residuals = [next(new) if i is None else (*primals, *outs)[i] for i in origins]
-        return outs, spread(self.call(linear, *residuals, *(t for t in tangents if t is not None)), out_nonzero)
+        return applied(self.linearized(jaxpr, nonzero(tangents)), self.call, primals, tangents)
 
     def transpose(self, ct: tuple, *args: Any, jaxpr: Jaxpr) -> tuple[Any, ...]:
         linear = tuple(map(is_linear, args))
@@ -64,6 +59,21 @@ class Call(Primitive):
 
     def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
         return any(e.primitive.uses_axis(name, e.params) for e in params["jaxpr"])
+
+
+def applied(
+    linearization: tuple[Jaxpr, Jaxpr, tuple[int | None, ...], tuple[bool, ...]],
+    call: Callable[..., Sequence[Any]],
+    primals: tuple,
+    tangents: tuple,
+) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    """Results and tangents, where `call(jaxpr, *args)` runs the two programs of a linearization."""
+    known, linear, origins, out_nonzero = linearization
+    n = len(out_nonzero)
+    found = tuple(call(known, *primals))
+    outs, new = found[:n], iter(found[n:])
+    residuals = [next(new) if i is None else (*primals, *outs)[i] for i in origins]
+    return outs, spread(call(linear, *residuals, *(t for t in tangents if t is not None)), out_nonzero)
 
 
 def work_of(equations: Iterable[Equation]) -> float:

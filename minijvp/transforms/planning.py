@@ -38,6 +38,10 @@ TIME = 0.05
 """The part of the time of the whole by which computing again may lengthen it, if nobody asked for a budget."""
 
 
+FUSED = 8
+"""Of so many bytes that a compiler may fuse away, one is counted."""
+
+
 class Terms(NamedTuple):
     """How a plan is made."""
 
@@ -226,7 +230,8 @@ class Linearized:
             plans = [self.plan(Terms(exchange, n, dear)) for n in counts]
             fitting = [p for p in plans if p.peak <= budget]
             if fitting:
-                return min(fitting, key=lambda p: (p.time, p.peak))
+                fastest = min([p.time for p in fitting])
+                return min([p for p in fitting if p.time <= 1.1 * fastest], key=lambda p: p.peak)
             smallest = min([smallest, *plans], key=lambda p: p.peak)
         return smallest
 
@@ -373,8 +378,14 @@ def written(again: Sequence[Equation], made: set[Var], linear: Sequence[Equation
 
 
 def bytes_within(whole: set[Var], reads: set[Var]) -> int:
-    """The bytes that are there at one time of what a region writes: what it reads late, and one value on the way."""
-    return sum([v.type.bytes for v in whole & reads]) + max([v.type.bytes for v in whole - reads], default=0)
+    """The bytes that are there at one time of what a region computes again.
+
+    They are what it writes and reads late, one value that it writes on the way, and a part of what may be fused: not
+    all of it is.
+    """
+    late = sum([v.type.bytes for v in whole & reads])
+    on_the_way = max([v.type.bytes for v in whole - reads], default=0)
+    return late + on_the_way + sum([v.type.bytes for v in reads - whole]) // FUSED
 
 
 def fuses(e: Equation) -> bool:

@@ -115,6 +115,14 @@ def linearize_staged(
     return outs[: len(closed.outputs)], Jaxpr(given, inputs, linear.equations, linear.outputs, linear.name), out_nonzero
 
 
+def is_part_of_plan(jaxpr: Jaxpr) -> bool:
+    """Whether a program that is called is linearized in place now, since what it keeps is planned with the whole."""
+    parent = getattr(state.trace, "parent", None)
+    if type(parent) is not StagingTrace or config.memory_budget == "off":
+        return False
+    return sum([v.type.bytes for e in jaxpr for v in e.outputs]) >= SMALL // 16
+
+
 def copies() -> int:
     """How often the values of what is traced now are there, one for each element of the axes that are mapped."""
     n, trace = 1, state.trace

@@ -18,7 +18,7 @@ import minijvp.numpy as mnp
 from minijvp import lax
 from minijvp.core.jaxpr import Equation, Var
 from minijvp.core.types import ArrayType
-from minijvp.operations.elementwise import add, mul
+from minijvp.operations.elementwise import add
 from minijvp.transforms import planning, rematerialize
 from minijvp.transforms.cut import minimum_cut
 
