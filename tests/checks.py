@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from functools import lru_cache, partial
+from itertools import islice
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +18,7 @@ from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.linearize import linearize_flat
 from minijvp.transforms.staging import stage
 from minijvp.transforms.transpose import transpose_flat
-from minijvp.transforms.vmap import vmap_flat
+from minijvp.transforms.vmap import repeat, vmap_flat
 from tests.samples import Sample
 
 TOLERANCES = {"bfloat16": 5e-2, "float16": 5e-3, "float32": 2e-5, "complex64": 2e-5}
@@ -49,7 +51,7 @@ def assert_close(actual: Sequence[Any], expected: Sequence[Any], tolerance: floa
 
 def arrays(sample: Sample) -> list[Any]:
     """The arguments as jax arrays; Python scalars stay literals."""
-    return [x if type(x) in PYTHON_SCALARS else jnp.asarray(x) for x in sample.args]
+    return [x if type(x) in PYTHON_SCALARS else jax.device_put(x) for x in sample.args]
 
 
 def call(sample: Sample):
@@ -74,14 +76,84 @@ def subsets(positions: Sequence[int]) -> Iterator[list[int]]:
 
 
 def direction(x: Any, seed: int) -> Any:
-    x = jnp.asarray(x)
+    """Normal numbers of the shape and dtype of x."""
     generator = np.random.default_rng([seed, *x.shape])
     v = generator.standard_normal(x.shape)
-    return jnp.asarray(v + 1j * generator.standard_normal(x.shape) if jnp.iscomplexobj(x) else v, x.dtype)
+    v = v + 1j * generator.standard_normal(x.shape) if jnp.iscomplexobj(x) else v
+    return jax.device_put(np.asarray(v, x.dtype))
+
+
+class Derivatives(NamedTuple):
+    """What JAX and finite differences say of the derivatives in some arguments; None is what they are not asked."""
+
+    tangents: list[Any] | None
+    cotangents: list[Any] | None
+    quotients: list[Any] | None
+
+
+class Judgement(NamedTuple):
+    """What they say of a sample: its values, derivatives in `subsets` of its arguments, and forward over reverse."""
+
+    values: list[Any]
+    derivatives: list[Derivatives]
+    curvature: list[Any] | None
+
+
+@lru_cache(maxsize=1)  # the checks of a sample follow one another
+def judged(sample: Sample) -> Judgement:
+    """The judgement, by one compilation: one for each operation of JAX would take more time than all else together."""
+    xs = arrays(sample)
+    traced = [i for i, x in enumerate(xs) if type(x) not in PYTHON_SCALARS]
+    return jax.jit(fix(lambda *xs: judgement(sample, xs), xs, traced))(*[xs[i] for i in traced])
+
+
+def judgement(sample: Sample, xs: Sequence[Any]) -> Judgement:
+    outs = oracle(sample)(*xs)
+    cts = [np.zeros(x.shape, jax.dtypes.float0) if ct is None else ct for x, ct in zip(outs, cotangents(outs))]
+    derivatives, curvature = [], None
+    for positions in subsets(differentiable(sample)):
+        fun, primals, tangents = restricted(oracle(sample), xs, positions)
+        pushed = pulled = quotients = None
+        if sample.jax_derivative:
+            pushed = inexact(jax.jvp(fun, primals, tangents)[1], outs)
+            pull = lambda *primals, fun=fun: list(jax.vjp(fun, *primals)[1](cts))
+            pulled, curvature = jax.jvp(pull, primals, tangents)  # the last is that of all arguments
+        if sample.finite_differences and all(type_of(x).dtype.itemsize >= 8 for x in primals):
+            quotients = inexact(difference_quotient(sample, xs, positions, tangents), outs)
+        derivatives.append(Derivatives(pushed, pulled, quotients))
+    return Judgement(outs, derivatives, curvature)
+
+
+def difference_quotient(sample: Sample, xs: Sequence[Any], positions: Sequence[int], tangents: Sequence[Any]) -> Any:
+    """The central one, in double precision."""
+    if any(xs[i].dtype == np.complex64 for i in positions):
+        xs = [x if type(x) in PYTHON_SCALARS or x.dtype != np.complex64 else x.astype(np.complex128) for x in xs]
+    fun, primals = fix(oracle(sample), xs, positions), [xs[i] for i in positions]
+    ahead, behind = (fun(*[x + h * t for x, t in zip(primals, tangents, strict=True)]) for h in (1e-6, -1e-6))
+    return [(a - b) / 2e-6 if is_inexact(a.dtype) else a for a, b in zip(ahead, behind, strict=True)]
+
+
+def inexact(tangents: Sequence[Any], outs: Sequence[Any]) -> list[Any]:
+    """The tangents of the outputs that have one, of their dtypes."""
+    return [
+        t if t.dtype == x.dtype else t.astype(x.dtype)
+        for t, x in zip(tangents, outs, strict=True)
+        if is_inexact(x.dtype)
+    ]
+
+
+def restricted(fun: Any, xs: Sequence[Any], positions: Sequence[int]) -> tuple[Any, list[Any], list[Any]]:
+    """`fun` of the arguments at `positions`, those arguments, and a direction to move them in."""
+    primals = [xs[i] for i in positions]
+    return fix(fun, xs, positions), primals, [direction(x, i) for i, x in enumerate(primals)]
+
+
+def cotangents(outs: Sequence[Any]) -> list[Any]:
+    return [direction(x, 9 + i) if is_inexact(x.dtype) else None for i, x in enumerate(outs)]
 
 
 def check_evaluation(sample: Sample) -> None:
-    assert_close(call(sample)(*arrays(sample)), oracle(sample)(*arrays(sample)), tolerance(sample), "value")
+    assert_close(call(sample)(*arrays(sample)), judged(sample).values, tolerance(sample), "value")
 
 
 def check_types(sample: Sample) -> None:
@@ -93,12 +165,17 @@ def check_types(sample: Sample) -> None:
 
 
 def check_lowering(sample: Sample) -> None:
-    xs = arrays(sample)
+    found = compiled(call(sample), arrays(sample))
+    assert_close(found, call(sample)(*arrays(sample)), tolerance(sample), "compiled value")
+
+
+def compiled(fun: Any, xs: Sequence[Any]) -> list[Any]:
+    """`fun(*xs)`, staged and compiled as one program; Python scalars are a part of it."""
     traced = [i for i, x in enumerate(xs) if type(x) not in PYTHON_SCALARS]
-    fun, inputs = fix(call(sample), xs, traced), [xs[i] for i in traced]
-    jaxpr = stage(fun, [type_of(x) for x in inputs]).check()
+    inputs = [xs[i] for i in traced]
+    jaxpr = stage(fix(fun, xs, traced), [type_of(x) for x in inputs]).check()
     str(jaxpr)
-    assert_close(jax.jit(lambda *a: lower(jaxpr, *a))(*inputs), fun(*inputs), tolerance(sample), "compiled value")
+    return jax.jit(lambda *a: lower(jaxpr, *a))(*inputs)
 
 
 def fix(fun: Any, xs: Sequence[Any], positions: Sequence[int]):
@@ -114,37 +191,21 @@ def fix(fun: Any, xs: Sequence[Any], positions: Sequence[int]):
 
 
 def check_jvp(sample: Sample) -> None:
-    xs = arrays(sample)
-    for positions in subsets(differentiable(sample)):
-        primals = [xs[i] for i in positions]
-        tangents = [direction(x, i) for i, x in enumerate(primals)]
-        outs, out_tangents = jvp_flat(fix(call(sample), xs, positions), primals, tangents)
+    xs, values = arrays(sample), judged(sample).values
+    for positions, judge in zip(subsets(differentiable(sample)), judged(sample).derivatives, strict=True):
+        fun, primals, tangents = restricted(call(sample), xs, positions)
+        outs, out_tangents = jvp_flat(fun, primals, tangents)
         what = f"tangent for arguments {positions}"
-        assert_close(outs, oracle(sample)(*xs), tolerance(sample), f"primal beside the {what}")
+        assert_close(outs, values, tolerance(sample), f"primal beside the {what}")
         actual = [instantiated(t, x) for t, x in zip(out_tangents, outs, strict=True) if is_inexact(x.dtype)]
-        if sample.jax_derivative:
-            _, expected = jax.jvp(fix(oracle(sample), xs, positions), primals, tangents)
-            expected = [t for t, x in zip(expected, outs, strict=True) if is_inexact(x.dtype)]
-            assert_close(actual, expected, 5 * tolerance(sample), what)
-        if sample.finite_differences and all(type_of(x).dtype.itemsize >= 8 for x in primals):
-            assert_close(actual, difference_quotient(sample, xs, positions, tangents), 1e-5, f"{what} by differences")
+        if judge.tangents is not None:
+            assert_close(actual, judge.tangents, 5 * tolerance(sample), what)
+        if judge.quotients is not None:
+            assert_close(actual, judge.quotients, 1e-5, f"{what} by differences")
 
 
 def instantiated(t: Any, x: Any) -> Any:
-    return jnp.zeros_like(x) if t is None else t
-
-
-def difference_quotient(sample: Sample, xs: Any, positions: Sequence[int], tangents: Sequence[Any]) -> list[Any]:
-    if any(type_of(xs[i]).dtype == np.complex64 for i in positions):
-        xs = [x if type(x) in PYTHON_SCALARS or x.dtype != np.complex64 else x.astype(np.complex128) for x in xs]
-    fun, primals, step = fix(oracle(sample), xs, positions), [xs[i] for i in positions], 1e-6
-    ahead, behind = (fun(*[x + s * t for x, t in zip(primals, tangents, strict=True)]) for s in (step, -step))
-    outs = oracle(sample)(*arrays(sample))
-    return [
-        ((a - b) / (2 * step)).astype(x.dtype)
-        for a, b, x in zip(ahead, behind, outs, strict=True)
-        if is_inexact(x.dtype)
-    ]
+    return np.zeros(x.shape, x.dtype) if t is None else t
 
 
 def pullback(fun: Any, primals: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
@@ -160,46 +221,37 @@ def pullback(fun: Any, primals: Sequence[Any], cotangents: Sequence[Any]) -> lis
 
 def check_vjp(sample: Sample) -> None:
     xs = arrays(sample)
-    for positions in subsets(differentiable(sample)):
-        primals = [xs[i] for i in positions]
-        fun = fix(call(sample), xs, positions)
-        outs = fun(*primals)
-        cts = [direction(x, 9 + i) if is_inexact(x.dtype) else None for i, x in enumerate(outs)]
+    for positions, judge in zip(subsets(differentiable(sample)), judged(sample).derivatives, strict=True):
+        fun, primals, tangents = restricted(call(sample), xs, positions)
+        outs, out_tangents = jvp_flat(fun, primals, tangents)
+        cts = cotangents(outs)
         actual = pullback(fun, primals, cts)
         what = f"cotangents of arguments {positions}"
-        if sample.jax_derivative:
-            float0 = [
-                np.zeros(x.shape, jax.dtypes.float0) if ct is None else ct for x, ct in zip(outs, cts, strict=True)
+        if judge.cotangents is not None:
+            assert_close(actual, judge.cotangents, 5 * tolerance(sample), what)
+        with np.errstate(invalid="ignore"):  # infinite ones times 0
+            terms = [
+                wide(ct) * wide(t) for ct, t in zip(cts, out_tangents, strict=True) if ct is not None and t is not None
             ]
-            expected = jax.vjp(fix(oracle(sample), xs, positions), *primals)[1](float0)
-            assert_close(actual, expected, 5 * tolerance(sample), what)
-        tangents = [direction(x, i) for i, x in enumerate(primals)]
-        out_tangents = [instantiated(t, x) for t, x in zip(jvp_flat(fun, primals, tangents)[1], outs, strict=True)]
-        left = sum(
-            complex(jnp.vdot(jnp.conj(ct), t)) for ct, t in zip(cts, out_tangents, strict=True) if ct is not None
-        )
-        right = sum(complex(jnp.vdot(jnp.conj(ct), t)) for ct, t in zip(actual, tangents, strict=True))
-        size = sum(float(jnp.sum(jnp.abs(ct * t))) for ct, t in zip(cts, out_tangents, strict=True) if ct is not None)
-        np.testing.assert_allclose(
-            left.real, right.real, rtol=0, atol=10 * tolerance(sample) * max(1, size), err_msg=what
-        )
+            left, size = sum(term.sum().real for term in terms), sum(np.abs(term).sum() for term in terms)
+            right = sum((wide(ct) * wide(t)).sum().real for ct, t in zip(actual, tangents, strict=True))
+        np.testing.assert_allclose(left, right, rtol=0, atol=10 * tolerance(sample) * max(1, size), err_msg=what)
+
+
+def wide(x: Any) -> np.ndarray:
+    return np.asarray(x).astype(np.complex128 if jnp.iscomplexobj(x) else np.float64)
 
 
 def check_second_order(sample: Sample) -> None:
     """Forward over reverse, against JAX."""
-    positions = differentiable(sample)
-    if not positions or not sample.jax_derivative:
+    expected = judged(sample).curvature
+    if expected is None:
         return
-    xs = arrays(sample)
-    primals = [xs[i] for i in positions]
-    outs = call(sample)(*xs)
-    cts = [direction(x, 9 + i) if is_inexact(x.dtype) else None for i, x in enumerate(outs)]
-    tangents = [direction(x, i) for i, x in enumerate(primals)]
-    fun, judge = fix(call(sample), xs, positions), fix(oracle(sample), xs, positions)
+    xs, positions = arrays(sample), differentiable(sample)
+    fun, primals, tangents = restricted(call(sample), xs, positions)
+    cts = cotangents(fun(*primals))
     actual = jvp_flat(lambda *a: pullback_traced(fun, a, cts), primals, tangents)[1]
     actual = [instantiated(t, x) for t, x in zip(actual, primals, strict=True)]
-    float0 = [np.zeros(x.shape, jax.dtypes.float0) if ct is None else ct for x, ct in zip(outs, cts, strict=True)]
-    expected = jax.jvp(lambda *a: list(jax.vjp(judge, *a)[1](float0)), tuple(primals), tuple(tangents))[1]
     assert_close(actual, expected, 50 * tolerance(sample), "forward over reverse")
 
 
@@ -211,48 +263,74 @@ def pullback_traced(fun: Any, primals: Sequence[Any], cotangents: Sequence[Any])
     return [jnp.zeros(x.shape, x.dtype) if ct is None else ct for ct, x in zip(found, primals, strict=True)]
 
 
+AXIS = Axis(3)
+
+
 def check_batch(sample: Sample) -> None:
-    if not sample.batch:
-        return
+    """vmap against loops: in one staged program, and eagerly where every argument is batched."""
     xs = arrays(sample)
-    positions = [i for i, x in enumerate(xs) if type(x) not in PYTHON_SCALARS]
-    for chosen in subsets(positions):
+    traced = [i for i, x in enumerate(xs) if type(x) not in PYTHON_SCALARS]
+    if not sample.batch or not traced:
+        return
+    n, cts = len(xs), cotangents(call(sample)(*xs))
+    both = xs + [stacked(x) if i in traced else x for i, x in enumerate(xs)]
+
+    def program(*zs: Any) -> list[Any]:
+        return [x for outs, *_ in batches(sample, cts, mapped, zs[:n], zs[n:]) for x in outs]
+
+    found = iter(compiled(program, both))
+    for outs, limit, what in batches(sample, cts, looped, both[:n], both[n:]):
+        assert_close(list(islice(found, len(outs))), outs, limit, what)
+    assert not list(found)
+    eager = call(sample), both[n:], [i in traced for i in range(n)]
+    assert_close(mapped(*eager), looped(*eager), 5 * tolerance(sample), "eager batch")
+
+
+def batches(sample: Sample, cts: Sequence[Any], over: Any, xs: Sequence[Any], ys: Sequence[Any]) -> list[tuple]:
+    """What `over` makes of values and pullbacks where some arguments are batches, `ys`, with tolerances and names."""
+    found = []
+    for chosen in subsets([i for i, x in enumerate(xs) if type(x) not in PYTHON_SCALARS]):
         batched = [i in chosen for i in range(len(xs))]
-        args = [stacked(x) if b else x for x, b in zip(xs, batched, strict=True)]
-        rows = [call(sample)(*[x[k] if b else x for x, b in zip(args, batched, strict=True)]) for k in range(3)]
-        expected = [jnp.stack(column) for column in zip(*rows, strict=True)]
-        outs, out_batched = vmap_flat(call(sample), Axis(3), args, batched)
-        outs = [x if b else jnp.broadcast_to(x, (3, *x.shape)) for x, b in zip(outs, out_batched, strict=True)]
-        assert_close(outs, expected, 5 * tolerance(sample), f"batch over arguments {chosen}")
-        inexact = [i for i in differentiable(sample) if i in chosen]
-        if inexact:
-            check_batched_pullback(sample, args, batched, inexact)
+        args = [y if b else x for x, y, b in zip(xs, ys, batched, strict=True)]
+        found.append((over(call(sample), args, batched), 5 * tolerance(sample), f"batch over arguments {chosen}"))
+        positions = [i for i in differentiable(sample) if i in chosen]
+        if positions:  # batches of the transpose rules
+            pull = partial(pullback_of, sample, positions, cts)
+            what = f"batched pullback for arguments {positions}"
+            found.append((over(pull, args, batched), 20 * tolerance(sample), what))
+    return found
 
 
-def check_batched_pullback(sample: Sample, args: list[Any], batched: list[bool], positions: list[int]) -> None:
-    """vmap of the pullback against a loop: batching of the transpose rules."""
+def pullback_of(sample: Sample, positions: Sequence[int], cts: Sequence[Any], *xs: Any) -> list[Any]:
+    return pullback_traced(fix(call(sample), xs, positions), [xs[i] for i in positions], cts)
 
-    def pull(*xs: Any) -> list[Any]:
-        fun = fix(call(sample), xs, positions)
-        outs = jax.eval_shape(oracle(sample), *[args[i][0] if b else args[i] for i, b in enumerate(batched)])
-        cts = [
-            direction(jnp.zeros(x.shape, x.dtype), 9 + i) if is_inexact(x.dtype) else None for i, x in enumerate(outs)
-        ]
-        return pullback_traced(fun, [xs[i] for i in positions], cts)
 
-    rows = [pull(*[x[k] if b else x for x, b in zip(args, batched, strict=True)]) for k in range(3)]
-    expected = [jnp.stack(column) for column in zip(*rows, strict=True)]
-    outs, out_batched = vmap_flat(pull, Axis(3), args, batched)
-    outs = [x if b else jnp.broadcast_to(x, (3, *x.shape)) for x, b in zip(outs, out_batched, strict=True)]
-    assert_close(outs, expected, 20 * tolerance(sample), f"batched pullback for arguments {positions}")
+def mapped(fun: Any, args: Sequence[Any], batched: Sequence[bool]) -> list[Any]:
+    outs, flags = vmap_flat(fun, AXIS, args, batched)
+    return [x if flag else repeat(AXIS, x) for x, flag in zip(outs, flags, strict=True)]
+
+
+def looped(fun: Any, args: Sequence[Any], batched: Sequence[bool]) -> list[Any]:
+    turns = [fun(*turn) for turn in zip(*(rows(x) if b else [x] * 3 for x, b in zip(args, batched, strict=True)))]
+    return [stack(column) for column in zip(*turns, strict=True)]
+
+
+# Arrays are cut and stacked by NumPy, which compiles nothing; only keys are unknown to it.
 
 
 def stacked(x: Any) -> Any:
     """Three variants of an argument along a new leading axis: rolled, so that every row is a legal argument too."""
     if is_key(jnp.result_type(x)):
         return jax.random.wrap_key_data(stacked(jax.random.key_data(x)), impl=jax.random.key_impl(x))
-    rows = [np.roll(np.asarray(x).ravel(), k).reshape(np.shape(x)) for k in range(3)]
-    return jnp.asarray(np.stack(rows))
+    return jax.device_put(np.stack([np.roll(np.asarray(x).ravel(), k).reshape(np.shape(x)) for k in range(3)]))
+
+
+def rows(x: Any) -> list[Any]:
+    return list(x) if is_key(x.dtype) else [jax.device_put(row) for row in np.asarray(x)]
+
+
+def stack(xs: Sequence[Any]) -> Any:
+    return jnp.stack(xs) if is_key(jnp.result_type(xs[0])) else np.stack(xs)
 
 
 CHECKS = [check_evaluation, check_types, check_lowering, check_jvp, check_vjp, check_second_order, check_batch]

@@ -98,7 +98,7 @@ def test_programs_to_plan_are_the_same_in_both_libraries(case: CaseOfPlan) -> No
 
 
 def test_rows_of_plans() -> None:
-    case = CaseOfPlan("chain", mixed_chain_loss, partial(numbers, 200_000), 0.9, 1e3, 1e3)
+    case = CaseOfPlan("chain", mixed_chain_loss, partial(numbers, 200_000), 0.9, 1e3, 1e3, 0.3)
     memory, seconds, compiling, difference = measure_plan(case, "chain", ONCE)
     assert memory.reached
     assert seconds.medians["minijvp"] > 0

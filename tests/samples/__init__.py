@@ -17,7 +17,7 @@ import numpy as np
 from minijvp.core.primitive import Primitive
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sample:
     """A call `primitive(*args, **params)`, and `oracle(*args)`, the same by jax.lax or jax.numpy."""
 
