@@ -243,7 +243,7 @@ class Linearized:
         extra = {v for v in forward.producer if v.type.bytes <= NEGLIGIBLE * self.bytes}
         saved = choice(forward, reads, self.needed, extra, terms)
         if not at_any_time:
-            costly = self.too_slow(reads, saved)
+            costly = self.too_slow(borders, reads, saved)
             if costly:
                 saved = choice(forward, reads, self.needed, extra | costly, terms)
         if self.loop is None:
@@ -260,14 +260,18 @@ class Linearized:
         again, made = self.forward.again(reads, saved)
         return written(again, made, self.program.equations[start:end]).intersection(reads)
 
-    def too_slow(self, reads: Sequence[Sequence[Var]], saved: set[Var]) -> set[Var]:
+    def too_slow(self, borders: Sequence[tuple[int, int]], reads: Sequence[list[Var]], saved: set[Var]) -> set[Var]:
         """The residuals that take longer to compute again than there is time, those of least gain for it first.
 
         They go by regions, and in the body of a loop, which is one, each by itself. What is not saved is not written
-        to memory, nor, where a loop stacks it, read from there: that much time is won.
+        to memory, nor, where a loop stacks it, read from there: that much time is won. Nothing is where a compiler
+        fuses a whole region, since it stores little of it anyway.
         """
-        groups = reads if self.loop is None else [[v] for v in self.needed]
-        moved = 1 if self.loop is None else 2
+        if self.loop is None:
+            moved, groups = 1, [r if self.is_mixed(*border) else [] for border, r in zip(borders, reads, strict=True)]
+        else:
+            moved, groups = 2, [[v] for v in self.needed]
+        slow = set(self.needed).difference(*groups)
         rated = []
         for wanted in groups:
             again, made = self.forward.again(wanted, saved)
@@ -276,7 +280,6 @@ class Linearized:
         rated.sort(key=lambda r: r[0])
         time = TIME * self.work
         done: set[int] = set()
-        slow: set[Var] = set()
         for _, gain, wanted, again in rated:
             new = [e for e in again if id(e) not in done]
             cost = self.forward.work(new) - gain
@@ -287,6 +290,10 @@ class Linearized:
             if self.loop is not None:
                 done.update(map(id, again))
         return slow
+
+    def is_mixed(self, start: int, end: int) -> bool:
+        """Whether a part of the linear program has operations that a compiler does not fuse with others."""
+        return not all(map(fuses, self.program.equations[start:end]))
 
     def region(self, start: int, end: int, reads: Sequence[Var], saved: set[Var]) -> Region:
         """A region of a plan."""
