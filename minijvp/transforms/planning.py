@@ -82,10 +82,10 @@ class Forward:
         varies = {v for v, fixed in zip(known.inputs, loop.fixed_inputs, strict=True) if not fixed}
         fixed: list[Var] = []
         for e in known.equations:
-            if varies.isdisjoint(e.inputs):
-                fixed += e.outputs
-            else:
+            if not varies.isdisjoint(e.inputs):
                 varies.update(e.outputs)
+            elif e.primitive.recomputable != "free" or any([type(v) is Var for v in e.inputs]):
+                fixed += e.outputs  # Zeros and the like are rather made again than kept as arrays.
         kept = [v for v, flag in zip(known.outputs[:n], loop.kept_outputs, strict=True) if flag and type(v) is Var]
         carried = [v for v, flag in zip(known.inputs, loop.kept_inputs, strict=True) if not flag]
         return Forward(known.equations, (*fixed, *kept), carried)
@@ -159,7 +159,7 @@ class Region:
     saved: frozenset[Var]
     """What it reads that is kept for the reverse pass alone."""
     bytes: int
-    """Of what it computes again, the most that is there at one time."""
+    """Of what it computes again, the most that is there at one time; in the body of a loop, its part for each turn."""
     apart: bool
     """Whether the compiler has to be told to keep it apart: not if it fuses what is computed again by itself."""
 
@@ -288,7 +288,7 @@ class Linearized:
         forward = self.forward
         again, made = forward.again(reads, saved)
         whole = written(again, made, self.program.equations[start:end])
-        size = bytes_within(whole, made.intersection(reads))
+        size = bytes_within(whole, made.intersection(reads)) // (self.loop.length if self.loop else 1)
         apart = bool(whole) or not all(map(is_cheap, again)) or forward.reads_elsewhere(made, again)
         taken = {v for e in again for v in e.inputs}.union(reads) - made
         hidden = saved | forward.kept

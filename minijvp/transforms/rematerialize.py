@@ -149,6 +149,7 @@ def _linearize_jaxpr_planned(
         parts = Parts(jaxpr, nonzero, loop, n_outputs)
         plan = parts.linearized.automatic_plan(copies)
         return parts.result if plan is None else parts.followed(plan)
+    copies *= loop.length if loop else 1
     with config(memory_budget="off"):
         whole = Parts(jaxpr, nonzero, loop, n_outputs).linearized.bytes
     share = budget if isinstance(budget, float) else min(1.0, int(budget) / max(whole * copies, 1))
