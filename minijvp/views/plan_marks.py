@@ -1,0 +1,192 @@
+"""A plan on the forward program: which values are saved and which are computed again, inside of loops and calls too.
+
+The linear program tells what is computed again inside: the equations of its loops and calls that no tangent reaches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
+from minijvp.core.printing import Names
+from minijvp.core.source import Source
+from minijvp.core.types import ArrayType
+from minijvp.transforms.planning import Plan
+from minijvp.transforms.rematerialize import Parts
+from minijvp.views.graph import Mark
+from minijvp.views.residuals import Index, inner_programs
+from minijvp.views.traces import source_text
+
+OPENED = frozenset({"jit", "scan", "cond", "checkpoint", "region"})
+"""The primitives whose programs compute something again by a plan, or since checkpoint says so."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value that is saved, or computed again; in a loop, those of all turns together."""
+
+    name: str
+    """A letter as in the printed program; inside of a loop or a call, behind that of its first result: "f.c"."""
+    type: ArrayType
+    fate: str
+    """"saved"; "again": the forward pass computes it too; "later": the backward pass alone does."""
+    made_by: str
+    """The primitive that makes it, and the loops and calls that this is in: "tanh in scan"."""
+    made_at: Source | None
+
+    @property
+    def bytes(self) -> int:
+        return self.type.bytes
+
+    @property
+    def line(self) -> str:
+        """The user's line that made it."""
+        return source_text(self.made_at) if self.made_at else "no line of yours"
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What a loop or a call of the linear program computes again."""
+
+    name: str
+    times: int
+    """How often it runs."""
+    again: tuple[Equation, ...]
+    """The equations of one turn."""
+    given: frozenset[Atom]
+    """The values of the forward program that they begin with."""
+
+
+class Marks:
+    """The forward program of a linearization as it is drawn, the marks of its variables, and the values with one.
+
+    `spared` has the equations, and how often each, that the forward pass no longer computes.
+    """
+
+    def __init__(self, parts: Parts, plan: Plan | None, constants: Mapping[Atom, Any]):
+        self.inside = list(inside(parts.linear, set(parts.tangents)))
+        self.values: list[Value] = []
+        self.marks: dict[Atom, Mark] = {}
+        self.spared: list[tuple[Equation, int]] = []
+        known, outputs = parts.known, parts.known.outputs[: parts.n_out]
+        closed = tuple([(v, constants[v]) for v in known.inputs if v in constants])
+        inputs = tuple([v for v in known.inputs if v not in constants])
+        kept = parts.linearized.needed if plan is None else plan.saved
+        again = {v for e in plan.again for v in e.outputs} if plan else set()
+        left = Jaxpr((), known.inputs, known.equations, (*outputs, *kept)).without_dead_code()
+        made = {v for e in left for v in e.outputs}
+        self.spared += [(e, 1) for e in known if made.isdisjoint(e.outputs)]
+        program = Jaxpr(closed, inputs, known.equations, outputs, known.name)
+        names, makers = names_in(program), Index(known)
+        saved = {v: names[v] for e in known for v in e.outputs if v in kept}
+        self.values += [Value(name, v.type, "saved", *makers.maker(v)) for v, name in saved.items()]
+        fates = {v: "again" if v in made else "later" for v in again}
+        self.program = self.marked(program, saved, fates)
+
+    def marked(
+        self, jaxpr: Jaxpr, saved: Mapping[Atom, str], fates: Mapping[Atom, str], prefix: str = "", where: str = "",
+        lengths: tuple[int, ...] = (),
+    ) -> Jaxpr:  # fmt: skip
+        """A program of which some values are saved, under these names, and some have the fate to be computed again."""
+        self.marks.update({v: Mark("saved", saved[v]) for v in jaxpr.inputs if v in saved})
+        names, equations = names_in(jaxpr), []
+        for e in jaxpr:
+            for v in e.outputs:
+                if v in saved:
+                    self.marks[v] = Mark("saved", saved[v])
+                elif v in fates:
+                    name, t = prefix + names[v], ArrayType((*lengths, *v.type.shape), v.type.dtype)
+                    self.marks[v] = Mark(fates[v], name)
+                    self.values.append(Value(name, t, fates[v], e.primitive.name + where, e.source))
+            first = prefix + names[e.outputs[0]] + "." if e.outputs else ""
+            equations.append(self.opened(e, saved, first, f" in {e.primitive.name}{where}", lengths))
+        return Jaxpr(jaxpr.constants, jaxpr.inputs, tuple(equations), jaxpr.outputs, jaxpr.name)
+
+    def opened(
+        self, e: Equation, saved: Mapping[Atom, str], prefix: str, where: str, lengths: tuple[int, ...]
+    ) -> Equation:
+        """An equation with the marks of the program inside, and with what the forward pass is spared of it."""
+        programs = list(inner_programs(e)) if e.primitive.name in OPENED else []
+        if len(programs) != 1:
+            return e
+        (inner,) = programs
+        values = {*inner.inputs, *[v for f in inner for v in f.outputs]}
+        found = [f for p in self.inside if not p.given.isdisjoint(values) for f in p.again]
+        again = list({id(f): f for f in found}.values())
+        names = {w: saved[v] for v, w in zip(e.outputs, inner.outputs, strict=True) if v in saved}
+        if not again and not names:
+            return e
+        lengths = (*lengths, e.params["length"]) if "length" in e.params else lengths
+        more = [f for f in again if values.isdisjoint(f.outputs)]
+        self.spared += [(f, prod(lengths)) for f in more]
+        fates = {v: "again" if v in values else "later" for f in again for v in f.outputs}
+        # Stacks of saved values are no results to a reader.
+        outputs = tuple(
+            [w for w in inner.outputs if w not in names or w in inner.outputs[: e.params.get("n_carry", 0)]]
+        )
+        whole = Jaxpr((), inner.inputs, (*inner.equations, *more), outputs, inner.name)
+        # Equal programs are shared: the variables of each are its own here.
+        own: dict[Atom, Var] = {v: Var(v.type) for v in (*whole.inputs, *[v for f in whole for v in f.outputs])}
+        program = self.marked(
+            renamed(whole, own),
+            {own[v]: name for v, name in names.items() if v in own},
+            {own[v]: fate for v, fate in fates.items() if v in own},
+            prefix, where, lengths,
+        )  # fmt: skip
+        return Equation(e.primitive, e.inputs, {**e.params, "jaxpr": program}, e.outputs, e.source)
+
+
+def names_in(jaxpr: Jaxpr) -> dict[Atom, str]:
+    """The names of the values of a program, as pictures of it have them."""
+    names = Names()
+    names.bind([v for v, _ in jaxpr.constants])
+    names.bind(jaxpr.inputs)
+    for e in jaxpr:
+        names.bind(e.outputs)
+    return names.names
+
+
+def renamed(jaxpr: Jaxpr, own: Mapping[Atom, Var]) -> Jaxpr:
+    """The same program over other variables."""
+    get: Callable[[Any], Any] = lambda v: own.get(v, v)
+    equations = [
+        Equation(e.primitive, tuple(map(get, e.inputs)), e.params, tuple(map(get, e.outputs)), e.source) for e in jaxpr
+    ]
+    return Jaxpr((), tuple(map(get, jaxpr.inputs)), tuple(equations), tuple(map(get, jaxpr.outputs)), jaxpr.name)
+
+
+def inside(jaxpr: Jaxpr, linear: set[Atom], name: str = "", times: int = 1) -> Iterator[Inside]:
+    """What the loops and calls of a linear program, in which these values are linear, compute again."""
+    for e in jaxpr:
+        flags = [v in linear for v in e.inputs]
+        if not any(flags):
+            continue
+        linear.update(e.outputs)
+        primitive, n = e.primitive.name, e.params.get("length", 1)
+        for inner in inner_programs(e) if primitive in OPENED else ():
+            first = e.params.get("n_constants", 0)
+            given: set[Atom] = {v for v, flag in zip(inner.inputs[::-1], flags[::-1]) if flag}
+            given.update(inner.inputs[first : first + e.params.get("n_carry", 0)])
+            part = f"{primitive} at {source_text(e.source).partition(': ')[0]}" if e.source else primitive
+            words = name if primitive == "region" else f"{part} in {name}" if name else part
+            again = untouched(inner, given)
+            if again:
+                starts = {v for f in again for v in f.inputs if type(v) is Var}
+                yield Inside(words, times * n, tuple(again), frozenset(starts.union(inner.inputs)))
+            yield from inside(inner, given, words, times * n)
+
+
+def untouched(jaxpr: Jaxpr, linear: set[Atom]) -> list[Equation]:
+    """The equations that no linear value reaches, and that are more than a constant."""
+    reached, fixed, found = set(linear), set[Atom](), []
+    for e in jaxpr:
+        if not reached.isdisjoint(e.inputs):
+            reached.update(e.outputs)
+        elif all([v in fixed or isinstance(v, Literal) for v in e.inputs]):
+            fixed.update(e.outputs)
+        else:
+            found.append(e)
+    return found
