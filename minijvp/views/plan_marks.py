@@ -20,8 +20,8 @@ from minijvp.views.graph import Mark
 from minijvp.views.residuals import Index, inner_programs
 from minijvp.views.traces import source_text
 
-OPENED = frozenset({"jit", "scan", "cond", "checkpoint", "region"})
-"""The primitives whose programs compute something again by a plan, or since checkpoint says so."""
+OPENED = frozenset({"jit", "scan", "cond", "region"})
+"""The primitives whose programs follow plans; what checkpoint computes again, it does in any case."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,7 @@ class Marks:
         """A program of which some values are saved, under these names, and some have the fate to be computed again."""
         self.marks.update({v: Mark("saved", saved[v]) for v in jaxpr.inputs if v in saved})
         names, equations = names_in(jaxpr), []
+        read = {*jaxpr.outputs, *[v for e in jaxpr for v in e.inputs]}
         for e in jaxpr:
             for v in e.outputs:
                 if v in saved:
@@ -102,41 +103,50 @@ class Marks:
                     self.marks[v] = Mark(fates[v], name)
                     self.values.append(Value(name, t, fates[v], e.primitive.name + where, e.source))
             first = prefix + names[e.outputs[0]] + "." if e.outputs else ""
-            equations.append(self.opened(e, saved, first, f" in {e.primitive.name}{where}", lengths))
+            equations.append(self.opened(e, saved, read, first, f" in {e.primitive.name}{where}", lengths))
         return Jaxpr(jaxpr.constants, jaxpr.inputs, tuple(equations), jaxpr.outputs, jaxpr.name)
 
     def opened(
-        self, e: Equation, saved: Mapping[Atom, str], prefix: str, where: str, lengths: tuple[int, ...]
+        self, e: Equation, saved: Mapping[Atom, str], read: set[Atom], prefix: str, where: str, lengths: tuple[int, ...]
     ) -> Equation:
-        """An equation with the marks of the program inside, and with what the forward pass is spared of it."""
+        """An equation whose inner programs have their marks; stacks that nothing reads are no results of these."""
         programs = list(inner_programs(e)) if e.primitive.name in OPENED else []
-        if len(programs) != 1:
+        if "length" in e.params:
+            lengths = (*lengths, e.params["length"])
+        found = []
+        for i, inner in enumerate(programs):
+            names = {w: saved[v] for v, w in zip(e.outputs, inner.outputs, strict=True) if v in saved}
+            n = e.params.get("n_carry", 0)
+            results = zip(e.outputs, inner.outputs, strict=True)
+            outputs = tuple([w for k, (v, w) in enumerate(results) if k < n or v in read or v not in saved])
+            branch = f"{prefix}{i}." if len(programs) > 1 else prefix
+            found.append(self.inner(inner, outputs, names, branch, where, lengths))
+        if all([program is None for program in found]):
             return e
-        (inner,) = programs
-        values = {*inner.inputs, *[v for f in inner for v in f.outputs]}
-        found = [f for p in self.inside if not p.given.isdisjoint(values) for f in p.again]
-        again = list({id(f): f for f in found}.values())
-        names = {w: saved[v] for v, w in zip(e.outputs, inner.outputs, strict=True) if v in saved}
-        if not again and not names:
-            return e
-        lengths = (*lengths, e.params["length"]) if "length" in e.params else lengths
-        more = [f for f in again if values.isdisjoint(f.outputs)]
-        self.spared += [(f, prod(lengths)) for f in more]
-        fates = {v: "again" if v in values else "later" for f in again for v in f.outputs}
-        # Stacks of saved values are no results to a reader.
-        outputs = tuple(
-            [w for w in inner.outputs if w not in names or w in inner.outputs[: e.params.get("n_carry", 0)]]
-        )
-        whole = Jaxpr((), inner.inputs, (*inner.equations, *more), outputs, inner.name)
+        whole = [program or inner for program, inner in zip(found, programs, strict=True)]
+        value = {"branches": tuple(whole)} if "branches" in e.params else {"jaxpr": whole[0]}
+        return Equation(e.primitive, e.inputs, {**e.params, **value}, e.outputs, e.source)
+
+    def inner(
+        self, jaxpr: Jaxpr, outputs: tuple[Atom, ...], names: Mapping[Atom, str], prefix: str, where: str,
+        lengths: tuple[int, ...],
+    ) -> Jaxpr | None:  # fmt: skip
+        """An inner program with marks, and with what the forward pass is spared of it; None if it has no marks."""
+        values = {*jaxpr.inputs, *[v for e in jaxpr for v in e.outputs]}
+        parts = [p.again for p in self.inside if not p.given.isdisjoint(values)]
+        again = list({id(e): e for part in parts for e in part}.values())
+        if not again and values.isdisjoint(names):
+            return None
+        more = [e for e in again if values.isdisjoint(e.outputs)]
+        self.spared += [(e, prod(lengths)) for e in more]
+        whole = Jaxpr((), jaxpr.inputs, (*jaxpr.equations, *more), outputs, jaxpr.name)
         # Equal programs are shared: the variables of each are its own here.
-        own: dict[Atom, Var] = {v: Var(v.type) for v in (*whole.inputs, *[v for f in whole for v in f.outputs])}
-        program = self.marked(
-            renamed(whole, own),
-            {own[v]: name for v, name in names.items() if v in own},
-            {own[v]: fate for v, fate in fates.items() if v in own},
-            prefix, where, lengths,
-        )  # fmt: skip
-        return Equation(e.primitive, e.inputs, {**e.params, "jaxpr": program}, e.outputs, e.source)
+        own: dict[Atom, Var] = {v: Var(v.type) for v in (*whole.inputs, *[v for e in whole for v in e.outputs])}
+        saved: dict[Atom, str] = {own[v]: name for v, name in names.items() if v in own}
+        fates: dict[Atom, str] = {
+            own[v]: "again" if v in values else "later" for e in again for v in e.outputs if v in own
+        }
+        return self.marked(renamed(whole, own), saved, fates, prefix, where, lengths)
 
 
 def names_in(jaxpr: Jaxpr) -> dict[Atom, str]:
