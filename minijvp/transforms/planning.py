@@ -82,10 +82,10 @@ class Forward:
         varies = {v for v, fixed in zip(known.inputs, loop.fixed_inputs, strict=True) if not fixed}
         fixed: list[Var] = []
         for e in known.equations:
-            if not varies.isdisjoint(e.inputs):
+            if varies.isdisjoint(e.inputs):
+                fixed += e.outputs
+            else:
                 varies.update(e.outputs)
-            elif e.primitive.recomputable != "free" or any([type(v) is Var for v in e.inputs]):
-                fixed += e.outputs  # Zeros and the like are rather made again than kept as arrays.
         kept = [v for v, flag in zip(known.outputs[:n], loop.kept_outputs, strict=True) if flag and type(v) is Var]
         carried = [v for v, flag in zip(known.inputs, loop.kept_inputs, strict=True) if not flag]
         return Forward(known.equations, (*fixed, *kept), carried)
