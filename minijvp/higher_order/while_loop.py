@@ -56,8 +56,8 @@ class While(ControlFlow):
     carries. Both jaxprs are open, and take their constants and then the carries.
 
     In reverse mode the loop is run as it is, and counted; the way back computes its steps again (`while_tangents`,
-    `while_cotangents`), so that memory does not depend on their number: one step at a time is linearized. What that keeps
-    is planned as that of any program; a memory budget holds for it, and goes with its body.
+    `while_cotangents`), so that memory does not depend on their number. One step at a time is linearized; what that
+    keeps is planned as that of any program, by the memory budget that was in force, which goes with the body.
     """
 
     may_not_end = True
