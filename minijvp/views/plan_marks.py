@@ -87,9 +87,14 @@ class Marks:
         self.program = self.marked(program, saved, fates)
 
     def marked(
-        self, jaxpr: Jaxpr, saved: Mapping[Atom, str], fates: Mapping[Atom, str], prefix: str = "", where: str = "",
+        self,
+        jaxpr: Jaxpr,
+        saved: Mapping[Atom, str],
+        fates: Mapping[Atom, str],
+        prefix: str = "",
+        where: str = "",
         lengths: tuple[int, ...] = (),
-    ) -> Jaxpr:  # fmt: skip
+    ) -> Jaxpr:
         """A program of which some values are saved, under these names, and some have the fate to be computed again."""
         self.marks.update({v: Mark("saved", saved[v]) for v in jaxpr.inputs if v in saved})
         names, equations = names_in(jaxpr), []
@@ -128,9 +133,14 @@ class Marks:
         return Equation(e.primitive, e.inputs, {**e.params, **value}, e.outputs, e.source)
 
     def inner(
-        self, jaxpr: Jaxpr, outputs: tuple[Atom, ...], names: Mapping[Atom, str], prefix: str, where: str,
+        self,
+        jaxpr: Jaxpr,
+        outputs: tuple[Atom, ...],
+        names: Mapping[Atom, str],
+        prefix: str,
+        where: str,
         lengths: tuple[int, ...],
-    ) -> Jaxpr | None:  # fmt: skip
+    ) -> Jaxpr | None:
         """An inner program with marks, and with what the forward pass is spared of it; None if it has no marks."""
         values = {*jaxpr.inputs, *[v for e in jaxpr for v in e.outputs]}
         parts = [p.again for p in self.inside if not p.given.isdisjoint(values)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +66,7 @@ class RematPlan:
     peak: int
     """The most bytes that are there at one time, saved or computed again; turns of loops are not looked into."""
     extra_operations: int
-    """How many equations more are computed: again, without those that the forward pass is spared; a turn counts."""
+    """How many equations more are computed, without those that the forward pass is spared; turns and branches count."""
     extra_time: float
     """The part by which that lengthens forward and backward pass together: a rough guess."""
     note: str
@@ -97,7 +97,7 @@ class RematPlan:
         if self.note:
             return self.note
         n = self.extra_operations
-        more = f"{n:,} operations more" if n > 0 else f"{-n:,} operations fewer" if n else "no operation more"
+        more = f"{n:,} more operations" if n > 0 else f"{-n:,} fewer operations" if n else "no more operations"
         again, later = ([v.fate for v in self.values].count(fate) for fate in ("again", "later"))
         counts = [f"{len(self.saved)} saved", f"{again} computed again", f"{later} computed in the backward pass only"]
         return (
@@ -139,17 +139,20 @@ class RematPlan:
         ]
         return Table("the backward pass, region by region", columns, tuple(rows))
 
+    @property
+    def tables(self) -> list[Table]:
+        """The tables that have rows."""
+        return [t for t in (self.table, self.regions) if t.rows]
+
     def __str__(self) -> str:
-        tables = [self.table] * bool(self.values) + [self.regions] * bool(self.stages or self.inside)
-        return "\n".join([self.title, self.summary, *map(str, tables)])
+        return "\n".join([self.title, self.summary, *map(str, self.tables)])
 
     __repr__ = __str__
 
     def html(self) -> str:
         """Picture and tables as HTML, in ASCII."""
-        tables = [self.table] * bool(self.values) + [self.regions] * bool(self.stages or self.inside)
         drawn = f'<div class="picture">{self.svg}</div>'
-        text = f'<div class="minijvp-plan">{STYLE}\n{drawn}\n{"".join([t.html() for t in tables])}</div>'
+        text = f'<div class="minijvp-plan">{STYLE}\n{drawn}\n{"".join([t.html() for t in self.tables])}</div>'
         return text.encode("ascii", "xmlcharrefreplace").decode()
 
     def _repr_html_(self) -> str:
@@ -210,9 +213,9 @@ def remat_plan(
 
     >>> import jax, minijvp, minijvp.numpy as mnp
     >>> x = jax.ShapeDtypeStruct((1000, 1000), 'float32')
-    >>> plan = minijvp.remat_plan(lambda x: mnp.sum(mnp.exp(-x * x)), x)
-    >>> plan.bytes_before, plan.bytes_after, [v.made_by for v in plan.recomputed]
-    (8000000, 0, ['neg', 'mul', 'exp'])
+    >>> plan = minijvp.remat_plan(lambda x, w: mnp.sum(mnp.tanh(x @ w) ** 2), x, x)
+    >>> plan.bytes_before, plan.bytes_after, [v.made_by for v in plan.saved], [v.made_by for v in plan.recomputed]
+    (8000000, 4000000, ['tanh'], ['square', 'sub', 'mul'])
     """
     budget = config.memory_budget if memory_budget is None else checked_budget(memory_budget, "remat_plan")
     with config(memory_budget="off"):
@@ -230,7 +233,7 @@ def remat_plan(
         names = {inner[v]: name for v, name in names.items() if v in inner}
     name = jaxpr.name or "a program"
     nonzero = tuple([v not in given and is_inexact(v.type.dtype) for v in opened.inputs])
-    parts, plan, before = decided(opened, nonzero, budget)
+    plain, parts, plan = decided(opened, nonzero, budget)
     if not any(parts.result[3]):
         raise ArgumentError(
             f"remat_plan of {name}: no argument is floating, or no result depends on one.",
@@ -240,7 +243,7 @@ def remat_plan(
     again = dict(zip(opened.inputs, parts.known.inputs, strict=True))
     marks = Marks(parts, plan, {again[v]: x for v, x in given.items()})
     labels = [names.get(v, "") for v in opened.inputs if v not in given]
-    return reported(name, budget, parts, plan, marks, before, tuple(labels) if any(labels) else ())
+    return reported(name, budget, plain, parts, plan, marks, tuple(labels) if any(labels) else ())
 
 
 def only_call(jaxpr: Jaxpr) -> tuple[Equation, Jaxpr] | None:
@@ -253,28 +256,28 @@ def only_call(jaxpr: Jaxpr) -> tuple[Equation, Jaxpr] | None:
     return None
 
 
-def decided(jaxpr: Jaxpr, nonzero: tuple[bool, ...], budget: Budget) -> tuple[Parts, Plan | None, int]:
-    """A linearization, the plan that it follows, and the bytes that it keeps without one."""
+def decided(jaxpr: Jaxpr, nonzero: tuple[bool, ...], budget: Budget) -> tuple[Parts, Parts, Plan | None]:
+    """A linearization in which nothing is computed again, the one with this budget, and the plan that this follows."""
     with config(memory_budget="off"):
-        parts = Parts(jaxpr, nonzero)
-    whole = parts.linearized.bytes
+        plain = Parts(jaxpr, nonzero)
+    whole = plain.linearized.bytes
     if budget == "off":
-        return parts, None, whole
+        return plain, plain, None
     if budget == "auto":
         with config(memory_budget="auto"):
             parts = Parts(jaxpr, nonzero)
-        return parts, parts.linearized.automatic_plan(), whole
+        return plain, parts, parts.linearized.automatic_plan()
     share = budget if isinstance(budget, float) else min(1.0, int(budget) / max(whole, 1))
     with config(memory_budget=Share(share)):
         parts = Parts(jaxpr, nonzero)
     plan = parts.linearized.plan_within(share * whole)
     if plan.peak > share * whole and type(budget) is not Share:
         raise too_small(budget, jaxpr.name, parts.linearized, plan, whole, 1)
-    return parts, plan if plan.again else None, whole
+    return plain, parts, plan if plan.again else None
 
 
 def reported(
-    name: str, budget: Budget, parts: Parts, plan: Plan | None, marks: Marks, before: int, labels: tuple[str, ...]
+    name: str, budget: Budget, plain: Parts, parts: Parts, plan: Plan | None, marks: Marks, labels: tuple[str, ...]
 ) -> RematPlan:
     """The report of a plan; None is that outside of loops and calls nothing is computed again."""
     linearized = parts.linearized
@@ -282,23 +285,33 @@ def reported(
     again = [(e, 1) for r in (plan.regions if plan else ()) for e in r.again]
     again += [(e, p.times) for p in marks.inside for e in p.again]
     extra = sum([n for _, n in again]) - sum([n for _, n in marks.spared])
-    work = sum([n * work_of((e,)) for e, n in again]) - sum([n * work_of((e,)) for e, n in marks.spared])
+    time = sum([n * time_of((e,)) for e, n in again]) - sum([n * time_of((e,)) for e, n in marks.spared])
+    whole = time_of(plain.known) + time_of(plain.linear)
     return RematPlan(
         name,
         budget,
         tuple(marks.values),
         tuple(stages(linearized, plan)) if plan else (),
         tuple(marks.inside),
-        before,
+        plain.linearized.bytes,
         after,
         plan.peak if plan else after,
         extra,
-        max(0.0, work / max(linearized.work, 1.0)),
+        max(0.0, time / max(whole, 1.0)),
         "" if again else reason(budget, linearized),
         marks.program,
         marks.marks,
         labels,
     )
+
+
+def time_of(equations: Iterable[Equation]) -> float:
+    """How long equations take, as planning counts it, with the programs inside of those that do not tell themselves."""
+    total = 0.0
+    for e in equations:
+        inner = sum([time_of(jaxpr) for jaxpr in inner_jaxprs(e.params)]) * e.params.get("length", 1)
+        total += max(work_of((e,)), inner)
+    return total
 
 
 def reason(budget: Budget, linearized: Linearized) -> str:

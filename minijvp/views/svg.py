@@ -33,6 +33,9 @@ COLOURS = {
 }
 """Of each kind: what a box is filled with, and its border."""
 
+TINTS = {"saved": "#fffbeb", "again": "#f5f3ff", "later": "#ffffff"}
+"""What the box of a group is filled with, by the first kind of its notes."""
+
 DASHED = {"again": "6 3", "later": "1.5 2.5"}
 """The borders that are not drawn through."""
 
@@ -125,6 +128,8 @@ def size_of(node: Node, inner: Sequence[Panel]) -> Point:
 def box(node: Node, x: float, y: float, w: float, h: float, inner: Sequence[Panel]) -> str:
     """The SVG of a node; its text appears where the pointer rests."""
     fill, border = COLOURS[node.kind]
+    if node.kind == "group" and node.notes:
+        fill = TINTS[node.notes[0][0]]
     round_ = 13 if node.kind in ("input", "output", "constant") and h < 50 else 5
     parts = [
         f'<g data-kind="{node.kind}" transform="translate({x:.1f} {y:.1f})"><title>{safe(node.title)}</title>',

@@ -135,6 +135,19 @@ def test_the_picture_has_the_marks_of_the_table(name: str) -> None:
             assert kind == "saved" or title.startswith(f"{letter.rpartition('.')[2]}:")
 
 
+def test_choices_are_opened() -> None:
+    fun = lambda x: mnp.sum(lax.cond(mnp.sum(x) > 0, lambda x: mnp.exp(mnp.sin(x) * x), lambda x: mnp.tanh(x) * x, x))
+    plan = remat_plan(fun, SQUARE, memory_budget=0.5)
+    assert plan.bytes_after <= plan.bytes_before / 2
+    made = {(v.name.rpartition(".")[0][-2:], v.made_by) for v in plan.recomputed}
+    assert {(".0", "tanh in cond"), (".1", "sin in cond")} <= made
+    titles = [title for _, title, _ in drawn(plan)]
+    assert sum(" = cos " in title for title in titles) == 1  # which only the backward pass computes
+    # A result is saved: it is one of the branches all the same.
+    kinds = Counter(kind for kind, _, _ in drawn(plan))
+    assert (kinds["output"], kinds["saved"] >= 2) == (3, True)
+
+
 def test_rows_and_regions() -> None:
     plan = remat_plan(*PROGRAMS["network"][0:1], *PROGRAMS["network"][1])
     made = Counter(v.made_by for v in plan.recomputed)
@@ -149,7 +162,7 @@ def test_rows_and_regions() -> None:
     assert all(s.lines.startswith("test_remat_plan.py:") for s in plan.stages)
     text = str(plan)
     assert text.startswith(f"plan for network: {plan.bytes_before / 2**20:.4g} MiB become ")
-    assert f"{plan.extra_operations} operations more" in text
+    assert f"{plan.extra_operations} more operations" in text
     assert "the backward pass, region by region" in text
 
 
