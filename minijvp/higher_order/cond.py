@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jax import lax
 
-from minijvp.core.config import cached
+from minijvp.core.config import Share, cached, config
 from minijvp.core.jaxpr import Equation, Jaxpr, Var, evaluate, inner_jaxprs, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType, ScalarType, is_inexact, type_of
@@ -49,6 +49,8 @@ from minijvp.operations.shape import iota
 from minijvp.transforms.call import nonzero, spread
 from minijvp.transforms.jvp import jvp_jaxpr
 from minijvp.transforms.linearize import linearize_jaxpr
+from minijvp.transforms.planning import Loop
+from minijvp.transforms.rematerialize import linearize_jaxpr_planned
 from minijvp.transforms.transpose import transpose_jaxpr
 from minijvp.transforms.vmap import vmap_jaxpr
 
@@ -160,6 +162,15 @@ def jvp_branches(branches: tuple[Jaxpr, ...], flags: Flags) -> tuple[tuple[Jaxpr
     return tuple(complete), extra, out_nonzero
 
 
+Linearization = tuple[Jaxpr, Jaxpr, tuple[int | None, ...], Flags]
+"""What `linearize_jaxpr` returns."""
+
+OFTEN = 2**30
+"""How often a choice runs, where nobody can tell: it may be in a loop."""
+
+HARDLY_MORE = 1.2
+
+
 class Linearized(NamedTuple):
     """The two choices that a choice is linearized to.
 
@@ -177,12 +188,10 @@ class Linearized(NamedTuple):
 @cached(maxsize=4096)
 def linearize_branches(branches: tuple[Jaxpr, ...], flags: Flags) -> Linearized:
     """The known and the linear branches; `flags` says which operands have a tangent."""
-    made = [linearize_jaxpr(branch, flags) for branch in branches]
+    made = planned_branches(branches, flags)
     out_nonzero = union([found for _, _, _, found in made])
     types, n = branches[0].out_types, len(branches[0].outputs)
-    slots: list[ArrayType] = []
-    places = [place_residuals(linear, origins, slots) for _, linear, origins, _ in made]
-    shared = sorted({i for placed in places for i in placed if i >= 0})
+    places, shared, slots = shared_residuals(made)
     operands = branches[0].in_types
     known, extra = joined([p for p, *_ in made])
     known_bodies, linear_bodies = [], []
@@ -199,6 +208,50 @@ def linearize_branches(branches: tuple[Jaxpr, ...], flags: Flags) -> Linearized:
         inputs = [variables[i] if i in variables else Var(t) for i, t in wanted]
         linear_bodies.append(body.finish([*inputs, *tangents], t_outs))
     return Linearized(tuple(known_bodies), extra, tuple(linear_bodies), tuple(shared), out_nonzero)
+
+
+def planned_branches(branches: tuple[Jaxpr, ...], flags: Flags) -> list[Linearization]:
+    """The linearizations of branches, by a plan for each where the bytes that all keep together are fewer by it."""
+    plain = [linearize_jaxpr(branch, flags, None) for branch in branches]
+    budget = config.memory_budget
+    if budget == "off":
+        return plain
+    # A branch is a part of a program: it aims at a budget, and does not insist.
+    with config(memory_budget=Share(budget) if isinstance(budget, float) else "auto"):
+        origins = frozenset([i for _, _, places, _ in plain for i in places if i is not None])
+        found = [planned_branch(branch, flags, origins) for branch in branches]
+    types = (*branches[0].in_types, *branches[0].out_types)
+    size = bytes_kept(found, types)
+    for i, simple in enumerate(plain):
+        other = [*found[:i], simple, *found[i + 1 :]]
+        if found[i] is not simple and (without := bytes_kept(other, types)) <= size:
+            found, size = other, without
+    return found if size < bytes_kept(plain, types) else plain
+
+
+def planned_branch(branch: Jaxpr, flags: Flags, origins: frozenset[int]) -> Linearization:
+    """The linearization of a branch by a plan; the operands and results that `origins` numbers are there for nothing.
+
+    What it computes again is one part of it; or goes region by region, if hardly more is kept for that.
+    """
+    n, types = len(branch.inputs), (*branch.in_types, *branch.out_types)
+    kept = tuple([i in origins for i in range(len(types))])
+    whole = linearize_jaxpr_planned(branch, flags, Loop(OFTEN, (False,) * n, kept[:n], kept[n:]))
+    parted = linearize_jaxpr_planned(branch, flags)
+    return parted if bytes_kept([parted], types) <= HARDLY_MORE * bytes_kept([whole], types) else whole
+
+
+def bytes_kept(made: Sequence[Linearization], types: Sequence[ArrayType]) -> int:
+    """The bytes of all residuals of branches, in slots that they share; operands and results are of these types."""
+    _, shared, slots = shared_residuals(made)
+    return sum([t.bytes for t in (*[types[i] for i in shared], *slots)])
+
+
+def shared_residuals(made: Sequence[Linearization]) -> tuple[list[list[int]], list[int], list[ArrayType]]:
+    """The places of the residuals of each branch, those of operands and results that are some, and the slots."""
+    slots: list[ArrayType] = []
+    places = [place_residuals(linear, origins, slots) for _, linear, origins, _ in made]
+    return places, sorted({i for placed in places for i in placed if i >= 0}), slots
 
 
 def place_residuals(linear: Jaxpr, origins: Sequence[int | None], slots: list[ArrayType]) -> list[int]:

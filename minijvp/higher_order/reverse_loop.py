@@ -15,13 +15,14 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from minijvp.core.config import cached
+from minijvp.core.config import cached, config
 from minijvp.core.jaxpr import Jaxpr, evaluate, lower
 from minijvp.core.types import ArrayType
 from minijvp.higher_order.programs import Flags, chosen, groups, reaching, settle, spread_around, typed
 from minijvp.higher_order.scan import first_guess, with_carry
 from minijvp.transforms.call import spread
 from minijvp.transforms.linearize import linearize_jaxpr
+from minijvp.transforms.rematerialize import linearize_jaxpr_planned
 from minijvp.transforms.staging import stage
 from minijvp.transforms.transpose import transpose_flat
 
@@ -60,7 +61,9 @@ class Pull(NamedTuple):
 @cached(maxsize=4096)
 def pull_program(body: Jaxpr, n_constants: int, wrt: Flags, cts: Flags) -> Pull:
     """The step backwards, if at first the cotangents of the carries in `cts` are not zero."""
-    known, linear, origins, out_nonzero = linearize_jaxpr(body, wrt)
+    # What a step computes again is a part of its linear program, as in other programs; a budget goes with the body.
+    with config(memory_budget="auto"):
+        known, linear, origins, out_nonzero = linearize_jaxpr_planned(body, wrt)
     n, n_residuals = len(body.outputs), len(origins)
 
     def step(carry: Flags) -> Flags:

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 from jax import lax
 
-from minijvp.core.config import cached
+from minijvp.core.config import cached, config
 from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType, type_of
@@ -40,6 +40,7 @@ from minijvp.higher_order.while_programs import (
     fewer_steps,
     lanes_program,
     own_steps,
+    with_budget,
     with_more_carries,
 )
 from minijvp.operations.families import instantiate, is_linear, zeros_like
@@ -55,7 +56,8 @@ class While(ControlFlow):
     carries. Both jaxprs are open, and take their constants and then the carries.
 
     In reverse mode the loop is run as it is, and counted; the way back computes its steps again (`while_tangents`,
-    `while_cotangents`), so that memory does not depend on their number.
+    `while_cotangents`), so that memory does not depend on their number. One step at a time is linearized; what that
+    keeps is planned as that of any program, by the memory budget that was in force, which goes with the body.
     """
 
     may_not_end = True
@@ -105,15 +107,16 @@ class While(ControlFlow):
         return outs[:n_carry], spread(outs[n_carry:], carried)
 
     def linearize(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
-        k, n_body, body = params["n_cond_constants"], params["n_body_constants"], params["body_jaxpr"]
+        k, n_body = params["n_cond_constants"], params["n_body_constants"]
         n_carry = len(primals) - k - n_body
+        body = with_budget(params["body_jaxpr"], config.memory_budget)
         wrt = differentiated(body, n_body, nonzero(tangents[k:]))
         carried = wrt[n_body:]
         if not any(carried):
             return self(*primals, **params), (None,) * n_carry
         # The loop itself keeps nothing but the number of its steps.
         condition = with_more_carries(params["cond_jaxpr"], (INT32,))
-        counted = {**params, "cond_jaxpr": condition, "body_jaxpr": counting(body)}
+        counted = {**params, "cond_jaxpr": condition, "body_jaxpr": counting(params["body_jaxpr"])}
         *outs, n = self(*primals, np.int32(0), **counted)
         _, t_constants, t_init = groups(tangents, k, n_body)
         t_inputs = [*present(t_constants), *started(t_init, primals[k + n_body :], carried)]

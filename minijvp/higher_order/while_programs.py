@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from minijvp.core.config import cached
-from minijvp.core.jaxpr import Jaxpr, Literal, Var, evaluate, inner_jaxprs
+from minijvp.core.config import Budget, cached
+from minijvp.core.jaxpr import Equation, Jaxpr, Literal, Var, evaluate, inner_jaxprs
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType, is_inexact
+from minijvp.higher_order.checkpoint import checkpoint
 from minijvp.higher_order.cond import across, chosen_operands, constant_where
-from minijvp.higher_order.programs import ControlFlow, Extension, Flags, groups
+from minijvp.higher_order.policies import Within, everything_saveable
+from minijvp.higher_order.programs import ControlFlow, Extension, Flags, array_types, groups
 from minijvp.operations.bitwise import bitwise_and
 from minijvp.operations.elementwise import lt, select_n
 from minijvp.operations.families import add, all_batched, broadcast_in_dim
@@ -107,6 +109,17 @@ def counting(body: Jaxpr) -> Jaxpr:
     """The body with the number of steps as one carry more, the last."""
     program, number = Extension(body), Var(INT32)
     return program.finish([*body.inputs, number], [*body.outputs, program.sum(number, Literal(np.int32(1), INT32))])
+
+
+@cached(maxsize=4096)
+def with_budget(body: Jaxpr, budget: Budget) -> Jaxpr:
+    """The body, whose reverse mode keeps what a memory budget allows, also where another one is in force by then."""
+    if budget == "auto":
+        return body
+    policy = everything_saveable if budget == "off" else Within(budget)
+    outputs = tuple([Var(t) for t in array_types(body.out_types)])
+    e = Equation(checkpoint, body.inputs, {"jaxpr": body, "prevent_cse": False, "policy": policy}, outputs, None)
+    return Jaxpr((), body.inputs, (e,), outputs, body.name)
 
 
 @cached(maxsize=4096)

@@ -163,7 +163,7 @@ class Region:
     saved: frozenset[Var]
     """What it reads that is kept for the reverse pass alone."""
     bytes: int
-    """Of what it computes again, the most that is there at one time."""
+    """Of what it computes again, the most that is there at one time; in the body of a loop, its part for each turn."""
     apart: bool
     """Whether the compiler has to be told to keep it apart: not if it fuses what is computed again by itself."""
 
@@ -300,7 +300,7 @@ class Linearized:
         forward = self.forward
         again, made = forward.again(reads, saved)
         whole = written(again, made, self.program.equations[start:end])
-        size = bytes_within(whole, made.intersection(reads))
+        size = bytes_within(whole, made.intersection(reads)) // (self.loop.length if self.loop else 1)
         apart = bool(whole) or not all(map(is_cheap, again)) or forward.reads_elsewhere(made, again)
         taken = {v for e in again for v in e.inputs}.union(reads) - made
         hidden = saved | forward.kept

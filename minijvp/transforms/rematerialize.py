@@ -27,6 +27,9 @@ from minijvp.transforms.vmap import BatchTrace
 Origins = tuple[int | None, ...]
 Linearization = tuple[Sequence[Any], Jaxpr, tuple[bool, ...]]
 
+PARTS = (0.5, 0.25, 0.12, 0.06, 0.03, 0.001)
+"""What loops, calls and choices inside of a program aim at, one after the other, if its budget is too small else."""
+
 
 def linearize_planned(
     fun: Callable[..., Sequence[Any]],
@@ -155,17 +158,21 @@ def _linearize_jaxpr_planned(
     budget = config.memory_budget
     if budget == "auto":
         parts = Parts(jaxpr, nonzero, loop, n_outputs)
-        plan = parts.linearized.automatic_plan(copies)
-        return parts.result if plan is None else parts.followed(plan)
+        return parts.followed(parts.linearized.automatic_plan(copies))
+    copies *= loop.length if loop else 1
     with config(memory_budget="off"):
         whole = Parts(jaxpr, nonzero, loop, n_outputs).linearized.bytes
     share = budget if isinstance(budget, float) else min(1.0, int(budget) / max(whole * copies, 1))
-    with config(memory_budget=Share(share)):
-        parts = Parts(jaxpr, nonzero, loop, n_outputs)
-    plan = parts.linearized.plan_within(share * whole)
+    # What is inside aims at the same part, or at less, where the rest of the program cannot do with that.
+    for inner in (share, *[part for part in PARTS if part < share and type(budget) is not Share]):
+        with config(memory_budget=Share(inner)):
+            parts = Parts(jaxpr, nonzero, loop, n_outputs)
+        plan = parts.linearized.plan_within(share * whole)
+        if plan.peak <= share * whole or parts.linearized.bytes == whole:
+            break
     if plan.peak > share * whole and type(budget) is not Share:
         raise too_small(budget, jaxpr.name, parts.linearized, plan, whole, copies)
-    return parts.followed(plan) if plan.again else parts.result
+    return parts.followed(plan if plan.again else None)
 
 
 class Parts:
@@ -186,18 +193,33 @@ class Parts:
         program = renamed(self.linear, dict(zip(self.linear.inputs, residuals)))
         self.linearized = Linearized(forward, program, residuals, loop)
 
-    def followed(self, plan: Plan) -> tuple[Jaxpr, Jaxpr, Origins, tuple[bool, ...]]:
-        """What `linearize_jaxpr` returns, by a plan."""
+    def followed(self, plan: Plan | None) -> tuple[Jaxpr, Jaxpr, Origins, tuple[bool, ...]]:
+        """What `linearize_jaxpr` returns, by a plan.
+
+        The body of a loop makes zeros and the like again in any case: from outside of it they would come as arrays.
+        """
         known, linearized = self.known, self.linearized
-        equations = planned_equations(linearized, plan)
+        in_loop = linearized.loop is not None
+        equations = linearized.program.equations if plan is None else planned_equations(linearized, plan)
         leaves = leaves_of(equations, set(self.tangents), linearized.program.outputs)
+        fillings = [e for e in known.equations if in_loop and is_filling(e) and not set(leaves).isdisjoint(e.outputs)]
+        if plan is None and not fillings:
+            return self.result
+        filled = {v for e in fillings for v in e.outputs}
+        leaves = [v for v in leaves if v not in filled]
         outputs = known.outputs[: self.n_out]
         position = {v: i for i, v in reversed(list(enumerate((*known.inputs, *outputs))))}
         kept = [v for v in leaves if v not in position]
-        first = known.equations if linearized.loop is not None else tuple(tied(linearized.forward, plan))
+        first = known.equations if plan is None or in_loop else tuple(tied(linearized.forward, plan))
         known = Jaxpr(known.constants, known.inputs, first, (*outputs, *kept), known.name)
-        linear = Jaxpr((), (*leaves, *self.tangents), equations, linearized.program.outputs, self.linear.name)
+        inputs, outputs = (*leaves, *self.tangents), linearized.program.outputs
+        linear = Jaxpr((), inputs, (*fillings, *equations), outputs, self.linear.name)
         return known.without_dead_code(), linear, tuple([position.get(v) for v in leaves]), self.result[3]
+
+
+def is_filling(e: Equation) -> bool:
+    """Whether an equation makes an array from nothing, and at no cost: zeros, or one number everywhere."""
+    return e.primitive.recomputable == "free" and not any([type(v) is Var for v in e.inputs])
 
 
 def too_small(budget: Budget, name: str, linearized: Linearized, plan: Plan, whole: int, copies: int) -> ArgumentError:

@@ -17,6 +17,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from minijvp import trees
+from minijvp.core.config import config
 from minijvp.core.jaxpr import Equation, Jaxpr, evaluate
 from minijvp.core.printing import Names
 from minijvp.core.source import Source, capture
@@ -188,7 +189,7 @@ class GraphTrace(JVPTrace):
         """The result of an operation, and its place in the graph."""
         jaxpr = one_equation(primitive, primals, params)
         flags = tuple([node is not None for node in following])
-        with evaluating():
+        with evaluating(), config(memory_budget="off"):
             known, linear, origins, nonzero = linearize_jaxpr(jaxpr, flags)
         results = evaluate(known, *primals)
         n = len(nonzero)

@@ -6,6 +6,7 @@ draw : (a -> b) -> a -> Picture
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from typing import Any
 
 from minijvp import trees
@@ -53,18 +54,7 @@ def draw(
     <picture of <lambda>, forward and backward>
     """
     style, auto = Style(unfolding(unfold), None if group == "auto" else group), group == "auto"
-    if group not in (None, "line", "function", "auto"):
-        raise ArgumentError(
-            f"draw received group={group!r}.",
-            "Equations are grouped by their source lines or functions.",
-            'Pass "line", "function", None or "auto".',
-        )
-    if engine not in ("auto", "own"):
-        raise ArgumentError(
-            f"draw received engine={engine!r}.",
-            "Places are found by Graphviz, where it is installed, or by minijvp itself.",
-            'Pass "auto" or "own".',
-        )
+    require_layout(group, engine, "draw")
     jaxpr = program_of(fun, args, kwargs, "draw")
     namer = None if isinstance(fun, Jaxpr) else trees.call_namer(fun, args, kwargs)
     names = [namer(i) for i in range(len(jaxpr.inputs))] if namer else []
@@ -74,6 +64,22 @@ def draw(
             style = fewer_boxes(style, [jaxpr])
         return picture(graph_of(jaxpr, style, f"{title}, {equations_text(jaxpr)}", names), engine)
     return gradient_picture(jaxpr, style, auto, title, names, engine)
+
+
+def require_layout(group: str | None, engine: str, user: str) -> None:
+    """Raise ArgumentError for groups and engines that do not exist."""
+    if group not in (None, "line", "function", "auto"):
+        raise ArgumentError(
+            f"{user} received group={group!r}.",
+            "Equations are grouped by their source lines or functions.",
+            'Pass "line", "function", None or "auto".',
+        )
+    if engine not in ("auto", "own"):
+        raise ArgumentError(
+            f"{user} received engine={engine!r}.",
+            "Places are found by Graphviz, where it is installed, or by minijvp itself.",
+            'Pass "auto" or "own".',
+        )
 
 
 def gradient_picture(jaxpr: Jaxpr, style: Style, auto: bool, title: str, names: list[str], engine: str) -> Picture:
@@ -133,11 +139,11 @@ def fewer_boxes(style: Style, programs: list[Jaxpr]) -> Style:
     """The style with the first grouping that leaves few boxes, or the fewest."""
     counts = {}
     for group in (None, "line", "function"):
-        chosen = Style(style.unfolds, group)
+        chosen = replace(style, group=group)
         counts[group] = sum(n_boxes(program, chosen, 0) for program in programs)
         if counts[group] <= FEW:
             return chosen
-    return Style(style.unfolds, min(counts, key=counts.__getitem__))
+    return replace(style, group=min(counts, key=counts.__getitem__))
 
 
 def n_boxes(jaxpr: Jaxpr, style: Style, depth: int) -> int:

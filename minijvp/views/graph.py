@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,9 +25,13 @@ KINDS = {
     "movement": "shape, copy, annotation",
     "random": "random",
     "call": "call, control flow",
+    "saved": "saved for the backward pass",
+    "again": "computed again in it",
+    "later": "computed in it only",
+    "once": "computed in the forward pass only",
     "output": "output",
 }
-"""The kinds of nodes, as the legend names them."""
+"""The kinds of nodes, as the legend names them; in the picture of a plan, the equations are of the last four."""
 
 OF_MODULE = {
     "random": "random",
@@ -51,6 +55,8 @@ class Node:
     """Of the equations in a group."""
     inner: tuple[Graph, ...] = ()
     """Programs that are drawn inside."""
+    notes: tuple[tuple[str, str], ...] = ()
+    """More lines: the kind that gives the colour, and the words."""
 
 
 @dataclass(eq=False)
@@ -79,12 +85,41 @@ class Graph:
             self.edges.setdefault((self.made[v], node), []).append(title)
 
 
+FATES = "saved", "again", "later"
+
+
+class Mark(NamedTuple):
+    """What becomes of a variable by a plan, "saved", "again" or "later", and how tables call it."""
+
+    kind: str
+    name: str
+
+
 @dataclass(frozen=True)
 class Style:
-    """How much of a program is drawn: which equations with their inner programs, and which as groups."""
+    """How much of a program is drawn: which equations with their inner programs, and which as groups.
+
+    With `marks` of a plan on variables, colours are those of what becomes of the results.
+    """
 
     unfolds: Callable[[Equation, int], bool]
     group: str | None
+    marks: Mapping[Atom, Mark] | None = None
+
+    def kind(self, e: Equation) -> str:
+        """The kind of the box of an equation."""
+        if self.marks is None:
+            return kind_of(e)
+        found = {self.marks[v].kind for v in e.outputs if v in self.marks}
+        return next((kind for kind in FATES if kind in found), "once")
+
+    def notes(self, equations: Iterable[Equation]) -> tuple[tuple[str, str], ...]:
+        """What is saved of the results of some equations, and what computed again."""
+        found: dict[str, dict[Atom, str]] = {kind: {} for kind in FATES}
+        for v in [v for e in equations for v in e.outputs]:
+            if self.marks is not None and v in self.marks:
+                found[self.marks[v].kind][v] = self.marks[v].name
+        return tuple([(kind, f"{kind} {sum_text(names)}") for kind, names in found.items() if names])
 
 
 def graph_of(
@@ -108,15 +143,17 @@ def graph_of(
         graph.add(node, [v])
     for i, v in enumerate(jaxpr.inputs):
         if v not in absent:
-            name = input_names[i] if input_names else names.use(v)
-            graph.add(Node(name, "input", repr(v.type), describe(names.use(v), v.type)), [v])
+            name, mark = input_names[i] if input_names else names.use(v), (style.marks or {}).get(v)
+            notes = ((mark.kind, f"{mark.kind} {sum_text({v: mark.name})}"),) if mark else ()
+            kind = mark.kind if mark else "input"
+            graph.add(Node(name, kind, repr(v.type), describe(names.use(v), v.type), notes=notes), [v])
     for run in runs(jaxpr.equations, style, depth):
         first = run[0]
         if len(run) > 1:
-            node = group_node(run, names)
+            node = group_node(run, names, style)
         else:
             inner = inner_graphs(first, style, depth) if style.unfolds(first, depth) else ()
-            node = equation_node(first, names, inner)
+            node = equation_node(first, names, inner, style)
         graph.add(node, [v for e in run for v in e.outputs])
         for v in dict.fromkeys(v for e in run for v in e.inputs if isinstance(v, Var)):
             graph.connect(v, node, describe(names.use(v), v.type))
@@ -190,12 +227,12 @@ def runs(equations: Sequence[Equation], style: Style, depth: int) -> list[list[E
     return found
 
 
-def equation_node(e: Equation, names: Names, inner: tuple[Graph, ...]) -> Node:
+def equation_node(e: Equation, names: Names, inner: tuple[Graph, ...], style: Style) -> Node:
     """The box of one equation."""
     types = short(", ".join(repr(v.type) for v in e.outputs), 30)
     params = "" if kind_of(e) == "call" else " ".join(f"{k}={short_param(x)}" for k, x in sorted(e.params.items()))
     detail = f"{types} {params}" if 0 < len(params) <= 14 else types
-    return Node(equation_label(e), kind_of(e), detail, equation_text(e, names), inner=inner)
+    return Node(equation_label(e), style.kind(e), detail, equation_text(e, names), inner=inner, notes=style.notes([e]))
 
 
 def equation_label(e: Equation) -> str:
@@ -220,9 +257,9 @@ def equation_text(e: Equation, names: Names) -> str:
     return "\n".join(lines)
 
 
-def group_node(run: Sequence[Equation], names: Names) -> Node:
+def group_node(run: Sequence[Equation], names: Names, style: Style) -> Node:
     """The box of several equations."""
-    kinds = tuple(sorted(map(kind_of, run), key=list(KINDS).index))
+    kinds = tuple(sorted(map(style.kind, run), key=list(KINDS).index))
     texts = [f"{names.bind(e.outputs)} = {e.primitive.name}" for e in run]
     more = [f"... and {len(texts) - 20} more"] if len(texts) > 20 else []
     sources = [e.source for e in run if e.source is not None]
@@ -234,7 +271,8 @@ def group_node(run: Sequence[Equation], names: Names) -> Node:
         label = at.text if len(places) == 1 and at.text else at.function
         place = f"{places[0][0]}:{places[0][1]}" + f"–{places[-1][1]}" * (len(places) > 1)
     title = "\n".join([*source_text(at), *texts[:20], *more])
-    return Node(short(label, 34), "group", f"{len(run)} equations, {place}", title, kinds)
+    detail = f"{len(run)} equations, {place}"
+    return Node(short(label, 34), "group", detail, title, kinds, notes=style.notes(run))
 
 
 def inner_graphs(e: Equation, style: Style, depth: int) -> tuple[Graph, ...]:
@@ -268,6 +306,11 @@ def kind_of(e: Equation) -> str:
 def describe(name: str, t: ArrayType) -> str:
     """A variable with its type and size."""
     return f"{name}: {t!r}, {byte_text(t.bytes)}"
+
+
+def sum_text(names: Mapping[Atom, str]) -> str:
+    """Variables by name, and their bytes together."""
+    return f"{short(', '.join(names.values()), 24)}: {byte_text(sum([v.type.bytes for v in names]))}"
 
 
 def source_text(at: Source | None) -> list[str]:

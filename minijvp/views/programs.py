@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from minijvp import trees
+from minijvp.core.config import config
 from minijvp.core.jaxpr import Atom, Jaxpr, Var
 from minijvp.core.types import is_inexact
 from minijvp.errors import ArgumentError
@@ -52,11 +53,15 @@ class GradientPrograms:
 
 
 def gradient_programs(jaxpr: Jaxpr) -> GradientPrograms:
-    """The two programs of the reverse mode of a jaxpr, in all its floating inputs (its constants are inputs first)."""
+    """The two programs of the reverse mode of a jaxpr, in all its floating inputs (its constants are inputs first).
+
+    Nothing is computed again in them.
+    """
     opened, constants = jaxpr.hoist_constants()
     n = len(constants)
     nonzero = tuple([i >= n and is_inexact(t.dtype) for i, t in enumerate(opened.in_types)])
-    known, linear, origins, out_nonzero = linearize_jaxpr(opened, nonzero)
+    with config(memory_budget="off"):
+        known, linear, origins, out_nonzero = linearize_jaxpr(opened, nonzero)
     n_residuals = len(origins)
     flags = (False,) * n_residuals + (True,) * (len(linear.inputs) - n_residuals)
     backward, found = transpose_jaxpr(linear, flags, (True,) * len(linear.outputs))

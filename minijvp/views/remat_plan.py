@@ -1,88 +1,342 @@
-"""What automatic rematerialisation would save of a gradient, and what it would compute again."""
+"""What reverse mode of a compiled function saves, and what it computes again: the plan that it follows, to be seen."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from minijvp.core.jaxpr import Jaxpr, Var
-from minijvp.core.printing import Names
+from minijvp import trees
+from minijvp.core.config import Budget, Share, checked_budget, config
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var, inner_jaxprs
 from minijvp.core.types import is_inexact
-from minijvp.transforms.planning import DEFAULT
-from minijvp.transforms.rematerialize import Parts
+from minijvp.errors import ArgumentError
+from minijvp.transforms.call import work_of
+from minijvp.transforms.planning import SMALL, WORTHWHILE, Linearized, Plan
+from minijvp.transforms.rematerialize import Parts, too_small
+from minijvp.views.draw import fewer_boxes, require_layout
+from minijvp.views.graph import Mark, Style, graph_of
+from minijvp.views.plan_marks import Inside, Marks, Value
 from minijvp.views.programs import program_of
-from minijvp.views.residuals import Residual, line_text
+from minijvp.views.svg import Picture, picture
 from minijvp.views.tables import Table, byte_text
+
+STYLE = """<style>
+.minijvp-plan table { border-collapse: collapse; margin: 16px 0; font: 12px ui-monospace, Menlo, monospace }
+.minijvp-plan caption { text-align: left; font-weight: bold; padding: 4px 8px }
+.minijvp-plan th, .minijvp-plan td { text-align: left; padding: 3px 8px; vertical-align: top }
+.minijvp-plan tr { border-bottom: 1px solid #e2e8f0 }
+.minijvp-plan .picture { overflow: auto }
+</style>"""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A region of the backward pass, which computes again what it needs and then runs its part."""
+
+    equations: int
+    """Of the linear program, that are transposed in it."""
+    again: int
+    """The equations that it computes again before."""
+    saved: int
+    """The bytes of saved values that are there while it runs: those of the regions that follow, too."""
+    computed: int
+    """The most bytes of what it computes again that are there at one time; without what the compiler fuses."""
+    lines: str
+    """The user's lines that it differentiates."""
 
 
 @dataclass(frozen=True)
 class RematPlan:
-    """What is saved and what is computed again; `str` and Jupyter show both as a table."""
+    """What is saved and what is computed again; `str`, `html()` and Jupyter show it, `picture` is a picture.
+
+    Bytes are those of residuals that are kept for the backward pass alone: arguments and results are there anyway.
+    """
 
     function: str
-    saved: tuple[Residual, ...]
-    recomputed: tuple[Residual, ...]
+    budget: Budget
+    values: tuple[Value, ...]
+    stages: tuple[Stage, ...]
+    """The regions, in the order of the backward pass; none if nothing outside of loops and calls is computed again."""
+    inside: tuple[Inside, ...]
     bytes_before: int
-    """Of the residuals, without those that are arguments or results, if nothing is computed again."""
+    """Of what is saved if nothing is computed again."""
     bytes_after: int
     """Of what is saved."""
+    peak: int
+    """The most bytes that are there at one time, saved or computed again; turns of loops are not looked into."""
+    extra_operations: int
+    """How many equations more are computed, without those that the forward pass is spared; turns and branches count."""
     extra_time: float
-    """The part by which computing again lengthens gradient and function together: a rough guess."""
+    """The part by which that lengthens forward and backward pass together: a rough guess."""
+    note: str
+    """Why nothing is computed again, if so."""
+    program: Jaxpr
+    """The forward program, with the equations that make the residuals, as it is drawn."""
+    marks: dict[Atom, Mark]
+    input_names: tuple[str, ...]
+
+    @property
+    def saved(self) -> tuple[Value, ...]:
+        return tuple([v for v in self.values if v.fate == "saved"])
+
+    @property
+    def recomputed(self) -> tuple[Value, ...]:
+        return tuple([v for v in self.values if v.fate != "saved"])
+
+    @property
+    def title(self) -> str:
+        cost = "for no more time" if self.extra_time < 5e-4 else f"for some {self.extra_time:.1%} more time"
+        done = f"{byte_text(self.bytes_before)} become {byte_text(self.bytes_after)}, {cost}"
+        kept = f"{byte_text(self.bytes_after)} are saved, nothing is computed again"
+        return f"plan for {self.function}: {done if self.recomputed or self.inside else kept}"
+
+    @property
+    def summary(self) -> str:
+        """The sentences below the title."""
+        if self.note:
+            return self.note
+        n = self.extra_operations
+        more = f"{n:,} more operations" if n > 0 else f"{-n:,} fewer operations" if n else "no more operations"
+        again, later = ([v.fate for v in self.values].count(fate) for fate in ("again", "later"))
+        counts = [f"{len(self.saved)} saved", f"{again} computed again", f"{later} computed in the backward pass only"]
+        return (
+            f"memory_budget={self.budget!r}. Values: {', '.join(counts[: 3 if later else 2])}; {more}. "
+            f"At most {byte_text(self.peak)} at one time."
+        )
 
     @property
     def table(self) -> Table:
+        """The values: saved ones, and those that are computed again, or later."""
         rows = [
-            (what, r.name, repr(r.type), byte_text(r.bytes), r.made_by, line_text(r))
-            for what, group in (("saved", self.saved), ("again", self.recomputed))
-            for r in group
+            (v.fate, v.name, repr(v.type), byte_text(v.bytes), v.made_by, v.line)
+            for v in (*self.saved, *self.recomputed)
         ]
-        title = (
-            f"plan for {self.function}: {byte_text(self.bytes_before)} become {byte_text(self.bytes_after)}, "
-            f"for some {self.extra_time:.1%} more time"
-        )
-        return Table(title, ("", "name", "type", "bytes", "made by", "line"), tuple(rows))
+        return Table("values", ("", "name", "type", "bytes", "made by", "line"), tuple(rows))
+
+    @property
+    def regions(self) -> Table:
+        """The regions of the backward pass, and the loops and calls that compute something again inside."""
+        columns = ("region", "computes again", "saved, there", "again, there", "differentiates", "lines")
+        rows = [
+            (
+                str(i),
+                equations_text(s.again),
+                byte_text(s.saved),
+                byte_text(s.computed),
+                equations_text(s.equations),
+                s.lines,
+            )
+            for i, s in enumerate(self.stages, 1)
+        ]
+        rows += [
+            (
+                f"in {p.name}",
+                equations_text(len(p.again)) + (f", in each of {p.times:,} turns" if p.times > 1 else ""),
+                *[""] * 4,
+            )
+            for p in self.inside
+        ]
+        return Table("the backward pass, region by region", columns, tuple(rows))
+
+    @property
+    def tables(self) -> list[Table]:
+        """The tables that have rows."""
+        return [t for t in (self.table, self.regions) if t.rows]
 
     def __str__(self) -> str:
-        return str(self.table)
+        return "\n".join([self.title, self.summary, *map(str, self.tables)])
 
     __repr__ = __str__
 
+    def html(self) -> str:
+        """Picture and tables as HTML, in ASCII."""
+        drawn = f'<div class="picture">{self.svg}</div>'
+        text = f'<div class="minijvp-plan">{STYLE}\n{drawn}\n{"".join([t.html() for t in self.tables])}</div>'
+        return text.encode("ascii", "xmlcharrefreplace").decode()
+
     def _repr_html_(self) -> str:
-        return self.table.html()
+        return self.html()
+
+    @property
+    def picture(self) -> Picture:
+        """The forward program with what is saved and what is computed again, as a picture that can be saved."""
+        return self.draw()
+
+    @property
+    def svg(self) -> str:
+        return self.picture.svg
+
+    def draw(self, *, group: str | None = "auto", engine: str = "auto") -> Picture:
+        """The picture, with boxes grouped and placed as `minijvp.draw` does; what has marks inside is open.
+
+        Raises ArgumentError for other settings than those.
+        """
+        require_layout(group, engine, "draw")
+
+        def unfolds(e: Equation, depth: int) -> bool:
+            return any(has_marks(inner, self.marks) for inner in inner_jaxprs(e.params))
+
+        style = Style(unfolds, None if group == "auto" else group, self.marks)
+        if group == "auto":
+            style = fewer_boxes(style, [self.program])
+        return picture(graph_of(self.program, style, self.title, self.input_names), engine, self.summary)
 
 
-def remat_plan(fun: Callable[..., Any] | Jaxpr, *args: Any, **kwargs: Any) -> RematPlan:
-    """A `RematPlan`: the cheapest choice of what the gradient of `fun` saves and what it computes again.
+def equations_text(n: int) -> str:
+    """A number of equations."""
+    return f"{n:,} equation{'s' * (n != 1)}"
+
+
+def has_marks(jaxpr: Jaxpr, marks: dict[Atom, Mark]) -> bool:
+    """Whether something in a program, or in those inside, has a mark."""
+    made = [v for e in jaxpr for v in e.outputs]
+    inner = [program for e in jaxpr for program in inner_jaxprs(e.params)]
+    return any(v in marks for v in (*jaxpr.inputs, *made)) or any(has_marks(p, marks) for p in inner)
+
+
+def remat_plan(
+    fun: Callable[..., Any] | Jaxpr, *args: Any, memory_budget: Budget | None = None, **kwargs: Any
+) -> RematPlan:
+    """A `RematPlan`: what reverse mode of `fun` under `jit` saves and what it computes again, with a memory budget.
 
     Args:
         fun: takes and returns pytrees of arrays; all floating arguments are differentiated. Or a jaxpr, alone.
-        args, kwargs: its arguments, of which only shapes and dtypes matter.
+        args, kwargs: its arguments, of which only shapes and dtypes matter (jax.ShapeDtypeStruct will do).
+        memory_budget: as in `minijvp.config`; by default the one in force.
 
-    Under `minijvp.config(memory_budget="auto")` it is followed in programs whose residuals are large.
+    The plan is the one that is followed: "auto" leaves a program alone whose residuals are small, or that would gain
+    little, and "off" leaves all alone; `note` says so. Loops and jitted functions inside have plans of their own.
 
-    Raises ArgumentError for arguments that are not arrays.
+    Raises ArgumentError for arguments that are not arrays, where no argument is floating, and for a budget that no plan
+    keeps within.
 
-    >>> import minijvp, minijvp.numpy as mnp
-    >>> plan = minijvp.remat_plan(lambda x: mnp.sum(mnp.exp(-x * x)), mnp.ones(1000, 'float32'))
-    >>> plan.bytes_before, plan.bytes_after
-    (8000, 0)
+    >>> import jax, minijvp, minijvp.numpy as mnp
+    >>> x = jax.ShapeDtypeStruct((1000, 1000), 'float32')
+    >>> plan = minijvp.remat_plan(lambda x, w: mnp.sum(mnp.tanh(x @ w) ** 2), x, x)
+    >>> plan.bytes_before, plan.bytes_after, [v.made_by for v in plan.saved], [v.made_by for v in plan.recomputed]
+    (8000000, 4000000, ['tanh'], ['square', 'sub', 'mul'])
     """
-    jaxpr, _ = program_of(fun, args, kwargs, "remat_plan").hoist_constants()
-    parts = Parts(jaxpr, tuple([is_inexact(t.dtype) for t in jaxpr.in_types]))
-    forward = parts.linearized.forward
-    found = parts.linearized.plan(DEFAULT, at_any_time=False)
-    names = Names()
-    names.bind(parts.known.inputs)
-    for e in forward.equations:
-        names.bind(e.outputs)
+    budget = config.memory_budget if memory_budget is None else checked_budget(memory_budget, "remat_plan")
+    with config(memory_budget="off"):
+        jaxpr = program_of(fun, args, kwargs, "remat_plan")
+    opened, constants = jaxpr.hoist_constants()
+    given = dict(zip(opened.inputs, constants, strict=False))
+    names: dict[Atom, str] = {}
+    if not isinstance(fun, Jaxpr):
+        namer = trees.call_namer(fun, args, kwargs)
+        names = {v: namer(i) for i, v in enumerate(opened.inputs[len(given) :])}
+    while (call := only_call(opened)) is not None:
+        e, opened = call
+        inner = dict(zip(e.inputs, opened.inputs, strict=True))
+        given = {inner[v]: x for v, x in given.items() if v in inner}
+        names = {inner[v]: name for v, name in names.items() if v in inner}
+    name = jaxpr.name or "a program"
+    nonzero = tuple([v not in given and is_inexact(v.type.dtype) for v in opened.inputs])
+    plain, parts, plan = decided(opened, nonzero, budget)
+    if not any(parts.result[3]):
+        raise ArgumentError(
+            f"remat_plan of {name}: no argument is floating, or no result depends on one.",
+            "Without a derivative nothing is saved.",
+            "Pass floating arguments (1.0 for 1).",
+        )
+    again = dict(zip(opened.inputs, parts.known.inputs, strict=True))
+    marks = Marks(parts, plan, {again[v]: x for v, x in given.items()})
+    labels = [names.get(v, "") for v in opened.inputs if v not in given]
+    return reported(name, budget, plain, parts, plan, marks, tuple(labels) if any(labels) else ())
 
-    def row(v: Var) -> Residual:
-        e = forward.producer[v]
-        return Residual(names.use(v), v.type, "value", e.primitive.name, e.source, ())
 
-    saved = [row(v) for e in forward.equations for v in e.outputs if v in found.saved]
-    again = [row(v) for e in found.again for v in e.outputs if v in forward.producer]
+def only_call(jaxpr: Jaxpr) -> tuple[Equation, Jaxpr] | None:
+    """The call, and the program, of a jitted function that is all of a program; what is looked at then is that."""
+    if len(jaxpr.equations) == 1:
+        (e,) = jaxpr.equations
+        whole = e.outputs == jaxpr.outputs and not any(isinstance(v, Literal) for v in e.inputs)
+        if e.primitive.name == "jit" and whole and len(set(e.inputs)) == len(e.inputs):
+            return e, e.params["jaxpr"]
+    return None
+
+
+def decided(jaxpr: Jaxpr, nonzero: tuple[bool, ...], budget: Budget) -> tuple[Parts, Parts, Plan | None]:
+    """A linearization in which nothing is computed again, the one with this budget, and the plan that this follows."""
+    with config(memory_budget="off"):
+        plain = Parts(jaxpr, nonzero)
+    whole = plain.linearized.bytes
+    if budget == "off":
+        return plain, plain, None
+    if budget == "auto":
+        with config(memory_budget="auto"):
+            parts = Parts(jaxpr, nonzero)
+        return plain, parts, parts.linearized.automatic_plan()
+    share = budget if isinstance(budget, float) else min(1.0, int(budget) / max(whole, 1))
+    with config(memory_budget=Share(share)):
+        parts = Parts(jaxpr, nonzero)
+    plan = parts.linearized.plan_within(share * whole)
+    if plan.peak > share * whole and type(budget) is not Share:
+        raise too_small(budget, jaxpr.name, parts.linearized, plan, whole, 1)
+    return plain, parts, plan if plan.again else None
+
+
+def reported(
+    name: str, budget: Budget, plain: Parts, parts: Parts, plan: Plan | None, marks: Marks, labels: tuple[str, ...]
+) -> RematPlan:
+    """The report of a plan; None is that outside of loops and calls nothing is computed again."""
+    linearized = parts.linearized
+    after = linearized.bytes if plan is None else plan.bytes_after
+    again = [(e, 1) for r in (plan.regions if plan else ()) for e in r.again]
+    again += [(e, p.times) for p in marks.inside for e in p.again]
+    extra = sum([n for _, n in again]) - sum([n for _, n in marks.spared])
+    time = sum([n * time_of((e,)) for e, n in again]) - sum([n * time_of((e,)) for e, n in marks.spared])
+    whole = time_of(plain.known) + time_of(plain.linear)
     return RematPlan(
-        jaxpr.name or "a program", tuple(saved), tuple(again), found.bytes_before, found.bytes_after, found.time
+        name,
+        budget,
+        tuple(marks.values),
+        tuple(stages(linearized, plan)) if plan else (),
+        tuple(marks.inside),
+        plain.linearized.bytes,
+        after,
+        plan.peak if plan else after,
+        extra,
+        max(0.0, time / max(whole, 1.0)),
+        "" if again else reason(budget, linearized),
+        marks.program,
+        marks.marks,
+        labels,
     )
+
+
+def time_of(equations: Iterable[Equation]) -> float:
+    """How long equations take, as planning counts it, with the programs inside of those that do not tell themselves."""
+    total = 0.0
+    for e in equations:
+        inner = sum([time_of(jaxpr) for jaxpr in inner_jaxprs(e.params)]) * e.params.get("length", 1)
+        total += max(work_of((e,)), inner)
+    return total
+
+
+def reason(budget: Budget, linearized: Linearized) -> str:
+    """Why nothing is computed again."""
+    if budget == "off":
+        return "memory_budget='off': nothing is computed again."
+    if budget != "auto":
+        return f"memory_budget={budget!r}: all may be saved, and nothing is computed again."
+    if linearized.bytes < SMALL:
+        return (
+            f"memory_budget='auto' leaves residuals of less than {byte_text(SMALL)} alone: nothing is computed again."
+        )
+    return (
+        "memory_budget='auto' leaves this alone: it would take more time, or spare less than "
+        f"{1 - WORTHWHILE:.0%} of the bytes. A budget of its own (0.5) has more computed again."
+    )
+
+
+def stages(linearized: Linearized, plan: Plan) -> Iterator[Stage]:
+    """The regions in the order of the backward pass."""
+    alive: list[set[Var]] = []
+    for r in plan.regions:
+        alive.append(alive[-1].union(r.saved) if alive else set(r.saved))
+    for r, saved in zip(reversed(plan.regions), reversed(alive), strict=True):
+        sources = [e.source for e in linearized.program.equations[r.start : r.end] if e.source is not None]
+        found = sorted({(at.file.rpartition("/")[2], at.line) for at in sources})
+        lines = f"{found[0][0]}:{found[0][1]}" + f"\N{EN DASH}{found[-1][1]}" * (len(found) > 1) if found else ""
+        yield Stage(r.end - r.start, len(r.again), sum([v.type.bytes for v in saved]), r.bytes, lines)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from minijvp import trees
+from minijvp.core.config import config
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
 from minijvp.core.printing import Names
 from minijvp.core.source import Source
@@ -206,12 +207,13 @@ def residual_report(fun: Callable[..., Any] | Jaxpr, *args: Any, **kwargs: Any) 
     >>> report.total, [(r.made_by, r.read_by) for r in report.residuals]
     (8000, [('cos', ('mul',)), ('mul', ('mul',))])
     """
-    jaxpr = program_of(fun, args, kwargs, "residual_report")
-    opened, constants = jaxpr.hoist_constants()
-    n = len(constants)
-    differentiated = tuple([i >= n and is_inexact(t.dtype) for i, t in enumerate(opened.in_types)])
-    # Not from the cache: an equal program may have come from other lines.
-    known, linear, origins, nonzero = linearize_jaxpr.__wrapped__(opened, differentiated)
+    with config(memory_budget="off"):
+        jaxpr = program_of(fun, args, kwargs, "residual_report")
+        opened, constants = jaxpr.hoist_constants()
+        n = len(constants)
+        differentiated = tuple([i >= n and is_inexact(t.dtype) for i, t in enumerate(opened.in_types)])
+        # Not from the cache: an equal program may have come from other lines.
+        known, linear, origins, nonzero = linearize_jaxpr.__wrapped__(opened, differentiated)
     if not any(nonzero):
         raise ArgumentError(
             f"residual_report of {jaxpr.name or 'a jaxpr'}: no argument is floating, or no result depends on one.",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from html import escape
 from itertools import groupby
 from pathlib import Path
+from textwrap import wrap
 
 from minijvp.errors import ArgumentError
 from minijvp.views.graph import KINDS, Graph, Node
@@ -25,15 +26,25 @@ COLOURS = {
     "call": ("#fef9c3", "#a16207"),
     "output": ("#ccfbf1", "#0f766e"),
     "group": ("#ffffff", "#475569"),
+    "saved": ("#fde68a", "#92400e"),
+    "again": ("#f5f3ff", "#7c3aed"),
+    "later": ("#ffffff", "#7c3aed"),
+    "once": ("#ffffff", "#94a3b8"),
 }
 """Of each kind: what a box is filled with, and its border."""
+
+TINTS = {"saved": "#fffbeb", "again": "#f5f3ff", "later": "#ffffff"}
+"""What the box of a group is filled with, by the first kind of its notes."""
+
+DASHED = {"again": "6 3", "later": "1.5 2.5"}
+"""The borders that are not drawn through."""
 
 INK, FAINT, LINE, RESIDUAL = "#0f172a", "#64748b", "#94a3b8", "#dc2626"
 LARGE, SMALL = 7.3, 6.1
 """The width of a letter, of fonts that are 12 and 10 pixels high."""
 
-PADDING, MARGIN, BETWEEN = 12.0, 20.0, 90.0
-"""Inside of boxes around programs; around the picture; between forward and backward."""
+PADDING, MARGIN, BETWEEN, NOTE = 12.0, 20.0, 90.0, 13.0
+"""Inside of boxes around programs; around the picture; between forward and backward; the height of a line of notes."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +113,11 @@ def panel_of(graph: Graph, engine: str, upwards: bool = False, titled: bool = Fa
 
 def size_of(node: Node, inner: Sequence[Panel]) -> Point:
     """The width and height of a box."""
-    width = max(LARGE * len(node.label), SMALL * len(node.detail)) + 18
+    width = (
+        max(LARGE * len(node.label), *[SMALL * len(words) for words in (node.detail, *dict(node.notes).values())]) + 18
+    )
     if not inner:
-        return max(width, 44), 40.0 if node.detail else 26.0
+        return max(width, 44), (40.0 if node.detail else 26.0) + NOTE * len(node.notes)
     widths = [max(p.width, SMALL * len(g.title)) for p, g in zip(inner, node.inner, strict=True)]
     if len(inner) == 1:
         return max(width, widths[0] + 2 * PADDING), inner[0].height + 26 + 2 * PADDING
@@ -115,10 +128,12 @@ def size_of(node: Node, inner: Sequence[Panel]) -> Point:
 def box(node: Node, x: float, y: float, w: float, h: float, inner: Sequence[Panel]) -> str:
     """The SVG of a node; its text appears where the pointer rests."""
     fill, border = COLOURS[node.kind]
+    if node.kind == "group" and node.notes:
+        fill = TINTS[node.notes[0][0]]
     round_ = 13 if node.kind in ("input", "output", "constant") and h < 50 else 5
     parts = [
         f'<g data-kind="{node.kind}" transform="translate({x:.1f} {y:.1f})"><title>{safe(node.title)}</title>',
-        rect(0, 0, w, h, fill if not inner else "#fffef5", border, round_),
+        rect(0, 0, w, h, fill if not inner else "#fffef5", border, round_, DASHED.get(node.kind, "")),
     ]
     if len(inner) == 1:
         parts.append(text(PADDING, 17, node.inner[0].title, 12, INK, "start"))
@@ -136,6 +151,8 @@ def box(node: Node, x: float, y: float, w: float, h: float, inner: Sequence[Pane
         parts.append(text(w / 2, 17, node.label, 12, INK))
         if node.detail:
             parts.append(text(w / 2, 31, node.detail, 10, FAINT))
+        for i, (kind, words) in enumerate(node.notes, 1):
+            parts.append(text(w / 2, 31 + NOTE * i, words, 10, COLOURS[kind][1]))
         parts += [rect(*stripe, COLOURS[kind][1], "none", 0) for kind, stripe in stripes(node, w, h)]
     return "".join([*parts, "</g>"])
 
@@ -191,10 +208,10 @@ def moved(svg: str, x: float, y: float) -> str:
     return f'<g transform="translate({x:.1f} {y:.1f})">{svg}</g>'
 
 
-def picture(graph: Graph, engine: str) -> Picture:
-    """The picture of one graph."""
+def picture(graph: Graph, engine: str, summary: str = "") -> Picture:
+    """The picture of one graph, below a title and a sentence."""
     panel = panel_of(graph, engine)
-    return framed(panel.svg, panel.width, panel.height, graph.title, kinds_in([graph]))
+    return framed(panel.svg, panel.width, panel.height, graph.title, kinds_in([graph]), summary=summary)
 
 
 def side_by_side(
@@ -241,25 +258,30 @@ def kinds_in(graphs: Sequence[Graph]) -> set[str]:
     return {k for node in nodes for k in (node.kind, *node.kinds)} | (kinds_in(deeper) if deeper else set())
 
 
-def framed(body: str, width: float, height: float, title: str, kinds: set[str], residual: bool = False) -> Picture:
-    """The whole picture: the title, the legend in rows, and the body on white."""
-    inner, width = width, max(width, 340.0, LARGE * len(title))
-    legend, x, y = [], 0.0, 30.0
-    entries = [(words, COLOURS[kind]) for kind, words in KINDS.items() if kind in kinds]
-    for words, (fill, border) in [*entries, *[("residual", ("none", RESIDUAL))] * residual]:
+def framed(
+    body: str, width: float, height: float, title: str, kinds: set[str], residual: bool = False, summary: str = ""
+) -> Picture:
+    """The whole picture: the title, sentences, the legend in rows, and the body on white."""
+    inner, width = width, max(width, 340.0 if not summary else 640.0, LARGE * 13 / 12 * len(title))
+    lines = wrap(summary, int(width / (SMALL * 1.1)))
+    legend, x, y = [], 0.0, 30.0 + 15 * len(lines)
+    entries = [(words, *COLOURS[kind], DASHED.get(kind, "")) for kind, words in KINDS.items() if kind in kinds]
+    for words, fill, border, dashed in [*entries, *[("residual", "none", RESIDUAL, "3 2")] * residual]:
         wide = SMALL * len(words) + 34
         if x and x + wide > width:
             x, y = 0.0, y + 18
-        legend.append(rect(x, y, 14, 10, fill, border, 3, "3 2" if fill == "none" else ""))
+        legend.append(rect(x, y, 14, 10, fill, border, 3, dashed))
         legend.append(text(x + 20, y + 9, words, 10, FAINT, "start"))
         x += wide
+    sentences = "".join([text(0, 30 + 15 * i, words, 11, FAINT, "start") for i, words in enumerate(lines)])
     total, top = width + 2 * MARGIN, y + 34
     tall = top + height + 2 * MARGIN
     svg = (
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{safe(title)}" width="{total:.0f}" '
         f'height="{tall:.0f}" viewBox="0 0 {total:.1f} {tall:.1f}" font-family="{FONT}"><title>{safe(title)}</title>'
         f'<rect width="100%" height="100%" rx="10" fill="#ffffff"/><g transform="translate({MARGIN} {MARGIN})">'
-        f"{text(0, 12, title, 13, INK, 'start')}{''.join(legend)}"
+        f"{text(0, 12, title, 13, INK, 'start')}"
+        f"{sentences}{''.join(legend)}"
         f"{moved(body, (width - inner) / 2, top)}</g></svg>"
     )
     return Picture(svg, title)

@@ -1,0 +1,212 @@
+"""A plan on the forward program: which values are saved and which are computed again, inside of loops and calls too.
+
+The linear program tells what is computed again inside: the equations of its loops and calls that no tangent reaches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
+from minijvp.core.printing import Names
+from minijvp.core.source import Source
+from minijvp.core.types import ArrayType
+from minijvp.transforms.planning import Plan
+from minijvp.transforms.rematerialize import Parts
+from minijvp.views.graph import Mark
+from minijvp.views.residuals import Index, inner_programs
+from minijvp.views.traces import source_text
+
+OPENED = frozenset({"jit", "scan", "cond", "region"})
+"""The primitives whose programs follow plans; what checkpoint computes again, it does in any case."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """A value that is saved, or computed again; in a loop, those of all turns together."""
+
+    name: str
+    """A letter as in the printed program; inside of a loop or a call, behind that of its first result: "f.c"."""
+    type: ArrayType
+    fate: str
+    """"saved"; "again": the forward pass computes it too; "later": the backward pass alone does."""
+    made_by: str
+    """The primitive that makes it, and the loops and calls that this is in: "tanh in scan"."""
+    made_at: Source | None
+
+    @property
+    def bytes(self) -> int:
+        return self.type.bytes
+
+    @property
+    def line(self) -> str:
+        """The user's line that made it."""
+        return source_text(self.made_at) if self.made_at else "no line of yours"
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What a loop or a call of the linear program computes again."""
+
+    name: str
+    times: int
+    """How often it runs."""
+    again: tuple[Equation, ...]
+    """The equations of one turn."""
+    given: frozenset[Atom]
+    """The values of the forward program that they begin with."""
+
+
+class Marks:
+    """The forward program of a linearization as it is drawn, the marks of its variables, and the values with one.
+
+    `spared` has the equations, and how often each, that the forward pass no longer computes.
+    """
+
+    def __init__(self, parts: Parts, plan: Plan | None, constants: Mapping[Atom, Any]):
+        self.inside = list(inside(parts.linear, set(parts.tangents)))
+        self.values: list[Value] = []
+        self.marks: dict[Atom, Mark] = {}
+        self.spared: list[tuple[Equation, int]] = []
+        known, outputs = parts.known, parts.known.outputs[: parts.n_out]
+        closed = tuple([(v, constants[v]) for v in known.inputs if v in constants])
+        inputs = tuple([v for v in known.inputs if v not in constants])
+        kept = parts.linearized.needed if plan is None else plan.saved
+        again = {v for e in plan.again for v in e.outputs} if plan else set()
+        left = Jaxpr((), known.inputs, known.equations, (*outputs, *kept)).without_dead_code()
+        made = {v for e in left for v in e.outputs}
+        self.spared += [(e, 1) for e in known if made.isdisjoint(e.outputs)]
+        program = Jaxpr(closed, inputs, known.equations, outputs, known.name)
+        names, makers = names_in(program), Index(known)
+        saved = {v: names[v] for e in known for v in e.outputs if v in kept}
+        self.values += [Value(name, v.type, "saved", *makers.maker(v)) for v, name in saved.items()]
+        fates = {v: "again" if v in made else "later" for v in again}
+        self.program = self.marked(program, saved, fates)
+
+    def marked(
+        self,
+        jaxpr: Jaxpr,
+        saved: Mapping[Atom, str],
+        fates: Mapping[Atom, str],
+        prefix: str = "",
+        where: str = "",
+        lengths: tuple[int, ...] = (),
+    ) -> Jaxpr:
+        """A program of which some values are saved, under these names, and some have the fate to be computed again."""
+        self.marks.update({v: Mark("saved", saved[v]) for v in jaxpr.inputs if v in saved})
+        names, equations = names_in(jaxpr), []
+        read = {*jaxpr.outputs, *[v for e in jaxpr for v in e.inputs]}
+        for e in jaxpr:
+            for v in e.outputs:
+                if v in saved:
+                    self.marks[v] = Mark("saved", saved[v])
+                elif v in fates:
+                    name, t = prefix + names[v], ArrayType((*lengths, *v.type.shape), v.type.dtype)
+                    self.marks[v] = Mark(fates[v], name)
+                    self.values.append(Value(name, t, fates[v], e.primitive.name + where, e.source))
+            first = prefix + names[e.outputs[0]] + "." if e.outputs else ""
+            equations.append(self.opened(e, saved, read, first, f" in {e.primitive.name}{where}", lengths))
+        return Jaxpr(jaxpr.constants, jaxpr.inputs, tuple(equations), jaxpr.outputs, jaxpr.name)
+
+    def opened(
+        self, e: Equation, saved: Mapping[Atom, str], read: set[Atom], prefix: str, where: str, lengths: tuple[int, ...]
+    ) -> Equation:
+        """An equation whose inner programs have their marks; stacks that nothing reads are no results of these."""
+        programs = list(inner_programs(e)) if e.primitive.name in OPENED else []
+        if "length" in e.params:
+            lengths = (*lengths, e.params["length"])
+        found = []
+        for i, inner in enumerate(programs):
+            names = {w: saved[v] for v, w in zip(e.outputs, inner.outputs, strict=True) if v in saved}
+            n = e.params.get("n_carry", 0)
+            results = zip(e.outputs, inner.outputs, strict=True)
+            outputs = tuple([w for k, (v, w) in enumerate(results) if k < n or v in read or v not in saved])
+            branch = f"{prefix}{i}." if len(programs) > 1 else prefix
+            found.append(self.inner(inner, outputs, names, branch, where, lengths))
+        if all([program is None for program in found]):
+            return e
+        whole = [program or inner for program, inner in zip(found, programs, strict=True)]
+        value = {"branches": tuple(whole)} if "branches" in e.params else {"jaxpr": whole[0]}
+        return Equation(e.primitive, e.inputs, {**e.params, **value}, e.outputs, e.source)
+
+    def inner(
+        self,
+        jaxpr: Jaxpr,
+        outputs: tuple[Atom, ...],
+        names: Mapping[Atom, str],
+        prefix: str,
+        where: str,
+        lengths: tuple[int, ...],
+    ) -> Jaxpr | None:
+        """An inner program with marks, and with what the forward pass is spared of it; None if it has no marks."""
+        values = {*jaxpr.inputs, *[v for e in jaxpr for v in e.outputs]}
+        parts = [p.again for p in self.inside if not p.given.isdisjoint(values)]
+        again = list({id(e): e for part in parts for e in part}.values())
+        if not again and values.isdisjoint(names):
+            return None
+        more = [e for e in again if values.isdisjoint(e.outputs)]
+        self.spared += [(e, prod(lengths)) for e in more]
+        whole = Jaxpr((), jaxpr.inputs, (*jaxpr.equations, *more), outputs, jaxpr.name)
+        # Equal programs are shared: the variables of each are its own here.
+        own: dict[Atom, Var] = {v: Var(v.type) for v in (*whole.inputs, *[v for e in whole for v in e.outputs])}
+        saved: dict[Atom, str] = {own[v]: name for v, name in names.items() if v in own}
+        fates: dict[Atom, str] = {
+            own[v]: "again" if v in values else "later" for e in again for v in e.outputs if v in own
+        }
+        return self.marked(renamed(whole, own), saved, fates, prefix, where, lengths)
+
+
+def names_in(jaxpr: Jaxpr) -> dict[Atom, str]:
+    """The names of the values of a program, as pictures of it have them."""
+    names = Names()
+    names.bind([v for v, _ in jaxpr.constants])
+    names.bind(jaxpr.inputs)
+    for e in jaxpr:
+        names.bind(e.outputs)
+    return names.names
+
+
+def renamed(jaxpr: Jaxpr, own: Mapping[Atom, Var]) -> Jaxpr:
+    """The same program over other variables."""
+    get: Callable[[Any], Any] = lambda v: own.get(v, v)
+    equations = [
+        Equation(e.primitive, tuple(map(get, e.inputs)), e.params, tuple(map(get, e.outputs)), e.source) for e in jaxpr
+    ]
+    return Jaxpr((), tuple(map(get, jaxpr.inputs)), tuple(equations), tuple(map(get, jaxpr.outputs)), jaxpr.name)
+
+
+def inside(jaxpr: Jaxpr, linear: set[Atom], name: str = "", times: int = 1) -> Iterator[Inside]:
+    """What the loops and calls of a linear program, in which these values are linear, compute again."""
+    for e in jaxpr:
+        flags = [v in linear for v in e.inputs]
+        if not any(flags):
+            continue
+        linear.update(e.outputs)
+        primitive, n = e.primitive.name, e.params.get("length", 1)
+        for inner in inner_programs(e) if primitive in OPENED else ():
+            first = e.params.get("n_constants", 0)
+            given: set[Atom] = {v for v, flag in zip(inner.inputs[::-1], flags[::-1]) if flag}
+            given.update(inner.inputs[first : first + e.params.get("n_carry", 0)])
+            part = f"{primitive} at {source_text(e.source).partition(': ')[0]}" if e.source else primitive
+            words = name if primitive == "region" else f"{part} in {name}" if name else part
+            again = untouched(inner, given)
+            if again:
+                starts = {v for f in again for v in f.inputs if type(v) is Var}
+                yield Inside(words, times * n, tuple(again), frozenset(starts.union(inner.inputs)))
+            yield from inside(inner, given, words, times * n)
+
+
+def untouched(jaxpr: Jaxpr, linear: set[Atom]) -> list[Equation]:
+    """The equations that no linear value reaches, and that are more than a constant."""
+    reached, fixed, found = set(linear), set[Atom](), []
+    for e in jaxpr:
+        if not reached.isdisjoint(e.inputs):
+            reached.update(e.outputs)
+        elif all([v in fixed or isinstance(v, Literal) for v in e.inputs]):
+            fixed.update(e.outputs)
+        else:
+            found.append(e)
+    return found
