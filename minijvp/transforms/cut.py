@@ -69,7 +69,7 @@ class Plain:
         least: dict[Atom, float] = {}  # what having a value costs
         for e in equations:
             found = price(e)
-            if found is None or len(e.outputs) > 1:
+            if found is None or len(e.outputs) != 1:
                 for v in e.outputs:
                     least[v] = v.type.bytes if found is None else 0.0
                     if found is not None:

@@ -70,15 +70,25 @@ class Loop(NamedTuple):
 class Forward:
     """The forward program of a linearization: its equations, and which values are there for the reverse pass anyway.
 
-    Values of `carried` are made by no equation, and not there.
+    Values of `carried` are made by no equation, and not there. What the `results` do not need is not computed before
+    the reverse pass, if it is not saved.
     """
 
-    def __init__(self, equations: Sequence[Equation], kept: Iterable[Var], carried: Iterable[Var] = ()):
+    def __init__(
+        self, equations: Sequence[Equation], results: Iterable[Var], kept: Iterable[Var], carried: Iterable[Var] = ()
+    ):
+        self.results = tuple(results)
         self.equations = equations
         self.producer = {v: e for e in equations for v in e.outputs}
         self.order = {id(e): i for i, e in enumerate(equations)}
         self.kept = set(kept)
         self.carried = set(carried) - self.kept
+
+    @staticmethod
+    def of_program(known: Jaxpr, n: int) -> Forward:
+        """That of a program with `n` outputs, which are there."""
+        results = [v for v in known.outputs[:n] if type(v) is Var]
+        return Forward(known.equations, results, results)
 
     @staticmethod
     def of_loop(loop: Loop, known: Jaxpr, n: int) -> Forward:
@@ -90,25 +100,42 @@ class Forward:
                 fixed += e.outputs
             else:
                 varies.update(e.outputs)
+        results = [v for v in known.outputs[:n] if type(v) is Var]
         kept = [v for v, flag in zip(known.outputs[:n], loop.kept_outputs, strict=True) if flag and type(v) is Var]
         carried = [v for v, flag in zip(known.inputs, loop.kept_inputs, strict=True) if not flag]
-        return Forward(known.equations, (*fixed, *kept), carried)
+        return Forward(known.equations, results, (*fixed, *kept), carried)
 
     @cached_property
     def works(self) -> dict[int, float]:
         """How long each equation takes, by its id."""
         return {id(e): work_of((e,)) for e in self.equations}
 
+    @cached_property
+    def further(self) -> dict[int, float]:
+        """How much longer it takes to compute each equation in the reverse pass too, by its id."""
+        first, works = self.needed_for_results(), self.works
+        return {i: works[i] if i in first else 0.0 for i in works}
+
+    def needed_for_results(self) -> set[int]:
+        """The ids of the equations that the results need."""
+        needed: set[Atom] = set(self.results)
+        found = set()
+        for e in reversed(self.equations):
+            if not needed.isdisjoint(e.outputs):
+                found.add(id(e))
+                needed.update(e.inputs)
+        return found
+
     def work(self, equations: Iterable[Equation]) -> float:
-        """How long some of its equations take."""
-        works = self.works
-        return sum([works[id(e)] for e in equations])
+        """How much longer it takes to compute some equations in the reverse pass too."""
+        further = self.further
+        return sum([further[id(e)] for e in equations])
 
     def prices(self, terms: Terms) -> dict[int, float | None]:
         """What computing each equation again costs, in bytes that would be worth the same; None if it is never done."""
         never = ("never",) if terms.dear else ("never", "dear")
         return {
-            id(e): None if e.primitive.recomputable in never or e.has_effects else terms.exchange * self.works[id(e)]
+            id(e): None if e.primitive.recomputable in never or e.has_effects else terms.exchange * self.further[id(e)]
             for e in self.equations
         }
 
@@ -166,6 +193,8 @@ class Region:
     """Of what it computes again, the most that is there at one time; in the body of a loop, its part for each turn."""
     apart: bool
     """Whether the compiler has to be told to keep it apart: not if it fuses what is computed again by itself."""
+    time: float
+    """How much longer what it computes again takes, as `Primitive.work` counts it."""
 
 
 @dataclass(frozen=True)
@@ -249,7 +278,7 @@ class Linearized:
         if self.loop is None:
             saved |= self.saved_at_last(*borders[-1], reads[-1], saved)
         regions = [self.region(start, end, r, saved) for (start, end), r in zip(borders, reads, strict=True)]
-        time = sum([work_of(r.again) for r in regions]) / max(self.work, 1.0)
+        time = sum([r.time for r in regions]) / max(self.work, 1.0)
         return Plan(frozenset().union(*[r.saved for r in regions]), tuple(regions), self.bytes, time)
 
     def saved_at_last(self, start: int, end: int, reads: Sequence[Var], saved: set[Var]) -> set[Var]:
@@ -305,12 +334,13 @@ class Linearized:
         taken = {v for e in again for v in e.inputs}.union(reads) - made
         hidden = saved | forward.kept
         kept = frozenset([v for v in taken if type(v) is Var and not forward.at_hand(v)])
-        return Region(start, end, tuple([without_results(e, hidden) for e in again]), kept, size, apart)
+        equations = tuple([without_results(e, hidden) for e in again])
+        return Region(start, end, equations, kept, size, apart, forward.work(again))
 
     @cached_property
     def work(self) -> float:
         """How long forward and reverse pass take, if nothing is computed again."""
-        return self.forward.work(self.forward.equations) + work_of(self.program)
+        return sum(self.forward.works.values()) + work_of(self.program)
 
     @property
     def most_regions(self) -> int:

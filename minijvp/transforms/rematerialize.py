@@ -79,7 +79,8 @@ def linearize_in_place(
     names = {v: u for v, x in linear.constants if (u := variable(x)) is not None}
     if sum([v.type.bytes for v in names]) < SMALL:
         return outs, linear, nonzero
-    forward = Forward(trace.equations[start:], [v for x in outs if (v := variable(x)) is not None])
+    results = [v for x in outs if (v := variable(x)) is not None]
+    forward = Forward(trace.equations[start:], results, results)
     linearized = Linearized(forward, renamed(linear, names), names.values())
     plan = linearized.automatic_plan()
     if plan is None:
@@ -155,24 +156,36 @@ def linearize_jaxpr_planned(
 def _linearize_jaxpr_planned(
     jaxpr: Jaxpr, nonzero: tuple[bool, ...], loop: Loop | None, n_outputs: int | None, copies: int
 ) -> tuple[Jaxpr, Jaxpr, Origins, tuple[bool, ...]]:
+    parts, plan = planned(jaxpr, nonzero, loop, n_outputs, copies)
+    return parts.result if plan is None else parts.followed(plan)
+
+
+def planned(
+    jaxpr: Jaxpr,
+    nonzero: tuple[bool, ...],
+    loop: Loop | None = None,
+    n_outputs: int | None = None,
+    copies: int = 1,
+) -> tuple[Parts, Plan | None]:
+    """The linearization of an open jaxpr with the budget in force, and the plan for it; None keeps everything.
+
+    Raises ArgumentError for a budget that cannot be kept.
+    """
     budget = config.memory_budget
+    if budget == "off":
+        return Parts(jaxpr, nonzero, loop, n_outputs), None
     if budget == "auto":
         parts = Parts(jaxpr, nonzero, loop, n_outputs)
-        return parts.followed(parts.linearized.automatic_plan(copies))
-    copies *= loop.length if loop else 1
+        return parts, parts.linearized.automatic_plan(copies)
     with config(memory_budget="off"):
         whole = Parts(jaxpr, nonzero, loop, n_outputs).linearized.bytes
     share = budget if isinstance(budget, float) else min(1.0, int(budget) / max(whole * copies, 1))
-    # What is inside aims at the same part, or at less, where the rest of the program cannot do with that.
-    for inner in (share, *[part for part in PARTS if part < share and type(budget) is not Share]):
-        with config(memory_budget=Share(inner)):
-            parts = Parts(jaxpr, nonzero, loop, n_outputs)
-        plan = parts.linearized.plan_within(share * whole)
-        if plan.peak <= share * whole or parts.linearized.bytes == whole:
-            break
+    with config(memory_budget=Share(share)):
+        parts = Parts(jaxpr, nonzero, loop, n_outputs)
+    plan = parts.linearized.plan_within(share * whole)
     if plan.peak > share * whole and type(budget) is not Share:
         raise too_small(budget, jaxpr.name, parts.linearized, plan, whole, copies)
-    return parts.followed(plan if plan.again else None)
+    return parts, plan if plan.again else None
 
 
 class Parts:
@@ -186,10 +199,7 @@ class Parts:
         new = iter(self.known.outputs[n:])
         residuals = tuple([next(new) if i is None else places[i] for i in origins])
         self.tangents = self.linear.inputs[len(residuals) :]
-        if loop is None:
-            forward = Forward(self.known.equations, [v for v in self.known.outputs[:n] if type(v) is Var])
-        else:
-            forward = Forward.of_loop(loop, self.known, n)
+        forward = Forward.of_program(self.known, n) if loop is None else Forward.of_loop(loop, self.known, n)
         program = renamed(self.linear, dict(zip(self.linear.inputs, residuals)))
         self.linearized = Linearized(forward, program, residuals, loop)
 

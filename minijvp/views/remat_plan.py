@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from minijvp import trees
-from minijvp.core.config import Budget, Share, checked_budget, config
+from minijvp.core.config import Budget, checked_budget, config
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var, inner_jaxprs
 from minijvp.core.types import is_inexact
 from minijvp.errors import ArgumentError
 from minijvp.transforms.call import work_of
 from minijvp.transforms.planning import SMALL, WORTHWHILE, Linearized, Plan
-from minijvp.transforms.rematerialize import Parts, too_small
+from minijvp.transforms.rematerialize import Parts, planned
 from minijvp.views.draw import fewer_boxes, require_layout
 from minijvp.views.graph import Mark, Style, graph_of
 from minijvp.views.plan_marks import Inside, Marks, Value
@@ -260,20 +260,8 @@ def decided(jaxpr: Jaxpr, nonzero: tuple[bool, ...], budget: Budget) -> tuple[Pa
     """A linearization in which nothing is computed again, the one with this budget, and the plan that this follows."""
     with config(memory_budget="off"):
         plain = Parts(jaxpr, nonzero)
-    whole = plain.linearized.bytes
-    if budget == "off":
-        return plain, plain, None
-    if budget == "auto":
-        with config(memory_budget="auto"):
-            parts = Parts(jaxpr, nonzero)
-        return plain, parts, parts.linearized.automatic_plan()
-    share = budget if isinstance(budget, float) else min(1.0, int(budget) / max(whole, 1))
-    with config(memory_budget=Share(share)):
-        parts = Parts(jaxpr, nonzero)
-    plan = parts.linearized.plan_within(share * whole)
-    if plan.peak > share * whole and type(budget) is not Share:
-        raise too_small(budget, jaxpr.name, parts.linearized, plan, whole, 1)
-    return plain, parts, plan if plan.again else None
+    with config(memory_budget=budget):
+        return plain, *planned(jaxpr, nonzero)
 
 
 def reported(

@@ -212,9 +212,9 @@ def test_small_programs_are_left_alone() -> None:
 
 def test_products_of_matrices_and_random_numbers_are_not_computed_again() -> None:
     jaxpr = minijvp.make_jaxpr(lambda x: minijvp.random.bits(minijvp.random.key(0), (3,)) * (x @ x > 0).all())(W)
-    priced = planning.Forward(jaxpr.equations, ()).prices(planning.DEFAULT)
+    priced = planning.Forward.of_program(jaxpr, len(jaxpr.outputs)).prices(planning.DEFAULT)
     for e in jaxpr:
         assert (priced[id(e)] is None) == (e.primitive.recomputable == "dear")
     assert {"dot_general", "random_bits"} <= {e.primitive.name for e in jaxpr if priced[id(e)] is None}
-    dear = planning.Forward(jaxpr.equations, ()).prices(planning.Terms(1.0, 1, dear=True))
+    dear = planning.Forward.of_program(jaxpr, len(jaxpr.outputs)).prices(planning.Terms(1.0, 1, dear=True))
     assert None not in dear.values()

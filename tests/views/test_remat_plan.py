@@ -74,11 +74,11 @@ PROGRAMS: dict[str, tuple[Any, tuple[Any, ...], Any]] = {
 
 
 def executed(jaxpr: Jaxpr) -> int:
-    """How many equations run; a region is none, and a loop runs its own in every turn."""
+    """How many equations run; a region or a call is none, and a loop runs its own in every turn."""
     total = 0
     for e in jaxpr:
         inner = inner_jaxprs(e.params) if e.primitive.name in ("region", "scan", "jit", "checkpoint") else ()
-        total += sum(map(executed, inner)) * e.params.get("length", 1) + (e.primitive.name != "region")
+        total += sum(map(executed, inner)) * e.params.get("length", 1) + (e.primitive.name not in ("region", "jit"))
     return total
 
 
