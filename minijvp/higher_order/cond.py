@@ -217,10 +217,12 @@ def planned_branches(branches: tuple[Jaxpr, ...], flags: Flags) -> list[Lineariz
     if budget == "off":
         return plain
     # A branch is a part of a program: it aims at a budget, and does not insist.
-    with config(memory_budget=Share(budget) if isinstance(budget, float) else "auto"):
-        origins = frozenset([i for _, _, places, _ in plain for i in places if i is not None])
-        found = [planned_branch(branch, flags, origins) for branch in branches]
+    share = Share(budget if isinstance(budget, float) else 0.0)
     types = (*branches[0].in_types, *branches[0].out_types)
+    with config(memory_budget=share or "auto"):
+        origins = frozenset([i for _, _, places, _ in plain for i in places if i is not None])
+        aims = [share * bytes_kept([simple], types) for simple in plain]
+        found = [planned_branch(b, flags, origins, aim) for b, aim in zip(branches, aims, strict=True)]
     size = bytes_kept(found, types)
     for i, simple in enumerate(plain):
         other = [*found[:i], simple, *found[i + 1 :]]
@@ -229,16 +231,18 @@ def planned_branches(branches: tuple[Jaxpr, ...], flags: Flags) -> list[Lineariz
     return found if size < bytes_kept(plain, types) else plain
 
 
-def planned_branch(branch: Jaxpr, flags: Flags, origins: frozenset[int]) -> Linearization:
+def planned_branch(branch: Jaxpr, flags: Flags, origins: frozenset[int], aim: float) -> Linearization:
     """The linearization of a branch by a plan; the operands and results that `origins` numbers are there for nothing.
 
-    What it computes again is one part of it; or goes region by region, if hardly more is kept for that.
+    What it computes again is one part of it; or goes region by region, if that keeps hardly more, or no more bytes
+    than are aimed at.
     """
     n, types = len(branch.inputs), (*branch.in_types, *branch.out_types)
     kept = tuple([i in origins for i in range(len(types))])
     whole = linearize_jaxpr_planned(branch, flags, Loop(OFTEN, (False,) * n, kept[:n], kept[n:]))
     parted = linearize_jaxpr_planned(branch, flags)
-    return parted if bytes_kept([parted], types) <= HARDLY_MORE * bytes_kept([whole], types) else whole
+    limit = max(aim, HARDLY_MORE * bytes_kept([whole], types))
+    return parted if bytes_kept([parted], types) <= limit else whole
 
 
 def bytes_kept(made: Sequence[Linearization], types: Sequence[ArrayType]) -> int:
