@@ -46,6 +46,7 @@ from minijvp.operations.families import (
 )
 from minijvp.operations.reduction import reduce_max, reduce_or
 from minijvp.operations.shape import iota
+from minijvp.transforms import planning
 from minijvp.transforms.call import nonzero, spread
 from minijvp.transforms.jvp import jvp_jaxpr
 from minijvp.transforms.linearize import linearize_jaxpr
@@ -165,8 +166,8 @@ def jvp_branches(branches: tuple[Jaxpr, ...], flags: Flags) -> tuple[tuple[Jaxpr
 Linearization = tuple[Jaxpr, Jaxpr, tuple[int | None, ...], Flags]
 """What `linearize_jaxpr` returns."""
 
-OFTEN = 2**30
-"""How often a choice runs, where nobody can tell: it may be in a loop."""
+OFTEN = 1024
+"""How often a choice may run, where nobody can tell: it may be in a loop."""
 
 HARDLY_MORE = 1.2
 
@@ -213,32 +214,37 @@ def linearize_branches(branches: tuple[Jaxpr, ...], flags: Flags) -> Linearized:
 def planned_branches(branches: tuple[Jaxpr, ...], flags: Flags) -> list[Linearization]:
     """The linearizations of branches, by a plan for each where the bytes that all keep together are fewer by it."""
     plain = [linearize_jaxpr(branch, flags, None) for branch in branches]
-    budget = config.memory_budget
-    if budget == "off":
-        return plain
+    budget, types = config.memory_budget, (*branches[0].in_types, *branches[0].out_types)
+    plain_size = bytes_kept(plain, types)
     # A branch is a part of a program: it aims at a budget, and does not insist.
-    with config(memory_budget=Share(budget) if isinstance(budget, float) else "auto"):
-        origins = frozenset([i for _, _, places, _ in plain for i in places if i is not None])
-        found = [planned_branch(branch, flags, origins) for branch in branches]
-    types = (*branches[0].in_types, *branches[0].out_types)
+    aim = Share(budget) if isinstance(budget, float) else "auto"
+    if budget == "off" or (aim == "auto" and plain_size * OFTEN < planning.SMALL):
+        return plain
+    origins = frozenset([i for _, _, places, _ in plain for i in places if i is not None])
+    with config(memory_budget=aim):
+        found = [planned_branch(b, flags, origins, bytes_kept([p], types)) for b, p in zip(branches, plain)]
     size = bytes_kept(found, types)
     for i, simple in enumerate(plain):
         other = [*found[:i], simple, *found[i + 1 :]]
         if found[i] is not simple and (without := bytes_kept(other, types)) <= size:
             found, size = other, without
-    return found if size < bytes_kept(plain, types) else plain
+    return found if size < plain_size else plain
 
 
-def planned_branch(branch: Jaxpr, flags: Flags, origins: frozenset[int]) -> Linearization:
+def planned_branch(branch: Jaxpr, flags: Flags, origins: frozenset[int], size: int) -> Linearization:
     """The linearization of a branch by a plan; the operands and results that `origins` numbers are there for nothing.
 
-    What it computes again is one part of it; or goes region by region, if hardly more is kept for that.
+    Without a plan it keeps `size` bytes. What it computes again is one part of it; or goes region by region, if that
+    keeps hardly more, or no more than the budget allows.
     """
     n, types = len(branch.inputs), (*branch.in_types, *branch.out_types)
-    kept = tuple([i in origins for i in range(len(types))])
+    kept, budget = tuple([i in origins for i in range(len(types))]), config.memory_budget
     whole = linearize_jaxpr_planned(branch, flags, Loop(OFTEN, (False,) * n, kept[:n], kept[n:]))
+    if budget == "auto" and size < planning.SMALL:
+        return whole
     parted = linearize_jaxpr_planned(branch, flags)
-    return parted if bytes_kept([parted], types) <= HARDLY_MORE * bytes_kept([whole], types) else whole
+    limit = max(HARDLY_MORE * bytes_kept([whole], types), size * budget if isinstance(budget, float) else 0)
+    return parted if bytes_kept([parted], types) <= limit else whole
 
 
 def bytes_kept(made: Sequence[Linearization], types: Sequence[ArrayType]) -> int:

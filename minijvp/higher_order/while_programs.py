@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minijvp.core.config import Budget, cached
+from minijvp.core.config import Budget, Share, cached
 from minijvp.core.jaxpr import Equation, Jaxpr, Literal, Var, evaluate, inner_jaxprs
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType, is_inexact
@@ -113,10 +113,14 @@ def counting(body: Jaxpr) -> Jaxpr:
 
 @cached(maxsize=4096)
 def with_budget(body: Jaxpr, budget: Budget) -> Jaxpr:
-    """The body, whose reverse mode keeps what a memory budget allows, also where another one is in force by then."""
+    """The body, whose reverse mode keeps what a memory budget allows, also where another one is in force by then.
+
+    A part is aimed at, and not insisted on: what a step keeps is not what is kept for the reverse pass.
+    """
     if budget == "auto":
         return body
-    policy = everything_saveable if budget == "off" else Within(budget)
+    aim = Share(budget) if isinstance(budget, float) else budget
+    policy = everything_saveable if aim == "off" else Within(aim)
     outputs = tuple([Var(t) for t in array_types(body.out_types)])
     e = Equation(checkpoint, body.inputs, {"jaxpr": body, "prevent_cse": False, "policy": policy}, outputs, None)
     return Jaxpr((), body.inputs, (e,), outputs, body.name)

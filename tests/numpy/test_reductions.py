@@ -67,7 +67,6 @@ def agree(name: str, *xs: Any, derivatives: bool = True, batch: bool = False, **
     cts = [direction(jnp.zeros(x.shape, x.dtype), 9 + i) for i, x in enumerate(expected)] if derivatives else []
     rows = stacked(xs[0]) if batch else None
 
-    @jax.jit
     def mine(xs: Any, tangents: Any, cts: Any, rows: Any) -> Any:
         function = lambda *a: as_list(ours(*a))
         value = lower(jaxpr, *xs)
@@ -79,7 +78,6 @@ def agree(name: str, *xs: Any, derivatives: bool = True, batch: bool = False, **
             mapped = list(vmap_flat(function, Axis(3), [rows], [True])[0])
         return value, moved, pulled, mapped
 
-    @jax.jit
     def judged(xs: Any, tangents: Any, cts: Any, rows: Any) -> Any:
         function = lambda *a: as_list(theirs(*a))
         value, moved, pulled = function(*xs), [], []
@@ -88,7 +86,7 @@ def agree(name: str, *xs: Any, derivatives: bool = True, batch: bool = False, **
             pulled = list(jax.vjp(function, *xs)[1](cts))
         return value, moved, pulled, jax.vmap(function)(rows) if batch else []
 
-    results = [f(list(xs), tangents, cts, rows) for f in (mine, judged)]
+    results = jax.jit(lambda *args: (mine(*args), judged(*args)))(list(xs), tangents, cts, rows)
     kinds = ("value", "tangents", "cotangents", "batch")
     for actual, wanted, what, scale in zip(*results, kinds, (1, 10, 10, 1), strict=True):
         assert_close(actual, wanted, scale * near, what)
