@@ -82,14 +82,28 @@ OTHERS = np.asarray([0.4, -0.6, 0.8, 0.35, -0.9])
 AWAY = {"arccosh": POINTS + 1.1, "round": POINTS * 3, "sign": OTHERS}
 
 
+def check(name: str, *xs: Any, smooth: bool = True) -> None:
+    """Values, and derivatives in each operand, at each point."""
+    ours, theirs = getattr(mnp, name), getattr(jnp, name)
+
+    def slopes(api: Any, xp: Any, fun: Any) -> Any:
+        return api.vmap(api.grad(lambda *v: xp.sin(fun(*v)), tuple(range(len(xs)))))
+
+    @jax.jit
+    def judged(*xs: Any) -> tuple[Any, Any]:
+        value = theirs(*xs)
+        return value, slopes(jax, jnp, theirs)(*xs) if smooth and jnp.issubdtype(value.dtype, np.floating) else ()
+
+    value, wanted = judged(*xs)
+    np.testing.assert_allclose(minijvp.jit(ours)(*xs), value, rtol=1e-12)
+    if wanted:
+        for actual, expected in zip(slopes(minijvp, mnp, ours)(*xs), wanted, strict=True):
+            np.testing.assert_allclose(actual, expected, rtol=1e-10, atol=1e-12)
+
+
 @pytest.mark.parametrize("name", [n for n in UNARY if n not in ("logical_not", "invert")])
 def test_value_and_derivatives_of_one_operand(name: str) -> None:
-    x = AWAY.get(name, POINTS)
-    ours, theirs = getattr(mnp, name), getattr(jnp, name)
-    np.testing.assert_allclose(minijvp.jit(ours)(x), theirs(x), rtol=1e-12)
-    if np.issubdtype(np.asarray(theirs(x)).dtype, np.floating):
-        derivative = minijvp.vmap(minijvp.grad(lambda v: mnp.sin(ours(v))))(x)
-        np.testing.assert_allclose(derivative, jax.vmap(jax.grad(lambda v: jnp.sin(theirs(v))))(x), rtol=1e-10)
+    check(name, AWAY.get(name, POINTS))
 
 
 @pytest.mark.parametrize("name", BINARY)
@@ -97,14 +111,7 @@ def test_value_and_derivatives_of_two_operands(name: str) -> None:
     whole = name in ("bitwise_and", "bitwise_or", "bitwise_xor", "left_shift", "right_shift")
     x, y = (np.asarray([5, 3, 9]), np.asarray([1, 2, 3])) if whole else (POINTS, OTHERS)
     y = np.abs(y) if name in ("power", "float_power") else y
-    ours, theirs = getattr(mnp, name), getattr(jnp, name)
-    np.testing.assert_allclose(minijvp.jit(ours)(x, y), theirs(x, y), rtol=1e-12)
-    smooth = np.issubdtype(np.asarray(theirs(x, y)).dtype, np.floating)
-    if smooth and name not in ("nextafter", "copysign"):  # copysign of JAX has no derivative
-        ours_of = minijvp.vmap(minijvp.grad(lambda a, b: mnp.sin(ours(a, b)), (0, 1)))
-        theirs_of = jax.vmap(jax.grad(lambda a, b: jnp.sin(theirs(a, b)), (0, 1)))
-        for actual, expected in zip(ours_of(x, y), theirs_of(x, y), strict=True):
-            np.testing.assert_allclose(actual, expected, rtol=1e-10, atol=1e-12)
+    check(name, x, y, smooth=name not in ("nextafter", "copysign"))  # copysign of JAX has no derivative
 
 
 @pytest.mark.parametrize(
