@@ -165,6 +165,7 @@ def cached(maxsize: int) -> Callable[[Callable[..., Any]], Any]:
             return by_budget(config.memory_budget, *args, **kwargs)
 
         cached.cache_clear = by_budget.cache_clear  # type: ignore[attr-defined]
+        cached.cache_info = by_budget.cache_info  # type: ignore[attr-defined]
         return cached
 
     return decorate

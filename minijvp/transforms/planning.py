@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from statistics import median
 from typing import NamedTuple
 
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
@@ -26,7 +27,7 @@ SMALL = 1 << 20
 NEGLIGIBLE = 1e-4
 """The part of all residuals up to which a value is not worth thinking about: it is saved where it is needed."""
 
-WORTHWHILE = 0.8
+WORTHWHILE = 0.9
 """The part of the bytes that may remain for a plan to be followed that nobody asked for."""
 
 REPEATED = 0.1
@@ -38,8 +39,8 @@ TIME = 0.05
 """The part of the time of the whole by which computing again may lengthen it, if nobody asked for a budget."""
 
 
-FUSED = 8
-"""Of so many bytes that a compiler may fuse away, one is counted."""
+FUSED, FUSED_AT_ONCE = 8, 32
+"""A compiler fuses away all but one in so many bytes of what it can, and half of what is more than so many values."""
 
 
 class Terms(NamedTuple):
@@ -113,9 +114,10 @@ class Forward:
     @cached_property
     def further(self) -> dict[int, float]:
         """How much longer it takes to compute each equation in the reverse pass too, by its id."""
-        first, works = self.needed_for_results(), self.works
+        first, works = self.needed_for_results, self.works
         return {i: works[i] if i in first else 0.0 for i in works}
 
+    @cached_property
     def needed_for_results(self) -> set[int]:
         """The ids of the equations that the results need."""
         needed: set[Atom] = set(self.results)
@@ -247,9 +249,9 @@ class Linearized:
         if self.bytes * copies * (self.loop.length if self.loop else 1) < SMALL:
             return None
         plan = self.plan(DEFAULT, at_any_time=False)
-        return plan if any(r.again for r in plan.regions) and plan.bytes_after <= WORTHWHILE * self.bytes else None
+        return plan if plan.again and plan.peak <= WORTHWHILE * self.peak_by_default else None
 
-    def plan_within(self, budget: float) -> Plan:
+    def plan_within(self, budget: int) -> Plan:
         """The plan that takes least time of those that keep within so many bytes; else the one that comes closest."""
         smallest = self.plan(DEFAULT, at_any_time=False)
         if smallest.peak <= budget:
@@ -300,7 +302,7 @@ class Linearized:
             moved, groups = 1, [r if self.is_mixed(*border) else [] for border, r in zip(borders, reads, strict=True)]
         else:
             moved, groups = 2, [[v] for v in self.needed]
-        slow = set(self.needed).difference(*groups)
+        slow = self.by_default(set(self.needed).difference(*groups))
         rated = []
         for wanted in groups:
             again, made = self.forward.again(wanted, saved)
@@ -313,7 +315,7 @@ class Linearized:
             new = [e for e in again if id(e) not in done]
             cost = self.forward.work(new) - gain
             if cost > time:
-                slow.update([v for v in wanted if not self.forward.at_hand(v)])
+                slow |= self.by_default(wanted)
                 continue
             time -= cost
             if self.loop is not None:
@@ -335,12 +337,43 @@ class Linearized:
         hidden = saved | forward.kept
         kept = frozenset([v for v in taken if type(v) is Var and not forward.at_hand(v)])
         equations = tuple([without_results(e, hidden) for e in again])
+        size += self.alive[start] + self.alive[end]
         return Region(start, end, equations, kept, size, apart, forward.work(again))
 
     @cached_property
     def work(self) -> float:
         """How long forward and reverse pass take, if nothing is computed again."""
         return sum(self.forward.works.values()) + work_of(self.program)
+
+    def by_default(self, needed: Iterable[Var], cheap: bool = False) -> set[Var]:
+        """What a compiler keeps for some values, if nothing is planned.
+
+        What only the reverse pass needs, it fuses there into what reads it if it can, and maybe all that is `cheap`.
+        """
+        forward, first = self.forward, self.forward.needed_for_results
+        found: set[Var] = set()
+        seen: set[Var] = set()
+        pending = list(needed)
+        while pending:
+            v = pending.pop()
+            if v in seen or forward.at_hand(v):
+                continue
+            seen.add(v)
+            e = forward.producer.get(v)
+            if e is not None and ((cheap and is_cheap(e)) or (id(e) not in first and fuses(e))):
+                pending += [u for u in e.inputs if type(u) is Var]
+            else:
+                found.add(v)
+        return found
+
+    @cached_property
+    def peak_by_default(self) -> float:
+        """About the most that is there at one time, if nothing is planned.
+
+        A compiler fuses what is cheap by and by, but not all of it.
+        """
+        kept = [sum([v.type.bytes for v in self.by_default(self.needed, cheap)]) for cheap in (True, False)]
+        return sum(kept) / 2 + median(self.alive)
 
     @property
     def most_regions(self) -> int:
@@ -351,14 +384,60 @@ class Linearized:
         every = dict.fromkeys([v for e in self.program.equations[start:end] for v in e.inputs])
         return [v for v in every if type(v) is Var and v in self.residuals]
 
+    @cached_property
+    def divided(self) -> list[int]:
+        """For each place between two equations of the linear program, the bytes that both sides would have in common.
+
+        They are what is alive there, and residuals that one side reads, and the other too or others made from them.
+        """
+        residuals = set(self.needed)
+        first: dict[Var, int] = {}
+        last: dict[Var, int] = {}
+        for i, e in enumerate(self.program.equations):
+            for v in e.inputs:
+                if v in residuals:
+                    first.setdefault(v, i)  # type: ignore[arg-type]
+                    last[v] = i  # type: ignore[index]
+        for v in reversed(self.needed_in_order):
+            for u in self.operands_of(v, residuals):
+                first[u] = min(first[u], first[v])
+                last[u] = max(last[u], last[v])
+        return summed(self.alive, [(first[v] + 1, last[v] + 1, v.type.bytes) for v in self.needed])
+
+    def operands_of(self, v: Var, residuals: set[Var]) -> set[Var]:
+        """The residuals from which one is made without others between, by what is not dear."""
+        producer = self.forward.producer
+        found: set[Var] = set()
+        seen: set[Var] = set()
+        pending = [v]
+        while pending:
+            e = producer.get(pending.pop())
+            if e is None or e.primitive.recomputable in ("dear", "never"):
+                continue
+            for u in e.inputs:
+                if type(u) is Var and u not in seen:
+                    seen.add(u)
+                    if u in residuals:
+                        found.add(u)
+                    else:
+                        pending.append(u)
+        return found
+
+    @property
+    def needed_in_order(self) -> list[Var]:
+        """The needed values in the order of the forward program."""
+        residuals = set(self.needed)
+        return [v for e in self.forward.equations for v in e.outputs if v in residuals]
+
     def borders(self, n: int) -> list[tuple[int, int]]:
-        """Where to divide the linear program: about evenly, and where the least is alive from one part to the next."""
-        m, n = len(self.program.equations), min(n, self.most_regions)
+        """About `n` parts of the linear program, divided where least is common to both sides."""
+        m, divided = len(self.program.equations), self.divided
+        size = m / min(n, self.most_regions)
         borders = [0]
-        for k in range(1, n):
-            low, high = max(borders[-1] + 1, (2 * k - 1) * m // (2 * n)), min(m - 1, (2 * k + 1) * m // (2 * n))
-            if low <= high:
-                borders.append(min(range(low, high + 1), key=lambda i: (self.alive[i], abs(i - k * m // n))))
+        while m - borders[-1] > 1.5 * size:
+            start = borders[-1]
+            places = range(start + max(1, round(size / 2)), min(m, start + round(1.5 * size) + 1))
+            borders.append(min(places, key=lambda i: (divided[i], abs(i - start - size))))
         return list(pairwise([*borders, m]))
 
 
@@ -417,12 +496,12 @@ def written(again: Sequence[Equation], made: set[Var], linear: Sequence[Equation
 def bytes_within(whole: set[Var], reads: set[Var]) -> int:
     """The bytes that are there at one time of what a region computes again.
 
-    They are what it writes and reads late, one value that it writes on the way, and a part of what may be fused: not
-    all of it is.
+    They are what it writes and reads late, one value that it writes on the way, and a part of what may be fused.
     """
     late = sum([v.type.bytes for v in whole & reads])
     on_the_way = max([v.type.bytes for v in whole - reads], default=0)
-    return late + on_the_way + sum([v.type.bytes for v in reads - whole]) // FUSED
+    fused = sorted([v.type.bytes for v in reads - whole])
+    return late + on_the_way + sum(fused[:FUSED_AT_ONCE]) // FUSED + sum(fused[FUSED_AT_ONCE:]) // 2
 
 
 def fuses(e: Equation) -> bool:
@@ -440,13 +519,14 @@ def bytes_alive(equations: Sequence[Equation], outputs: Sequence[Atom]) -> list[
     m = len(equations)
     last: dict[Atom, int] = {v: i for i, e in enumerate(equations) for v in e.inputs if type(v) is Var}
     last.update([(v, m) for v in outputs])
-    changes = [0] * (m + 2)
-    for i, e in enumerate(equations):
-        for v in e.outputs:
-            changes[i + 1] += v.type.bytes
-            changes[last.get(v, i) + 1] -= v.type.bytes
-    alive, now = [], 0
-    for change in changes[: m + 1]:
-        now += change
-        alive.append(now)
-    return alive
+    found = [(i + 1, last.get(v, i) + 1, v.type.bytes) for i, e in enumerate(equations) for v in e.outputs]
+    return summed([0] * (m + 1), found)
+
+
+def summed(start: Sequence[int], intervals: Iterable[tuple[int, int, int]]) -> list[int]:
+    """The numbers, with that of each interval (from, to, number) added from a place up to another."""
+    changes = [0] * (len(start) + 2)
+    for low, high, number in intervals:
+        changes[low] += number
+        changes[high] -= number
+    return [x + total for x, total in zip(start, accumulate(changes))]

@@ -182,8 +182,9 @@ def planned(
     share = budget if isinstance(budget, float) else min(1.0, int(budget) / max(whole * copies, 1))
     with config(memory_budget=Share(share)):
         parts = Parts(jaxpr, nonzero, loop, n_outputs)
-    plan = parts.linearized.plan_within(share * whole)
-    if plan.peak > share * whole and type(budget) is not Share:
+    allowed = math.ceil(share * whole)
+    plan = parts.linearized.plan_within(allowed)
+    if plan.peak > allowed and type(budget) is not Share:
         raise too_small(budget, jaxpr.name, parts.linearized, plan, whole, copies)
     return parts, plan if plan.again else None
 
