@@ -65,6 +65,8 @@ class Loop(NamedTuple):
     fixed_inputs: tuple[bool, ...]
     kept_inputs: tuple[bool, ...]
     kept_outputs: tuple[bool, ...]
+    unrolled: bool = False
+    """Whether the compiler sees all turns of the forward and of the reverse pass as one sequence."""
 
 
 class Forward:
@@ -329,7 +331,7 @@ class Linearized:
         forward = self.forward
         again, made = forward.again(reads, saved)
         whole = written(again, made, self.program.equations[start:end])
-        size = bytes_within(whole, made.intersection(reads)) // (self.loop.length if self.loop else 1)
+        size = bytes_within(whole, made.intersection(reads)) // (max(self.loop.length, 1) if self.loop else 1)
         apart = bool(whole) or not all(map(is_cheap, again)) or forward.reads_elsewhere(made, again)
         taken = {v for e in again for v in e.inputs}.union(reads) - made
         hidden = saved | forward.kept

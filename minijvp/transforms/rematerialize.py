@@ -258,8 +258,8 @@ def planned_equations(linearized: Linearized, plan: Plan) -> tuple[Equation, ...
 
     In the body of a loop they are one sequence: there the compiler sees no first time that it could merge them with.
     """
-    program = linearized.program
-    if linearized.loop is not None:
+    program, loop = linearized.program, linearized.loop
+    if loop is not None and not loop.unrolled:
         return (*plan.again, *program.equations)
     last: dict[Atom, int] = {v: i for i, e in enumerate(program.equations) for v in e.inputs}
     last.update(dict.fromkeys(program.outputs, len(program.equations)))
