@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -88,6 +89,18 @@ def test_planned_gradients_are_those_of_jax(fun: Callable[..., Any]) -> None:
             jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, 1e-11, 1e-12, err_msg=name), found, wanted)
 
 
+@pytest.mark.usefixtures("forced")
+def test_no_steps() -> None:
+    def f(w: Any, x: Any) -> Any:
+        return mnp.sum(lax.scan(lambda c, w: (layer(mnp, w, c), None), x, w)[0] ** 2)
+
+    for budget in ("auto", Share(0.5), 1000):
+        with minijvp.config(memory_budget=budget):
+            w, x = minijvp.jit(minijvp.grad(f, (0, 1)))(np.zeros((0, 4, 4)), X)
+        assert w.shape == (0, 4, 4)
+        np.testing.assert_allclose(x, 2 * X, rtol=1e-15)
+
+
 # Memory, after the compiler
 
 ROWS, WIDTH, TURNS = 128, 32, 24
@@ -118,8 +131,8 @@ def blocks(p: Any, x: Any, n: int) -> Any:
     return x
 
 
-def layers(p: Any, x: Any) -> Any:
-    return mnp.mean(lax.scan(lambda c, w: (block(w, c), None), x, p)[0] ** 2)
+def layers(p: Any, x: Any, unroll: bool | int = 1) -> Any:
+    return mnp.mean(lax.scan(lambda c, w: (block(w, c), None), x, p, unroll=unroll)[0] ** 2)
 
 
 def steps(n: int, depth: int = 1) -> Callable[..., Any]:
@@ -153,6 +166,15 @@ def test_a_budget_leaves_the_carries_of_a_scan() -> None:
 def held(x: Any) -> int:
     """The bytes of all arrays that are reached from here."""
     return sum([v.nbytes for v in jax.tree.leaves(x)])
+
+
+def test_unrolled_steps_are_computed_again_too() -> None:
+    """Though the compiler sees both passes as one sequence, in which it would merge what is equal."""
+    some = jax.tree.map(lambda w: w[:4], STACK)
+    for unroll, part in ((2, 0.6), (True, 0.75)):
+        fun = partial(layers, unroll=unroll)
+        off, auto = (temporary(fun, some, START, memory_budget=b) for b in ("off", "auto"))
+        assert auto < part * off
 
 
 def test_a_budget_that_a_scan_cannot_keep_names_its_stacks() -> None:
