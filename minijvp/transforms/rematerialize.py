@@ -157,7 +157,7 @@ def _linearize_jaxpr_planned(
     jaxpr: Jaxpr, nonzero: tuple[bool, ...], loop: Loop | None, n_outputs: int | None, copies: int
 ) -> tuple[Jaxpr, Jaxpr, Origins, tuple[bool, ...]]:
     parts, plan = planned(jaxpr, nonzero, loop, n_outputs, copies)
-    return parts.result if plan is None else parts.followed(plan)
+    return parts.followed(plan)
 
 
 def planned(
@@ -177,12 +177,17 @@ def planned(
     if budget == "auto":
         parts = Parts(jaxpr, nonzero, loop, n_outputs)
         return parts, parts.linearized.automatic_plan(copies)
+    copies *= loop.length if loop else 1
     with config(memory_budget="off"):
         whole = Parts(jaxpr, nonzero, loop, n_outputs).linearized.bytes
     share = budget if isinstance(budget, float) else min(1.0, int(budget) / max(whole * copies, 1))
-    with config(memory_budget=Share(share)):
-        parts = Parts(jaxpr, nonzero, loop, n_outputs)
-    plan = parts.linearized.plan_within(share * whole)
+    # What is inside aims at the same part, or at less, where the rest of the program cannot do with that.
+    for inner in (share, *[part for part in PARTS if part < share and type(budget) is not Share]):
+        with config(memory_budget=Share(inner)):
+            parts = Parts(jaxpr, nonzero, loop, n_outputs)
+        plan = parts.linearized.plan_within(share * whole)
+        if plan.peak <= share * whole or parts.linearized.bytes == whole:
+            break
     if plan.peak > share * whole and type(budget) is not Share:
         raise too_small(budget, jaxpr.name, parts.linearized, plan, whole, copies)
     return parts, plan if plan.again else None
