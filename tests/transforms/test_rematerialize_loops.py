@@ -265,25 +265,35 @@ def test_choices_keep_less(fun: Callable[..., Any], part: float) -> None:
         jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, 1e-11, 1e-12), gradient, wanted)
 
 
-VECTOR = ArrayType((2000,), np.dtype(float))
+SQUARE = ArrayType((40, 40), np.dtype(float))
 
 
 def branch(fun: Callable[..., Any]) -> Jaxpr:
-    return stage(lambda x: [fun(x)], [VECTOR])
+    return stage(lambda x: [fun(x)], [SQUARE])
 
 
-def sums(x: Any) -> Any:
-    for _ in range(6):
-        x = mnp.cumsum(x) ** 2
+def powers(x: Any) -> Any:
+    for _ in range(7):
+        x = x @ x
     return x
 
 
 def test_a_plan_of_a_branch_that_frees_no_slot_is_not_followed() -> None:
-    """Factors are made again from the operand; but not where sums, which are not made again, need as many slots."""
+    """Factors are made again from the operand; but not where products, which are not, need as many slots."""
     factors = branch(lambda x: (1 - x) * (2 + x) * (3 - x) * (4 + x))
-    alone, beside = (choices.linearize_branches((factors, b), (True,)) for b in (factors, branch(sums)))
+    alone, beside = (choices.linearize_branches((factors, b), (True,)) for b in (factors, branch(powers)))
     with minijvp.config(memory_budget="off"):
-        plain = choices.linearize_branches((factors, branch(sums)), (True,))
+        plain = choices.linearize_branches((factors, branch(powers)), (True,))
     assert (alone.shared, len(alone.known[0].outputs)) == ((0,), 1)
     assert len(plain.known[0].outputs) == 1 + 6
     assert list(map(str, (*beside.known, *beside.linear))) == list(map(str, (*plain.known, *plain.linear)))
+
+
+def test_a_budget_of_a_part_of_a_program_holds_inside_of_jit() -> None:
+    def fun(budget: Any) -> Callable[..., Any]:
+        some = minijvp.checkpoint(lambda p, x: blocks(p, x, 4), memory_budget=budget)
+        return lambda p, x: mnp.mean(mnp.sin(some(p, x)))
+
+    assert temporary(fun(0.3), BLOCK, START) < 0.8 * temporary(fun("auto"), BLOCK, START)
+    with pytest.raises(ArgumentError, match="too small"):
+        compiled(fun(0.01), BLOCK, START)
