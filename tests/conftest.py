@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from importlib.metadata import version
 
@@ -23,3 +24,12 @@ config.update(compile_gradients_after=None)  # few gradients recur in tests; tho
 
 finish = StagingTrace.finish
 StagingTrace.finish = lambda *args: finish(*args).check()  # every program that a test makes is well-typed
+
+gc.disable()  # nothing is garbage before the tests run
+
+
+def pytest_collection_finish() -> None:
+    """What the tests are made of stays: the collector leaves it alone, and comes less often."""
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
+    gc.enable()

@@ -18,7 +18,19 @@ Budget = str | float | int
 
 
 class Share(float):
-    """A part that is aimed at, and not insisted on: the budget of the parts of a program that has one."""
+    """A part that is aimed at, and not insisted on: the budget of the parts of a program that has one.
+
+    It is equal to no float, which would mean something else.
+    """
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is Share and float(self) == float(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash((Share, float(self)))
 
 
 @dataclass(frozen=True)
@@ -155,8 +167,7 @@ def cached(maxsize: int) -> Callable[[Callable[..., Any]], Any]:
     """functools.lru_cache for functions of programs, whose results depend on the memory budget in force besides."""
 
     def decorate(fun: Callable[..., Any]) -> Any:
-        # By type too: a Share is equal to a float, and means something else.
-        @lru_cache(maxsize, typed=True)
+        @lru_cache(maxsize)
         def by_budget(budget: Budget, *args: Any, **kwargs: Any) -> Any:
             return fun(*args, **kwargs)
 

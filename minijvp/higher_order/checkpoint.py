@@ -14,7 +14,7 @@ from minijvp.higher_order.policies import Within, as_policy, everything_saveable
 from minijvp.higher_order.programs import array_types, present
 from minijvp.operations.annotations import optimization_barrier
 from minijvp.operations.families import is_linear
-from minijvp.transforms.call import nonzero, spread
+from minijvp.transforms.call import Call, nonzero, spread
 from minijvp.transforms.jvp import jvp_jaxpr
 from minijvp.transforms.linearize import linearize_jaxpr
 from minijvp.transforms.staging import stage
@@ -52,8 +52,8 @@ class Checkpoint(Primitive):
         policy = as_policy(options["policy"])
         budget = policy.budget if isinstance(policy, Within) else "off"
         if policy is everything_saveable or isinstance(policy, Within):
-            with config(memory_budget=budget):
-                return jit_primitive.linearize(primals, tangents, jaxpr=jaxpr)
+            with config(memory_budget=budget):  # by itself, not with the whole as a call of jit
+                return Call.linearize(jit_primitive, primals, tangents, jaxpr=jaxpr)
         saving, pushed, out_nonzero = parts(jaxpr, nonzero(tangents), policy)
         outs = self(*primals, jaxpr=saving, **options)
         n = len(jaxpr.outputs)

@@ -96,7 +96,9 @@ class Scan(ControlFlow):
 
     def linearize(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
         n_constants, n_carry = params["n_constants"], params["n_carry"]
-        parts = linearize_body(params["jaxpr"], n_constants, n_carry, nonzero(tangents), params["length"])
+        length, unroll = params["length"], params["unroll"]
+        unrolled = unroll is True or unroll >= length
+        parts = linearize_body(params["jaxpr"], n_constants, n_carry, nonzero(tangents), length, unrolled)
         constants, init, xs = groups(primals, n_constants, n_carry)
         t_constants, t_init, t_xs = groups(tangents, n_constants, n_carry)
         outs = self(*parts.extra, *primals, **changed(params, parts.known, len(parts.extra) + n_constants, n_carry))
@@ -281,14 +283,17 @@ class Linearized(NamedTuple):
 
 
 @cached(maxsize=4096)
-def linearize_body(jaxpr: Jaxpr, n_constants: int, n_carry: int, flags: Flags, length: int) -> Linearized:
-    """The known and the linear body of a scan; `flags` says which arguments have a tangent."""
+def linearize_body(
+    jaxpr: Jaxpr, n_constants: int, n_carry: int, flags: Flags, length: int, unrolled: bool = False
+) -> Linearized:
+    """The known and the linear body of a scan of `length` steps; `flags` says which arguments have a tangent."""
     n_in, n_out = len(jaxpr.inputs), len(jaxpr.outputs)
     loop = Loop(
         length,
         fixed_inputs=tuple([i < n_constants for i in range(n_in)]),
         kept_inputs=tuple([not n_constants <= i < n_constants + n_carry for i in range(n_in)]),
         kept_outputs=tuple([i >= n_carry for i in range(n_out)]),
+        unrolled=unrolled,
     )
 
     def turn(carry: Flags) -> Any:

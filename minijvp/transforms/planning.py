@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise
-from statistics import median
 from typing import NamedTuple
 
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
@@ -66,6 +65,8 @@ class Loop(NamedTuple):
     fixed_inputs: tuple[bool, ...]
     kept_inputs: tuple[bool, ...]
     kept_outputs: tuple[bool, ...]
+    unrolled: bool = False
+    """Whether the compiler sees all turns of the forward and of the reverse pass as one sequence."""
 
 
 class Forward:
@@ -249,7 +250,7 @@ class Linearized:
         if self.bytes * copies * (self.loop.length if self.loop else 1) < SMALL:
             return None
         plan = self.plan(DEFAULT, at_any_time=False)
-        return plan if plan.again and plan.peak <= WORTHWHILE * self.peak_by_default else None
+        return plan if plan.again and plan.peak <= WORTHWHILE * self.peak_by_default(plan) else None
 
     def plan_within(self, budget: int) -> Plan:
         """The plan that takes least time of those that keep within so many bytes; else the one that comes closest."""
@@ -331,13 +332,13 @@ class Linearized:
         forward = self.forward
         again, made = forward.again(reads, saved)
         whole = written(again, made, self.program.equations[start:end])
-        size = bytes_within(whole, made.intersection(reads)) // (self.loop.length if self.loop else 1)
+        size = bytes_within(whole, made.intersection(reads))
+        size = size + self.alive[start] + self.alive[end] if self.loop is None else size // max(self.loop.length, 1)
         apart = bool(whole) or not all(map(is_cheap, again)) or forward.reads_elsewhere(made, again)
         taken = {v for e in again for v in e.inputs}.union(reads) - made
         hidden = saved | forward.kept
         kept = frozenset([v for v in taken if type(v) is Var and not forward.at_hand(v)])
         equations = tuple([without_results(e, hidden) for e in again])
-        size += self.alive[start] + self.alive[end]
         return Region(start, end, equations, kept, size, apart, forward.work(again))
 
     @cached_property
@@ -366,14 +367,13 @@ class Linearized:
                 found.add(v)
         return found
 
-    @cached_property
-    def peak_by_default(self) -> float:
-        """About the most that is there at one time, if nothing is planned.
+    def peak_by_default(self, plan: Plan) -> float:
+        """About the most that is there at one time between the regions of a plan, if it is not followed.
 
-        A compiler fuses what is cheap by and by, but not all of it.
+        A compiler fuses some of what is cheap.
         """
         kept = [sum([v.type.bytes for v in self.by_default(self.needed, cheap)]) for cheap in (True, False)]
-        return sum(kept) / 2 + median(self.alive)
+        return sum(kept) / 2 + max([self.alive[r.start] for r in plan.regions])
 
     @property
     def most_regions(self) -> int:

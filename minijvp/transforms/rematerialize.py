@@ -157,7 +157,7 @@ def _linearize_jaxpr_planned(
     jaxpr: Jaxpr, nonzero: tuple[bool, ...], loop: Loop | None, n_outputs: int | None, copies: int
 ) -> tuple[Jaxpr, Jaxpr, Origins, tuple[bool, ...]]:
     parts, plan = planned(jaxpr, nonzero, loop, n_outputs, copies)
-    return parts.result if plan is None else parts.followed(plan)
+    return parts.followed(plan)
 
 
 def planned(
@@ -177,13 +177,18 @@ def planned(
     if budget == "auto":
         parts = Parts(jaxpr, nonzero, loop, n_outputs)
         return parts, parts.linearized.automatic_plan(copies)
+    copies *= loop.length if loop else 1
     with config(memory_budget="off"):
         whole = Parts(jaxpr, nonzero, loop, n_outputs).linearized.bytes
     share = budget if isinstance(budget, float) else min(1.0, int(budget) / max(whole * copies, 1))
-    with config(memory_budget=Share(share)):
-        parts = Parts(jaxpr, nonzero, loop, n_outputs)
     allowed = math.ceil(share * whole)
-    plan = parts.linearized.plan_within(allowed)
+    # What is inside aims at the same part, or at less, where the rest of the program cannot do with that.
+    for inner in (share, *[part for part in PARTS if part < share and type(budget) is not Share]):
+        with config(memory_budget=Share(inner)):
+            parts = Parts(jaxpr, nonzero, loop, n_outputs)
+        plan = parts.linearized.plan_within(allowed)
+        if plan.peak <= allowed or parts.linearized.bytes == whole:
+            break
     if plan.peak > allowed and type(budget) is not Share:
         raise too_small(budget, jaxpr.name, parts.linearized, plan, whole, copies)
     return parts, plan if plan.again else None
@@ -259,8 +264,8 @@ def planned_equations(linearized: Linearized, plan: Plan) -> tuple[Equation, ...
 
     In the body of a loop they are one sequence: there the compiler sees no first time that it could merge them with.
     """
-    program = linearized.program
-    if linearized.loop is not None:
+    program, loop = linearized.program, linearized.loop
+    if loop is not None and not loop.unrolled:
         return (*plan.again, *program.equations)
     last: dict[Atom, int] = {v: i for i, e in enumerate(program.equations) for v in e.inputs}
     last.update(dict.fromkeys(program.outputs, len(program.equations)))

@@ -290,7 +290,8 @@ def test_compiled_memory_inside_scan() -> None:
         partial(checkpoint, policy=p.dots_saveable),
         partial(checkpoint, prevent_cse=False),
     ]
-    compiled = [jit(grad(deep(wrap))).lower(ws, x).compile() for wrap in wraps]
+    with minijvp.config(memory_budget="off"):
+        compiled = [jit(grad(deep(wrap))).lower(ws, x).compile() for wrap in wraps]
     plain, nothing, dots, unheld = [c.memory_analysis().temp_size_in_bytes for c in compiled]
     assert nothing < plain / 4
     assert unheld < plain / 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -88,6 +89,18 @@ def test_planned_gradients_are_those_of_jax(fun: Callable[..., Any]) -> None:
             jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, 1e-11, 1e-12, err_msg=name), found, wanted)
 
 
+@pytest.mark.usefixtures("forced")
+def test_no_steps() -> None:
+    def f(w: Any, x: Any) -> Any:
+        return mnp.sum(lax.scan(lambda c, w: (layer(mnp, w, c), None), x, w)[0] ** 2)
+
+    for budget in ("auto", Share(0.5), 1000):
+        with minijvp.config(memory_budget=budget):
+            w, x = minijvp.jit(minijvp.grad(f, (0, 1)))(np.zeros((0, 4, 4)), X)
+        assert w.shape == (0, 4, 4)
+        np.testing.assert_allclose(x, 2 * X, rtol=1e-15)
+
+
 # Memory, after the compiler
 
 ROWS, WIDTH, TURNS = 128, 32, 24
@@ -118,8 +131,8 @@ def blocks(p: Any, x: Any, n: int) -> Any:
     return x
 
 
-def layers(p: Any, x: Any) -> Any:
-    return mnp.mean(lax.scan(lambda c, w: (block(w, c), None), x, p)[0] ** 2)
+def layers(p: Any, x: Any, unroll: bool | int = 1) -> Any:
+    return mnp.mean(lax.scan(lambda c, w: (block(w, c), None), x, p, unroll=unroll)[0] ** 2)
 
 
 def steps(n: int, depth: int = 1) -> Callable[..., Any]:
@@ -153,6 +166,15 @@ def test_a_budget_leaves_the_carries_of_a_scan() -> None:
 def held(x: Any) -> int:
     """The bytes of all arrays that are reached from here."""
     return sum([v.nbytes for v in jax.tree.leaves(x)])
+
+
+def test_unrolled_steps_are_computed_again_too() -> None:
+    """Though the compiler sees both passes as one sequence, in which it would merge what is equal."""
+    some = jax.tree.map(lambda w: w[:4], STACK)
+    for unroll, part in ((2, 0.6), (True, 0.75)):
+        fun = partial(layers, unroll=unroll)
+        off, auto = (temporary(fun, some, START, memory_budget=b) for b in ("off", "auto"))
+        assert auto < part * off
 
 
 def test_a_budget_that_a_scan_cannot_keep_names_its_stacks() -> None:
@@ -243,25 +265,35 @@ def test_choices_keep_less(fun: Callable[..., Any], part: float) -> None:
         jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, 1e-11, 1e-12), gradient, wanted)
 
 
-VECTOR = ArrayType((2000,), np.dtype(float))
+SQUARE = ArrayType((40, 40), np.dtype(float))
 
 
 def branch(fun: Callable[..., Any]) -> Jaxpr:
-    return stage(lambda x: [fun(x)], [VECTOR])
+    return stage(lambda x: [fun(x)], [SQUARE])
 
 
-def sums(x: Any) -> Any:
-    for _ in range(6):
-        x = mnp.cumsum(x) ** 2
+def powers(x: Any) -> Any:
+    for _ in range(7):
+        x = x @ x
     return x
 
 
 def test_a_plan_of_a_branch_that_frees_no_slot_is_not_followed() -> None:
-    """Factors are made again from the operand; but not where sums, which are not made again, need as many slots."""
+    """Factors are made again from the operand; but not where products, which are not, need as many slots."""
     factors = branch(lambda x: (1 - x) * (2 + x) * (3 - x) * (4 + x))
-    alone, beside = (choices.linearize_branches((factors, b), (True,)) for b in (factors, branch(sums)))
+    alone, beside = (choices.linearize_branches((factors, b), (True,)) for b in (factors, branch(powers)))
     with minijvp.config(memory_budget="off"):
-        plain = choices.linearize_branches((factors, branch(sums)), (True,))
+        plain = choices.linearize_branches((factors, branch(powers)), (True,))
     assert (alone.shared, len(alone.known[0].outputs)) == ((0,), 1)
     assert len(plain.known[0].outputs) == 1 + 6
     assert list(map(str, (*beside.known, *beside.linear))) == list(map(str, (*plain.known, *plain.linear)))
+
+
+def test_a_budget_of_a_part_of_a_program_holds_inside_of_jit() -> None:
+    def fun(budget: Any) -> Callable[..., Any]:
+        some = minijvp.checkpoint(lambda p, x: blocks(p, x, 4), memory_budget=budget)
+        return lambda p, x: mnp.mean(mnp.sin(some(p, x)))
+
+    assert temporary(fun(0.3), BLOCK, START) < 0.8 * temporary(fun("auto"), BLOCK, START)
+    with pytest.raises(ArgumentError, match="too small"):
+        compiled(fun(0.01), BLOCK, START)
