@@ -48,9 +48,9 @@ from minijvp.operations.reduction import reduce_max, reduce_or
 from minijvp.operations.shape import iota
 from minijvp.transforms import planning
 from minijvp.transforms.call import nonzero, spread
+from minijvp.transforms.forward import Loop
 from minijvp.transforms.jvp import jvp_jaxpr
 from minijvp.transforms.linearize import linearize_jaxpr
-from minijvp.transforms.planning import Loop
 from minijvp.transforms.rematerialize import linearize_jaxpr_planned
 from minijvp.transforms.transpose import transpose_jaxpr
 from minijvp.transforms.vmap import vmap_jaxpr

@@ -34,8 +34,8 @@ from minijvp.higher_order.programs import (
 from minijvp.operations.families import instantiate, is_linear, zeros_like
 from minijvp.operations.shape import move_axis
 from minijvp.transforms.call import nonzero, spread, work_of
+from minijvp.transforms.forward import Loop
 from minijvp.transforms.jvp import jvp_jaxpr
-from minijvp.transforms.planning import Loop
 from minijvp.transforms.rematerialize import linearize_jaxpr_planned
 from minijvp.transforms.transpose import transpose_jaxpr
 from minijvp.transforms.vmap import vmap_jaxpr

@@ -16,9 +16,9 @@ from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
-from minijvp.operations.families import Elementwise
 from minijvp.transforms.call import work_of
 from minijvp.transforms.cut import minimum_cut
+from minijvp.transforms.forward import Forward, Loop, fuses, is_cheap
 
 SMALL = 1 << 20
 """Residuals of less than so many bytes in total are left alone: they fit in a cache."""
@@ -33,10 +33,10 @@ REPEATED = 0.1
 """The part of its bytes up to which a value may cost that is computed again in more than one region."""
 
 EQUATIONS_PER_REGION = 6
+"""Of a linear program, at least."""
 
 TIME = 0.05
 """The part of the time of the whole by which computing again may lengthen it, if nobody asked for a budget."""
-
 
 FUSED, FUSED_AT_ONCE = 8, 32
 """A compiler fuses away all but one in so many bytes of what it can, and half of what is more than so many values."""
@@ -54,133 +54,10 @@ class Terms(NamedTuple):
 
 
 DEFAULT = Terms(0.05, 16, dear=False)
+"""Where nobody asks for a budget."""
 REGIONS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 EXCHANGES = (0.05, 0.01, 0.002, 0.0004, 0.0)
-
-
-class Loop(NamedTuple):
-    """Of the body of a loop: how often it runs, the inputs that are the same in each turn, and what is kept anyway."""
-
-    length: int
-    fixed_inputs: tuple[bool, ...]
-    kept_inputs: tuple[bool, ...]
-    kept_outputs: tuple[bool, ...]
-    unrolled: bool = False
-    """Whether the compiler sees all turns of the forward and of the reverse pass as one sequence."""
-
-
-class Forward:
-    """The forward program of a linearization: its equations, and which values are there for the reverse pass anyway.
-
-    Values of `carried` are made by no equation, and not there. What the `results` do not need is not computed before
-    the reverse pass, if it is not saved.
-    """
-
-    def __init__(
-        self, equations: Sequence[Equation], results: Iterable[Var], kept: Iterable[Var], carried: Iterable[Var] = ()
-    ):
-        self.results = tuple(results)
-        self.equations = equations
-        self.producer = {v: e for e in equations for v in e.outputs}
-        self.order = {id(e): i for i, e in enumerate(equations)}
-        self.kept = set(kept)
-        self.carried = set(carried) - self.kept
-
-    @staticmethod
-    def of_program(known: Jaxpr, n: int) -> Forward:
-        """That of a program with `n` outputs, which are there."""
-        results = [v for v in known.outputs[:n] if type(v) is Var]
-        return Forward(known.equations, results, results)
-
-    @staticmethod
-    def of_loop(loop: Loop, known: Jaxpr, n: int) -> Forward:
-        """That of one turn of a loop, whose inputs from turn to turn are not kept; `known` has `n` outputs."""
-        varies = {v for v, fixed in zip(known.inputs, loop.fixed_inputs, strict=True) if not fixed}
-        fixed: list[Var] = []
-        for e in known.equations:
-            if varies.isdisjoint(e.inputs):
-                fixed += e.outputs
-            else:
-                varies.update(e.outputs)
-        results = [v for v in known.outputs[:n] if type(v) is Var]
-        kept = [v for v, flag in zip(known.outputs[:n], loop.kept_outputs, strict=True) if flag and type(v) is Var]
-        carried = [v for v, flag in zip(known.inputs, loop.kept_inputs, strict=True) if not flag]
-        return Forward(known.equations, results, (*fixed, *kept), carried)
-
-    @cached_property
-    def works(self) -> dict[int, float]:
-        """How long each equation takes, by its id."""
-        return {id(e): work_of((e,)) for e in self.equations}
-
-    @cached_property
-    def further(self) -> dict[int, float]:
-        """How much longer it takes to compute each equation in the reverse pass too, by its id."""
-        first, works = self.needed_for_results, self.works
-        return {i: works[i] if i in first else 0.0 for i in works}
-
-    @cached_property
-    def needed_for_results(self) -> set[int]:
-        """The ids of the equations that the results need."""
-        needed: set[Atom] = set(self.results)
-        found = set()
-        for e in reversed(self.equations):
-            if not needed.isdisjoint(e.outputs):
-                found.add(id(e))
-                needed.update(e.inputs)
-        return found
-
-    def work(self, equations: Iterable[Equation]) -> float:
-        """How much longer it takes to compute some equations in the reverse pass too."""
-        further = self.further
-        return sum([further[id(e)] for e in equations])
-
-    def prices(self, terms: Terms) -> dict[int, float | None]:
-        """What computing each equation again costs, in bytes that would be worth the same; None if it is never done."""
-        never = ("never",) if terms.dear else ("never", "dear")
-        return {
-            id(e): None if e.primitive.recomputable in never or e.has_effects else terms.exchange * self.further[id(e)]
-            for e in self.equations
-        }
-
-    def keeping(self, more: set[Var]) -> Forward:
-        """The same program, of which more values are there."""
-        found = object.__new__(Forward)
-        found.__dict__.update(self.__dict__, kept=self.kept | more)
-        return found
-
-    @cached_property
-    def readers(self) -> dict[Atom, list[Equation]]:
-        """The equations that read each value."""
-        found: dict[Atom, list[Equation]] = {}
-        for e in self.equations:
-            for v in e.inputs:
-                found.setdefault(v, []).append(e)
-        return found
-
-    def reads_elsewhere(self, made: set[Var], again: Sequence[Equation]) -> bool:
-        """Whether equations other than those that are computed again read what they make."""
-        ids = set(map(id, again))
-        return any(id(e) not in ids for v in made for e in self.readers.get(v, ()))
-
-    def at_hand(self, v: Var) -> bool:
-        """Whether reading a value in the reverse pass costs nothing."""
-        return v in self.kept or (v not in self.producer and v not in self.carried)
-
-    def again(self, wanted: Iterable[Var], saved: set[Var]) -> tuple[list[Equation], set[Var]]:
-        """The equations that give the values that are wanted, from what is saved or at hand, and all that they make."""
-        made: set[Var] = set()
-        equations: dict[int, Equation] = {}
-        producer, kept, order = self.producer, self.kept, self.order
-        pending = list(wanted)
-        while pending:
-            v = pending.pop()
-            if v in made or v in saved or v in kept or v not in producer:
-                continue
-            made.add(v)
-            e = producer[v]
-            equations[order[id(e)]] = e
-            pending += [u for u in e.inputs if type(u) is Var]
-        return [equations[i] for i in sorted(equations)], made
+"""What is tried for a budget."""
 
 
 @dataclass(frozen=True)
@@ -448,7 +325,7 @@ def choice(
 
     What two regions would both compute again, at more than a small price, is saved between them.
     """
-    prices = forward.prices(terms)
+    prices = forward.prices(terms.exchange, terms.dear)
     while True:
         inner = forward.keeping(extra)
         saved, _ = minimum_cut(forward.equations, needed, inner.at_hand, lambda e: prices[id(e)])
@@ -470,12 +347,8 @@ def crossings(forward: Forward, reads: Sequence[Sequence[Var]], saved: set[Var])
             times[v] = times.get(v, 0) + 1
         operands = [u for e in again if first.get(e.outputs[0], k) == k for u in e.inputs if type(u) is Var]
         shared.update([u for u in (*operands, *wanted) if first.get(u, k) < k])
-    return {
-        v for v in shared if (times[v] - 1) * forward.work(forward.again([v], saved)[0]) > REPEATED_WORK * v.type.bytes
-    }
-
-
-REPEATED_WORK = REPEATED / DEFAULT.exchange
+    works = {v: (times[v] - 1) * work_of(forward.again([v], saved)[0]) for v in shared}
+    return {v for v in shared if DEFAULT.exchange * works[v] > REPEATED * v.type.bytes}
 
 
 def without_results(e: Equation, variables: set[Var]) -> Equation:
@@ -502,16 +375,6 @@ def bytes_within(whole: set[Var], reads: set[Var]) -> int:
     on_the_way = max([v.type.bytes for v in whole - reads], default=0)
     fused = sorted([v.type.bytes for v in reads - whole])
     return late + on_the_way + sum(fused[:FUSED_AT_ONCE]) // FUSED + sum(fused[FUSED_AT_ONCE:]) // 2
-
-
-def fuses(e: Equation) -> bool:
-    """Whether a compiler need not write the operands and the result of an operation to memory."""
-    return isinstance(e.primitive, Elementwise) or e.primitive.recomputable == "free"
-
-
-def is_cheap(e: Equation) -> bool:
-    """Whether a compiler rather computes an operation again than writes its result to memory."""
-    return e.primitive.recomputable in ("free", "cheap") and fuses(e)
 
 
 def bytes_alive(equations: Sequence[Equation], outputs: Sequence[Atom]) -> list[int]:

@@ -17,9 +17,10 @@ from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate
 from minijvp.core.tracing import Trace, state
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
+from minijvp.transforms.forward import Forward, Loop
 from minijvp.transforms.jvp import JVPTrace
 from minijvp.transforms.linearize import linearize_flat, linearize_jaxpr
-from minijvp.transforms.planning import SMALL, Forward, Linearized, Loop, Plan
+from minijvp.transforms.planning import SMALL, Linearized, Plan
 from minijvp.transforms.region import region
 from minijvp.transforms.staging import StagingTrace, StagingTracer, argument_type, stage
 from minijvp.transforms.vmap import BatchTrace

@@ -21,6 +21,7 @@ from minijvp.core.types import ArrayType
 from minijvp.operations.elementwise import add
 from minijvp.transforms import planning, rematerialize
 from minijvp.transforms.cut import minimum_cut
+from minijvp.transforms.forward import Forward
 
 
 @pytest.fixture
@@ -212,9 +213,9 @@ def test_small_programs_are_left_alone() -> None:
 
 def test_products_of_matrices_and_random_numbers_are_not_computed_again() -> None:
     jaxpr = minijvp.make_jaxpr(lambda x: minijvp.random.bits(minijvp.random.key(0), (3,)) * (x @ x > 0).all())(W)
-    priced = planning.Forward.of_program(jaxpr, len(jaxpr.outputs)).prices(planning.DEFAULT)
+    priced = Forward.of_program(jaxpr, len(jaxpr.outputs)).prices(0.05, dear=False)
     for e in jaxpr:
         assert (priced[id(e)] is None) == (e.primitive.recomputable == "dear")
     assert {"dot_general", "random_bits"} <= {e.primitive.name for e in jaxpr if priced[id(e)] is None}
-    dear = planning.Forward.of_program(jaxpr, len(jaxpr.outputs)).prices(planning.Terms(1.0, 1, dear=True))
+    dear = Forward.of_program(jaxpr, len(jaxpr.outputs)).prices(1.0, dear=True)
     assert None not in dear.values()
