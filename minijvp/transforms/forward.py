@@ -90,7 +90,7 @@ class Forward:
     def prices(self, exchange: float, dear: bool) -> dict[int, float | None]:
         """What computing each equation again costs, in bytes that would be worth the same; None if it is never done.
 
-        `exchange` bytes are worth the time in which one could be moved to or from memory; `dear` allows what takes long.
+        `exchange` bytes are worth the time in which one could be moved to or from memory. `dear` allows what is slow.
         """
         never = ("never",) if dear else ("never", "dear")
         return {
