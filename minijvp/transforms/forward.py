@@ -147,3 +147,9 @@ def fuses(e: Equation) -> bool:
 def is_cheap(e: Equation) -> bool:
     """Whether a compiler rather computes an operation again than writes its result to memory."""
     return e.primitive.recomputable in ("free", "cheap") and fuses(e)
+
+
+def spreads(e: Equation) -> bool:
+    """Whether an operation makes a large array from little at no cost: zeros, or one number in many places."""
+    read = sum([v.type.bytes for v in e.inputs if type(v) is Var])
+    return e.primitive.recomputable == "free" and 8 * read <= sum([v.type.bytes for v in e.outputs])

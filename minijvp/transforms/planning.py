@@ -18,7 +18,7 @@ from typing import NamedTuple
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
 from minijvp.transforms.call import work_of
 from minijvp.transforms.cut import minimum_cut
-from minijvp.transforms.forward import Forward, Loop, fuses, is_cheap
+from minijvp.transforms.forward import Forward, Loop, fuses, is_cheap, spreads
 
 SMALL = 1 << 20
 """Residuals of less than so many bytes in total are left alone: they fit in a cache."""
@@ -363,7 +363,7 @@ def written(again: Sequence[Equation], made: set[Var], linear: Sequence[Equation
     """Of what a region computes again, what a compiler does not fuse into the operations that read it."""
     whole = {v for e in again if not fuses(e) for v in e.outputs}
     whole.update([v for e in (*again, *linear) if not fuses(e) for v in e.inputs if v in made])  # type: ignore[misc]
-    return whole
+    return whole.difference([v for e in again if spreads(e) for v in e.outputs])
 
 
 def bytes_within(whole: set[Var], reads: set[Var]) -> int:
