@@ -80,3 +80,16 @@ def test_readme_code_runs() -> None:
     names: dict = {}
     exec(code[1], names)
     assert names["gradient"]["w"].shape == (3, 8)
+
+
+def test_a_budget_takes_memory_from_a_gradient(tmp_path: Path) -> None:
+    text = (ROOT / "examples" / "memory.py").read_text()
+    sizes = "SEQUENCES, LENGTH, WIDTH, HEADS = 8, 256, 256, 4"
+    assert sizes in text
+    (tmp_path / "memory.py").write_text(text.replace(sizes, "SEQUENCES, LENGTH, WIDTH, HEADS = 4, 64, 64, 4"))
+    out = run("memory.py", tmp_path)
+    theirs, off, auto, part, small = (float(mib) for mib in found(r" ([\d.]+) MiB +[\d.]+ ms", out))
+    assert off < 1.05 * theirs
+    assert small <= part < auto < 0.7 * theirs
+    assert all(float(error) < 2e-5 for error in found(r"difference (\S+)", out))
+    assert (tmp_path / "output" / "memory.svg").stat().st_size > 10_000
