@@ -86,7 +86,7 @@ def test_a_budget_takes_memory_from_a_gradient(tmp_path: Path) -> None:
     text = (ROOT / "examples" / "memory.py").read_text()
     sizes = "SEQUENCES, LENGTH, WIDTH, HEADS = 8, 256, 256, 4"
     assert sizes in text
-    (tmp_path / "memory.py").write_text(text.replace(sizes, "SEQUENCES, LENGTH, WIDTH, HEADS = 4, 64, 64, 4"))
+    (tmp_path / "memory.py").write_text(text.replace(sizes, "SEQUENCES, LENGTH, WIDTH, HEADS = 4, 128, 128, 4"))
     out = run("memory.py", tmp_path)
     theirs, off, auto, part, small = (float(mib) for mib in found(r" ([\d.]+) MiB +[\d.]+ ms", out))
     assert off < 1.05 * theirs
