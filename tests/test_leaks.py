@@ -230,7 +230,7 @@ def test_fresh_lambdas_share_their_steps() -> None:
     programs = dict(steps._by_jaxpr)
     run()
     assert steps._by_jaxpr == programs
-    grad(lambda x: mnp.sum(mnp.sin(x) * mnp.exp(x)))(jnp.ones(6))
+    grad(lambda x: mnp.sum(mnp.sin(x) * mnp.exp(x)))(jnp.ones((2, 3, 7, 11)))
     assert len(steps._by_jaxpr) > len(programs)
 
 

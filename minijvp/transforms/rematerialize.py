@@ -170,7 +170,7 @@ def planned(
 ) -> tuple[Parts, Plan | None]:
     """The linearization of an open jaxpr with the budget in force, and the plan for it; None keeps everything.
 
-    Raises ArgumentError for a budget that cannot be kept.
+    Raises ArgumentError for a budget that cannot be kept; not for a part of little, which a scope asks of all programs.
     """
     budget = config.memory_budget
     if budget == "off":
@@ -178,19 +178,24 @@ def planned(
     if budget == "auto":
         parts = Parts(jaxpr, nonzero, loop, n_outputs)
         return parts, parts.linearized.automatic_plan(copies)
-    copies *= loop.length if loop else 1
+    copies *= max(loop.length, 1) if loop else 1
     with config(memory_budget="off"):
         whole = Parts(jaxpr, nonzero, loop, n_outputs).linearized.bytes
-    share = budget if isinstance(budget, float) else min(1.0, int(budget) / max(whole * copies, 1))
-    allowed = math.ceil(share * whole)
+    if isinstance(budget, float):
+        share, allowed = float(budget), math.ceil(budget * whole)
+        insists = type(budget) is not Share and whole * copies >= SMALL
+    else:
+        share, allowed, insists = min(1.0, int(budget) / max(whole * copies, 1)), int(budget) // copies, True
+    if allowed >= whole:
+        return Parts(jaxpr, nonzero, loop, n_outputs), None
     # What is inside aims at the same part, or at less, where the rest of the program cannot do with that.
-    for inner in (share, *[part for part in PARTS if part < share and type(budget) is not Share]):
+    for inner in (share, *[part for part in PARTS if part < share and insists]):
         with config(memory_budget=Share(inner)):
             parts = Parts(jaxpr, nonzero, loop, n_outputs)
         plan = parts.linearized.plan_within(allowed)
         if plan.peak <= allowed or parts.linearized.bytes == whole:
             break
-    if plan.peak > allowed and type(budget) is not Share:
+    if plan.peak > allowed and insists:
         raise too_small(budget, jaxpr.name, parts.linearized, plan, whole, copies)
     return parts, plan if plan.again else None
 
