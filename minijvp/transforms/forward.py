@@ -93,10 +93,12 @@ class Forward:
         `exchange` bytes are worth the time in which one could be moved to or from memory. `dear` allows what is slow.
         """
         never = ("never",) if dear else ("never", "dear")
-        return {
-            id(e): None if e.primitive.recomputable in never or e.has_effects else exchange * self.further[id(e)]
-            for e in self.equations
-        }
+        return {i: None if self.levels[i] in never else exchange * time for i, time in self.further.items()}
+
+    @cached_property
+    def levels(self) -> dict[int, str]:
+        """What `Primitive.recomputable` says of each equation, by its id; "never" of one that has effects."""
+        return {id(e): "never" if e.has_effects else e.primitive.recomputable for e in self.equations}
 
     def keeping(self, more: set[Var]) -> Forward:
         """The same program, of which more values are there."""

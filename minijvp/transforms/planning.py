@@ -267,44 +267,23 @@ class Linearized:
 
         They are what is alive there, and residuals that one side reads, and the other too or others made from them.
         """
-        residuals = set(self.needed)
-        first: dict[Var, int] = {}
-        last: dict[Var, int] = {}
+        first: dict[Atom, int] = {}
+        last: dict[Atom, int] = {}
+
+        def read(v: Atom, low: int, high: int) -> None:
+            first[v] = min(first.get(v, low), low)
+            last[v] = max(last.get(v, high), high)
+
         for i, e in enumerate(self.program.equations):
             for v in e.inputs:
-                if v in residuals:
-                    first.setdefault(v, i)  # type: ignore[arg-type]
-                    last[v] = i  # type: ignore[index]
-        for v in reversed(self.needed_in_order):
-            for u in self.operands_of(v, residuals):
-                first[u] = min(first[u], first[v])
-                last[u] = max(last[u], last[v])
+                read(v, i, i)
+        for e in reversed(self.forward.equations):
+            made = [v for v in e.outputs if v in first]
+            if made and e.primitive.recomputable not in ("dear", "never"):
+                low, high = min([first[v] for v in made]), max([last[v] for v in made])
+                for v in e.inputs:
+                    read(v, low, high)
         return summed(self.alive, [(first[v] + 1, last[v] + 1, v.type.bytes) for v in self.needed])
-
-    def operands_of(self, v: Var, residuals: set[Var]) -> set[Var]:
-        """The residuals from which one is made without others between, by what is not dear."""
-        producer = self.forward.producer
-        found: set[Var] = set()
-        seen: set[Var] = set()
-        pending = [v]
-        while pending:
-            e = producer.get(pending.pop())
-            if e is None or e.primitive.recomputable in ("dear", "never"):
-                continue
-            for u in e.inputs:
-                if type(u) is Var and u not in seen:
-                    seen.add(u)
-                    if u in residuals:
-                        found.add(u)
-                    else:
-                        pending.append(u)
-        return found
-
-    @property
-    def needed_in_order(self) -> list[Var]:
-        """The needed values in the order of the forward program."""
-        residuals = set(self.needed)
-        return [v for e in self.forward.equations for v in e.outputs if v in residuals]
 
     def borders(self, n: int) -> list[tuple[int, int]]:
         """About `n` parts of the linear program, divided where least is common to both sides."""
