@@ -48,7 +48,7 @@ def in_branch(never: Any, jaxpr: Jaxpr, args: Sequence[Any]) -> tuple[Any, ...]:
     """The outputs, computed where a condition is false; zeros where it is true."""
 
     def zeros(*args: Any) -> tuple[Any, ...]:
-        return tuple([jnp.zeros(t.shape, t.dtype) for t in jaxpr.out_types])
+        return tuple([lax.full(t.shape, 0, t.dtype) for t in jaxpr.out_types])
 
     def outputs(*args: Any) -> tuple[Any, ...]:
         outs = zip(lower(jaxpr, *args), jaxpr.out_types)

@@ -17,7 +17,7 @@ from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate
 from minijvp.core.tracing import Trace, state
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
-from minijvp.transforms.forward import Forward, Loop
+from minijvp.transforms.forward import Forward, Loop, spreads
 from minijvp.transforms.jvp import JVPTrace
 from minijvp.transforms.linearize import linearize_flat, linearize_jaxpr
 from minijvp.transforms.planning import SMALL, Linearized, Plan
@@ -310,7 +310,8 @@ def leaves_of(equations: Sequence[Equation], given: set[Var], outputs: Sequence[
 def tied(forward: Forward, plan: Plan) -> list[Equation]:
     """The forward equations, with what is assembled from arguments alone next to the equation that uses it.
 
-    Else a compiler may assemble everything first, and keep it all until it is used.
+    Else a compiler may assemble everything first, and keep it all until it is used. What is but spread out, as a bias
+    is over rows, it fuses into the equation by itself.
     """
     again = {v for e in plan.again for v in e.outputs}
     depends: set[Var] = set()  # on more than arguments
@@ -324,7 +325,8 @@ def tied(forward: Forward, plan: Plan) -> list[Equation]:
     result = []
     for e in forward.equations:
         variables = [v for v in dict.fromkeys(e.inputs) if type(v) is Var]
-        parts = [v for v in variables if v in forward.producer and v not in depends and readers[v] == 1]
+        made = [v for v in variables if v in forward.producer and v not in depends and readers[v] == 1]
+        parts = [v for v in made if not spreads(forward.producer[v])]
         data = [v for v in variables if v in depends and is_inexact(v.type.dtype)]
         if not data or not parts or sum([v.type.bytes for v in parts]) < SMALL:
             result.append(e)
