@@ -23,11 +23,10 @@ Price = Callable[[Equation], float | None]
 
 def minimum_cut(
     equations: Sequence[Equation], needed: Iterable[Var], at_hand: Callable[[Var], bool], price: Price
-) -> tuple[list[Var], list[Equation]]:
-    """The variables to save, and the equations to compute again in the order of the program.
+) -> set[Var]:
+    """The variables to save. From these and those `at_hand` the equations give all that is `needed` besides.
 
-    From the saved variables and those `at_hand` the equations give all that is `needed` and not saved. A variable that
-    no equation gives can only be saved or at hand.
+    A variable that no equation gives can only be saved or at hand.
     """
     needed = [v for v in dict.fromkeys(needed) if not at_hand(v)]
     plain = Plain(equations, needed, at_hand, price)
@@ -35,8 +34,7 @@ def minimum_cut(
     for v in needed:
         if v not in plain.there:
             network.demand(v)
-    again = {id(plain.producer[v]) for v in (*plain.again, *network.recomputed())}
-    return [*plain.saved, *network.saved()], [e for e in equations if id(e) in again]
+    return plain.saved | network.saved()
 
 
 INFINITE = math.inf
@@ -56,8 +54,7 @@ class Plain:
     ):
         self.producer = {v: e for e in equations for v in e.outputs}
         self.prices: dict[Var, float] = {}
-        self.saved: list[Var] = []
-        self.again: list[Var] = []
+        self.saved: set[Var] = set()
         self.there = {v for e in equations for v in e.inputs if type(v) is Var and at_hand(v)}
         self.there.update([v for v in self.producer if at_hand(v)])
         wanted = set(needed)
@@ -75,7 +72,7 @@ class Plain:
                     if found is not None:
                         prices[v] = found / len(e.outputs)
                     elif v in wanted and v not in there:
-                        self.saved.append(v)
+                        self.saved.add(v)
                         there.add(v)
                 continue
             v = e.outputs[0]
@@ -89,8 +86,9 @@ class Plain:
             if again < size:
                 prices[v] = found
             if v in wanted and (again >= size or not missing):
-                (self.saved if again >= size else self.again).append(v)
                 there.add(v)
+                if again >= size:
+                    self.saved.add(v)
 
     def at_hand(self, v: Var) -> bool:
         """Whether a value is at hand, or it has been decided that it will be."""
@@ -178,7 +176,3 @@ class Network:
     def saved(self) -> set[Var]:
         """The values on whose inside the cut runs."""
         return {v for v, read in self.dead if read and (v, False) not in self.dead}
-
-    def recomputed(self) -> list[Var]:
-        """The values on whose far side the cut runs."""
-        return [v for v, read in self.dead if not read]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from copy import copy
 from functools import cached_property
 from typing import NamedTuple
 
@@ -102,8 +103,8 @@ class Forward:
 
     def keeping(self, more: set[Var]) -> Forward:
         """The same program, of which more values are there."""
-        found = object.__new__(Forward)
-        found.__dict__.update(self.__dict__, kept=self.kept | more)
+        found = copy(self)
+        found.kept = self.kept | more
         return found
 
     @cached_property

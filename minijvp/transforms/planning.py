@@ -126,12 +126,12 @@ class Linearized:
         """The plan to follow where nobody asked for one: None if there is little to gain."""
         if self.bytes * copies * (self.loop.length if self.loop else 1) < SMALL:
             return None
-        plan = self.plan(DEFAULT, at_any_time=False)
+        plan = self.plan(DEFAULT, within_time=True)
         return plan if plan.again and plan.peak <= WORTHWHILE * self.peak_by_default(plan) else None
 
     def plan_within(self, budget: int) -> Plan:
         """The plan that takes least time of those that keep within so many bytes; else the one that comes closest."""
-        smallest = self.plan(DEFAULT, at_any_time=False)
+        smallest = self.plan(DEFAULT, within_time=True)
         if smallest.peak <= budget:
             return smallest
         counts = sorted({min(n, self.most_regions) for n in REGIONS})
@@ -144,14 +144,14 @@ class Linearized:
             smallest = min([smallest, *plans], key=lambda p: p.peak)
         return smallest
 
-    def plan(self, terms: Terms, at_any_time: bool = True) -> Plan:
-        """The plan on these terms; its regions that gain least for their time save all, if not `at_any_time`."""
+    def plan(self, terms: Terms, within_time: bool = False) -> Plan:
+        """The plan on these terms; `within_time`, those of its regions save all that gain least for their time."""
         forward = self.forward
         borders = self.borders(terms.regions)
         reads = [self.reads(start, end) for start, end in borders]
         extra = {v for v in forward.producer if v.type.bytes <= NEGLIGIBLE * self.bytes}
         saved = choice(forward, reads, self.needed, extra, terms)
-        if not at_any_time:
+        if within_time:
             costly = self.too_slow(borders, reads, saved)
             if costly:
                 saved = choice(forward, reads, self.needed, extra | costly, terms)
@@ -307,10 +307,10 @@ def choice(
     prices = forward.prices(terms.exchange, terms.dear)
     while True:
         inner = forward.keeping(extra)
-        saved, _ = minimum_cut(forward.equations, needed, inner.at_hand, lambda e: prices[id(e)])
-        crossing = crossings(inner, reads, set(saved))
+        saved = minimum_cut(forward.equations, needed, inner.at_hand, lambda e: prices[id(e)])
+        crossing = crossings(inner, reads, saved)
         if not crossing:
-            return {*saved, *extra}
+            return saved | extra
         extra = extra | crossing
 
 
@@ -341,7 +341,7 @@ def without_results(e: Equation, variables: set[Var]) -> Equation:
 def written(again: Sequence[Equation], made: set[Var], linear: Sequence[Equation]) -> set[Var]:
     """Of what a region computes again, what a compiler does not fuse into the operations that read it."""
     whole = {v for e in again if not fuses(e) for v in e.outputs}
-    whole.update([v for e in (*again, *linear) if not fuses(e) for v in e.inputs if v in made])  # type: ignore[misc]
+    whole.update(*[made.intersection(e.inputs) for e in (*again, *linear) if not fuses(e)])
     return whole.difference([v for e in again if spreads(e) for v in e.outputs])
 
 
