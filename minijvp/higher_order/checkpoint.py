@@ -16,7 +16,7 @@ from minijvp.operations.annotations import optimization_barrier
 from minijvp.operations.families import is_linear
 from minijvp.transforms.call import Call, nonzero, spread
 from minijvp.transforms.jvp import jvp_jaxpr
-from minijvp.transforms.linearize import linearize_jaxpr
+from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.transforms.staging import stage
 from minijvp.transforms.transpose import transpose_jaxpr
 from minijvp.transforms.vmap import vmap_jaxpr
@@ -86,9 +86,7 @@ def parts(jaxpr: Jaxpr, nonzero: tuple[bool, ...], policy: Hashable) -> tuple[Ja
     known, linear, origins, out_nonzero = linearize_jaxpr(jaxpr, nonzero)
     known, n_out = inlined(known), len(jaxpr.outputs)
     kept, remaining = split_by(known, as_policy(policy))
-    new = iter(known.outputs[n_out:])
-    found = [*known.inputs, *known.outputs[:n_out]]
-    residuals = tuple([next(new) if i is None else found[i] for i in origins])
+    residuals = tuple(residuals_of(origins, known.inputs, known.outputs, n_out))
     again = Jaxpr(known.constants, known.inputs, tuple(remaining), residuals).without_dead_code()
     needed = {v for e in again for v in e.inputs} | set(again.outputs)
     kept = tuple([v for v in kept if v in needed])

@@ -50,7 +50,7 @@ from minijvp.transforms import planning
 from minijvp.transforms.call import nonzero, spread
 from minijvp.transforms.forward import Loop
 from minijvp.transforms.jvp import jvp_jaxpr
-from minijvp.transforms.linearize import linearize_jaxpr
+from minijvp.transforms.linearize import LinearizedJaxpr, linearize_jaxpr
 from minijvp.transforms.rematerialize import linearize_jaxpr_planned
 from minijvp.transforms.transpose import transpose_jaxpr
 from minijvp.transforms.vmap import vmap_jaxpr
@@ -163,13 +163,11 @@ def jvp_branches(branches: tuple[Jaxpr, ...], flags: Flags) -> tuple[tuple[Jaxpr
     return tuple(complete), extra, out_nonzero
 
 
-Linearization = tuple[Jaxpr, Jaxpr, tuple[int | None, ...], Flags]
-"""What `linearize_jaxpr` returns."""
-
 OFTEN = 1024
 """How often a choice may run, where nobody can tell: it may be in a loop."""
 
 HARDLY_MORE = 1.2
+"""So many times the bytes of a plan that is one part may those be of one by regions, which frees them one by one."""
 
 
 class Linearized(NamedTuple):
@@ -211,7 +209,7 @@ def linearize_branches(branches: tuple[Jaxpr, ...], flags: Flags) -> Linearized:
     return Linearized(tuple(known_bodies), extra, tuple(linear_bodies), tuple(shared), out_nonzero)
 
 
-def planned_branches(branches: tuple[Jaxpr, ...], flags: Flags) -> list[Linearization]:
+def planned_branches(branches: tuple[Jaxpr, ...], flags: Flags) -> list[LinearizedJaxpr]:
     """The linearizations of branches, by a plan for each where the bytes that all keep together are fewer by it."""
     plain = [linearize_jaxpr(branch, flags, None) for branch in branches]
     budget, types = config.memory_budget, (*branches[0].in_types, *branches[0].out_types)
@@ -231,7 +229,7 @@ def planned_branches(branches: tuple[Jaxpr, ...], flags: Flags) -> list[Lineariz
     return found if size < plain_size else plain
 
 
-def planned_branch(branch: Jaxpr, flags: Flags, origins: frozenset[int], size: int) -> Linearization:
+def planned_branch(branch: Jaxpr, flags: Flags, origins: frozenset[int], size: int) -> LinearizedJaxpr:
     """The linearization of a branch by a plan; the operands and results that `origins` numbers are there for nothing.
 
     Without a plan it keeps `size` bytes. What it computes again is one part of it; or goes region by region, if that
@@ -247,13 +245,13 @@ def planned_branch(branch: Jaxpr, flags: Flags, origins: frozenset[int], size: i
     return parted if bytes_kept([parted], types) <= limit else whole
 
 
-def bytes_kept(made: Sequence[Linearization], types: Sequence[ArrayType]) -> int:
+def bytes_kept(made: Sequence[LinearizedJaxpr], types: Sequence[ArrayType]) -> int:
     """The bytes of all residuals of branches, in slots that they share; operands and results are of these types."""
     _, shared, slots = shared_residuals(made)
     return sum([t.bytes for t in (*[types[i] for i in shared], *slots)])
 
 
-def shared_residuals(made: Sequence[Linearization]) -> tuple[list[list[int]], list[int], list[ArrayType]]:
+def shared_residuals(made: Sequence[LinearizedJaxpr]) -> tuple[list[list[int]], list[int], list[ArrayType]]:
     """The places of the residuals of each branch, those of operands and results that are some, and the slots."""
     slots: list[ArrayType] = []
     places = [place_residuals(linear, origins, slots) for _, linear, origins, _ in made]

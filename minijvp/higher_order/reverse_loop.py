@@ -21,7 +21,7 @@ from minijvp.core.types import ArrayType
 from minijvp.higher_order.programs import Flags, chosen, groups, reaching, settle, spread_around, typed
 from minijvp.higher_order.scan import first_guess, with_carry
 from minijvp.transforms.call import spread
-from minijvp.transforms.linearize import linearize_jaxpr
+from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.transforms.rematerialize import linearize_jaxpr_planned
 from minijvp.transforms.staging import stage
 from minijvp.transforms.transpose import transpose_flat
@@ -77,8 +77,7 @@ def pull_program(body: Jaxpr, n_constants: int, wrt: Flags, cts: Flags) -> Pull:
             nonlocal found
             inputs, given = groups(args, len(body.inputs))
             outs = evaluate(known, *inputs)
-            new = iter(outs[n:])
-            residuals = [next(new) if i is None else (*inputs, *outs)[i] for i in origins]
+            residuals = residuals_of(origins, inputs, outs, n)
             flags = [False] * n_residuals + [True] * sum(wrt)
             wanted = chosen(spread(given, carry), out_nonzero)
             pulled = transpose_flat(linear, flags, [*residuals, *[None] * sum(wrt)], wanted)

@@ -31,7 +31,7 @@ from minijvp.higher_order.programs import array_types, chosen, groups, present
 from minijvp.higher_order.rule_results import cotangents_of, forward_results_of, place_of, tangents_of
 from minijvp.operations.families import add_tangents, instantiate, zeros_like
 from minijvp.transforms.call import nonzero, spread
-from minijvp.transforms.linearize import linearize_jaxpr
+from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.transforms.staging import argument_type, stage
 
 FLOAT0 = jax.dtypes.float0
@@ -231,8 +231,7 @@ class Call:
         known, linear, origins, out_nonzero = linearize_jaxpr(self.jaxpr, flags)
         results = evaluate(known, *captured, *args)
         n = len(self.jaxpr.outputs)
-        values, new = [*captured, *args, *results[:n]], iter(results[n:])
-        residuals = [next(new) if i is None else values[i] for i in origins]
+        residuals = residuals_of(origins, (*captured, *args), results, n)
         more = spread(evaluate(linear, *residuals, *present(ts)), out_nonzero)
         return outs or results[:n], [add_tangents(x, y) for x, y in zip(found, more, strict=True)]
 

@@ -10,7 +10,7 @@ from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.types import ArrayType
 from minijvp.operations.families import is_linear
 from minijvp.transforms.jvp import jvp_jaxpr
-from minijvp.transforms.linearize import linearize_jaxpr
+from minijvp.transforms.linearize import LinearizedJaxpr, linearize_jaxpr, residuals_of
 from minijvp.transforms.transpose import transpose_jaxpr
 from minijvp.transforms.vmap import vmap_jaxpr
 
@@ -62,7 +62,7 @@ class Call(Primitive):
 
 
 def applied(
-    linearization: tuple[Jaxpr, Jaxpr, tuple[int | None, ...], tuple[bool, ...]],
+    linearization: LinearizedJaxpr,
     call: Callable[..., Sequence[Any]],
     primals: tuple,
     tangents: tuple,
@@ -71,9 +71,8 @@ def applied(
     known, linear, origins, out_nonzero = linearization
     n = len(out_nonzero)
     found = tuple(call(known, *primals))
-    outs, new = found[:n], iter(found[n:])
-    residuals = [next(new) if i is None else (*primals, *outs)[i] for i in origins]
-    return outs, spread(call(linear, *residuals, *(t for t in tangents if t is not None)), out_nonzero)
+    residuals = residuals_of(origins, primals, found, n)
+    return found[:n], spread(call(linear, *residuals, *(t for t in tangents if t is not None)), out_nonzero)
 
 
 def work_of(equations: Iterable[Equation]) -> float:

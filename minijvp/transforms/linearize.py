@@ -190,10 +190,15 @@ def linearize_flat(
     return out_primals, linear, tuple([t is not None for t in out_tangents])
 
 
+Origins = tuple[int | None, ...]
+"""Where residuals are: their numbers among inputs and outputs, or None for what is kept besides, in its order."""
+
+LinearizedJaxpr = tuple[Jaxpr, Jaxpr, Origins, tuple[bool, ...]]
+"""What `linearize_jaxpr` returns."""
+
+
 @cached(maxsize=4096)
-def linearize_jaxpr(
-    jaxpr: Jaxpr, nonzero: tuple[bool, ...], n_outputs: int | None = None
-) -> tuple[Jaxpr, Jaxpr, tuple[int | None, ...], tuple[bool, ...]]:
+def linearize_jaxpr(jaxpr: Jaxpr, nonzero: tuple[bool, ...], n_outputs: int | None = None) -> LinearizedJaxpr:
     """The known and the linear program of an open jaxpr, the origins of residuals, and which outputs have a tangent.
 
     known: inputs -> (outputs, new residuals). linear: (residuals, nonzero tangents) -> nonzero output tangents.
@@ -216,3 +221,9 @@ def linearize_jaxpr(
     assert linear is not None
     linear.name = f"linear({jaxpr.name})" if jaxpr.name else ""
     return known, linear, tuple(origins), out_nonzero
+
+
+def residuals_of(origins: Origins, inputs: Sequence[Any], outputs: Sequence[Any], n: int) -> list[Any]:
+    """The residuals, from what the known program of a linearization takes and gives: `n` outputs, and what is kept."""
+    places, kept = (*inputs, *outputs[:n]), iter(outputs[n:])
+    return [next(kept) if origin is None else places[origin] for origin in origins]

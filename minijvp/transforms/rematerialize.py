@@ -19,13 +19,12 @@ from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.transforms.forward import Forward, Loop, spreads
 from minijvp.transforms.jvp import JVPTrace
-from minijvp.transforms.linearize import linearize_flat, linearize_jaxpr
+from minijvp.transforms.linearize import LinearizedJaxpr, linearize_flat, linearize_jaxpr, residuals_of
 from minijvp.transforms.planning import SMALL, Linearized, Plan
 from minijvp.transforms.region import region
 from minijvp.transforms.staging import StagingTrace, StagingTracer, argument_type, stage
 from minijvp.transforms.vmap import BatchTrace
 
-Origins = tuple[int | None, ...]
 Linearization = tuple[Sequence[Any], Jaxpr, tuple[bool, ...]]
 
 PARTS = (0.5, 0.25, 0.12, 0.06, 0.03, 0.001)
@@ -110,14 +109,11 @@ def linearize_staged(
     nonzero = (*[False] * len(constants), *flags)
     with config(memory_budget=budget):
         known, linear, origins, out_nonzero = linearize_jaxpr_planned(opened, nonzero, n_outputs=n, copies=copies())
-    args = (*constants, *primals)
+    args, n_out = (*constants, *primals), len(closed.outputs)
     outs = evaluate(known, *args)
-    values = (*args, *outs[: len(closed.outputs)])
-    new = iter(outs[len(closed.outputs) :])
-    residuals = [next(new) if i is None else values[i] for i in origins]
-    given = tuple(zip(linear.inputs, residuals))
-    inputs = linear.inputs[len(residuals) :]
-    return outs[: len(closed.outputs)], Jaxpr(given, inputs, linear.equations, linear.outputs, linear.name), out_nonzero
+    given = tuple(zip(linear.inputs, residuals_of(origins, args, outs, n_out)))
+    inputs = linear.inputs[len(given) :]
+    return outs[:n_out], Jaxpr(given, inputs, linear.equations, linear.outputs, linear.name), out_nonzero
 
 
 def is_part_of_plan(jaxpr: Jaxpr) -> bool:
@@ -143,7 +139,7 @@ def linearize_jaxpr_planned(
     loop: Loop | None = None,
     n_outputs: int | None = None,
     copies: int = 1,
-) -> tuple[Jaxpr, Jaxpr, Origins, tuple[bool, ...]]:
+) -> LinearizedJaxpr:
     """What `linearize_jaxpr` returns, with a linear program that computes again what is not worth keeping.
 
     A `loop` says of the body of one how often it runs, and which of its inputs and outputs are kept anyway.
@@ -156,7 +152,7 @@ def linearize_jaxpr_planned(
 @cached(maxsize=4096)
 def _linearize_jaxpr_planned(
     jaxpr: Jaxpr, nonzero: tuple[bool, ...], loop: Loop | None, n_outputs: int | None, copies: int
-) -> tuple[Jaxpr, Jaxpr, Origins, tuple[bool, ...]]:
+) -> LinearizedJaxpr:
     parts, plan = planned(jaxpr, nonzero, loop, n_outputs, copies)
     return parts.followed(plan)
 
@@ -207,15 +203,13 @@ class Parts:
         self.result = linearize_jaxpr(jaxpr, nonzero, n_outputs)
         self.known, self.linear, origins, _ = self.result
         self.n_out = n = len(jaxpr.outputs)
-        places: tuple[Atom, ...] = (*self.known.inputs, *self.known.outputs[:n])
-        new = iter(self.known.outputs[n:])
-        residuals = tuple([next(new) if i is None else places[i] for i in origins])
+        residuals = residuals_of(origins, self.known.inputs, self.known.outputs, n)
         self.tangents = self.linear.inputs[len(residuals) :]
         forward = Forward.of_program(self.known, n) if loop is None else Forward.of_loop(loop, self.known, n)
         program = renamed(self.linear, dict(zip(self.linear.inputs, residuals)))
         self.linearized = Linearized(forward, program, residuals, loop)
 
-    def followed(self, plan: Plan | None) -> tuple[Jaxpr, Jaxpr, Origins, tuple[bool, ...]]:
+    def followed(self, plan: Plan | None) -> LinearizedJaxpr:
         """What `linearize_jaxpr` returns, by a plan.
 
         The body of a loop makes zeros and the like again in any case: from outside of it they would come as arrays.

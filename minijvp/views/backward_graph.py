@@ -27,7 +27,7 @@ from minijvp.errors import ArgumentError
 from minijvp.operations.families import add_tangents, instantiate
 from minijvp.transforms.borders import from_border
 from minijvp.transforms.jvp import JVPTrace
-from minijvp.transforms.linearize import linearize_jaxpr
+from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.transforms.steps import one_equation
 from minijvp.transforms.transpose import transpose_flat
 from minijvp.views.graph import Graph, Node, equation_label, equation_text, kind_of, short_value
@@ -193,14 +193,14 @@ class GraphTrace(JVPTrace):
             known, linear, origins, nonzero = linearize_jaxpr(jaxpr, flags)
         results = evaluate(known, *primals)
         n = len(nonzero)
-        outs, new, places = results[:n], iter(results[n:]), [*primals, *results[:n]]
+        outs = results[:n]
         (e,) = jaxpr.equations
         node = BackwardNode(
             primitive.name,
             jaxpr.out_types,
             next(self.numbers),
             tuple([place or (None, 0) for place in following]),
-            tuple([next(new) if origin is None else places[origin] for origin in origins]),
+            tuple(residuals_of(origins, primals, results, n)),
             Equation(primitive, e.inputs, params, e.outputs, state.source or capture()),
             linear,
             nonzero,

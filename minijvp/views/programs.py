@@ -11,7 +11,7 @@ from minijvp.core.config import config
 from minijvp.core.jaxpr import Atom, Jaxpr, Var
 from minijvp.core.types import is_inexact
 from minijvp.errors import ArgumentError
-from minijvp.transforms.linearize import linearize_jaxpr
+from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.transforms.staging import make_jaxpr
 from minijvp.transforms.transpose import transpose_jaxpr
 
@@ -66,9 +66,7 @@ def gradient_programs(jaxpr: Jaxpr) -> GradientPrograms:
     flags = (False,) * n_residuals + (True,) * (len(linear.inputs) - n_residuals)
     backward, found = transpose_jaxpr(linear, flags, (True,) * len(linear.outputs))
     n_outputs = len(out_nonzero)
-    places = (*known.inputs, *known.outputs[:n_outputs])
-    new = iter(known.outputs[n_outputs:])
-    atoms = [next(new) if origin is None else places[origin] for origin in origins]
+    atoms = residuals_of(origins, known.inputs, known.outputs, n_outputs)
     inputs = [i - n for i, flag in enumerate(nonzero) if flag]
     differentiated = tuple([i for i, flag in zip(inputs, found, strict=True) if flag])
     return GradientPrograms(

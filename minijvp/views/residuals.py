@@ -14,7 +14,7 @@ from minijvp.core.printing import Names
 from minijvp.core.source import Source
 from minijvp.core.types import ArrayType, is_inexact
 from minijvp.errors import ArgumentError
-from minijvp.transforms.linearize import linearize_jaxpr
+from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.views.programs import program_of
 from minijvp.views.svg import FAINT, FONT, INK, Picture, safe
 from minijvp.views.tables import Table, byte_text
@@ -223,13 +223,11 @@ def residual_report(fun: Callable[..., Any] | Jaxpr, *args: Any, **kwargs: Any) 
     names = named(known, fun, args, kwargs, n)
     makers, readers = Index(known), Index(linear)
     results = known.outputs[: len(nonzero)]
-    new = iter(known.outputs[len(nonzero) :])
-    places = (*known.inputs, *results)
+    atoms = residuals_of(origins, known.inputs, known.outputs, len(nonzero))
     kinds: dict[Atom, str] = dict.fromkeys(results, "result")
     kinds.update({v: "constant" if i < n else "input" for i, v in enumerate(known.inputs)})
     found: dict[Var, Residual] = {}
-    for origin, variable in zip(origins, linear.inputs, strict=False):
-        v = next(new) if origin is None else places[origin]
+    for v, variable in zip(atoms, linear.inputs, strict=False):
         if type(v) is Var and v not in found:
             read_by = tuple(dict.fromkeys(readers.readers(variable)))
             found[v] = Residual(names.use(v), v.type, kinds.get(v, "value"), *makers.maker(v), read_by)
@@ -282,10 +280,10 @@ class Index:
             return "", None
         e, k = self.producers[v]
         for inner in inner_programs(e):
-            w = inner.outputs[k]
-            if w in inner.inputs:
+            w, positions = inner.outputs[k], {v: i for i, v in enumerate(inner.inputs)}
+            if type(w) is Var and w in positions:
                 # What a loop carries into a turn was made in the turn before; other inputs were made outside.
-                i = inner.inputs.index(w)  # type: ignore[arg-type]
+                i = positions[w]
                 turn = i - e.params.get("n_constants", 0)
                 if not 0 <= turn < e.params.get("n_carry", 0) or inner.outputs[turn] in inner.inputs:
                     return self.maker(e.inputs[i + len(e.inputs) - len(inner.inputs)])
