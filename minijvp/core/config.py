@@ -175,8 +175,7 @@ def cached(maxsize: int) -> Callable[[Callable[..., Any]], Any]:
         def cached(*args: Any, **kwargs: Any) -> Any:
             return by_budget(config.memory_budget, *args, **kwargs)
 
-        cached.cache_clear = by_budget.cache_clear  # type: ignore[attr-defined]
-        cached.cache_info = by_budget.cache_info  # type: ignore[attr-defined]
+        vars(cached).update(cache_clear=by_budget.cache_clear, cache_info=by_budget.cache_info)
         return cached
 
     return decorate

@@ -134,8 +134,12 @@ class Primitive:
         """The equation of this primitive without results that are not `used`, as far as it can do without them."""
         return equation
 
+    def turns(self, params: dict[str, Any]) -> int:
+        """How often the programs inside of this operation run, if it has any."""
+        return 1
+
     def work(self, inputs: Sequence[ArrayType], outputs: Sequence[ArrayType], params: dict[str, Any]) -> float:
-        """How long it takes, in bytes that could be moved to or from memory meanwhile: a rough guess."""
+        """How long it takes, without programs inside, in bytes that could be moved meanwhile: a rough guess."""
         written = sum([t.bytes for t in outputs])
         if self.recomputable == "free":
             return 0.0

@@ -291,9 +291,8 @@ class _Jitted:
                 return recover(error, args, kwargs)
 
         jitted = wraps(self.fun)(self.fixed_wrapper() or jitted)
-        for name in ("trace", "lower", "eval_shape"):
-            setattr(jitted, name, self.method(name))
-        jitted.clear_cache = self.clear_cache  # type: ignore[attr-defined]
+        vars(jitted).update({name: self.method(name) for name in ("trace", "lower", "eval_shape")})
+        vars(jitted).update(clear_cache=self.clear_cache)
         return jitted
 
     def method(self, name: str) -> Callable[..., Any]:

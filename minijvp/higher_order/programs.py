@@ -13,7 +13,6 @@ from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, is_inexact
 from minijvp.errors import JaxprError
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import Elementwise, add, broadcast_in_dim, leading_axis, zeros
-from minijvp.transforms.call import work_of
 
 Flags = tuple[bool, ...]
 
@@ -62,8 +61,8 @@ class ControlFlow(Primitive):
     def for_evaluation(self, params: dict[str, Any]) -> dict[str, Any]:
         return without_rules(params)
 
-    def work(self, inputs: Sequence[ArrayType], outputs: Sequence[ArrayType], params: dict[str, Any]) -> float:
-        return (TURNS if self.repeats else 1) * sum([work_of(jaxpr) for jaxpr in inner_jaxprs(params)])
+    def turns(self, params: dict[str, Any]) -> int:
+        return TURNS if self.repeats else 1
 
     def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
         return any(e.primitive.uses_axis(name, e.params) for jaxpr in inner_jaxprs(params) for e in jaxpr)

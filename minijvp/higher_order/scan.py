@@ -33,7 +33,7 @@ from minijvp.higher_order.programs import (
 )
 from minijvp.operations.families import instantiate, is_linear, zeros_like
 from minijvp.operations.shape import move_axis
-from minijvp.transforms.call import nonzero, spread, work_of
+from minijvp.transforms.call import nonzero, spread
 from minijvp.transforms.forward import Loop
 from minijvp.transforms.jvp import jvp_jaxpr
 from minijvp.transforms.rematerialize import linearize_jaxpr_planned
@@ -91,8 +91,8 @@ class Scan(ControlFlow):
         carry, t_carry, ys, t_ys = groups(outs, n_carry, sum(carried), n_ys)
         return (*carry, *ys), spread([*t_carry, *t_ys], (*carried, *out_nonzero[n_carry:]))
 
-    def work(self, inputs: Sequence[ArrayType], outputs: Sequence[ArrayType], params: dict[str, Any]) -> float:
-        return params["length"] * work_of(params["jaxpr"])
+    def turns(self, params: dict[str, Any]) -> int:
+        return params["length"]
 
     def linearize(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
         n_constants, n_carry = params["n_constants"], params["n_carry"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from minijvp.core.jaxpr import Equation, Jaxpr, evaluate
+from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, inner_jaxprs
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.types import ArrayType
 from minijvp.operations.families import is_linear
@@ -33,9 +33,6 @@ class Call(Primitive):
 
     def type_rule(self, *types: ArrayType, jaxpr: Jaxpr) -> tuple[ArrayType, ...]:
         return jaxpr.out_types
-
-    def work(self, inputs: Sequence[ArrayType], outputs: Sequence[ArrayType], params: dict[str, Any]) -> float:
-        return work_of(params["jaxpr"])
 
     def jvp(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr) -> tuple[Any, Any]:
         jvp, out_nonzero = jvp_jaxpr(jaxpr, nonzero(tangents))
@@ -76,8 +73,12 @@ def applied(
 
 
 def work_of(equations: Iterable[Equation]) -> float:
-    """How long it takes to run some equations, as `Primitive.work` counts it."""
-    return sum([e.primitive.work([v.type for v in e.inputs], [v.type for v in e.outputs], e.params) for e in equations])
+    """How long it takes to run some equations, as `Primitive.work` counts it, with the programs inside of them."""
+    total = 0.0
+    for e in equations:
+        inside = sum([work_of(jaxpr) for jaxpr in inner_jaxprs(e.params)]) * e.primitive.turns(e.params)
+        total += max(e.primitive.work([v.type for v in e.inputs], [v.type for v in e.outputs], e.params), inside)
+    return total
 
 
 def nonzero(tangents: Sequence[Any]) -> tuple[bool, ...]:

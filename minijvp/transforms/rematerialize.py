@@ -331,9 +331,10 @@ def tied(forward: Forward, plan: Plan) -> list[Equation]:
 
 
 def renamed(jaxpr: Jaxpr, names: Mapping[Any, Any]) -> Jaxpr:
-    """The same program over other variables for its inputs."""
-    get = names.get
-    equations = tuple(
-        [Equation(e.primitive, tuple([get(v, v) for v in e.inputs]), e.params, e.outputs, e.source) for e in jaxpr]
-    )
-    return Jaxpr((), tuple([get(v, v) for v in jaxpr.inputs]), equations, tuple([get(v, v) for v in jaxpr.outputs]))
+    """The same open program, where some variables are others."""
+
+    def get(variables: Sequence[Any]) -> tuple[Any, ...]:
+        return tuple([names.get(v, v) for v in variables])
+
+    equations = tuple([Equation(e.primitive, get(e.inputs), e.params, get(e.outputs), e.source) for e in jaxpr])
+    return Jaxpr((), get(jaxpr.inputs), equations, get(jaxpr.outputs), jaxpr.name)

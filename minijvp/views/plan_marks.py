@@ -5,7 +5,7 @@ The linear program tells what is computed again inside: the equations of its loo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -15,7 +15,7 @@ from minijvp.core.printing import Names
 from minijvp.core.source import Source
 from minijvp.core.types import ArrayType
 from minijvp.transforms.planning import Plan
-from minijvp.transforms.rematerialize import Parts
+from minijvp.transforms.rematerialize import Parts, renamed
 from minijvp.views.graph import Mark
 from minijvp.views.residuals import Index, inner_programs
 from minijvp.views.traces import source_text
@@ -167,15 +167,6 @@ def names_in(jaxpr: Jaxpr) -> dict[Atom, str]:
     for e in jaxpr:
         names.bind(e.outputs)
     return names.names
-
-
-def renamed(jaxpr: Jaxpr, own: Mapping[Atom, Var]) -> Jaxpr:
-    """The same program over other variables."""
-    get: Callable[[Any], Any] = lambda v: own.get(v, v)
-    equations = [
-        Equation(e.primitive, tuple(map(get, e.inputs)), e.params, tuple(map(get, e.outputs)), e.source) for e in jaxpr
-    ]
-    return Jaxpr((), tuple(map(get, jaxpr.inputs)), tuple(equations), tuple(map(get, jaxpr.outputs)), jaxpr.name)
 
 
 def inside(jaxpr: Jaxpr, linear: set[Atom], name: str = "", times: int = 1) -> Iterator[Inside]:

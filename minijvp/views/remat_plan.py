@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -273,8 +273,8 @@ def reported(
     again = [(e, 1) for r in (plan.regions if plan else ()) for e in r.again]
     again += [(e, p.times) for p in marks.inside for e in p.again]
     extra = sum([n for _, n in again]) - sum([n for _, n in marks.spared])
-    time = sum([n * time_of((e,)) for e, n in again]) - sum([n * time_of((e,)) for e, n in marks.spared])
-    whole = time_of(plain.known) + time_of(plain.linear)
+    time = sum([n * work_of((e,)) for e, n in again]) - sum([n * work_of((e,)) for e, n in marks.spared])
+    whole = work_of(plain.known) + work_of(plain.linear)
     return RematPlan(
         name,
         budget,
@@ -291,15 +291,6 @@ def reported(
         marks.marks,
         labels,
     )
-
-
-def time_of(equations: Iterable[Equation]) -> float:
-    """How long equations take, as planning counts it, with the programs inside of those that do not tell themselves."""
-    total = 0.0
-    for e in equations:
-        inner = sum([time_of(jaxpr) for jaxpr in inner_jaxprs(e.params)]) * e.params.get("length", 1)
-        total += max(work_of((e,)), inner)
-    return total
 
 
 def reason(budget: Budget, linearized: Linearized) -> str:
