@@ -1,4 +1,4 @@
-"""The benchmarks compare the same numbers, and report what was measured; how fast anything is, is not tested."""
+"""The benchmarks compare the same deep.numbers, and report what was measured; how fast anything is, is not tested."""
 
 from __future__ import annotations
 
@@ -13,23 +13,11 @@ import pytest
 from matplotlib.image import imread
 
 import minijvp
+from tests.benchmarks import deep
 from tests.benchmarks.__main__ import BENCHMARKS, main, measure, selected
 from tests.benchmarks.benchmark import Benchmark
 from tests.benchmarks.chart import draw
 from tests.benchmarks.contenders import BOTH, INSTALLED, calls, plain
-from tests.benchmarks.deep import (
-    dear_chain_loss,
-    deep_conv_data,
-    deep_conv_loss,
-    deep_transformer_data,
-    deep_transformer_loss,
-    mixed_chain_loss,
-    numbers,
-    quaternion_data,
-    quaternion_loss,
-    scanned_transformer_loss,
-    stacked_transformer_data,
-)
 from tests.benchmarks.eager import CASES, Case, check
 from tests.benchmarks.models import PROGRAMS, lstm_data, lstm_loss, mlp_data, mlp_loss, transformer_data
 from tests.benchmarks.objectives import OBJECTIVES
@@ -77,12 +65,12 @@ def test_compiled_programs_are_the_same(name: str) -> None:
 
 
 REMATERIALISED = {
-    quaternion_loss: partial(quaternion_data, 4, 16, 2),
-    deep_transformer_loss: partial(deep_transformer_data, 1, 8, 4, 2),
-    scanned_transformer_loss: partial(stacked_transformer_data, 2, 8, 4, 2),
-    mixed_chain_loss: partial(numbers, 10),
-    dear_chain_loss: partial(numbers, 10),
-    deep_conv_loss: partial(deep_conv_data, 2, 4, 3, 2),
+    deep.quaternion_loss: partial(deep.quaternion_data, 4, 16, 2),
+    deep.deep_transformer_loss: partial(deep.deep_transformer_data, 1, 8, 4, 2),
+    deep.scanned_transformer_loss: partial(deep.stacked_transformer_data, 2, 8, 4, 2),
+    deep.mixed_chain_loss: partial(deep.numbers, 10),
+    deep.dear_chain_loss: partial(deep.numbers, 10),
+    deep.deep_conv_loss: partial(deep.deep_conv_data, 2, 4, 3, 2),
     lstm_loss: partial(lstm_data, 5, 2, 3, 4),
     mlp_loss: partial(mlp_data, 2, 4, 4),
 }
@@ -98,7 +86,7 @@ def test_programs_to_plan_are_the_same_in_both_libraries(case: CaseOfPlan) -> No
 
 
 def test_rows_of_plans() -> None:
-    case = CaseOfPlan("chain", mixed_chain_loss, partial(numbers, 200_000), 0.9, 1e3, 1e3, 0.3)
+    case = CaseOfPlan("chain", deep.mixed_chain_loss, partial(deep.numbers, 200_000), 0.9, 1e3, 1e3, 0.3)
     memory, seconds, compiling, difference = measure_plan(case, "chain", ONCE)
     assert memory.reached
     assert seconds.medians["minijvp"] > 0

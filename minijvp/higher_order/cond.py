@@ -6,7 +6,7 @@ cond : (Int, [a -> b]) -> a -> b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -147,7 +147,7 @@ def union(flags: Sequence[Flags]) -> Flags:
     return first
 
 
-@cached(maxsize=4096)
+@lru_cache(maxsize=4096)
 def jvp_branches(branches: tuple[Jaxpr, ...], flags: Flags) -> tuple[tuple[Jaxpr, ...], tuple[Any, ...], Flags]:
     """The branches on duals, the arrays that they close over, and which results have a tangent."""
     made = [jvp_jaxpr(branch, flags) for branch in branches]
@@ -293,7 +293,7 @@ def transpose_branches(
     return tuple(complete), extra, found
 
 
-@cached(maxsize=4096)
+@lru_cache(maxsize=4096)
 def vmap_branches(
     branches: tuple[Jaxpr, ...], axis: Axis, batched: Flags
 ) -> tuple[tuple[Jaxpr, ...], tuple[Any, ...], Flags]:
@@ -379,14 +379,14 @@ def chosen_operands(axis: Axis, lanes: Any, operands: Sequence[Any], flags: Sequ
     return [replaced(x) if flag else x for x, flag in zip(operands, flags, strict=True)]
 
 
-@cached(maxsize=4096)
+@lru_cache(maxsize=4096)
 def nothing(branch: Jaxpr) -> Jaxpr:
     """A program of the same types whose results are zeros."""
     body = Extension(Jaxpr((), (), (), ()))
     return body.finish(map(Var, branch.in_types), [body.zeros(t) for t in branch.out_types])
 
 
-@cached(maxsize=4096)
+@lru_cache(maxsize=4096)
 def is_slow(jaxpr: Jaxpr) -> bool:
     """Whether a program is worth the look whether anybody wants it: it has a loop, or an operation that is costly."""
     for e in jaxpr:

@@ -6,6 +6,7 @@ scan : ((c, a) -> (c, b)) -> (c, [a]) -> (c, [b])
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from jax import lax
@@ -218,7 +219,7 @@ def with_carry(flags: Flags, n_constants: int, carry: Flags) -> Flags:
     return flags[:n_constants] + carry + flags[n_constants + len(carry) :]
 
 
-@cached(maxsize=4096)
+@lru_cache(maxsize=4096)
 def narrowed_body(jaxpr: Jaxpr, n_constants: int, n_carry: int, used: Flags) -> tuple[Jaxpr, Flags, Flags]:
     """The body without dead carries, which neither a used result nor a live carry needs; its inputs and outputs."""
     ys = used[n_carry:]
@@ -232,7 +233,7 @@ def narrowed_body(jaxpr: Jaxpr, n_constants: int, n_carry: int, used: Flags) -> 
     return Jaxpr((), tuple(chosen(body.inputs, ins)), body.equations, body.outputs, body.name), ins, carry + ys
 
 
-@cached(maxsize=4096)
+@lru_cache(maxsize=4096)
 def jvp_body(jaxpr: Jaxpr, n_constants: int, n_carry: int, flags: Flags) -> tuple[Jaxpr, tuple[Any, ...], Flags, Flags]:
     """The body on duals, the arrays it closes over, which carries and which outputs have a tangent.
 
@@ -426,7 +427,7 @@ def transpose_body(jaxpr: Jaxpr, n_constants: int, n_carry: int, linear: Flags, 
     return Transposed(transposed, extra, tuple(known_flags[1]), carried, found)
 
 
-@cached(maxsize=4096)
+@lru_cache(maxsize=4096)
 def history_body(jaxpr: Jaxpr, n_constants: int, n_carry: int, known: Flags) -> Jaxpr:
     """The body of a loop of the carries that are `known` alone; it gives their next values, and as rows these."""
     constants, carry, xs = groups(jaxpr.inputs, n_constants, n_carry)
@@ -436,7 +437,7 @@ def history_body(jaxpr: Jaxpr, n_constants: int, n_carry: int, known: Flags) -> 
     return history.without_dead_code(effects=False)
 
 
-@cached(maxsize=4096)
+@lru_cache(maxsize=4096)
 def vmap_body(
     jaxpr: Jaxpr, n_constants: int, n_carry: int, axis: Axis, flags: Flags
 ) -> tuple[Jaxpr, tuple[Any, ...], Flags, Flags]:

@@ -6,6 +6,7 @@ while_loop : (a -> Bool, a -> a) -> a -> a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import jax
@@ -385,7 +386,7 @@ class WhileCurvature(Differentiating):
         return self.picked(outs, params), self.picked(out_batched, params)
 
 
-@cached(maxsize=4096)
+@lru_cache(maxsize=4096)
 def narrowed_loop(
     cond_jaxpr: Jaxpr, body_jaxpr: Jaxpr, n_cond_constants: int, n_body_constants: int, used: Flags
 ) -> tuple[Jaxpr, Jaxpr, Flags, Flags]:

@@ -13,21 +13,9 @@ import jax
 import numpy as np
 
 import minijvp
+from tests.benchmarks import deep
 from tests.benchmarks.benchmark import Benchmark
 from tests.benchmarks.contenders import JAX, MINIJVP, Make, plain, renewed
-from tests.benchmarks.deep import (
-    dear_chain_loss,
-    deep_conv_data,
-    deep_conv_loss,
-    deep_transformer_data,
-    deep_transformer_loss,
-    mixed_chain_loss,
-    numbers,
-    quaternion_data,
-    quaternion_loss,
-    scanned_transformer_loss,
-    stacked_transformer_data,
-)
 from tests.benchmarks.models import gradient, lstm_data, lstm_loss, mlp_data, mlp_loss
 from tests.benchmarks.report import OURS, REFERENCE, REMATERIALISATION, Row, beside, row
 from tests.benchmarks.staging import few, timed
@@ -129,26 +117,26 @@ def planning(loss: Make, data: Callable[[], tuple], what: str, name: str, settin
     return [Row(title, REMATERIALISATION, seconds, ratio, 1.1, rounds=len(series["auto"]))]
 
 
-batch_32, batch_4096 = [(quaternion_loss, partial(quaternion_data, n)) for n in (32, 4096)]
-unrolled = deep_transformer_loss, deep_transformer_data
-scanned = scanned_transformer_loss, stacked_transformer_data
-mixed, dear = (mixed_chain_loss, numbers), (dear_chain_loss, numbers)
+batch_32, batch_4096 = [(deep.quaternion_loss, partial(deep.quaternion_data, n)) for n in (32, 4096)]
+unrolled = deep.deep_transformer_loss, deep.deep_transformer_data
+scanned = deep.scanned_transformer_loss, deep.stacked_transformer_data
+mixed, dear = (deep.mixed_chain_loss, deep.numbers), (deep.dear_chain_loss, deep.numbers)
 lstm = lstm_loss, partial(lstm_data, 500, 32, 128, 128)
 
 CASES = (
     Case("quaternion, batch 32", *batch_32, 0.3, 0.8, slow=False),
-    Case("quaternion, batch 32 / checkpoint", *batch_32, theirs=partial(quaternion_loss, JAX, "checkpoint")),
+    Case("quaternion, batch 32 / checkpoint", *batch_32, theirs=partial(deep.quaternion_loss, JAX, "checkpoint")),
     Case("quaternion, batch 4096", *batch_4096, 0.95, 1.05),
     Case("quaternion, batch 4096, budget 0.46", *batch_4096, 0.65, 1.05, budget=0.46),
     Case("transformer", *unrolled, 0.45, 0.8, 0.4),
     Case("transformer, budget 0.1", *unrolled, 0.15, 0.8, budget=0.1),
     Case("transformer by scan", *scanned, 0.45, 1.0),
-    Case("transformer by scan / checkpoint", *scanned, theirs=partial(scanned_transformer_loss, CHECKPOINTED)),
+    Case("transformer by scan / checkpoint", *scanned, theirs=partial(deep.scanned_transformer_loss, CHECKPOINTED)),
     Case("elementwise chain", *mixed, 0.6, 1.05),
     Case("elementwise chain, budget 0.5", *mixed, 0.1, 1.4, budget=0.5),
     Case("chain of tanh(sin(x))", *dear, 0.6, 1.05),
     Case("chain of tanh(sin(x)), budget 0.11", *dear, 0.1, 1.4, budget=0.11),
-    Case("conv net", deep_conv_loss, deep_conv_data, 0.6, 1.05),
+    Case("conv net", deep.deep_conv_loss, deep.deep_conv_data, 0.6, 1.05),
     Case("LSTM by scan", *lstm, 0.65, 1.05),
     Case("LSTM by scan / checkpoint", *lstm, theirs=partial(lstm_loss, CHECKPOINTED)),
     Case("MLP in cache", mlp_loss, partial(mlp_data, 4, 64, 32), 1.0, 1.03, slow=False),
@@ -157,7 +145,7 @@ CASES = (
 
 PLANNED = {
     "transformer": unrolled,
-    "chain of 20,000 equations": (partial(mixed_chain_loss, rounds=2500), partial(numbers, 4096)),
+    "chain of 20,000 equations": (partial(deep.mixed_chain_loss, rounds=2500), partial(deep.numbers, 4096)),
 }
 
 BENCHMARKS = [

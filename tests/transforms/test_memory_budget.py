@@ -171,7 +171,7 @@ def test_a_transformer_and_convolutions() -> None:
             compiled = minijvp.jit(fun).lower(*args).compile()
             close(compiled(*args), wanted, 2e-5)
             with minijvp.config(memory_budget="off"):
-                close(compiled(*args), minijvp.jit(minijvp.value_and_grad(loss(minijvp)))(*args), 1e-5)
+                close(compiled(*args), minijvp.jit(minijvp.value_and_grad(loss(minijvp)))(*args), 1e-6)
             found = compiled.memory_analysis().temp_size_in_bytes
             assert found < part * size
             size = min(size, found)

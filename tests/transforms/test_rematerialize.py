@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import chain, combinations
 from typing import Any
 
@@ -19,24 +19,9 @@ from minijvp import lax
 from minijvp.core.jaxpr import Equation, Var
 from minijvp.core.types import ArrayType
 from minijvp.operations.elementwise import add
-from minijvp.transforms import planning, rematerialize
+from minijvp.transforms import rematerialize
 from minijvp.transforms.cut import minimum_cut
 from minijvp.transforms.forward import Forward
-
-
-@pytest.fixture
-def forced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Plans for programs of any size, followed if they save anything."""
-    for module in (planning, rematerialize):
-        monkeypatch.setattr(module, "SMALL", 0)
-    monkeypatch.setattr(planning, "NEGLIGIBLE", 0.0)
-    monkeypatch.setattr(planning, "WORTHWHILE", 1.0)
-    monkeypatch.setattr(planning, "TIME", 10.0)
-    monkeypatch.setattr(planning, "EQUATIONS_PER_REGION", 3)
-    rematerialize._linearize_jaxpr_planned.cache_clear()
-    with minijvp.config(memory_budget="auto"):
-        yield
-    rematerialize._linearize_jaxpr_planned.cache_clear()
 
 
 @st.composite

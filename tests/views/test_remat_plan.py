@@ -129,7 +129,7 @@ def test_the_picture_has_the_marks_of_the_table(name: str) -> None:
     assert by_name == wanted
     for kind, title, lines in boxes:
         if lines[2:3] and kind in ("saved", "again", "later") and title.count(" = ") == 1:
-            fate, letter = re.match(r"(\w+) ([\w.]+):", lines[2]).groups()  # type: ignore[union-attr]
+            [(fate, letter)] = re.findall(r"^(\w+) ([\w.]+):", lines[2])
             assert fate == kind
             # The letter is that of the printed program, also where the box tells it.
             assert kind == "saved" or title.startswith(f"{letter.rpartition('.')[2]}:")
