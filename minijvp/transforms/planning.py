@@ -20,8 +20,12 @@ from minijvp.transforms.call import work_of
 from minijvp.transforms.cut import minimum_cut
 from minijvp.transforms.forward import Forward, Loop, fuses, is_cheap, spreads
 
-SMALL = 1 << 20
-"""Residuals of less than so many bytes in total are left alone: they fit in a cache."""
+SMALL = 1 << 23
+"""Residuals of less than so many bytes in total are left alone, if nobody asks: they fit in a cache, and to trace and
+compile a plan takes time too."""
+
+NOTICEABLE = 1 << 20
+"""So many bytes are worth the trouble where a program is planned."""
 
 NEGLIGIBLE = 1e-4
 """The part of all residuals up to which a value is not worth thinking about: it is saved where it is needed."""

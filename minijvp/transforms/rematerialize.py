@@ -20,7 +20,7 @@ from minijvp.errors import ArgumentError
 from minijvp.transforms.forward import Forward, Loop, spreads
 from minijvp.transforms.jvp import JVPTrace
 from minijvp.transforms.linearize import LinearizedJaxpr, linearize_flat, linearize_jaxpr, residuals_of
-from minijvp.transforms.planning import SMALL, Linearized, Plan
+from minijvp.transforms.planning import NOTICEABLE, SMALL, Linearized, Plan
 from minijvp.transforms.region import region
 from minijvp.transforms.staging import StagingTrace, StagingTracer, argument_type, stage
 from minijvp.transforms.vmap import BatchTrace
@@ -121,7 +121,7 @@ def is_part_of_plan(jaxpr: Jaxpr) -> bool:
     parent = getattr(state.trace, "parent", None)
     if type(parent) is not StagingTrace or config.memory_budget == "off":
         return False
-    return sum([v.type.bytes for e in jaxpr for v in e.outputs]) >= SMALL // 16
+    return sum([v.type.bytes for e in jaxpr for v in e.outputs]) >= NOTICEABLE // 16
 
 
 def copies() -> int:
@@ -179,7 +179,7 @@ def planned(
         whole = Parts(jaxpr, nonzero, loop, n_outputs).linearized.bytes
     if isinstance(budget, float):
         share, allowed = float(budget), math.ceil(budget * whole)
-        insists = type(budget) is not Share and whole * copies >= SMALL
+        insists = type(budget) is not Share and whole * copies >= NOTICEABLE
     else:
         share, allowed, insists = min(1.0, int(budget) / max(whole * copies, 1)), int(budget) // copies, True
     if allowed >= whole:
@@ -322,7 +322,7 @@ def tied(forward: Forward, plan: Plan) -> list[Equation]:
         made = [v for v in variables if v in forward.producer and v not in depends and readers[v] == 1]
         parts = [v for v in made if not spreads(forward.producer[v])]
         data = [v for v in variables if v in depends and is_inexact(v.type.dtype)]
-        if not data or not parts or sum([v.type.bytes for v in parts]) < SMALL:
+        if not data or not parts or sum([v.type.bytes for v in parts]) < NOTICEABLE:
             result.append(e)
             continue
         equations, _ = forward.again(parts, set())

@@ -76,7 +76,7 @@ def test_the_rule_keeps_the_blocks_only(example: Any) -> None:
 
 
 def test_the_automatic_way_keeps_what_the_rule_does(example: Any) -> None:
-    params, x = example.data(512, 2, 8)  # large enough for a plan to be worth it
+    params, x = example.data(1024, 3, 8)  # large enough for a plan to be worth it
     plain, ruled, automatic = (example.measure(way, "minijvp", params, x) for way in (*example.WAYS[:2], "automatic"))
     same(automatic.gradient, plain.gradient, 1e-5)
     assert (automatic.kept, automatic.added) == (ruled.kept, ruled.added)

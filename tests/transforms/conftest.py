@@ -15,6 +15,7 @@ def forced(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Plans for programs of any size, followed if they save anything."""
     for module in (planning, rematerialize):
         monkeypatch.setattr(module, "SMALL", 0)
+    monkeypatch.setattr(rematerialize, "NOTICEABLE", 0)
     monkeypatch.setattr(planning, "NEGLIGIBLE", 0.0)
     monkeypatch.setattr(planning, "WORTHWHILE", 1.0)
     monkeypatch.setattr(planning, "TIME", 10.0)

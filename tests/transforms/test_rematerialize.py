@@ -158,7 +158,7 @@ def test_compiled_memory() -> None:
             x = mnp.tanh(x @ mnp.concatenate([mnp.concatenate([w, -w], 0), mnp.concatenate([w, w], 0)], 1))
         return mnp.sum(x**2)
 
-    ws = [jnp.ones((256, 256), jnp.float32)] * 6
+    ws = [jnp.ones((256, 256), jnp.float32)] * 12
     x = jnp.ones((8, 512), jnp.float32)
     assert temporary(assembled, "auto", ws, x) < 0.6 * temporary(assembled, "off", ws, x)
 
