@@ -11,6 +11,8 @@ from functools import lru_cache, wraps
 from numbers import Integral, Real
 from typing import Any
 
+import jax
+
 from minijvp.errors import ArgumentError
 
 Budget = str | float | int
@@ -164,18 +166,33 @@ config = Config()
 
 
 def cached(maxsize: int) -> Callable[[Callable[..., Any]], Any]:
-    """functools.lru_cache for functions of programs, whose results depend on the memory budget in force besides."""
+    """functools.lru_cache for functions that make programs: their constants are arrays, and no tracers of JAX."""
 
     def decorate(fun: Callable[..., Any]) -> Any:
         @lru_cache(maxsize)
+        @wraps(fun)
+        def outside(*args: Any, **kwargs: Any) -> Any:
+            with jax.core.eval_context():
+                return fun(*args, **kwargs)
+
+        return outside
+
+    return decorate
+
+
+def cached_by_budget(maxsize: int) -> Callable[[Callable[..., Any]], Any]:
+    """The same for functions whose results depend on the memory budget in force besides."""
+
+    def decorate(fun: Callable[..., Any]) -> Any:
+        @cached(maxsize)
         def by_budget(budget: Budget, *args: Any, **kwargs: Any) -> Any:
             return fun(*args, **kwargs)
 
         @wraps(fun)
-        def cached(*args: Any, **kwargs: Any) -> Any:
+        def in_force(*args: Any, **kwargs: Any) -> Any:
             return by_budget(config.memory_budget, *args, **kwargs)
 
-        vars(cached).update(cache_clear=by_budget.cache_clear, cache_info=by_budget.cache_info)
-        return cached
+        vars(in_force).update(cache_clear=by_budget.cache_clear, cache_info=by_budget.cache_info)
+        return in_force
 
     return decorate

@@ -47,7 +47,8 @@ class Equation:
     @property
     def has_effects(self) -> bool:
         """Whether it, or a program inside, does something besides giving outputs."""
-        return self.primitive.has_effects or any(e.has_effects for jaxpr in inner_jaxprs(self.params) for e in jaxpr)
+        inside = any(e.has_effects for jaxpr in inner_jaxprs(self.params) for e in jaxpr)
+        return inside or self.primitive.has_effects(self.params)
 
 
 @dataclass(slots=True, eq=False)
@@ -177,16 +178,17 @@ def without_rules(params: dict[str, Any]) -> dict[str, Any]:
     essential: dict[str, Any] = {}
     for key, value in params.items():
         if isinstance(value, Jaxpr):
-            essential[key] = _without_rules(value)
+            essential[key] = jaxpr_without_rules(value)
         elif isinstance(value, tuple) and any(isinstance(v, Jaxpr) for v in value):
-            parts = tuple([_without_rules(v) if isinstance(v, Jaxpr) else v for v in value])
+            parts = tuple([jaxpr_without_rules(v) if isinstance(v, Jaxpr) else v for v in value])
             essential[key] = value if all([x is y for x, y in zip(value, parts, strict=True)]) else parts
         else:
             essential[key] = value
     return params if all([essential[key] is params[key] for key in params]) else essential
 
 
-def _without_rules(jaxpr: Jaxpr) -> Jaxpr:
+def jaxpr_without_rules(jaxpr: Jaxpr) -> Jaxpr:
+    """The program without the rules for derivatives of functions inside; `jaxpr` itself, if there are none."""
     equations = []
     for e in jaxpr.equations:
         params = e.primitive.for_evaluation(e.params)

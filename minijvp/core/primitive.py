@@ -58,11 +58,11 @@ class Primitive:
     returns_tuple = False
     """Whether the result is a tuple. Only a transpose rule needs to know before the fact: its `ct` is a tuple then."""
 
-    has_effects = False
-    """Whether it does something besides giving its result, so that it runs even where nobody reads that."""
-
     has_steps = True
     """Whether an eager linearization may stage and compile the rule: not if it calls a user's function."""
+
+    own_derivative = False
+    """Whether its derivative is another one than JAX finds for `impl`. Programs inside are asked by themselves."""
 
     name: str
 
@@ -133,6 +133,10 @@ class Primitive:
     def narrowed(self, equation: Any, used: tuple[bool, ...]) -> Any:
         """The equation of this primitive without results that are not `used`, as far as it can do without them."""
         return equation
+
+    def has_effects(self, params: dict[str, Any]) -> bool:
+        """Whether it does something besides giving its result, so that it runs even where nobody reads that."""
+        return False
 
     def turns(self, params: dict[str, Any]) -> int:
         """How often the programs inside of this operation run, if it has any."""

@@ -13,7 +13,9 @@ import threading
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
+import jax
 import numpy as np
+from jax.extend.core import find_top_trace
 
 from minijvp.core import source
 from minijvp.core.types import ARRAY_CLASSES, ArrayType, register_type_reader, type_of
@@ -87,6 +89,20 @@ EVALUATION = EvalTrace()
 state = ThreadState()
 
 
+with jax.core.eval_context():
+    JAX_EVALUATION = find_top_trace(())
+
+
+def traced_by_jax() -> bool:
+    """Whether what is computed now is part of a program that JAX traces: to compile, to differentiate, to batch."""
+    return find_top_trace(()) is not JAX_EVALUATION
+
+
+def nothing_is_traced() -> bool:
+    """Whether nothing is traced now, neither by minijvp nor by JAX: operations give numbers, and no more is asked."""
+    return state.trace is EVALUATION and not traced_by_jax()
+
+
 class current:
     """Context manager: `trace` is the current trace inside, and is live for as long."""
 
@@ -133,6 +149,24 @@ class evaluating:
 
     def __exit__(self, *exception: object) -> None:
         state.trace = self.previous
+
+
+class detached(evaluating):
+    """Context manager: primitives compute at once inside, whatever is being traced outside, by JAX too.
+
+    What is kept for later calls is made in it: a constant that is made under a trace of JAX is a tracer.
+    """
+
+    __slots__ = ("outside",)
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        self.outside = jax.core.eval_context()
+        self.outside.__enter__()
+
+    def __exit__(self, *exception: object) -> None:
+        self.outside.__exit__(None, None, None)
+        super().__exit__(*exception)
 
 
 class Tracer:

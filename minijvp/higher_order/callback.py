@@ -91,7 +91,8 @@ class PureCallback(Callback):
 class IOCallback(Callback):
     """The results, of `result_types`, of a Python function that has effects. With `ordered` they keep their order."""
 
-    has_effects = True
+    def has_effects(self, params: dict[str, Any]) -> bool:
+        return True
 
     def impl(self, *args: Any, callback: Callable[..., Any], result_types: Types, ordered: bool) -> tuple[Any, ...]:
         call = lambda *xs: tuple(callback(*xs))
@@ -110,7 +111,8 @@ class IOCallback(Callback):
 class DebugCallback(Callback):
     """Nothing, but calls a Python function that looks at the arguments. No derivative passes, and none is an error."""
 
-    has_effects = True
+    def has_effects(self, params: dict[str, Any]) -> bool:
+        return True
 
     def impl(self, *args: Any, callback: Callable[..., Any], ordered: bool) -> tuple[()]:
         jax.debug.callback(callback, *args, ordered=ordered)

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Hashable
 from typing import Any
 
-from minijvp.core.config import cached, config
-from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate, lower, without_rules
-from minijvp.core.primitive import Axis, Primitive
+from minijvp.core.config import cached_by_budget, config
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate, lower
+from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType
 from minijvp.higher_order.jit import jit_primitive
 from minijvp.higher_order.policies import Within, as_policy, everything_saveable
 from minijvp.higher_order.programs import array_types, present
 from minijvp.operations.annotations import optimization_barrier
-from minijvp.operations.families import is_linear
-from minijvp.transforms.call import Call, nonzero, spread
+from minijvp.operations.families import is_linear, nonzero, spread
+from minijvp.transforms.call import Call
+from minijvp.transforms.carrier import Carrier
 from minijvp.transforms.jvp import jvp_jaxpr
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.transforms.staging import stage
@@ -22,19 +23,15 @@ from minijvp.transforms.transpose import transpose_jaxpr
 from minijvp.transforms.vmap import vmap_jaxpr
 
 
-class Checkpoint(Primitive):
+class Checkpoint(Carrier):
     """The outputs of an open jaxpr. Of its linearization the inputs are residuals, and what `policy` keeps.
 
     All else is computed again; with `prevent_cse` the compiler may not merge that with the first time. A policy is
     asked about each operation, inside inner calls of jit too; loops and choices are one operation.
     """
 
-    returns_tuple = True
     recomputable = "never"
-    has_steps = False
-
-    def for_evaluation(self, params: dict[str, Any]) -> dict[str, Any]:
-        return without_rules(params)
+    own_derivative = True
 
     def impl(self, *args: Any, jaxpr: Jaxpr, prevent_cse: bool, policy: Hashable) -> tuple[Any, ...]:
         return tuple(lower(jaxpr, *args))
@@ -73,11 +70,8 @@ class Checkpoint(Primitive):
         batch, out_batched = vmap_jaxpr(jaxpr, axis, batched)
         return self(*args, jaxpr=batch, **options), out_batched
 
-    def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
-        return any(e.primitive.uses_axis(name, e.params) for e in params["jaxpr"])
 
-
-@cached(maxsize=4096)
+@cached_by_budget(maxsize=4096)
 def parts(jaxpr: Jaxpr, nonzero: tuple[bool, ...], policy: Hashable) -> tuple[Jaxpr, Jaxpr, tuple[bool, ...]]:
     """The program that gives the outputs and what is kept, the one that gives tangents, and which outputs have one.
 
@@ -139,7 +133,7 @@ def inlined(jaxpr: Jaxpr) -> Jaxpr:
     return Jaxpr(jaxpr.constants, jaxpr.inputs, tuple(equations), tuple([values.get(v, v) for v in jaxpr.outputs]), "")
 
 
-@cached(maxsize=4096)
+@cached_by_budget(maxsize=4096)
 def pullback(
     jaxpr: Jaxpr, linear: tuple[bool, ...], nonzero: tuple[bool, ...], prevent_cse: bool
 ) -> tuple[Jaxpr, tuple[bool, ...]]:

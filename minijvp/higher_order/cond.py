@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jax import lax
 
-from minijvp.core.config import Share, cached, config
+from minijvp.core.config import Share, cached, cached_by_budget, config
 from minijvp.core.jaxpr import Equation, Jaxpr, Var, evaluate, inner_jaxprs, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType, ScalarType, is_inexact, type_of
@@ -41,13 +41,14 @@ from minijvp.operations.families import (
     broadcast_in_dim,
     is_linear,
     leading_axis,
+    nonzero,
     reshape,
+    spread,
     zeros_like,
 )
 from minijvp.operations.reduction import reduce_max, reduce_or
 from minijvp.operations.shape import iota
 from minijvp.transforms import planning
-from minijvp.transforms.call import nonzero, spread
 from minijvp.transforms.forward import Loop
 from minijvp.transforms.jvp import jvp_jaxpr
 from minijvp.transforms.linearize import LinearizedJaxpr, linearize_jaxpr
@@ -147,7 +148,7 @@ def union(flags: Sequence[Flags]) -> Flags:
     return first
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def jvp_branches(branches: tuple[Jaxpr, ...], flags: Flags) -> tuple[tuple[Jaxpr, ...], tuple[Any, ...], Flags]:
     """The branches on duals, the arrays that they close over, and which results have a tangent."""
     made = [jvp_jaxpr(branch, flags) for branch in branches]
@@ -184,7 +185,7 @@ class Linearized(NamedTuple):
     out_nonzero: Flags
 
 
-@cached(maxsize=4096)
+@cached_by_budget(maxsize=4096)
 def linearize_branches(branches: tuple[Jaxpr, ...], flags: Flags) -> Linearized:
     """The known and the linear branches; `flags` says which operands have a tangent."""
     made = planned_branches(branches, flags)
@@ -276,7 +277,7 @@ def place_residuals(linear: Jaxpr, origins: Sequence[int | None], slots: list[Ar
     return places
 
 
-@cached(maxsize=4096)
+@cached_by_budget(maxsize=4096)
 def transpose_branches(
     branches: tuple[Jaxpr, ...], linear: Flags, flags: Flags
 ) -> tuple[tuple[Jaxpr, ...], tuple[Any, ...], Flags]:
@@ -293,7 +294,7 @@ def transpose_branches(
     return tuple(complete), extra, found
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def vmap_branches(
     branches: tuple[Jaxpr, ...], axis: Axis, batched: Flags
 ) -> tuple[tuple[Jaxpr, ...], tuple[Any, ...], Flags]:
@@ -379,7 +380,7 @@ def chosen_operands(axis: Axis, lanes: Any, operands: Sequence[Any], flags: Sequ
     return [replaced(x) if flag else x for x, flag in zip(operands, flags, strict=True)]
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def nothing(branch: Jaxpr) -> Jaxpr:
     """A program of the same types whose results are zeros."""
     body = Extension(Jaxpr((), (), (), ()))

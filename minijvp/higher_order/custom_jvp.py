@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from minijvp import trees
-from minijvp.core.config import cached
+from minijvp.core.config import cached_by_budget
 from minijvp.core.jaxpr import Jaxpr, evaluate, inner_jaxprs, lower, without_rules
-from minijvp.core.primitive import Axis, Primitive
+from minijvp.core.primitive import Axis
 from minijvp.core.tracing import charged_to
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.higher_order.deferred import ByZeros, Deferred
 from minijvp.higher_order.jit import jit_primitive
 from minijvp.higher_order.programs import array_types, chosen, present
 from minijvp.operations.casting import convert_element_type
-from minijvp.operations.families import instantiate, is_linear, zeros_like
-from minijvp.transforms.call import nonzero, spread
+from minijvp.operations.families import instantiate, is_linear, nonzero, spread, zeros_like
+from minijvp.transforms.carrier import Carrier
 from minijvp.transforms.transpose import transpose_flat
 from minijvp.transforms.vmap import vmap_jaxpr
 
@@ -24,7 +24,7 @@ Rule = Jaxpr | Deferred
 """An open jaxpr, at once or, for a rule that calls its own function, when it is needed."""
 
 
-class CustomJVPCall(Primitive):
+class CustomJVPCall(Carrier):
     """The outputs of an open jaxpr, whose derivative is `rule`: another one, of arguments and tangents.
 
     `rule` takes the arguments and then a tangent for each that is inexact, and gives the outputs and then a tangent for
@@ -32,9 +32,8 @@ class CustomJVPCall(Primitive):
     the tangents that are not zero. Linearization uses the rule `reverse`, where there is one.
     """
 
-    returns_tuple = True
     recomputable = "never"
-    has_steps = False
+    own_derivative = True
 
     def for_evaluation(self, params: dict[str, Any]) -> dict[str, Any]:
         return only_program(params, "rule", "reverse")
@@ -79,9 +78,6 @@ class CustomJVPCall(Primitive):
         outs = self(*args, jaxpr=vmap_all(jaxpr, axis, batched), name=name, **rules)
         return outs, (True,) * len(outs)
 
-    def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
-        return any(e.primitive.uses_axis(name, e.params) for e in params["jaxpr"])
-
 
 def program(rule: Rule | ByZeros) -> Jaxpr:
     """The rule as a jaxpr; one for cotangents, none of which is zero."""
@@ -116,7 +112,7 @@ def chosen_rule(
     return program(rule), instantiate_inexact(tangents, map(type_of, primals)), are_inexact(jaxpr.out_types)
 
 
-@cached(maxsize=4096)
+@cached_by_budget(maxsize=4096)
 def batched_rule(
     rule: Rule | ByZeros, axis: Axis, batched: tuple[bool, ...], inexact: tuple[bool, ...]
 ) -> Deferred | ByZeros:

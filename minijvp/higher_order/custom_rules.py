@@ -16,7 +16,7 @@ from typing import Any
 from jax.tree_util import tree_map
 
 from minijvp import trees
-from minijvp.core.tracing import EVALUATION, state
+from minijvp.core.tracing import nothing_is_traced
 from minijvp.errors import ArgumentError
 from minijvp.higher_order.jit import as_tuple, positional_names
 from minijvp.higher_order.rule_calls import Call
@@ -125,7 +125,7 @@ class CustomRules:
                 "Its derivative would be none.",
                 f"Give it one before the first call: {self.name}.defjvp(rule), or {self.name}.defvjp(fwd, bwd).",
             )
-        if state.trace is EVALUATION:
+        if nothing_is_traced():
             return self.fun(*args, **kwargs)
         return Call(self, self.by_position(args, kwargs)).apply()
 

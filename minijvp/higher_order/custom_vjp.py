@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from minijvp.core.config import cached
+from minijvp.core.config import cached_by_budget
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate, lower
-from minijvp.core.primitive import Axis, Primitive
+from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import MissingRuleError
 from minijvp.higher_order.custom_jvp import (
@@ -28,23 +28,22 @@ from minijvp.higher_order.custom_jvp import (
 from minijvp.higher_order.deferred import ByZeros, Deferred
 from minijvp.higher_order.jit import jit_primitive
 from minijvp.higher_order.programs import array_types, chosen, present
-from minijvp.operations.families import instantiate, is_linear, reduce_sum
-from minijvp.transforms.call import nonzero, spread
+from minijvp.operations.families import instantiate, is_linear, nonzero, reduce_sum, spread
+from minijvp.transforms.carrier import Carrier
 from minijvp.transforms.staging import stage
 from minijvp.transforms.transpose import transpose_jaxpr
 from minijvp.transforms.vmap import vmap_jaxpr
 
 
-class CustomVJPCall(Primitive):
+class CustomVJPCall(Carrier):
     """The outputs of an open jaxpr, whose derivative is given by two others.
 
     `fwd` takes the arguments and gives the outputs and then residuals. `bwd` takes the residuals and then a cotangent
     for each output that is inexact, and gives one for each argument that is.
     """
 
-    returns_tuple = True
     recomputable = "never"
-    has_steps = False
+    own_derivative = True
 
     def for_evaluation(self, params: dict[str, Any]) -> dict[str, Any]:
         return only_program(params, "fwd", "bwd")
@@ -72,20 +71,16 @@ class CustomVJPCall(Primitive):
         outs = self(*args, jaxpr=vmap_all(jaxpr, axis, batched), fwd=fwd, bwd=bwd, name=name)
         return outs, (True,) * len(outs)
 
-    def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
-        return any(e.primitive.uses_axis(name, e.params) for e in params["jaxpr"])
 
-
-class CustomVJPLinear(Primitive):
+class CustomVJPLinear(Carrier):
     """The tangents of the inexact outputs, for residuals and the tangents of the inexact arguments: `bwd` transposed.
 
     It is linear in the tangents. Its transpose asks nothing of `bwd`; to be evaluated forward, it must be linear, or
     there is a program `push` for that.
     """
 
-    returns_tuple = True
     recomputable = "never"
-    has_steps = False
+    own_derivative = True
 
     def impl(self, *args: Any, **params: Any) -> tuple[Any, ...]:
         return tuple(lower(forward(**params), *args))
@@ -148,7 +143,7 @@ custom_vjp_call = CustomVJPCall("custom_vjp_call")
 custom_vjp_linear = CustomVJPLinear("custom_vjp_linear")
 
 
-@cached(maxsize=4096)
+@cached_by_budget(maxsize=4096)
 def forward(bwd: Rule | ByZeros, n_residuals: int, name: str, push: Rule | None = None) -> Jaxpr:
     """The program from residuals and tangents of the arguments to those of the outputs: `push`, or `bwd` transposed."""
     if push is not None:
@@ -165,7 +160,7 @@ def forward(bwd: Rule | ByZeros, n_residuals: int, name: str, push: Rule | None 
     return stage(takes_all, [*made.in_types[:n_residuals], *bwd.given], transposed.name)
 
 
-@cached(maxsize=4096)
+@cached_by_budget(maxsize=4096)
 def transposed_program(jaxpr: Jaxpr, n: int) -> Jaxpr:
     """The transposed program in the inputs from number `n` on: it takes a cotangent for every output, gives all."""
     types = jaxpr.in_types[n:]
@@ -206,7 +201,7 @@ def first_error(jaxpr: Jaxpr, linear: Sequence[Var]) -> MissingRuleError | None:
     return None
 
 
-@cached(maxsize=4096)
+@cached_by_budget(maxsize=4096)
 def batched_rules(
     fwd: Rule, bwd: Rule, axis: Axis, batched: tuple[bool, ...], ts_batched: tuple[bool, ...], n_outputs: int
 ) -> tuple[Deferred, Deferred]:
@@ -223,7 +218,7 @@ def batched_rules(
     return Deferred(lambda: batch()[0]), Deferred(batch_bwd)
 
 
-@cached(maxsize=4096)
+@cached_by_budget(maxsize=4096)
 def batched_bwd(
     bwd: Rule | ByZeros, axis: Axis, residuals_batched: tuple[bool, ...], ts_batched: tuple[bool, ...]
 ) -> Deferred | ByZeros:

@@ -15,13 +15,16 @@ from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
 from minijvp.core.config import Budget, Settings, config, other_budgets
-from minijvp.core.jaxpr import Jaxpr, evaluate, lower, without_rules
+from minijvp.core.jaxpr import Jaxpr, evaluate, lower
+from minijvp.core.primitive import Primitive
 from minijvp.core.source import PACKAGE
 from minijvp.core.tracing import EVALUATION, Tracer, evaluating, live_traces, refuse_tracers, settled, state
 from minijvp.core.types import x64_enabled
 from minijvp.errors import ArgumentError, EscapedTracerError
+from minijvp.operations.families import nonzero
 from minijvp.operations.sharding import sharding_constraint
-from minijvp.transforms.call import Call, applied, nonzero
+from minijvp.transforms.call import Call, applied
+from minijvp.transforms.in_jax import lower_with_rules
 from minijvp.transforms.linearize import linearize_jaxpr
 from minijvp.transforms.rematerialize import is_part_of_plan, linearize_jaxpr_planned
 from minijvp.transforms.staging import argument_type, stage_tree
@@ -39,11 +42,8 @@ class Jit(Call):
             return applied(linearize_jaxpr(jaxpr, nonzero(tangents)), evaluate, primals, tangents)
         return super().linearize(primals, tangents, jaxpr=jaxpr)
 
-    def for_evaluation(self, params: dict[str, Any]) -> dict[str, Any]:
-        return without_rules(params)
-
     def impl(self, *args: Any, jaxpr: Jaxpr) -> tuple[Any, ...]:
-        return self.evaluate(args, {"jaxpr": jaxpr})
+        return Primitive.evaluate(self, args, {"jaxpr": jaxpr})
 
     def compile(self, params: dict[str, Any]) -> Any:
         jaxpr = params["jaxpr"]
@@ -333,9 +333,10 @@ class _Jitted:
         """What jax.jit traces: stage the function to our jaxpr, then evaluate that with jax.lax."""
         dynamic, dynamic_kwargs, static = self.static.split(args, kwargs)
         leaves, tree = tree_flatten((dynamic, dynamic_kwargs))
-        with evaluating(), jax.ensure_compile_time_eval():
-            jaxpr, out_tree = stage_tree(self.static.close(static), tree, tuple(map(argument_type, leaves)))
-        return tree_unflatten(out_tree, lower(jaxpr, *leaves))
+        with evaluating():
+            types = tuple(map(argument_type, leaves))
+            jaxpr, out_tree = stage_tree(self.static.close(static), tree, types, lowered=True)
+        return tree_unflatten(out_tree, lower_with_rules(jaxpr, *leaves))
 
     def call_under_trace(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         dynamic, dynamic_kwargs, static = self.static.split(args, kwargs)

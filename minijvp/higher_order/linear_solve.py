@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from minijvp.core.jaxpr import inner_jaxprs, lower
-from minijvp.core.primitive import Axis, Primitive
+from minijvp.core.jaxpr import lower
+from minijvp.core.primitive import Axis
 from minijvp.core.tracing import state
 from minijvp.core.types import ArrayType
 from minijvp.errors import MissingRuleError
@@ -22,11 +22,12 @@ from minijvp.higher_order.jit import jit_primitive
 from minijvp.higher_order.programs import array_types, groups
 from minijvp.operations.elementwise import neg
 from minijvp.operations.families import add_tangents, all_batched, instantiate, is_linear
+from minijvp.transforms.carrier import Carrier
 
 PROGRAMS = "matvec", "vecmat", "solve", "transpose_solve"
 
 
-class CustomLinearSolve(Primitive):
+class CustomLinearSolve(Carrier):
     """x with `matvec(x) = b`, which is what `solve(b)` gives, and then `n_aux` auxiliary outputs of the solver.
 
     The four programs take their constants and then a vector, which is one array or several; `vecmat` and
@@ -34,9 +35,8 @@ class CustomLinearSolve(Primitive):
     each program, as many as `const_lengths` says, and then b. By those of the solvers nothing is differentiated.
     """
 
-    returns_tuple = True
     recomputable = "dear"
-    has_steps = False
+    own_derivative = True
 
     def impl(self, *args: Any, **params: Any) -> tuple[Any, ...]:
         _, _, constants, _, b = groups(args, *params["const_lengths"])
@@ -98,9 +98,6 @@ class CustomLinearSolve(Primitive):
         b = all_batched(axis, args[-n:], batched[-n:])
         outs = self(*args[:-n], *b, **batch)
         return outs, (True,) * len(outs)
-
-    def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
-        return any(e.primitive.uses_axis(name, e.params) for jaxpr in inner_jaxprs(params) for e in jaxpr)
 
 
 def no_transpose_solve() -> MissingRuleError:

@@ -7,12 +7,13 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, inner_jaxprs, without_rules
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
 from minijvp.core.primitive import Axis, Nondifferentiable, Primitive
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, is_inexact, type_of
 from minijvp.errors import JaxprError
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import Elementwise, add, broadcast_in_dim, leading_axis, zeros
+from minijvp.transforms.carrier import Carrier
 
 Flags = tuple[bool, ...]
 
@@ -45,12 +46,10 @@ TURNS = 10
 """For so many turns a loop is taken of which nobody knows how often it runs."""
 
 
-class ControlFlow(Primitive):
+class ControlFlow(Carrier):
     """A primitive that decides which programs run, and how often."""
 
-    returns_tuple = True
     recomputable = "dear"
-    has_steps = False
 
     repeats = True
     """Whether it is a loop."""
@@ -58,14 +57,8 @@ class ControlFlow(Primitive):
     may_not_end = False
     """Whether it is one that may run forever."""
 
-    def for_evaluation(self, params: dict[str, Any]) -> dict[str, Any]:
-        return without_rules(params)
-
     def turns(self, params: dict[str, Any]) -> int:
         return TURNS if self.repeats else 1
-
-    def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
-        return any(e.primitive.uses_axis(name, e.params) for jaxpr in inner_jaxprs(params) for e in jaxpr)
 
 
 class Extension:

@@ -10,7 +10,7 @@ from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
 from minijvp.core.config import Budget, optional_budget
-from minijvp.core.tracing import EVALUATION, state
+from minijvp.core.tracing import nothing_is_traced
 from minijvp.errors import ArgumentError
 from minijvp.higher_order.checkpoint import checkpoint as checkpoint_primitive
 from minijvp.higher_order.jit import StaticArguments
@@ -77,7 +77,7 @@ def checkpoint(
 
     @wraps(fun)
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
-        if state.trace is EVALUATION:
+        if nothing_is_traced():
             return fun(*args, **kwargs)
         dynamic, dynamic_kwargs, static = static_arguments.split(args, kwargs)
         leaves, tree = tree_flatten((dynamic, dynamic_kwargs))

@@ -15,12 +15,12 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from minijvp.core.config import cached, config
+from minijvp.core.config import cached_by_budget, config
 from minijvp.core.jaxpr import Jaxpr, evaluate, lower
 from minijvp.core.types import ArrayType
 from minijvp.higher_order.programs import Flags, chosen, groups, reaching, settle, spread_around, typed
 from minijvp.higher_order.scan import first_guess, with_carry
-from minijvp.transforms.call import spread
+from minijvp.operations.families import spread
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.transforms.rematerialize import linearize_jaxpr_planned
 from minijvp.transforms.staging import stage
@@ -33,7 +33,7 @@ STEPS = 2**20
 """For loops of so many steps there are enough levels; a longer one repeats more steps."""
 
 
-@cached(maxsize=4096)
+@cached_by_budget(maxsize=4096)
 def differentiated(body: Jaxpr, n_constants: int, flags: Flags) -> Flags:
     """Which constants and carries have a tangent, after any number of steps, if at first those of `flags` have."""
     n_carry = len(body.outputs)
@@ -58,7 +58,7 @@ class Pull(NamedTuple):
     found: Flags
 
 
-@cached(maxsize=4096)
+@cached_by_budget(maxsize=4096)
 def pull_program(body: Jaxpr, n_constants: int, wrt: Flags, cts: Flags) -> Pull:
     """The step backwards, if at first the cotangents of the carries in `cts` are not zero."""
     # What a step computes again is a part of its linear program, as in other programs; a budget goes with the body.
@@ -105,7 +105,7 @@ def slots(types: Sequence[ArrayType]) -> tuple[int, int]:
 
 def pull_loop(body: Jaxpr, n_constants: int, wrt: Flags, cts: Flags, n: Any, inputs: Sequence[Any], given: Any) -> Any:
     """The cotangents that `pull_program` finds, after `n` steps, by raw jax.lax calls."""
-    with jax.ensure_compile_time_eval():
+    with jax.core.eval_context():
         program, _, found, _ = pull_program(body, n_constants, wrt, cts)
     constants, init = groups([typed(x, t) for x, t in zip(inputs, body.in_types, strict=True)], n_constants)
     size, levels = slots(body.in_types[n_constants:])

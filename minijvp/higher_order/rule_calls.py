@@ -29,8 +29,7 @@ from minijvp.higher_order.deferred import ByZeros, Deferred, Flags
 from minijvp.higher_order.linear_rules import require_linear
 from minijvp.higher_order.programs import array_types, chosen, groups, present
 from minijvp.higher_order.rule_results import cotangents_of, forward_results_of, place_of, tangents_of
-from minijvp.operations.families import add_tangents, instantiate, zeros_like
-from minijvp.transforms.call import nonzero, spread
+from minijvp.operations.families import add_tangents, instantiate, nonzero, spread, zeros_like
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.transforms.staging import argument_type, stage
 

@@ -6,12 +6,11 @@ scan : ((c, a) -> (c, b)) -> (c, [a]) -> (c, [b])
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from jax import lax
 
-from minijvp.core.config import cached
+from minijvp.core.config import cached, cached_by_budget
 from minijvp.core.jaxpr import Equation, Jaxpr, Var, evaluate, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType
@@ -32,9 +31,8 @@ from minijvp.higher_order.programs import (
     spread_around,
     typed,
 )
-from minijvp.operations.families import instantiate, is_linear, zeros_like
+from minijvp.operations.families import instantiate, is_linear, nonzero, spread, zeros_like
 from minijvp.operations.shape import move_axis
-from minijvp.transforms.call import nonzero, spread
 from minijvp.transforms.forward import Loop
 from minijvp.transforms.jvp import jvp_jaxpr
 from minijvp.transforms.rematerialize import linearize_jaxpr_planned
@@ -219,7 +217,7 @@ def with_carry(flags: Flags, n_constants: int, carry: Flags) -> Flags:
     return flags[:n_constants] + carry + flags[n_constants + len(carry) :]
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def narrowed_body(jaxpr: Jaxpr, n_constants: int, n_carry: int, used: Flags) -> tuple[Jaxpr, Flags, Flags]:
     """The body without dead carries, which neither a used result nor a live carry needs; its inputs and outputs."""
     ys = used[n_carry:]
@@ -233,7 +231,7 @@ def narrowed_body(jaxpr: Jaxpr, n_constants: int, n_carry: int, used: Flags) -> 
     return Jaxpr((), tuple(chosen(body.inputs, ins)), body.equations, body.outputs, body.name), ins, carry + ys
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def jvp_body(jaxpr: Jaxpr, n_constants: int, n_carry: int, flags: Flags) -> tuple[Jaxpr, tuple[Any, ...], Flags, Flags]:
     """The body on duals, the arrays it closes over, which carries and which outputs have a tangent.
 
@@ -283,7 +281,7 @@ class Linearized(NamedTuple):
     out_nonzero: Flags
 
 
-@cached(maxsize=4096)
+@cached_by_budget(maxsize=4096)
 def linearize_body(
     jaxpr: Jaxpr, n_constants: int, n_carry: int, flags: Flags, length: int, unrolled: bool = False
 ) -> Linearized:
@@ -390,7 +388,7 @@ class Transposed(NamedTuple):
         return chosen(constants, self.found[: len(constants)])
 
 
-@cached(maxsize=4096)
+@cached_by_budget(maxsize=4096)
 def transpose_body(jaxpr: Jaxpr, n_constants: int, n_carry: int, linear: Flags, flags: Flags) -> Transposed:
     """The body of the reverse loop, for the arguments that are linear and the cotangents that are not zero."""
     carry_linear = first_guess(jaxpr, n_constants, n_carry, linear, differentiable=False)
@@ -427,7 +425,7 @@ def transpose_body(jaxpr: Jaxpr, n_constants: int, n_carry: int, linear: Flags, 
     return Transposed(transposed, extra, tuple(known_flags[1]), carried, found)
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def history_body(jaxpr: Jaxpr, n_constants: int, n_carry: int, known: Flags) -> Jaxpr:
     """The body of a loop of the carries that are `known` alone; it gives their next values, and as rows these."""
     constants, carry, xs = groups(jaxpr.inputs, n_constants, n_carry)
@@ -437,7 +435,7 @@ def history_body(jaxpr: Jaxpr, n_constants: int, n_carry: int, known: Flags) -> 
     return history.without_dead_code(effects=False)
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def vmap_body(
     jaxpr: Jaxpr, n_constants: int, n_carry: int, axis: Axis, flags: Flags
 ) -> tuple[Jaxpr, tuple[Any, ...], Flags, Flags]:

@@ -13,7 +13,7 @@ from jax.tree_util import tree_flatten, tree_unflatten
 from minijvp import trees
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate
 from minijvp.core.primitive import Axis, Primitive
-from minijvp.core.tracing import EVALUATION, state
+from minijvp.core.tracing import nothing_is_traced
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.higher_order.checkpoint import checkpoint
@@ -22,23 +22,22 @@ from minijvp.higher_order.custom_jvp import are_inexact, as_arrays, instantiate_
 from minijvp.higher_order.jit import jit_primitive
 from minijvp.higher_order.programs import Extension
 from minijvp.higher_order.scan import scan
-from minijvp.operations.families import add_tangents, all_batched, is_linear
+from minijvp.operations.families import add_tangents, all_batched, is_linear, spread
 from minijvp.transforms.borders import leaf_namer, to_border
-from minijvp.transforms.call import spread
+from minijvp.transforms.carrier import Carrier
 from minijvp.transforms.staging import argument_type, stage
 from minijvp.transforms.taps import Reader, Site, readers, sites, with_zeros
 
 
-class Tap(Primitive):
+class Tap(Carrier):
     """The first arguments, the leaves of a value of structure `tree`, whose cotangents are known by `name`.
 
     With `bwd` they are edited: it takes constants, the other arguments, and then a cotangent for each leaf that is
     inexact, and gives one for each. A derivative takes the tap out: only reverse mode edits anything.
     """
 
-    returns_tuple = True
     recomputable = "free"
-    has_steps = False
+    own_derivative = True
 
     def impl(self, *args: Any, name: str | None, tree: Any, bwd: Jaxpr | None) -> tuple[Any, ...]:
         return tuple(args[: tree.num_leaves])
@@ -74,15 +73,14 @@ class Tap(Primitive):
         return outs, (True,) * n
 
 
-class TapTangents(Primitive):
+class TapTangents(Carrier):
     """The tangents of edited values, whose transpose is the edit `bwd` of the cotangents. It is not evaluated.
 
     Its arguments are the constants of `bwd`, and then the tangents of the inexact leaves.
     """
 
-    returns_tuple = True
     recomputable = "never"
-    has_steps = False
+    own_derivative = True
 
     def impl(self, *args: Any, bwd: Jaxpr) -> tuple[Any, ...]:
         raise only_reverse_mode(bwd)
@@ -174,7 +172,7 @@ def tap(x: Any, name: str | None = None, bwd: Callable[[Any], Any] | None = None
     require_tap(name, bwd)
     leaves, tree = tree_flatten(x)
     leaves = trees.as_arrays(leaves, leaf_namer(x, "x of tap"))
-    if state.trace is EVALUATION:
+    if nothing_is_traced():
         return tree_unflatten(tree, leaves)
     constants: tuple[Any, ...] = ()
     edit: Jaxpr | None = None

@@ -5,15 +5,14 @@ while_loop : (a -> Bool, a -> a) -> a -> a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax import lax
 
-from minijvp.core.config import cached, config
+from minijvp.core.config import cached, cached_by_budget, config
 from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType, type_of
@@ -44,9 +43,8 @@ from minijvp.higher_order.while_programs import (
     with_budget,
     with_more_carries,
 )
-from minijvp.operations.families import instantiate, is_linear, zeros_like
+from minijvp.operations.families import instantiate, is_linear, nonzero, spread, zeros_like
 from minijvp.operations.reduction import reduce_max
-from minijvp.transforms.call import nonzero, spread
 from minijvp.transforms.vmap import vmap_jaxpr
 
 
@@ -62,6 +60,7 @@ class While(ControlFlow):
     """
 
     may_not_end = True
+    own_derivative = True
 
     def impl(
         self, *args: Any, cond_jaxpr: Jaxpr, body_jaxpr: Jaxpr, n_cond_constants: int, n_body_constants: int
@@ -187,6 +186,57 @@ class Differentiating(ControlFlow):
         return params
 
 
+class Lanes(NamedTuple):
+    """A loop of lanes, which take `n` steps in all: its body, its constants and first carries, and how many are added.
+
+    `before` and `after` of them are no inputs of the loop that is batched; of those that are, `batched` says which have
+    the batch axis.
+    """
+
+    n: Any
+    body: Jaxpr
+    inputs: list[Any]
+    n_constants: int
+    before: int
+    after: int
+    batched: Flags
+
+    @classmethod
+    def of(
+        cls,
+        axis: Axis,
+        body: Jaxpr,
+        n_constants: int,
+        n: Any,
+        inputs: Sequence[Any],
+        own: bool,
+        batched: Sequence[bool],
+        wanted: Iterable[bool],
+    ) -> Lanes:
+        """The loop over all lanes, which have a number of steps of their `own`, or all the same one.
+
+        The inputs have a batch axis where they are `batched`, and get one where it is `wanted`.
+        """
+        n_carry = len(inputs) - n_constants
+        all_wanted = either(either(batched, wanted), (False,) * n_constants + (own,) * n_carry)
+        if own:
+            program, extra = own_steps(body, n_constants, axis, all_wanted).hoist_constants()
+            arrays = batched_carry(axis, inputs, batched, all_wanted)
+            first = [*extra, n]
+            steps = reduce_max(n, axes=(0,))
+            return cls(
+                steps, program, [*first, *arrays, np.int32(0)], len(first) + n_constants, len(first), 1, all_wanted
+            )
+        program, extra, carried, _ = vmap_body(body, n_constants, n_carry, axis, all_wanted)
+        flags = all_wanted[:n_constants] + carried
+        arrays = batched_carry(axis, inputs, batched, flags)
+        return cls(n, program, [*extra, *arrays], len(extra) + n_constants, len(extra), 0, flags)
+
+    def around(self, flags: Flags) -> Flags:
+        """Flags of the inputs of the loop that is batched, for all of its inputs."""
+        return (False,) * self.before + flags + (False,) * self.after
+
+
 class WhileTangents(Differentiating):
     """The last tangents of carries, of a loop that is known to take `n` steps.
 
@@ -215,7 +265,7 @@ class WhileTangents(Differentiating):
         return tuple(outs[len(carried) : len(carried) + sum(carried)])
 
     def impl(self, *args: Any, **params: Any) -> tuple[Any, ...]:
-        with jax.ensure_compile_time_eval():
+        with jax.core.eval_context():
             arguments, how = self.as_while(args, itself, params)
         return self.picked(while_loop.impl(*arguments, **how), params)
 
@@ -243,11 +293,18 @@ class WhileTangents(Differentiating):
         cts = pulled(n, inputs, spread(ct, wrt[n_constants:]), body, n_constants, wrt)
         return (*(None,) * (1 + len(inputs)), *for_linear(tangents, chosen(cts, wrt)))
 
-    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], **params: Any) -> tuple[Any, Any]:
-        arguments, how = self.as_while(args, itself, params)
-        flags, _ = self.as_while(batched, lambda _: False, params)
-        outs, out_batched = while_loop.batch(axis, arguments, flags, **how)
-        return self.picked(outs, params), self.picked(out_batched, params)
+    def batch(
+        self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, body: Jaxpr, n_constants: int, wrt: Flags
+    ) -> tuple[Any, Any]:
+        """Each lane has tangents of its own, so what they belong to is batched. All lanes walk together."""
+        (n, *inputs), tangents = groups(args, 1 + len(wrt))
+        (own, *flags), b_tangents = groups(batched, 1 + len(wrt))
+        lanes = Lanes.of(axis, body, n_constants, n, inputs, own, flags, map(bool, spread(b_tangents, wrt)))
+        ts = batched_carry(axis, tangents, b_tangents, chosen(lanes.batched, wrt))
+        outs = while_tangents(
+            lanes.n, *lanes.inputs, *ts, body=lanes.body, n_constants=lanes.n_constants, wrt=lanes.around(wrt)
+        )
+        return tuple(outs), tuple(chosen(lanes.batched[n_constants:], wrt[n_constants:]))
 
 
 class WhileCotangents(Differentiating):
@@ -294,22 +351,18 @@ class WhileCotangents(Differentiating):
         (n, *inputs), given = groups(args, 1 + len(wrt))
         (own, *flags), b_given = groups(batched, 1 + len(wrt))
         found = pull_program(**params).found
-        wanted = either(either(flags, found), (False,) * n_constants + (own,) * len(cts))
-        if own:
-            program = own_steps(body, n_constants, axis, wanted)
-            inputs, n, n_constants = [n, *inputs, np.int32(0)], reduce_max(n, axes=(0,)), 1 + n_constants
-            wrt, found, cts = (False, *wrt, False), (False, *found, False), (*cts, False)
-            flags, wanted = [True, *flags, False], (True, *wanted, False)
-            program, extra = program.hoist_constants()
-        else:
-            program, extra, carried, _ = vmap_body(body, n_constants, len(cts), axis, wanted)
-            wanted = wanted[:n_constants] + carried
-        inputs = batched_carry(axis, inputs, flags, wanted)
+        lanes = Lanes.of(axis, body, n_constants, n, inputs, own, flags, found)
         cts_in = spread(batched_carry(axis, given, b_given, (True,) * len(given)), cts)
-        n_extra = len(extra)
-        outs = pulled(n, [*extra, *inputs], cts_in, program, n_extra + n_constants, (False,) * n_extra + wrt)[n_extra:]
-        outs = [instantiate(c, x) for c, x, flag in zip(outs, inputs, found, strict=True) if flag]
-        return tuple(outs), (True,) * len(outs)
+        outs = pulled(
+            lanes.n,
+            lanes.inputs,
+            [*cts_in, *[None] * lanes.after],
+            lanes.body,
+            lanes.n_constants,
+            lanes.around(wrt),
+        )
+        places = zip(outs, lanes.inputs, lanes.around(found), strict=True)
+        return tuple([instantiate(c, x) for c, x, flag in places if flag]), (True,) * sum(found)
 
 
 class WhileCurvature(Differentiating):
@@ -339,7 +392,7 @@ class WhileCurvature(Differentiating):
         return tuple(outs[: sum(curvature_plan(**params).found)])
 
     def impl(self, *args: Any, **params: Any) -> tuple[Any, ...]:
-        with jax.ensure_compile_time_eval():
+        with jax.core.eval_context():
             arguments, how = self.as_cotangents(args, itself, params)
         return self.picked(while_cotangents.impl(*arguments, **how), params)
 
@@ -386,7 +439,7 @@ class WhileCurvature(Differentiating):
         return self.picked(outs, params), self.picked(out_batched, params)
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def narrowed_loop(
     cond_jaxpr: Jaxpr, body_jaxpr: Jaxpr, n_cond_constants: int, n_body_constants: int, used: Flags
 ) -> tuple[Jaxpr, Jaxpr, Flags, Flags]:
@@ -455,7 +508,7 @@ class Plan(NamedTuple):
     found: Flags
 
 
-@cached(maxsize=4096)
+@cached_by_budget(maxsize=4096)
 def curvature_plan(body: Jaxpr, n_constants: int, wrt: Flags, cts: Flags, along: Flags, t_cts: Flags) -> Plan:
     """What `while_curvature` is, as a loop over duals."""
     n_carry = len(cts)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from minijvp.core.config import Budget, Share
+from minijvp.core.config import Budget, Share, cached
 from minijvp.core.jaxpr import Equation, Jaxpr, Literal, Var, evaluate, inner_jaxprs
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType, is_inexact
@@ -26,19 +25,19 @@ from minijvp.transforms.vmap import vmap_jaxpr
 BOOL, INT32 = ArrayType((), np.dtype(bool)), ArrayType((), np.dtype(np.int32))
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def with_more_carries(cond_jaxpr: Jaxpr, types: tuple[ArrayType, ...]) -> Jaxpr:
     """The condition over further carries, which it does not read."""
     return Extension(cond_jaxpr).finish([*cond_jaxpr.inputs, *map(Var, types)], cond_jaxpr.outputs)
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def any_lane(axis: Axis, types: tuple[ArrayType, ...]) -> Jaxpr:
     """The condition that some lane is running."""
     return stage(lambda running, *carry: [reduce_or(running, axes=(0,))], [BOOL.with_shape((axis.size,)), *types])
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def lanes_program(
     cond_jaxpr: Jaxpr, body_jaxpr: Jaxpr, axis: Axis, n_cond_constants: int, n_body_constants: int, batched: Flags
 ) -> tuple[Jaxpr, Jaxpr]:
@@ -64,7 +63,7 @@ def lanes_program(
     return condition, stage(body, types, f"vmap({body_jaxpr.name})" if body_jaxpr.name else "")
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def own_steps(body: Jaxpr, n_constants: int, axis: Axis, batched: Flags) -> Jaxpr:
     """A body whose lanes take different numbers of steps.
 
@@ -105,14 +104,14 @@ def may_not_end(jaxpr: Jaxpr) -> bool:
     )
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def counting(body: Jaxpr) -> Jaxpr:
     """The body with the number of steps as one carry more, the last."""
     program, number = Extension(body), Var(INT32)
     return program.finish([*body.inputs, number], [*body.outputs, program.sum(number, Literal(np.int32(1), INT32))])
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def with_budget(body: Jaxpr, budget: Budget) -> Jaxpr:
     """The body, whose reverse mode keeps what a memory budget allows, also where another one is in force by then.
 
@@ -127,7 +126,7 @@ def with_budget(body: Jaxpr, budget: Budget) -> Jaxpr:
     return Jaxpr((), body.inputs, (e,), outputs, body.name)
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def fewer_steps(types: tuple[ArrayType, ...]) -> Jaxpr:
     """The condition that the number of steps, the last carry, is less than a constant."""
     return stage(lambda n, *carry: [lt(carry[-1], n)], [INT32, *types, INT32])

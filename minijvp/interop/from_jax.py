@@ -18,21 +18,22 @@ from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
 from minijvp.core import source
-from minijvp.core.jaxpr import Jaxpr, evaluate, inner_jaxprs
+from minijvp.core.jaxpr import Jaxpr, inner_jaxprs
 from minijvp.core.tracing import EVALUATION, Tracer, computes, evaluating, state
 from minijvp.core.types import PYTHON_SCALARS, is_arraylike, is_key, type_of, x64_enabled
 from minijvp.errors import ArgumentError, EscapedTracerError, MissingRuleError
 from minijvp.higher_order.deferred import Deferred
-from minijvp.interop.reading import read
 from minijvp.interop.rules import LostValueError
+from minijvp.interop.traced import Traced, is_lowered, program_of_jax
 from minijvp.transforms.staging import argument_type, shape_struct
 
 READ_PER_FUNCTION = 512
 
-FLOATS_TRACED, SCALARS_STATIC, ONLY_TRACERS = range(3)
+FLOATS_TRACED, SCALARS_STATIC, ONLY_TRACERS, COMPUTED = range(4)
 """What is unknown to `fun` while JAX traces it, from most to least: arrays and Python's floats; arrays; tracers.
 
-Only in the last case does JAX compute with what is known while it traces.
+In the last case tracers are unknown too, and JAX computes with all else at once, callbacks included: as it does in an
+eager derivative of its own, in every call anew.
 """
 
 TRACING_ERRORS = (jax.errors.JAXTypeError, jax.errors.JAXIndexError)
@@ -66,7 +67,12 @@ def from_jax(fun: Callable[..., Any]) -> Callable[..., Any]:
     [1.5, 1.5]
     """
     trees.require_callable(fun, "from_jax")
-    bridge = Bridge(fun)
+    return bridged(fun)
+
+
+def bridged(fun: Callable[..., Any], pure: bool = False) -> Callable[..., Any]:
+    """What from_jax returns. A function that is `pure` has no effects, whatever it is called with."""
+    bridge = Bridge(fun, pure)
 
     @wraps(fun)
     def bridged(*args: Any, **kwargs: Any) -> Any:
@@ -78,20 +84,18 @@ def from_jax(fun: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Program:
-    """What JAX traced: an open jaxpr, its constants, which leaves it takes, and how its results make up the result."""
+    """What JAX traced, which leaves it takes, and how its results make up the result."""
 
-    __slots__ = ("constants", "jaxpr", "leaves", "out_tree", "static_outputs")
+    __slots__ = ("leaves", "out_tree", "static_outputs", "traced")
 
-    def __init__(self, jaxpr: Jaxpr, constants: tuple, leaves: list[int], out_tree: Any, static_outputs: dict):
-        self.jaxpr, self.constants, self.leaves = jaxpr, constants, leaves
+    def __init__(self, traced: Traced, leaves: list[int], out_tree: Any, static_outputs: dict):
+        self.traced, self.leaves = traced, leaves
         self.out_tree, self.static_outputs = out_tree, static_outputs
 
     def __call__(self, leaves: Sequence[Any]) -> Any:
-        args = [as_operand(leaves[i]) for i in self.leaves]
-        outs = evaluate(self.jaxpr, *self.constants, *args)
-        if self.static_outputs:
-            for i in sorted(self.static_outputs):
-                outs.insert(i, self.static_outputs[i])
+        outs = list(program_of_jax(*[as_operand(leaves[i]) for i in self.leaves], traced=self.traced))
+        for i in sorted(self.static_outputs):
+            outs.insert(i, self.static_outputs[i])
         return tree_unflatten(self.out_tree, outs)
 
 
@@ -108,8 +112,9 @@ class Programs:
 class Bridge:
     """A function of JAX and the programs that JAX has traced of it."""
 
-    def __init__(self, fun: Callable[..., Any]):
+    def __init__(self, fun: Callable[..., Any], pure: bool = False):
         self.fun = fun
+        self.pure = pure
         self.programs: dict[Hashable, Programs] = {}
 
     def __call__(self, args: tuple, kwargs: dict[str, Any]) -> Any:
@@ -117,7 +122,7 @@ class Bridge:
         axes = tuple(state.axis_sizes.items())
         if not axes and computes(state.trace) and not any([isinstance(x, Tracer) for x in leaves]):
             return self.fun(*args, **kwargs)
-        key = tree, tuple([describe(x) for x in leaves]), axes, x64_enabled()
+        key = tree, tuple([describe(x) for x in leaves]), axes, x64_enabled(), is_lowered(state.trace)
         try:
             programs = self.programs.get(key)
         except TypeError:
@@ -138,14 +143,12 @@ class Bridge:
         while True:
             try:
                 program = self.trace_with(known, leaves, tree)
-                if known != ONLY_TRACERS:
-                    make_rules(program.jaxpr)
                 break
             except Exception as error:
                 if isinstance(error, MissingRuleError):
                     missing = error
                 more = next_known(known, leaves, error)
-                if more is None:
+                if more is None or (more == COMPUTED and not (self.pure or computes(state.trace))):
                     if missing is not None and missing is not error:
                         raise missing from None  # the cause, and not how the next attempt failed
                     if isinstance(error, TRACING_ERRORS):
@@ -154,10 +157,11 @@ class Bridge:
                 known = more
         if programs is None or programs.known != known:
             programs = Programs(known)
-        if sum([len(p.by_values) for p in self.programs.values()]) >= READ_PER_FUNCTION:
-            self.programs.clear()
-        self.programs[key] = programs
-        programs.by_values[values_of(leaves, known)] = program
+        if (known < COMPUTED or self.pure) and not program.traced.closes_over_tracers:
+            if sum([len(p.by_values) for p in self.programs.values()]) >= READ_PER_FUNCTION:
+                self.programs.clear()
+            self.programs[key] = programs
+            programs.by_values[values_of(leaves, known)] = program
         return program
 
     def trace_with(self, known: int, leaves: list[Any], tree: Any) -> Program:
@@ -177,10 +181,16 @@ class Bridge:
             return [x for i, x in enumerate(outs) if i not in static_outputs]
 
         types = [shape_struct(argument_type(leaves[i])) for i in unknown]
-        with evaluating(), jax.ensure_compile_time_eval() if known == ONLY_TRACERS else nullcontext():
-            closed = jax.make_jaxpr(flat, axis_env=list(state.axis_sizes.items()))(*types)
-            jaxpr, constants = read(closed, trees.function_name(self.fun)).hoist_constants()
-        return Program(jaxpr, constants, unknown, out_tree, static_outputs)
+        name = trees.function_name(self.fun)
+        with evaluating(), jax.ensure_compile_time_eval() if known == COMPUTED else nullcontext():
+            if is_lowered(state.trace):
+                traced = Traced.by_jit(flat, types, name)
+            else:
+                traced = Traced(jax.make_jaxpr(flat, axis_env=list(state.axis_sizes.items()))(*types), name)
+                jaxpr = traced.jaxpr
+                if known < COMPUTED:
+                    make_rules(jaxpr)
+        return Program(traced, unknown, out_tree, static_outputs)
 
     def cannot_trace(self, error: Exception) -> ArgumentError:
         """The error for a function that JAX cannot trace."""
@@ -248,7 +258,7 @@ def is_unknown(x: Any, known: int) -> bool:
         return True
     if type(x) in PYTHON_SCALARS:
         return known == FLOATS_TRACED and type(x) in (float, complex)
-    return known != ONLY_TRACERS and is_arraylike(x)
+    return known < ONLY_TRACERS and is_arraylike(x)
 
 
 def values_of(leaves: Sequence[Any], known: int) -> Hashable:
@@ -267,8 +277,8 @@ def next_known(known: int, leaves: Sequence[Any], error: Exception) -> int | Non
     """What to make known after a failure, or None if that would change nothing."""
     if known == FLOATS_TRACED and any([type(x) in (float, complex) for x in leaves]):
         return SCALARS_STATIC
-    if known != ONLY_TRACERS and isinstance(error, (*TRACING_ERRORS, TypeError, ValueError, LostValueError)):
-        return ONLY_TRACERS
+    if known < COMPUTED and isinstance(error, (*TRACING_ERRORS, TypeError, ValueError, LostValueError)):
+        return max(known, SCALARS_STATIC) + 1
     return None
 
 

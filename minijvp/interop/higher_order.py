@@ -26,16 +26,13 @@ from minijvp.higher_order.reduce import reduce as reduce_primitive
 from minijvp.higher_order.scan import scan as scan_primitive
 from minijvp.higher_order.while_loop import while_loop as while_primitive
 from minijvp.interop.first_order import refuse_option, static
-from minijvp.interop.reading import in_types, interpret, read_open, read_together, translates, type_of_aval
+from minijvp.interop.reading import INLINED, in_types, interpret, read_open, read_together, translates, type_of_aval
 from minijvp.interop.rules import Call, captured, jvp_rule, vjp_rules
 from minijvp.operations.elementwise import select_n
 from minijvp.operations.families import broadcast_in_dim
 from minijvp.operations.floating import frexp, ldexp
 from minijvp.operations.reduction import reduce_or
 from minijvp.transforms.staging import shape_struct, stage
-
-INLINED = 24
-"""A jitted function of JAX with at most so many equations becomes part of the program that calls it."""
 
 
 def size(jaxpr: Jaxpr) -> int:

@@ -7,7 +7,6 @@ is read by staging those calls, so that our own rules type it; each result is he
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
 from typing import Any
 
 import jax
@@ -16,6 +15,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal
 
 from minijvp.core import source
+from minijvp.core.config import cached
 from minijvp.core.jaxpr import Jaxpr, Var
 from minijvp.core.tracing import charged_to, state
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, short_dtype, type_of
@@ -29,6 +29,9 @@ FLOAT0, BOOL = jax.dtypes.float0, np.dtype(bool)
 
 TABLE: dict[str, Translation] = {}
 """How each primitive of JAX is said with ours."""
+
+INLINED = 24
+"""A function of JAX with at most so many equations becomes part of the program that calls it."""
 
 CONTEXTUAL: set[str] = set()
 """Those whose translation needs the equation itself: `translation(equation, *inputs)`."""
@@ -52,30 +55,34 @@ def type_of_aval(aval: Any) -> ArrayType:
     return ArrayType(tuple(aval.shape), dtype, bool(getattr(aval, "weak_type", False)))
 
 
-def read(closed: ClosedJaxpr, name: str = "") -> Jaxpr:
-    """The program of JAX as one of ours, over the constants that it carries. Inputs and outputs keep their types."""
-    jaxpr = closed.jaxpr
-    types = [type_of_aval(v.aval) for v in jaxpr.invars]
-    return stage(lambda *args: interpret(jaxpr, closed.consts, args), types, name)
+def read(closed: ClosedJaxpr, name: str = "") -> tuple[Jaxpr, tuple[Any, ...]]:
+    """The program of JAX as an open one of ours, with its constants as leading inputs, and those constants.
+
+    Inputs and outputs keep their types. A constant is not looked at, since it may be a tracer of JAX.
+    """
+    jaxpr, constants = closed.jaxpr, tuple(map(constant, closed.consts))
+    n = len(constants)
+    types = [*map(type_of, constants), *[type_of_aval(v.aval) for v in jaxpr.invars]]
+    with jax.core.eval_context():
+        program = stage(lambda *args: interpret(jaxpr, args[:n], args[n:]), types, name)
+    opened, made = program.hoist_constants()
+    return opened, (*made, *constants)
 
 
-@lru_cache(maxsize=1024)
-def read_open(closed: ClosedJaxpr, name: str = "") -> tuple[Jaxpr, tuple[Any, ...]]:
-    """The program with its constants as leading inputs, and those constants. Calls of one function share a program."""
-    return read(closed, name).hoist_constants()
+read_open = cached(maxsize=1024)(read)
+"""The same for a program of JAX that was read before: calls of one function share a program."""
 
 
 def read_together(*programs: ClosedJaxpr) -> tuple[list[Jaxpr], tuple[Any, ...]]:
     """Programs over the same inputs, all with the constants of all of them as leading inputs, and those constants."""
     read_ones = [read(closed) for closed in programs]
-    shared = tuple(value for jaxpr in read_ones for _, value in jaxpr.constants)
+    shared = tuple(value for _, constants in read_ones for value in constants)
     opened, start = [], 0
-    for jaxpr in read_ones:
-        leading = [Var(type_of(value)) for value in shared]
-        for i, (v, _) in enumerate(jaxpr.constants):
-            leading[start + i] = v
-        start += len(jaxpr.constants)
-        opened.append(Jaxpr((), (*leading, *jaxpr.inputs), jaxpr.equations, jaxpr.outputs, jaxpr.name))
+    for jaxpr, constants in read_ones:
+        leading, n = [Var(type_of(value)) for value in shared], len(constants)
+        leading[start : start + n] = jaxpr.inputs[:n]
+        start += n
+        opened.append(Jaxpr((), (*leading, *jaxpr.inputs[n:]), jaxpr.equations, jaxpr.outputs, jaxpr.name))
     return opened, shared
 
 

@@ -22,8 +22,8 @@ from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.higher_order.deferred import Deferred
-from minijvp.interop.reading import interpret, type_of_aval
-from minijvp.transforms.staging import shape_struct, stage
+from minijvp.interop.reading import read, type_of_aval
+from minijvp.transforms.staging import shape_struct
 
 FLOAT0 = jax.dtypes.float0
 
@@ -63,7 +63,10 @@ class Call:
             raise self.lost() from error
         if any(isinstance(x, JaxTracer) for x in closed.consts):
             raise self.lost()
-        return stage(lambda *args: interpret(closed.jaxpr, closed.consts, args), types, self.name)
+        opened, constants = read(closed, self.name)
+        n = len(constants)
+        known = tuple(zip(opened.inputs[:n], constants, strict=True))
+        return Jaxpr(known, opened.inputs[n:], opened.equations, opened.outputs, opened.name)
 
     def lost(self) -> LostValueError:
         """The error for a rule that closes over a traced value."""

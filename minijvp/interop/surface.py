@@ -10,7 +10,7 @@ from typing import Any
 
 import jax.numpy
 
-from minijvp.interop.from_jax import from_jax
+from minijvp.interop.from_jax import bridged, from_jax
 
 
 def public_names(module: ModuleType) -> list[str]:
@@ -49,7 +49,7 @@ def is_function(value: Any) -> bool:
 
 def bridge(original: Callable[..., Any], module: ModuleType, name: str) -> Callable[..., Any]:
     """A function of JAX as one of minijvp, under its own name."""
-    return entitled(from_jax(original), original, module, name)
+    return entitled(bridged(original, pure=True), original, module, name)
 
 
 def maker(original: Callable[..., Any], module: ModuleType, name: str) -> Callable[..., Any]:

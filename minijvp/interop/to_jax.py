@@ -10,9 +10,9 @@ from jax.core import Tracer as JaxTracer
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
-from minijvp.core.jaxpr import lower
 from minijvp.core.tracing import evaluating
 from minijvp.errors import ConcretizationError
+from minijvp.transforms.in_jax import lower_with_rules
 from minijvp.transforms.staging import argument_type, stage
 
 
@@ -56,6 +56,6 @@ def to_jax(fun: Callable[..., Any]) -> Callable[..., Any]:
                 jaxpr = stage(flat, [argument_type(x) for x in operands], trees.function_name(fun))
         except ConcretizationError:
             return fun(*args, **kwargs)  # Python looks at values, which JAX may have (under jax.grad, say)
-        return tree_unflatten(out_tree, lower(jaxpr, *operands))
+        return tree_unflatten(out_tree, lower_with_rules(jaxpr, *operands))
 
     return bridged

@@ -6,11 +6,12 @@ Source: A. Griewank and A. Walther, Evaluating Derivatives, 2nd edition, SIAM 20
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 from jax.tree_util import tree_unflatten
 
+from minijvp.core.config import cached
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate, inner_jaxprs
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError, MissingRuleError
@@ -25,9 +26,8 @@ from minijvp.lax.control_flow import promoted_carry
 from minijvp.lax.structured import stop_gradient
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.elementwise import neg
-from minijvp.operations.families import zeros_like
+from minijvp.operations.families import spread, zeros_like
 from minijvp.transforms.borders import leaf_namer
-from minijvp.transforms.call import spread
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.linear_maps import linearize
 from minijvp.transforms.staging import stage
@@ -295,7 +295,7 @@ def tangent_program(
     return jaxpr.hoist_constants()
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def root_rule(solver: Jaxpr, equation: Jaxpr, tangent: Jaxpr, lengths: tuple[int, ...], name: str) -> Deferred:
     """The rule for tangents of a root. It contains the root, so that its own derivative follows from the rule again."""
     types = solver.in_types

@@ -6,7 +6,7 @@ Letters in rules, here and in every file of operations: `x, y` operands, `out` r
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -42,6 +42,17 @@ def add_tangents(x: Any, y: Any) -> Any:
     if x is None:
         return y
     return x if y is None else add(x, y)
+
+
+def nonzero(tangents: Sequence[Any]) -> tuple[bool, ...]:
+    """Which tangents (or cotangents) are not symbolic zeros."""
+    return tuple([t is not None for t in tangents])
+
+
+def spread(values: Iterable[Any], where: Sequence[bool]) -> tuple[Any, ...]:
+    """The values at the places that are true, None at the others."""
+    rest = iter(values)
+    return tuple([next(rest) if flag else None for flag in where])
 
 
 def leading_axis(axis: Axis, x: Any, batched: bool) -> Any:

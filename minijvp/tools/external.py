@@ -20,8 +20,7 @@ from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.higher_order.callback import Callback, EachLane, pure_callback, stacked, structs
 from minijvp.higher_order.custom_jvp import are_inexact, instantiate_inexact, tangent_types
 from minijvp.higher_order.custom_rules import custom_jvp
-from minijvp.operations.families import all_batched, instantiate, is_linear
-from minijvp.transforms.call import spread
+from minijvp.operations.families import all_batched, instantiate, is_linear, spread
 from minijvp.transforms.staging import abstract_types, argument_type
 
 Types = tuple[ArrayType, ...]

@@ -6,21 +6,20 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, inner_jaxprs
-from minijvp.core.primitive import Axis, Primitive
+from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType
-from minijvp.operations.families import is_linear
+from minijvp.operations.families import is_linear, nonzero, spread
+from minijvp.transforms.carrier import Carrier
 from minijvp.transforms.jvp import jvp_jaxpr
 from minijvp.transforms.linearize import LinearizedJaxpr, linearize_jaxpr, residuals_of
 from minijvp.transforms.transpose import transpose_jaxpr
 from minijvp.transforms.vmap import vmap_jaxpr
 
 
-class Call(Primitive):
+class Call(Carrier):
     """The outputs of an open jaxpr."""
 
-    returns_tuple = True
     recomputable = "dear"
-    has_steps = False
     linearized = staticmethod(linearize_jaxpr)
     transposed = staticmethod(transpose_jaxpr)
 
@@ -54,9 +53,6 @@ class Call(Primitive):
         batch, out_batched = vmap_jaxpr(jaxpr, axis, batched)
         return self.call(batch, *args), out_batched
 
-    def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
-        return any(e.primitive.uses_axis(name, e.params) for e in params["jaxpr"])
-
 
 def applied(
     linearization: LinearizedJaxpr,
@@ -79,14 +75,3 @@ def work_of(equations: Iterable[Equation]) -> float:
         inside = sum([work_of(jaxpr) for jaxpr in inner_jaxprs(e.params)]) * e.primitive.turns(e.params)
         total += max(e.primitive.work([v.type for v in e.inputs], [v.type for v in e.outputs], e.params), inside)
     return total
-
-
-def nonzero(tangents: Sequence[Any]) -> tuple[bool, ...]:
-    """Which tangents (or cotangents) are not symbolic zeros."""
-    return tuple([t is not None for t in tangents])
-
-
-def spread(values: Iterable[Any], where: Sequence[bool]) -> tuple[Any, ...]:
-    """The values at the places that are true, None at the others."""
-    rest = iter(values)
-    return tuple([next(rest) if flag else None for flag in where])

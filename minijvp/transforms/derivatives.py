@@ -16,7 +16,7 @@ from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
 from minijvp.core.config import Budget, optional_budget
-from minijvp.core.tracing import EVALUATION, state
+from minijvp.core.tracing import EVALUATION, detached, nothing_is_traced, state
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.transforms.borders import to_border
@@ -225,7 +225,7 @@ def differentiate(
         require_scalar(flat_fun, outs, holomorphic)
         return outs
 
-    past = recurs(selection.fun) if state.trace is EVALUATION and taps is None and budget is None else None
+    past = recurs(selection.fun) if taps is None and budget is None and nothing_is_traced() else None
     if past is None:
         outs, cts = gradient_flat(checked, leaves, inexact, budget)
     else:
@@ -257,7 +257,8 @@ def seed(dtype: Any) -> Any:
     if state.trace is not EVALUATION:
         return dtype.type(1)
     if dtype not in _ones:
-        _ones[dtype] = jnp.ones((), dtype)
+        with detached():
+            _ones[dtype] = jnp.ones((), dtype)
     return _ones[dtype]
 
 

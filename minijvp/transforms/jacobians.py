@@ -6,7 +6,7 @@ jacfwd, jacrev : (a -> b) -> a -> (CT a, b)
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial, wraps
+from functools import partial, wraps
 from typing import Any
 
 import jax
@@ -15,6 +15,7 @@ import numpy as np
 from jax.tree_util import tree_unflatten
 
 from minijvp import trees
+from minijvp.core.config import cached
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import state
 from minijvp.core.types import is_inexact, type_of
@@ -174,7 +175,7 @@ def unit_vectors(spaces: Spaces, xp: Any) -> list[Any]:
     return parts
 
 
-@lru_cache(maxsize=1024)
+@cached(maxsize=1024)
 def basis_call(spaces: Spaces) -> Callable[[], list[Any]]:
     """The unit vectors by one call of XLA."""
     return jax.jit(partial(unit_vectors, spaces, jnp))

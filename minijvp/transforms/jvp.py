@@ -6,15 +6,15 @@ jvp : (a -> b) -> (a, T a) -> (b, T b)
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
 
 from jax.tree_util import tree_flatten
 
 from minijvp import trees
+from minijvp.core.config import cached
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.source import Source
-from minijvp.core.tracing import Trace, Tracer, current, evaluating, state, tracer_class
+from minijvp.core.tracing import Trace, Tracer, current, detached, state, tracer_class
 from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
@@ -140,7 +140,7 @@ def pushed(source: Program, tangents: Sequence[Any]) -> tuple[Program, tuple[boo
     nonzero = tuple([t is not None for t in tangents])
     found = source.jvps.get(nonzero)
     if found is None:
-        with evaluating():
+        with detached():
             jaxpr, flags = jvp_jaxpr(source.jaxpr, nonzero)
             found = source.jvps[nonzero] = program(jaxpr, source.name), flags
     return found
@@ -158,7 +158,7 @@ def jvp_flat(
     return out_primals, out_tangents
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def jvp_jaxpr(jaxpr: Jaxpr, nonzero: tuple[bool, ...]) -> tuple[Jaxpr, tuple[bool, ...]]:
     """The program of primals and tangents for an open jaxpr, and which outputs have a tangent.
 

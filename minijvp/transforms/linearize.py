@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from minijvp.core import source
-from minijvp.core.config import cached
+from minijvp.core.config import cached_by_budget
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate
-from minijvp.core.tracing import Trace, current, evaluating, settled, state
+from minijvp.core.tracing import Trace, current, detached, settled, state
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, is_inexact, type_of
 from minijvp.errors import EscapedTracerError
 from minijvp.operations.families import zeros_like
@@ -149,7 +149,7 @@ def linearized(program: Program, tangents: Sequence[Any]) -> Linearization:
     nonzero = tuple([t is not None for t in tangents])
     found = program.linearizations.get(nonzero)
     if found is None:
-        with evaluating():
+        with detached():
             found = program.linearizations[nonzero] = Linearization(program, nonzero)
     return found
 
@@ -197,7 +197,7 @@ LinearizedJaxpr = tuple[Jaxpr, Jaxpr, Origins, tuple[bool, ...]]
 """What `linearize_jaxpr` returns."""
 
 
-@cached(maxsize=4096)
+@cached_by_budget(maxsize=4096)
 def linearize_jaxpr(jaxpr: Jaxpr, nonzero: tuple[bool, ...], n_outputs: int | None = None) -> LinearizedJaxpr:
     """The known and the linear program of an open jaxpr, the origins of residuals, and which outputs have a tangent.
 

@@ -26,6 +26,7 @@ class Region(Call):
     arguments pass through a choice by that condition.
     """
 
+    own_derivative = True
     transposed = staticmethod(new_transpose)
 
     def impl(self, *args: Any, jaxpr: Jaxpr) -> tuple[Any, ...]:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from minijvp.core.config import Budget, Share, cached, config
+from minijvp.core.config import Budget, Share, cached_by_budget, config
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate
 from minijvp.core.tracing import Trace, state
 from minijvp.core.types import is_inexact, type_of
@@ -149,7 +149,7 @@ def linearize_jaxpr_planned(
     return _linearize_jaxpr_planned(jaxpr, nonzero, loop, n_outputs, copies)
 
 
-@cached(maxsize=4096)
+@cached_by_budget(maxsize=4096)
 def _linearize_jaxpr_planned(
     jaxpr: Jaxpr, nonzero: tuple[bool, ...], loop: Loop | None, n_outputs: int | None, copies: int
 ) -> LinearizedJaxpr:

@@ -42,12 +42,16 @@ class StagingTracer(Tracer):
 
 
 class StagingTrace(Trace):
-    """Records every operation as an equation; values that are not its tracers become constants."""
+    """Records every operation as an equation; values that are not its tracers become constants.
 
-    __slots__ = ("constants", "equations", "name")
+    A program that is `lowered` is handed to XLA as it stands, and not transformed before.
+    """
 
-    def __init__(self, name: str = ""):
+    __slots__ = ("constants", "equations", "lowered", "name")
+
+    def __init__(self, name: str = "", lowered: bool = False):
         self.name = name
+        self.lowered = lowered
         self.equations: list[Equation] = []
         self.constants: dict[int, tuple[Var, Any]] = {}
 
@@ -97,9 +101,11 @@ class StagingTrace(Trace):
         return Jaxpr(tuple(self.constants.values()), variables, tuple(self.equations), atoms, self.name)
 
 
-def stage(fun: Callable[..., Sequence[Any]], types: Sequence[ArrayType], name: str = "") -> Jaxpr:
+def stage(
+    fun: Callable[..., Sequence[Any]], types: Sequence[ArrayType], name: str = "", lowered: bool = False
+) -> Jaxpr:
     """The program of a function of flat arguments that returns a flat list."""
-    trace = StagingTrace(name)
+    trace = StagingTrace(name, lowered)
     inputs = [trace.new_input(t) for t in types]
     with current(trace):
         outputs = fun(*inputs)
@@ -169,7 +175,9 @@ def shape_struct(t: ArrayType) -> Any:
     return jax.ShapeDtypeStruct(t.shape, t.dtype, weak_type=t.weak_type)
 
 
-def stage_tree(fun: Callable[..., Any], tree: Any, types: tuple[ArrayType, ...]) -> tuple[Jaxpr, Any]:
+def stage_tree(
+    fun: Callable[..., Any], tree: Any, types: tuple[ArrayType, ...], lowered: bool = False
+) -> tuple[Jaxpr, Any]:
     """The program of `fun` for arguments `(args, kwargs)` of structure `tree`, and the structure of its result."""
     out_tree = None
     name = trees.function_name(fun)
@@ -181,7 +189,7 @@ def stage_tree(fun: Callable[..., Any], tree: Any, types: tuple[ArrayType, ...])
         outputs, out_tree = trees.flatten_result(result)
         return trees.as_arrays(outputs, trees.result_namer(result, name))
 
-    jaxpr = stage(flat_fun, types, name)
+    jaxpr = stage(flat_fun, types, name, lowered)
     return jaxpr, out_tree
 
 

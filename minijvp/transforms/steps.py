@@ -16,7 +16,7 @@ import jax
 
 from minijvp.core.jaxpr import Equation, Jaxpr, Var, evaluate, lower
 from minijvp.core.primitive import Primitive
-from minijvp.core.tracing import EVALUATION, Trace, evaluating, refuse_tracers, settled, state
+from minijvp.core.tracing import EVALUATION, Trace, detached, refuse_tracers, settled, state
 from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import EscapedTracerError
 from minijvp.transforms.staging import stage
@@ -107,7 +107,7 @@ def program_of(primitive: Any, args: Sequence[Any], params: dict[str, Any], make
         primitive.evaluate(tuple(args), params)  # says which parameter cannot be hashed
         raise
     if found is None:
-        with evaluating():
+        with detached():
             jaxpr = (make or one_equation)(primitive, args, params)
             found = _by_operation[key] = program(jaxpr, primitive.__name__)
     return found

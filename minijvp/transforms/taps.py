@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from jax.tree_util import tree_unflatten
 
+from minijvp.core.config import cached
 from minijvp.core.jaxpr import Jaxpr, evaluate, inner_jaxprs
 from minijvp.core.primitive import Primitive
 from minijvp.core.tracing import Trace, current, state
@@ -92,13 +92,13 @@ def sites_of(primitive: Primitive, types: Sequence[ArrayType], params: dict[str,
     return ()
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def sites(jaxpr: Jaxpr) -> tuple[Site, ...]:
     """The taps in a program, in its order."""
     return tuple([site for e in jaxpr for site in sites_of(e.primitive, [v.type for v in e.inputs], e.params)])
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def with_zeros(jaxpr: Jaxpr) -> Jaxpr:
     """The open program with further inputs, the zeros that are added to tapped values."""
     n = len(jaxpr.inputs)

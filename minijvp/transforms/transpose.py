@@ -14,7 +14,7 @@ from typing import Any
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
-from minijvp.core.config import cached
+from minijvp.core.config import cached_by_budget
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.tracing import state
 from minijvp.core.types import is_inexact
@@ -99,7 +99,7 @@ def _evaluate_known(jaxpr: Jaxpr, values: dict[Atom, Any]) -> list[Equation]:
     return pending
 
 
-@cached(maxsize=4096)
+@cached_by_budget(maxsize=4096)
 def transpose_jaxpr(
     jaxpr: Jaxpr, linear: tuple[bool, ...], nonzero: tuple[bool, ...]
 ) -> tuple[Jaxpr, tuple[bool, ...]]:

@@ -6,7 +6,7 @@ vmap : (a -> b) -> [a] -> [b]
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache, wraps
+from functools import wraps
 from typing import Any
 
 import jax
@@ -14,10 +14,11 @@ import numpy as np
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
+from minijvp.core.config import cached
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Axis
 from minijvp.core.source import Source
-from minijvp.core.tracing import Trace, Tracer, current, evaluating, state, tracer_class
+from minijvp.core.tracing import Trace, Tracer, current, detached, state, tracer_class
 from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.families import broadcast_in_dim, leading_axis
@@ -111,7 +112,7 @@ def mapped_program(source: Program, size: int, batched: tuple[bool, ...]) -> tup
     """A program with a batch axis on some inputs, and which outputs have it."""
     found = source.batches.get((size, batched))
     if found is None:
-        with evaluating():
+        with detached():
             jaxpr, flags = vmap_jaxpr(source.jaxpr, Axis(size), batched)
             found = source.batches[size, batched] = program(jaxpr, source.name), flags
     return found
@@ -145,7 +146,7 @@ def vmap_flat(
     return trace.unpack(outs)
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def vmap_jaxpr(
     jaxpr: Jaxpr, axis: Axis, batched: tuple[bool, ...], wanted: tuple[bool, ...] = ()
 ) -> tuple[Jaxpr, tuple[bool, ...]]:

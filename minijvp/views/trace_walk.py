@@ -17,8 +17,7 @@ from minijvp.core.printing import Names
 from minijvp.core.source import Source
 from minijvp.core.types import is_inexact, type_of
 from minijvp.higher_order.programs import groups
-from minijvp.operations.families import add_tangents
-from minijvp.transforms.call import spread
+from minijvp.operations.families import add_tangents, spread
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.linearize import linearize_flat
 from minijvp.transforms.transpose import transpose_flat

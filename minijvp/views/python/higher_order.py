@@ -14,7 +14,7 @@ from minijvp.higher_order.custom_vjp import forward
 from minijvp.higher_order.programs import chosen, groups
 from minijvp.higher_order.reverse_loop import Walk, pull_program, slots
 from minijvp.higher_order.while_loop import while_cotangents, while_curvature, while_loop, while_tangents
-from minijvp.transforms.call import spread
+from minijvp.operations.families import spread
 from minijvp.views.python.literals import dtype_name
 from minijvp.views.python.text import (
     Assignment,

@@ -1,0 +1,126 @@
+"""Programs as functions of JAX that keep their derivatives, where JAX transforms what it was given to compile.
+
+JAX differentiates the operations that a program is lowered to, and knows none of the rules that it was written with:
+those of custom_jvp and custom_vjp, of loops, of linear solves. So a program with such rules is lowered as a function
+with a rule for tangents (jax.custom_jvp): its linearization, which is two programs again. Of the known one JAX sees the
+operations. The linear one is an operation of JAX, `linear_program`, whose rules are the transformations of minijvp; so
+both modes follow, and derivatives of any order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
+from jax.extend.core import Primitive as JaxPrimitive
+from jax.interpreters import ad, batching, mlir
+
+from minijvp.core.config import cached
+from minijvp.core.jaxpr import Jaxpr, inner_jaxprs, jaxpr_without_rules, lower
+from minijvp.core.primitive import Axis
+from minijvp.core.types import is_inexact
+from minijvp.operations.families import nonzero, spread
+from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
+from minijvp.transforms.transpose import transpose_jaxpr
+from minijvp.transforms.vmap import vmap_jaxpr
+
+
+def has_own_derivatives(jaxpr: Jaxpr) -> bool:
+    """Whether JAX would differentiate an operation of a program otherwise than its rule does."""
+    return any(
+        e.primitive.own_derivative or any(map(has_own_derivatives, inner_jaxprs(e.params))) for e in jaxpr.equations
+    )
+
+
+def lower_with_rules(jaxpr: Jaxpr, *args: Any, run: Callable[..., Sequence[Any]] = lower) -> Sequence[Any]:
+    """The outputs, by `run`, where JAX may differentiate them: with the derivatives that the rules of minijvp give."""
+    if not has_own_derivatives(jaxpr):
+        return run(jaxpr, *args)
+    opened, constants = jaxpr.hoist_constants()
+
+    def pushed(primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
+        ts = [None if isinstance(t, SymbolicZero) or not is_inexact(t.dtype) else t for t in tangents]
+        outs, t_outs = linearized(opened, primals, ts, run)
+        return outs, [SymbolicZero(tangent_aval(x)) if t is None else t for x, t in zip(outs, t_outs, strict=True)]
+
+    function = jax.custom_jvp(lambda *xs: list(run(opened, *xs)))
+    function.defjvp(pushed, symbolic_zeros=True)
+    return function(*constants, *args)
+
+
+@cached(maxsize=4096)
+def compiled(jaxpr: Jaxpr) -> Any:
+    """An open jaxpr under jax.jit."""
+    return jax.jit(lambda *args: lower(jaxpr, *args))
+
+
+def run_compiled(jaxpr: Jaxpr, *args: Any) -> list[Any]:
+    """The outputs, by one call of XLA."""
+    return compiled(jaxpr_without_rules(jaxpr))(*args)
+
+
+def linearized(
+    jaxpr: Jaxpr, primals: Sequence[Any], tangents: Sequence[Any], run: Callable[..., Sequence[Any]] = lower
+) -> tuple[Sequence[Any], Sequence[Any]]:
+    """The outputs of an open jaxpr and their tangents; None is zero."""
+    with jax.core.eval_context():
+        known, linear, origins, out_nonzero = linearize_jaxpr(jaxpr, nonzero(tangents))
+    found = lower_with_rules(known, *primals, run=run)
+    outs = found[: len(out_nonzero)]
+    residuals = residuals_of(origins, primals, found, len(outs))
+    ts = linear_program.bind(*residuals, *[t for t in tangents if t is not None], jaxpr=linear)
+    return outs, spread(ts, out_nonzero)
+
+
+def tangent_aval(x: Any) -> Any:
+    """The type of the tangents of a value, as JAX writes it."""
+    return jax.typeof(x).to_tangent_aval()
+
+
+# The rules of the operation of JAX. Its arguments are residuals and tangents; in the latter together it is linear.
+
+linear_program = JaxPrimitive("linear_program")
+linear_program.multiple_results = True
+
+
+@linear_program.def_impl
+def evaluate(*args: Any, jaxpr: Jaxpr) -> list[Any]:
+    return compiled(jaxpr)(*args)
+
+
+@linear_program.def_abstract_eval
+def types(*avals: Any, jaxpr: Jaxpr) -> list[Any]:
+    return [jax.core.ShapedArray(t.shape, t.dtype) for t in jaxpr.out_types]
+
+
+def jvp(primals: Sequence[Any], tangents: Sequence[Any], *, jaxpr: Jaxpr) -> tuple[list[Any], list[Any]]:
+    outs, ts = linearized(jaxpr, primals, [None if isinstance(t, ad.Zero) else t for t in tangents])
+    return outs, [ad.Zero(tangent_aval(x)) if t is None else t for x, t in zip(outs, ts, strict=True)]
+
+
+def transpose(cts: Sequence[Any], *args: Any, jaxpr: Jaxpr) -> list[Any]:
+    linear = tuple(map(ad.is_undefined_primal, args))
+    given = [None if isinstance(ct, ad.Zero) else ct for ct in cts]
+    with jax.core.eval_context():
+        transposed, ct_nonzero = transpose_jaxpr(jaxpr, linear, nonzero(given))
+    known = [x for x, flag in zip(args, linear, strict=True) if not flag]
+    found = linear_program.bind(*known, *[ct for ct in given if ct is not None], jaxpr=transposed)
+    rest = iter(spread(found, ct_nonzero))
+    return [next(rest) if flag else None for flag in linear]
+
+
+def batch(args: Sequence[Any], dims: Sequence[Any], *, jaxpr: Jaxpr) -> tuple[list[Any], list[Any]]:
+    size = next(x.shape[d] for x, d in zip(args, dims, strict=True) if d is not None)
+    moved = [x if d is None else jnp.moveaxis(x, d, 0) for x, d in zip(args, dims, strict=True)]
+    with jax.core.eval_context():
+        batched, out_batched = vmap_jaxpr(jaxpr, Axis(size), tuple([d is not None for d in dims]))
+    return linear_program.bind(*moved, jaxpr=batched), [0 if b else None for b in out_batched]
+
+
+ad.primitive_jvps[linear_program] = jvp
+ad.primitive_transposes[linear_program] = transpose
+batching.primitive_batchers[linear_program] = batch
+mlir.register_lowering(linear_program, mlir.lower_fun(lambda *args, jaxpr: lower(jaxpr, *args), multiple_results=True))
