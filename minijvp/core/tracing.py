@@ -15,11 +15,18 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
+from jax.core import Tracer as JaxTracer
 from jax.extend.core import find_top_trace
 
 from minijvp.core import source
 from minijvp.core.types import ARRAY_CLASSES, ArrayType, register_type_reader, type_of
-from minijvp.errors import ArgumentError, ConcretizationError, EscapedTracerError, ForeignFunctionError
+from minijvp.errors import (
+    ArgumentError,
+    ConcretizationError,
+    EscapedTracerError,
+    ForeignFunctionError,
+    NoAttributeError,
+)
 
 TracerClass = TypeVar("TracerClass", bound="Tracer")
 
@@ -169,12 +176,25 @@ class detached(evaluating):
         super().__exit__(*exception)
 
 
+try:
+
+    class ArrayTracer(JaxTracer, jax.Array):
+        """What a tracer calls itself."""
+
+except TypeError:  # in JAX 0.10 no class can be both
+    ArrayTracer = jax.Array  # type: ignore[misc,assignment]
+
+
 class Tracer:
-    """A value seen by one trace. Behaves like an array; its operators are those of `minijvp.numpy`."""
+    """A value seen by one trace. Behaves like an array; its operators are those of `minijvp.numpy`.
+
+    Code that asks isinstance(x, jax.Array), and jax.core.Tracer where JAX allows it, is told yes.
+    """
 
     __slots__ = ("__weakref__", "owner")
     __hash__ = None  # type: ignore[assignment]
     __array_priority__ = 1000
+    __class__ = property(lambda self: ArrayTracer)  # type: ignore[assignment]
 
     owner: Trace
 
@@ -291,15 +311,20 @@ class Tracer:
     @property
     def __jax_array__(self) -> Any:
         # A property, since many functions of JAX only ask whether there is such a method. An operator of jax.Array
-        # asks too, before it leaves the operation to ours.
+        # asks too; it leaves the operation to ours if it is given what is no array.
         if sys._getframe(1).f_code.co_name.startswith("_operator_"):
-            return None
+            return lambda: None
         value = self.settled()
         if value is not self:
             return lambda: value
         if self.owner.finished():
             raise escaped(self, "a function of minijvp.numpy or of JAX")
         raise self.foreign("a function or an index of JAX")
+
+    @property
+    def aval(self) -> Any:
+        """Nothing: an array of JAX has one, and functions of JAX look at it."""
+        raise NoAttributeError(self.foreign("a function of JAX"))
 
     def foreign(self, function: str) -> Exception:
         if self.owner.finished():
@@ -311,6 +336,21 @@ class Tracer:
             "mnp.asarray(x).at[i].set(v); table[i]: mnp.asarray(table)[i]), or make the function that calls JAX one of "
             "minijvp, minijvp.from_jax(f), and pass it every traced value as an argument.",
         )
+
+
+def is_tracer_of_jax(x: Any) -> bool:
+    """Whether JAX is tracing a value. Not by isinstance, to which tracers of minijvp answer yes."""
+    return issubclass(type(x), JaxTracer)
+
+
+def is_traced(x: Any) -> bool:
+    """Whether a value is traced, by minijvp or by JAX."""
+    return isinstance(x, Tracer) or is_tracer_of_jax(x)
+
+
+def is_known(x: Any) -> bool:
+    """Whether a value is an array with numbers to look at."""
+    return isinstance(x, (np.ndarray, np.generic, jax.Array)) and not is_traced(x)
 
 
 def escaped(tracer: Tracer, used_by: str) -> EscapedTracerError:

@@ -67,7 +67,8 @@ class PureCallback(Callback):
     def impl(
         self, *args: Any, callback: Callable[..., Any], result_types: Types, vmap_method: str | None
     ) -> tuple[Any, ...]:
-        return tuple(jax.pure_callback(lambda *xs: tuple(callback(*xs)), structs(result_types), *args))
+        call = lambda *xs: tuple(callback(*xs))
+        return tuple(jax.pure_callback(call, structs(result_types), *args, vmap_method=vmap_method))
 
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], **params: Any) -> tuple[Any, Any]:
         method = params["vmap_method"]

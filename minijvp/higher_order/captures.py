@@ -6,7 +6,7 @@ from functools import partial
 from types import FunctionType, MethodType
 from typing import Any
 
-from minijvp.core.tracing import Tracer
+from minijvp.core.tracing import Tracer, is_traced
 from minijvp.errors import ArgumentError
 
 DEPTH = 6
@@ -15,7 +15,7 @@ DEPTH = 6
 def reaches_tracer(value: Any, depth: int = DEPTH, seen: set[int] | None = None) -> bool:
     """Whether a traced value is in `value`: it, an element of it, or what a function in it closes over."""
     seen = set() if seen is None else seen
-    if isinstance(value, Tracer):
+    if is_traced(value):
         return True
     if depth == 0 or id(value) in seen:
         return False

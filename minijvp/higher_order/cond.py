@@ -31,7 +31,7 @@ from minijvp.higher_order.programs import (
     require_types,
     typed,
 )
-from minijvp.operations.annotations import stop_gradient
+from minijvp.operations.annotations import or_constant
 from minijvp.operations.bitwise import bitwise_not
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.dynamic_slicing import dynamic_slice
@@ -361,7 +361,7 @@ def run_branch(axis: Axis, lanes: Any, operands: Sequence[Any], batched: Flags, 
 
 def constant_where(lanes: Any, x: Any) -> Any:
     """`x`, of which every lane has its own, as a constant in the lanes that are false."""
-    return select_n(across(lanes, x), stop_gradient(x), x)
+    return or_constant(across(lanes, x), x, x)
 
 
 def chosen_operands(axis: Axis, lanes: Any, operands: Sequence[Any], flags: Sequence[bool]) -> list[Any]:
@@ -374,8 +374,8 @@ def chosen_operands(axis: Axis, lanes: Any, operands: Sequence[Any], flags: Sequ
     def replaced(x: Any) -> Any:
         shape = type_of(x).shape
         row = dynamic_slice(x, lane, *[np.int32(0)] * (len(shape) - 1), slice_sizes=(1, *shape[1:]))
-        row = leading_axis(axis, reshape(stop_gradient(row), new_sizes=shape[1:]), False)
-        return select_n(across(lanes, x), row, x)
+        row = leading_axis(axis, reshape(row, new_sizes=shape[1:]), False)
+        return or_constant(across(lanes, x), x, row)
 
     return [replaced(x) if flag else x for x, flag in zip(operands, flags, strict=True)]
 

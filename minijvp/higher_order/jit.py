@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import partial, wraps
+from threading import Lock
 from typing import Any
 
 import jax
@@ -18,13 +19,22 @@ from minijvp.core.config import Budget, Settings, config, other_budgets
 from minijvp.core.jaxpr import Jaxpr, evaluate, lower
 from minijvp.core.primitive import Primitive
 from minijvp.core.source import PACKAGE
-from minijvp.core.tracing import EVALUATION, Tracer, evaluating, live_traces, refuse_tracers, settled, state
+from minijvp.core.tracing import (
+    EVALUATION,
+    evaluating,
+    is_traced,
+    live_traces,
+    refuse_tracers,
+    settled,
+    state,
+    traced_by_jax,
+)
 from minijvp.core.types import x64_enabled
 from minijvp.errors import ArgumentError, EscapedTracerError
 from minijvp.operations.families import nonzero
 from minijvp.operations.sharding import sharding_constraint
 from minijvp.transforms.call import Call, applied
-from minijvp.transforms.in_jax import lower_with_rules
+from minijvp.transforms.in_jax import has_own_derivatives, lower_with_rules
 from minijvp.transforms.linearize import linearize_jaxpr
 from minijvp.transforms.rematerialize import is_part_of_plan, linearize_jaxpr_planned
 from minijvp.transforms.staging import argument_type, stage_tree
@@ -232,6 +242,9 @@ def jit(
     return _Jitted(fun, options).wrapper()
 
 
+deciding = Lock()
+
+
 class _Jitted:
     """A function under jit: its compiled form, and its programs for use under a trace."""
 
@@ -248,15 +261,29 @@ class _Jitted:
             for what in ("static", "donate")
         )
 
-        self.compiled = self.compile()
-        self.by_budget: dict[Budget, Any] = {Settings.memory_budget: self.compiled}
+        self.forms: dict[tuple[Budget, bool], Any] = {}
+        self.scope: dict[str, Any] = {"__compiled": lambda *args, **kwargs: self.in_force()(*args, **kwargs)}
+        self.has_rules = self.is_plain = False
 
-    def compile(self) -> Any:
+    # JAX drops the rules of a program that it differentiates, unless they are lowered with it, which takes some time.
+    # So a function has two forms: a plain one, and one for calls inside of programs of JAX. Each call chooses its form,
+    # until the first program turns out to have no rules: from then on there is only one form, with the rules of
+    # programs that have some.
+
+    def form(self, budget: Budget, in_jax: bool) -> Any:
+        """The function under jax.jit for a memory budget, and for calls inside of programs of JAX or outside."""
+        return self.forms.get((budget, in_jax)) or self.forms.setdefault((budget, in_jax), self.compile(in_jax))
+
+    def in_force(self) -> Any:
+        """The form for the memory budget that is in force here, and for JAX, if that is tracing."""
+        return self.form(config.memory_budget, not self.is_plain and traced_by_jax())
+
+    def compile(self, in_jax: bool) -> Any:
         """The function under jax.jit, which keeps what it compiles by the identity of what it is given."""
 
         @wraps(self.fun)
         def lowered(*args: Any, **kwargs: Any) -> Any:
-            return self.lowered(args, kwargs)
+            return self.lowered(args, kwargs, in_jax)
 
         try:
             return jax.jit(lowered, **self.options)
@@ -267,24 +294,41 @@ class _Jitted:
                 "Correct the option.",
             ) from None
 
-    def in_force(self) -> Any:
-        """The compiled form for the memory budget that is in force here; `compiled`, if that is the default."""
-        budget = config.memory_budget
-        return self.by_budget.get(budget) or self.by_budget.setdefault(budget, self.compile())
+    def lowered(self, args: tuple, kwargs: dict[str, Any], in_jax: bool) -> Any:
+        """What jax.jit traces: stage the function to our jaxpr, then evaluate that with jax.lax."""
+        dynamic, dynamic_kwargs, static = self.static.split(args, kwargs)
+        leaves, tree = tree_flatten((dynamic, dynamic_kwargs))
+        with evaluating():
+            types = tuple(map(argument_type, leaves))
+            jaxpr, out_tree = stage_tree(self.static.close(static), tree, types, lowered=True)
+        return tree_unflatten(out_tree, self.lowering(jaxpr, in_jax)(jaxpr, *leaves))
+
+    def lowering(self, jaxpr: Jaxpr, in_jax: bool) -> Callable[..., Sequence[Any]]:
+        """How a program is lowered: with its rules, if it may be called inside of JAX."""
+        if in_jax:
+            return lower_with_rules
+        with deciding:
+            if has_own_derivatives(jaxpr):
+                self.has_rules = True
+                return lower_with_rules if self.is_plain else lower
+            if not self.has_rules and not self.is_plain:
+                self.is_plain = True
+                self.scope["__compiled"] = self.form(Settings.memory_budget, False)
+            return lower
 
     def clear_cache(self) -> None:
         """Forget everything that was compiled."""
-        for compiled in tuple(self.by_budget.values()):
+        for compiled in tuple(self.forms.values()):
             compiled.clear_cache()
 
     def wrapper(self) -> Callable[..., Any]:
         """The public function. What it does on top of jax.jit's is all that a call costs more."""
-        compiled, in_force, under_trace, recover = self.compiled, self.in_force, self.call_under_trace, self.recover
+        scope, in_force, under_trace, recover = self.scope, self.in_force, self.call_under_trace, self.recover
 
         def jitted(*args: Any, **kwargs: Any) -> Any:
             if live_traces and state.trace is not EVALUATION:
                 return under_trace(args, kwargs)
-            run = in_force() if other_budgets else compiled
+            run = in_force() if other_budgets else scope["__compiled"]
             try:
                 return run(*args, **kwargs) if kwargs else run(*args)
             except (TypeError, ValueError, EscapedTracerError) as error:
@@ -298,7 +342,7 @@ class _Jitted:
     def method(self, name: str) -> Callable[..., Any]:
         """A method of the compiled form that is in force when it is called."""
 
-        @wraps(getattr(self.compiled, name))
+        @wraps(getattr(self.form(Settings.memory_budget, False), name))
         def method(*args: Any, **kwargs: Any) -> Any:
             return getattr(self.in_force(), name)(*args, **kwargs)
 
@@ -314,29 +358,19 @@ class _Jitted:
         if names is None or self.tells_positions_from_names:
             return None
         arguments = ", ".join(names)
-        scope = {
-            "__live_traces": live_traces,
-            "__state": state,
-            "__evaluation": EVALUATION,
-            "__compiled": self.compiled,
-            "__in_force": self.in_force,
-            "__other_budgets": other_budgets,
-            "__under_trace": self.call_under_trace,
-            "__recover": self.recover,
-            "__errors": (TypeError, ValueError, EscapedTracerError),
-        }
+        self.scope.update(
+            __live_traces=live_traces,
+            __state=state,
+            __evaluation=EVALUATION,
+            __in_force=self.in_force,
+            __other_budgets=other_budgets,
+            __under_trace=self.call_under_trace,
+            __recover=self.recover,
+            __errors=(TypeError, ValueError, EscapedTracerError),
+        )
         text = FIXED_WRAPPER.format(arguments=arguments, packed=f"({arguments},)")
-        exec(compile(text, f"{__file__} (wrapper)", "exec"), scope)  # the name marks its frame as one of ours
-        return scope["jitted"]  # type: ignore[return-value]
-
-    def lowered(self, args: tuple, kwargs: dict[str, Any]) -> Any:
-        """What jax.jit traces: stage the function to our jaxpr, then evaluate that with jax.lax."""
-        dynamic, dynamic_kwargs, static = self.static.split(args, kwargs)
-        leaves, tree = tree_flatten((dynamic, dynamic_kwargs))
-        with evaluating():
-            types = tuple(map(argument_type, leaves))
-            jaxpr, out_tree = stage_tree(self.static.close(static), tree, types, lowered=True)
-        return tree_unflatten(out_tree, lower_with_rules(jaxpr, *leaves))
+        exec(compile(text, f"{__file__} (wrapper)", "exec"), self.scope)  # the name marks its frame as one of ours
+        return self.scope["jitted"]
 
     def call_under_trace(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         dynamic, dynamic_kwargs, static = self.static.split(args, kwargs)
@@ -348,7 +382,7 @@ class _Jitted:
         if staged is None:
             staged = Staged(*stage_tree(self.constrained(static), tree, types))
             # A program that closes over tracers belongs to this call alone.
-            if not any(isinstance(x, Tracer) for x in staged.constants):
+            if not any(map(is_traced, staged.constants)):
                 if len(self.staged) >= STAGED_PER_FUNCTION:
                     self.staged.clear()
                 self.staged[key] = staged

@@ -19,7 +19,7 @@ from jax.tree_util import tree_flatten, tree_leaves, tree_unflatten
 
 from minijvp import trees
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate
-from minijvp.core.tracing import Tracer, state
+from minijvp.core.tracing import Tracer, is_traced, state
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError, EscapedTracerError
 from minijvp.higher_order.captures import captured_error, reaches_tracer
@@ -116,7 +116,7 @@ class Call:
         self.captured = list(constants)
         functions = (self.fun, custom.jvp, custom.fwd, custom.bwd, *self.nondiff.values())
         # Rules that close over traced values are staged while these are there, unless it is a rule that calls.
-        traced = any(isinstance(x, Tracer) for x in constants) or reaches_tracer(functions)
+        traced = any(map(is_traced, constants)) or reaches_tracer(functions)
         self.at_once = traced and outer is None
         self.n_rules = (custom.jvp is not None) + (custom.fwd is not None)
         push = None if custom.jvp is None else TangentRule(self)
@@ -180,11 +180,11 @@ class Call:
                 del staging[here]
             else:
                 staging[here] = outer
-        traced = [(v, x) for v, x in closed.constants if isinstance(x, Tracer)]
+        traced = [(v, x) for v, x in closed.constants if is_traced(x)]
         if traced and self.captured is None:
             raise captured_error(self.name, traced[0][1])
         inputs = tuple([v for v, _ in traced]) + closed.inputs
-        known = tuple([(v, x) for v, x in closed.constants if not isinstance(x, Tracer)])
+        known = tuple([(v, x) for v, x in closed.constants if not is_traced(x)])
         return Jaxpr(known, inputs, closed.equations, closed.outputs, self.name), [self.number(x) for _, x in traced]
 
     def number(self, x: Any) -> int:

@@ -13,13 +13,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer as JaxTracer
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
 from minijvp.core import source
 from minijvp.core.jaxpr import Jaxpr, inner_jaxprs
-from minijvp.core.tracing import EVALUATION, Tracer, computes, evaluating, state
+from minijvp.core.tracing import EVALUATION, Tracer, computes, evaluating, is_traced, state
 from minijvp.core.types import PYTHON_SCALARS, is_arraylike, is_key, type_of, x64_enabled
 from minijvp.errors import ArgumentError, EscapedTracerError, MissingRuleError
 from minijvp.higher_order.deferred import Deferred
@@ -245,16 +244,16 @@ def describe(x: Any) -> Hashable:
     cls = type(x)
     if cls is float or cls is complex:
         return cls
+    if isinstance(x, (Tracer, np.ndarray, np.generic)) and is_arraylike(x):
+        return type_of(x)
     if isinstance(x, jax.Array):
         return x.aval
-    if isinstance(x, Tracer) or (isinstance(x, (np.ndarray, np.generic)) and is_arraylike(x)):
-        return type_of(x)
     return cls, x
 
 
 def is_unknown(x: Any, known: int) -> bool:
     """Whether a leaf is an unknown of the program. Tracers always are, those of a program of JAX around it too."""
-    if isinstance(x, (Tracer, JaxTracer)):
+    if is_traced(x):
         return True
     if type(x) in PYTHON_SCALARS:
         return known == FLOATS_TRACED and type(x) in (float, complex)

@@ -12,13 +12,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer as JaxTracer
 from jax.core import eval_jaxpr
 from jax.extend import core as jax_core
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.primitive import Axis, Primitive
+from minijvp.core.tracing import is_tracer_of_jax
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.higher_order.deferred import Deferred
@@ -61,7 +61,7 @@ class Call:
             closed = jax.make_jaxpr(fun)(*map(shape_struct, types))
         except jax.errors.UnexpectedTracerError as error:
             raise self.lost() from error
-        if any(isinstance(x, JaxTracer) for x in closed.consts):
+        if any(is_tracer_of_jax(x) for x in closed.consts):
             raise self.lost()
         opened, constants = read(closed, self.name)
         n = len(constants)

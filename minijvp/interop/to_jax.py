@@ -6,11 +6,10 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from jax.core import Tracer as JaxTracer
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
-from minijvp.core.tracing import evaluating
+from minijvp.core.tracing import evaluating, is_tracer_of_jax
 from minijvp.errors import ConcretizationError
 from minijvp.transforms.in_jax import lower_with_rules
 from minijvp.transforms.staging import argument_type, stage
@@ -38,7 +37,7 @@ def to_jax(fun: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(fun)
     def bridged(*args: Any, **kwargs: Any) -> Any:
         leaves, tree = tree_flatten((args, kwargs))
-        traced = [i for i, x in enumerate(leaves) if isinstance(x, JaxTracer)]
+        traced = [i for i, x in enumerate(leaves) if is_tracer_of_jax(x)]
         if not traced:
             return fun(*args, **kwargs)
         out_tree = None

@@ -7,12 +7,11 @@ from functools import cached_property
 from typing import Any
 
 import jax
-from jax.core import Tracer as JaxTracer
 from jax.extend.core import ClosedJaxpr
 
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Primitive
-from minijvp.core.tracing import Trace, state
+from minijvp.core.tracing import Trace, is_tracer_of_jax, state
 from minijvp.core.types import ArrayType
 from minijvp.higher_order.programs import typed
 from minijvp.interop.reading import INLINED, read, type_of_aval
@@ -46,7 +45,7 @@ class Traced:
     @property
     def closes_over_tracers(self) -> bool:
         """Whether it belongs to a program that JAX is tracing, and is of no use after that."""
-        return any(isinstance(x, JaxTracer) for x in self.closed.consts)
+        return any(is_tracer_of_jax(x) for x in self.closed.consts)
 
     def lower(self, *args: Any) -> Sequence[Any]:
         """The outputs, for JAX. What is small becomes part of the program around it."""

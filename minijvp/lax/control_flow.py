@@ -8,11 +8,10 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
-from jax import core as jax_core
 from jax.tree_util import tree_map, tree_structure, tree_unflatten
 
 from minijvp.core.jaxpr import Jaxpr, Literal
-from minijvp.core.tracing import Tracer
+from minijvp.core.tracing import Tracer, is_traced
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, type_of
 from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.higher_order.cond import cond as cond_primitive
@@ -434,7 +433,7 @@ def fori_loop(
     require_functions("fori_loop", [("body_fun", body_fun)])
     lower, upper = (scalar(x, f"{k} of fori_loop", "iu", "an integer") for k, x in (("lower", lower), ("upper", upper)))
     max_steps = require_steps(max_steps, "fori_loop")
-    static = not any(isinstance(x, (Tracer, jax_core.Tracer)) for x in (lower, upper))
+    static = not any(is_traced(x) for x in (lower, upper))
     n = max(int(upper) - int(lower), 0) if static else 0
     if max_steps is not None and n > max_steps:
         raise too_many("fori_loop", max_steps)

@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jax import core as jax_core
 
 from minijvp.core.jaxpr import Atom, Jaxpr, Var, evaluate
-from minijvp.core.tracing import Tracer
+from minijvp.core.tracing import is_traced
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.higher_order.cond import cond as cond_primitive
@@ -98,7 +97,7 @@ def run_bounded(cond_jaxpr: Jaxpr, body_jaxpr: Jaxpr, carry: Sequence[Any], max_
 
     last, _ = run_scan(stage(step, body_jaxpr.in_types, body_jaxpr.name), carry, [], max_steps, False, 1)
     (running,) = call(cond_jaxpr, *last)
-    if not isinstance(running, (Tracer, jax_core.Tracer)):
+    if not is_traced(running):
         if running:
             raise too_many(function, max_steps)
         return last

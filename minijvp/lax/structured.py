@@ -8,10 +8,9 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
-from jax import core as jax_core
 from jax import lax
 
-from minijvp.core.tracing import Tracer
+from minijvp.core.tracing import is_traced
 from minijvp.core.types import PYTHON_SCALARS, type_of
 from minijvp.errors import ArgumentError
 from minijvp.numpy.promotion import array, as_dtype, cast, normalize_axis, surface
@@ -616,6 +615,6 @@ def reduce_window(
 
 def is_start(value: Any, name: str, dtype: Any) -> bool:
     """Whether a known value is the one from which a reduction starts."""
-    if isinstance(value, (Tracer, jax_core.Tracer)):
+    if is_traced(value):
         return False
     return bool(np.asarray(value) == windows.start_of(name, dtype))

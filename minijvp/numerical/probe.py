@@ -12,13 +12,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer as JaxTracer
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.primitive import Axis
-from minijvp.core.tracing import Tracer, evaluating
+from minijvp.core.tracing import evaluating, is_traced
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.higher_order.jit import call
@@ -305,7 +304,7 @@ def type_name(dtype: Any) -> str:
 
 def require_floating(x: Any, name: Callable[[int], str], i: int, user: str) -> ArrayType:
     """The type of a leaf of the argument; ArgumentError if it has no differences that could be taken."""
-    if isinstance(x, (Tracer, JaxTracer)):
+    if is_traced(x):
         raise ArgumentError(
             f"{user} received a traced value for {name(i)}.",
             "Differences are computed from numbers, outside of compiled, batched and differentiated functions.",

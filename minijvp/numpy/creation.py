@@ -9,9 +9,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer as JaxTracer
 
-from minijvp.core.tracing import Tracer, state
+from minijvp.core.tracing import Tracer, is_known, state
 from minijvp.core.types import PYTHON_SCALARS, is_arraylike, type_of
 from minijvp.errors import ArgumentError
 from minijvp.numpy.promotion import array as as_operand
@@ -20,11 +19,6 @@ from minijvp.operations import elementwise
 from minijvp.operations.families import add, broadcast_in_dim, reshape
 from minijvp.operations.families import zeros as zeros_primitive
 from minijvp.operations.shape import concatenate, iota, move_axis
-
-
-def is_known(x: Any) -> bool:
-    """Whether x is an array with values to look at."""
-    return isinstance(x, (np.ndarray, jax.Array)) and not isinstance(x, JaxTracer)
 
 
 def as_shape(shape: Any, function: str) -> tuple[int, ...]:

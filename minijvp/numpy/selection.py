@@ -12,9 +12,8 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jax.core import Tracer as JaxTracer
 
-from minijvp.core.tracing import EVALUATION, Tracer, state
+from minijvp.core.tracing import EVALUATION, Tracer, is_tracer_of_jax, state
 from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.interop.from_jax import from_jax
 from minijvp.numpy.indexing import getitem, take
@@ -34,7 +33,7 @@ def known(x: Any) -> Any:
             x = x.known_value("a selection of elements")
         except ConcretizationError:
             raise NotKnownError from None
-    if isinstance(x, JaxTracer):
+    if is_tracer_of_jax(x):
         raise NotKnownError
     return np.asarray(x)
 

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
-from minijvp.core.primitive import Axis, Nondifferentiable
+from minijvp.core.primitive import Axis, Nondifferentiable, Primitive
 from minijvp.core.types import ArrayType
-from minijvp.operations.families import LinearPrimitive, is_linear
+from minijvp.operations.elementwise import select_n
+from minijvp.operations.families import LinearPrimitive, all_batched, is_linear, zeros_like
 
 
 class StopGradient(Nondifferentiable):
@@ -26,6 +27,29 @@ class StopGradient(Nondifferentiable):
 
     def batch(self, axis: Axis, args: tuple, batched: Any) -> tuple[Any, Any]:
         return self(*args), True
+
+
+class OrConstant(Primitive):
+    """`x` where a condition holds, and elsewhere `y`, as a constant to every derivative, and to a transpose.
+
+    The condition has the shape of both.
+    """
+
+    def impl(self, which: Any, x: Any, y: Any) -> Any:
+        return lax.select(which, x, lax.stop_gradient(y))
+
+    def type_rule(self, which: ArrayType, x: ArrayType, y: ArrayType) -> ArrayType:
+        return select_n.type_rule(which, y, x)
+
+    def jvp(self, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
+        t = tangents[1]
+        return self(*primals), None if t is None else select_n(primals[0], zeros_like(t), t)
+
+    def transpose(self, ct: Any, which: Any, x: Any, y: Any) -> Any:
+        return None, select_n(which, zeros_like(ct), ct) if is_linear(x) else None, None
+
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...]) -> tuple[Any, Any]:
+        return self(*all_batched(axis, args, batched)), True
 
 
 class OptimizationBarrier(LinearPrimitive):
@@ -80,5 +104,6 @@ class Name(LinearPrimitive):
 
 
 stop_gradient = StopGradient("stop_gradient")
+or_constant = OrConstant("or_constant")
 optimization_barrier = OptimizationBarrier("optimization_barrier")
 name = Name("name")

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, inner_jaxprs
+from minijvp.core.tracing import is_known
 from minijvp.core.types import is_inexact
 from minijvp.errors import MissingRuleError
 from minijvp.operations.casting import convert_element_type
@@ -84,7 +84,7 @@ def zero_constants(jaxpr: Jaxpr) -> set[Atom]:
 
 def is_zero_array(x: Any) -> bool:
     """Whether a constant is known to be zero."""
-    return isinstance(x, (np.ndarray, np.generic, jax.Array)) and is_inexact(x.dtype) and not np.any(x)
+    return is_known(x) and is_inexact(x.dtype) and not np.any(x)
 
 
 def is_zero(e: Equation, known_zeros: set[Atom]) -> bool:

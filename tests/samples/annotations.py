@@ -17,7 +17,19 @@ def barrier(*xs):
     return Sample(ops.optimization_barrier, xs, lambda *xs: lax.optimization_barrier(xs))
 
 
+def or_constant(which, x, y):
+    return lax.select(which, x, lax.stop_gradient(y))
+
+
+def chosen(dtype):
+    return np.array([True, False, True]), random(3, dtype=dtype), random(3, dtype=dtype)
+
+
 SAMPLES = [
+    *(
+        Sample(ops.or_constant, chosen(dtype), or_constant, **constant)
+        for dtype in (np.float32, np.float64, np.complex64, np.int32)
+    ),
     *(
         Sample(ops.stop_gradient, (random(2, 3, dtype=dtype),), lax.stop_gradient, **constant)
         for dtype in (np.float32, np.float64, np.complex64, np.int32)
