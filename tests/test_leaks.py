@@ -9,11 +9,33 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
+from jax.core import Tracer as JaxTracer
 
 import minijvp.numpy as mnp
-from minijvp import grad, hessian, jacfwd, jacrev, jit, jvp, linear_transpose, linearize, make_jaxpr, vjp, vmap
+from minijvp import (
+    checkpoint,
+    custom_vjp,
+    from_jax,
+    grad,
+    hessian,
+    jacfwd,
+    jacrev,
+    jit,
+    jvp,
+    lax,
+    linear_transpose,
+    linearize,
+    make_jaxpr,
+    nn,
+    random,
+    root,
+    vjp,
+    vmap,
+)
 from minijvp.core.jaxpr import Equation, Jaxpr, Var
 from minijvp.core.primitive import registry
 from minijvp.core.tracing import EVALUATION, Trace, Tracer, live_traces, state
@@ -278,3 +300,76 @@ def test_thousands_of_operations_leave_nothing(name: str) -> None:
     before = ours()
     runs[name]()
     assert ours() == before
+
+
+# JAX's tracers. What is kept for later calls may hold none: it would be of no use to them.
+
+
+def rows(x: Any) -> Any:
+    return mnp.arange(x.shape[0], dtype=x.dtype)[:, None] * x
+
+
+doubled = custom_vjp(lambda x: mnp.sin(x))
+doubled.defvjp(lambda x: (doubled(x), x), lambda x, ct: (2 * ct * mnp.cos(x),))
+
+INSIDE: dict[str, Callable[[Any], Any]] = {
+    "numbers of Python": lambda x: mnp.sum(x * 2.0 + mnp.full(x.shape, 0.5)) + 1,
+    "indexing": lambda x: x[mnp.array([0, 1, 0]), 1:3].sum() + x.at[mnp.array([1, 1])].add(x[0]).sum(),
+    "sorting": lambda x: mnp.sort(x, axis=0)[0].sum() + mnp.quantile(x, 0.3) + lax.top_k(x, 2)[0].sum(),
+    "einsum": lambda x: mnp.einsum("ij,jk,ik->", x, W3, x),
+    "solve": lambda x: mnp.linalg.solve(x[:3].T @ x[:3] + mnp.eye(3), x[0]).sum(),
+    "eigh": lambda x: mnp.linalg.eigh(x.T @ x)[0].sum(),
+    "fft": lambda x: mnp.abs(mnp.fft.fft(x)).sum(),
+    "nn": lambda x: nn.relu(x).sum() + nn.softmax(x).sum() + nn.logsumexp(x),
+    "random": lambda x: (random.normal(random.key(0), x.shape, x.dtype) * x).sum(),
+    "scan": lambda x: lax.scan(lambda c, r: (mnp.sin(c) * r, c), x[0], rows(x))[0].sum(),
+    "while": lambda x: lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, mnp.sin(c[1]) * 2), (0, x))[1].sum(),
+    "cond": lambda x: lax.cond(x[0, 0] > 0, lambda y: y.sum(), lambda y: mnp.cos(y).sum(), x),
+    "associative_scan": lambda x: lax.associative_scan(mnp.multiply, x).sum(),
+    "root": lambda x: root(lambda y: y * y - x.sum() ** 2 - 1, 1.0),
+    "rules": lambda x: doubled(x).sum(),
+    "checkpoint": lambda x: checkpoint(lambda y: mnp.sin(mnp.exp(y)) * x)(x).sum(),
+    "jit": lambda x: jit(lambda y: (y * x).sum())(x * 2.0),
+    "budget": lambda x: grad(lambda y: mnp.exp(mnp.sin(y)).sum(), memory_budget=0.5)(x).sum(),
+    "vmap": lambda x: vmap(lambda r: r @ W3 @ r)(x).sum(),
+    "hessian": lambda x: hessian(lambda y: (mnp.sin(y) ** 2).sum())(x[0]).sum(),
+    "jacobians": lambda x: jacfwd(mnp.sin)(x[0]).sum() + jacrev(mnp.sin)(x[0]).sum(),
+    "linearize": lambda x: linearize(mnp.sin, x)[1](x).sum(),
+    "from_jax": lambda x: from_jax(lambda x: jnp.where(x > 0, jnp.sin(x), jnp.arange(3.0) * x).sum())(x),
+    "from_jax of much": lambda x: from_jax(lambda x: jax.nn.gelu(jax.nn.softmax(jnp.linalg.norm(x) * x @ W3)).sum())(x),
+    "from_jax, closing over a value": lambda x: closing_over(x)(x * 1.0),
+}
+W3 = jnp.arange(9.0).reshape(3, 3) / 9
+
+
+def closing_over(x: Any) -> Callable[[Any], Any]:
+    """A function of JAX that closes over a tracer of JAX, where there is one."""
+    scale = jnp.sum(x) if isinstance(x, JaxTracer) and not isinstance(x, Tracer) else 2.0
+    return from_jax(lambda y: (y * scale).sum())
+
+
+OUTSIDE: dict[str, Callable[[Any], Callable[[Any], Any]]] = {
+    "alone": lambda f: f,
+    "grad": grad,
+    "jvp": lambda f: lambda x: jvp(f, (x,), (x,))[1],
+    "vmap-grad": lambda f: lambda x: vmap(grad(f))(mnp.stack([x, x])),
+}
+
+
+def tracers_of_jax() -> list[Any]:
+    gc.collect()
+    return [x for x in gc.get_objects() if issubclass(type(x), JaxTracer)]
+
+
+@pytest.mark.parametrize("outside", OUTSIDE)
+@pytest.mark.parametrize("inside", INSIDE)
+def test_no_cache_keeps_a_tracer_of_jax(inside: str, outside: str) -> None:
+    fun = OUTSIDE[outside](INSIDE[inside])
+    before = len(tracers_of_jax())  # of tests that failed, if any
+    for n in (5, 4):  # a smaller batch at the end
+        x = jnp.linspace(-1.0, 1.0, 3 * n).reshape(n, 3)
+        found = jax.jit(lambda x: fun(x))(x)
+        assert len(tracers_of_jax()) == before
+        np.testing.assert_allclose(found, fun(x), 1e-9, 1e-9)
+    jax.jit(lambda x: fun(x))(x[:3])
+    assert len(tracers_of_jax()) == before

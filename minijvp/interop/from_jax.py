@@ -180,9 +180,9 @@ class Bridge:
             return [x for i, x in enumerate(outs) if i not in static_outputs]
 
         types = [shape_struct(argument_type(leaves[i])) for i in unknown]
-        name = trees.function_name(self.fun)
+        name, lowered = trees.function_name(self.fun), is_lowered(state.trace)
         with evaluating(), jax.ensure_compile_time_eval() if known == COMPUTED else nullcontext():
-            if is_lowered(state.trace):
+            if lowered:
                 traced = Traced.by_jit(flat, types, name)
             else:
                 traced = Traced(jax.make_jaxpr(flat, axis_env=list(state.axis_sizes.items()))(*types), name)
