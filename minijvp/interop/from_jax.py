@@ -21,7 +21,8 @@ from minijvp.core.jaxpr import Jaxpr, inner_jaxprs
 from minijvp.core.tracing import EVALUATION, Tracer, computes, evaluating, is_traced, state
 from minijvp.core.types import PYTHON_SCALARS, is_arraylike, is_key, type_of, x64_enabled
 from minijvp.errors import ArgumentError, EscapedTracerError, MissingRuleError
-from minijvp.higher_order.deferred import Deferred
+from minijvp.higher_order.custom_jvp import are_inexact
+from minijvp.higher_order.deferred import ByZeros, Deferred
 from minijvp.interop.rules import LostValueError
 from minijvp.interop.traced import Traced, is_lowered, program_of_jax
 from minijvp.transforms.staging import argument_type, shape_struct
@@ -235,6 +236,8 @@ def make_rules(jaxpr: Jaxpr) -> None:
         for value in e.params.values():
             if isinstance(value, Deferred):
                 value()
+            elif isinstance(value, ByZeros):
+                value(are_inexact([v.type for v in e.inputs]))
         for inner in inner_jaxprs(e.params):
             make_rules(inner)
 

@@ -19,6 +19,7 @@ from minijvp.higher_order.checkpoint import checkpoint as checkpoint_primitive
 from minijvp.higher_order.cond import cond as cond_primitive
 from minijvp.higher_order.custom_jvp import custom_jvp_call
 from minijvp.higher_order.custom_vjp import custom_vjp_call
+from minijvp.higher_order.custom_vmap import custom_vmap_call
 from minijvp.higher_order.jit import jit_primitive
 from minijvp.higher_order.linear_solve import custom_linear_solve
 from minijvp.higher_order.policies import of_jax
@@ -27,7 +28,7 @@ from minijvp.higher_order.scan import scan as scan_primitive
 from minijvp.higher_order.while_loop import while_loop as while_primitive
 from minijvp.interop.first_order import refuse_option, static
 from minijvp.interop.reading import INLINED, in_types, interpret, read_open, read_together, translates, type_of_aval
-from minijvp.interop.rules import Call, captured, jvp_rule, vjp_rules
+from minijvp.interop.rules import Call, batch_rule, captured, jvp_rule, vjp_rule_by_zeros, vjp_rules
 from minijvp.operations.elementwise import select_n
 from minijvp.operations.families import broadcast_in_dim
 from minijvp.operations.floating import frexp, ldexp
@@ -57,11 +58,13 @@ def call(equation: JaxprEqn, *inputs: Any) -> Any:
     return interpret(program.jaxpr, program.consts, inputs)
 
 
-@translates("custom_vmap_call")
-def custom_vmap(*inputs: Any, call: ClosedJaxpr, **rule: Any) -> Any:
-    """The equations of a function with a rule for batching, which minijvp batches by its own rules."""
-    program = as_closed(call)
-    return interpret(program.jaxpr, program.consts, inputs)
+@translates("custom_vmap_call", contextual=True)
+def custom_vmap(equation: JaxprEqn, *inputs: Any) -> Any:
+    """A function with a rule for batches."""
+    jaxpr, constants = read_open(as_closed(equation.params["call"]))
+    call = Call(equation, constants)
+    operands = [*constants, *in_types(inputs, equation.invars)]
+    return custom_vmap_call(*operands, jaxpr=jaxpr, rule=batch_rule(call))
 
 
 @translates("remat_opt")
@@ -91,14 +94,24 @@ def custom_vjp(equation: JaxprEqn, *inputs: Any) -> Any:
 def by_tangents(equation: JaxprEqn, program: ClosedJaxpr, inputs: Sequence[Any]) -> Any:
     """The results of a program whose derivative is the rule for tangents that the equation has."""
     call, jaxpr, operands = with_rule(equation, program, inputs)
-    return custom_jvp_call(*operands, jaxpr=jaxpr, rule=jvp_rule(call), name=call.name)
+    return custom_jvp_call(*operands, jaxpr=jaxpr, rule=jvp_rule(call, knows_zeros(equation)), name=call.name)
 
 
 def by_cotangents(equation: JaxprEqn, program: ClosedJaxpr, inputs: Sequence[Any]) -> Any:
     """The results of a program whose derivative is by the rules for cotangents that the equation has."""
     call, jaxpr, operands = with_rule(equation, program, inputs)
+    if knows_zeros(equation):
+        return custom_jvp_call(*operands, jaxpr=jaxpr, rule=vjp_rule_by_zeros(call), name=call.name)
     fwd, bwd = vjp_rules(call)
     return custom_vjp_call(*operands, jaxpr=jaxpr, fwd=fwd, bwd=bwd, name=call.name)
+
+
+def knows_zeros(equation: JaxprEqn) -> bool:
+    """Whether the rule of a function asked to be told what is zero."""
+    primitive = equation.params.get("_prim")
+    return bool(
+        equation.params.get("symbolic_zeros") or getattr(primitive, "symbolic_zeros", getattr(primitive, "symz", False))
+    )
 
 
 def with_rule(equation: JaxprEqn, program: ClosedJaxpr, inputs: Sequence[Any]) -> tuple[Call, Jaxpr, list[Any]]:

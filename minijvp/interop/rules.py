@@ -14,16 +14,23 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import eval_jaxpr
 from jax.extend import core as jax_core
+from jax.interpreters import ad
 from jax.tree_util import tree_flatten, tree_unflatten
 
-from minijvp.core.jaxpr import Jaxpr
+from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import is_tracer_of_jax
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError, MissingRuleError
-from minijvp.higher_order.deferred import Deferred
+from minijvp.higher_order.custom_jvp import are_inexact
+from minijvp.higher_order.custom_vjp import custom_vjp_linear
+from minijvp.higher_order.custom_vmap import BatchRule
+from minijvp.higher_order.deferred import ByZeros, Deferred, Flags
+from minijvp.higher_order.programs import chosen, groups
 from minijvp.interop.reading import read, type_of_aval
-from minijvp.transforms.staging import shape_struct
+from minijvp.operations.families import spread
+from minijvp.transforms.staging import shape_struct, stage
+from minijvp.trees import replaced
 
 FLOAT0 = jax.dtypes.float0
 
@@ -51,9 +58,13 @@ class Call:
         self.out_types = [type_of_aval(v.aval) for v in outputs]
         self.name = name_of(equation)
 
-    def of_arguments(self, captured: Sequence[Any]) -> Callable[..., list[Any]]:
-        """The function of the operands that are not captured."""
-        return lambda *args: eval_jaxpr(self.jaxpr, (), *captured[self.n_constants :], *args)
+    def of_some(self, operands: Sequence[Any], places: Sequence[int]) -> Callable[..., list[Any]]:
+        """The function of the operands at these places, the others fixed."""
+        return lambda *some: eval_jaxpr(self.jaxpr, (), *replaced(operands, places, some)[self.n_constants :])
+
+    def differentiated(self, nonzero: Flags) -> list[int]:
+        """The places of operands with tangents, without those that are captured."""
+        return [i for i in np.flatnonzero(nonzero).tolist() if i >= self.n_captured]
 
     def trace(self, fun: Callable[..., Any], types: Sequence[ArrayType]) -> Jaxpr:
         """A function of JAX for arguments of these types, read."""
@@ -77,18 +88,17 @@ class Call:
         )
 
 
-def with_float0(types: Sequence[ArrayType], ts: Sequence[Any]) -> list[Any]:
-    """Tangents or cotangents for values of these types, where `ts` has those of inexact ones."""
-    rest = iter(ts)
-    return [next(rest) if is_inexact(t.dtype) else np.zeros(t.shape, FLOAT0) for t in types]
-
-
 def name_of(equation: jax_core.JaxprEqn) -> str:
     """What the author called the function."""
     if "_prim" in equation.params:
         return type(equation.params["_prim"]).__name__
-    info = equation.params["call_jaxpr"].jaxpr.debug_info
+    info = as_open(equation.params["call_jaxpr" if "call_jaxpr" in equation.params else "call"]).debug_info
     return getattr(info, "func_name", None) or str(info.func_src_info).split(" ")[0]
+
+
+def as_open(jaxpr: Any) -> Any:
+    """A program of JAX without its constants."""
+    return getattr(jaxpr, "jaxpr", jaxpr)
 
 
 def inexact(types: Sequence[ArrayType]) -> list[ArrayType]:
@@ -96,39 +106,108 @@ def inexact(types: Sequence[ArrayType]) -> list[ArrayType]:
     return [t.strong() for t in types if is_inexact(t.dtype)]
 
 
-def jvp_rule(call: Call) -> Deferred:
-    """The rule of a jax.custom_jvp function: operands and tangents to results and tangents."""
+def jvp_rule(call: Call, symbolic_zeros: bool = False) -> Deferred | ByZeros:
+    """The rule of a jax.custom_jvp function: operands and tangents to results and tangents.
 
-    def rule(*args: Any) -> list[Any]:
-        n = len(call.types)
-        tangents = with_float0(call.types, args[n:])[call.n_captured :]
-        fun = call.of_arguments(args[: call.n_captured])
-        outs, out_tangents = jax.jvp(fun, args[call.n_captured : n], tuple(tangents))
-        return [*outs, *[t for t in out_tangents if t.dtype != FLOAT0]]
+    One that wants to know which tangents are zero is a program for each set of those that are not.
+    """
 
-    return Deferred(lambda: call.trace(rule, call.types + inexact(call.types)))
+    def for_tangents(nonzero: Flags) -> Jaxpr:
+        def rule(*args: Any) -> list[Any]:
+            operands, ts = args[: len(nonzero)], spread(args[len(nonzero) :], nonzero)
+            places = call.differentiated(nonzero)
+            fun = call.of_some(operands, places)
+            outs, out_tangents = jax.jvp(fun, [operands[i] for i in places], [ts[i] for i in places])
+            return [*outs, *[t for t in out_tangents if t.dtype != FLOAT0]]
+
+        return call.trace(rule, [*call.types, *inexact(chosen(call.types, nonzero))])
+
+    if symbolic_zeros:
+        return ByZeros(lambda nonzero: (for_tangents(nonzero), are_inexact(call.out_types)))
+    return Deferred(lambda: for_tangents(are_inexact(call.types)))
+
+
+class VJP:
+    """The rules of a jax.custom_vjp function, for operands of which some are differentiated."""
+
+    def __init__(self, call: Call, nonzero: Flags):
+        self.call = call
+        self.nonzero = nonzero
+        self.places = call.differentiated(nonzero)
+        self.pullback_tree: Any = None
+        self.fwd = Deferred(lambda: call.trace(self.forward, call.types))
+
+    def forward(self, *operands: Any) -> list[Any]:
+        fun = self.call.of_some(operands, self.places)
+        outs, pullback = jax.vjp(fun, *[operands[i] for i in self.places])
+        residuals, self.pullback_tree = tree_flatten(pullback)
+        return [*outs, *residuals]
+
+    @property
+    def residual_types(self) -> list[ArrayType]:
+        return list(self.fwd().out_types[len(self.call.out_types) :])
+
+    def backward(self, nonzero: Flags) -> Jaxpr:
+        """The program from residuals and the cotangents that are not zero to those of the operands, all of them."""
+        call, n = self.call, len(self.residual_types)
+        given = iter(nonzero)
+        taken = tuple([flag and next(given) for flag in are_inexact(call.out_types)])
+
+        def rule(*args: Any) -> list[Any]:
+            pullback = tree_unflatten(self.pullback_tree, args[:n])
+            cts = spread(args[n:], taken)
+            found = dict(
+                zip(self.places, pullback([no_cotangent(t) if c is None else c for c, t in zip(cts, call.out_types)]))
+            )
+            types = chosen(enumerate(call.types), self.nonzero)
+            return [found[i] if i in found else jnp.zeros(t.shape, t.dtype) for i, t in types]
+
+        return call.trace(rule, [*self.residual_types, *inexact(chosen(call.out_types, taken))])
+
+
+def no_cotangent(t: ArrayType) -> Any:
+    """A cotangent that is zero, as a symbol."""
+    aval = jax.core.ShapedArray(t.shape, t.dtype, weak_type=t.weak_type)
+    return ad.Zero(aval) if is_inexact(t.dtype) else np.zeros(t.shape, FLOAT0)
 
 
 def vjp_rules(call: Call) -> tuple[Deferred, Deferred]:
     """The rules of a jax.custom_vjp function: operands to results and residuals, and residuals and cotangents back."""
-    pullback_tree: Any = None
+    vjp = VJP(call, are_inexact(call.types))
+    return vjp.fwd, Deferred(lambda: vjp.backward((True,) * len(inexact(call.out_types))))
 
-    def forward(*args: Any) -> list[Any]:
-        nonlocal pullback_tree
-        outs, pullback = jax.vjp(call.of_arguments(args[: call.n_captured]), *args[call.n_captured :])
-        residuals, pullback_tree = tree_flatten(pullback)
-        return [*outs, *residuals]
 
-    def backward(*args: Any) -> list[Any]:
-        n = len(args) - len(inexact(call.out_types))
-        pullback = tree_unflatten(pullback_tree, args[:n])
-        found = pullback(with_float0(call.out_types, args[n:]))
-        zeros = [jnp.zeros(t.shape, t.dtype) for t in inexact(call.types[: call.n_captured])]
-        return [*zeros, *[ct for ct in found if ct.dtype != FLOAT0]]
+def vjp_rule_by_zeros(call: Call) -> ByZeros:
+    """The rules of a function that wants to know which tangents and cotangents are zero, as a rule for tangents."""
 
-    fwd = Deferred(lambda: call.trace(forward, call.types))
-    residual_types = lambda: list(fwd().out_types[len(call.out_types) :])
-    return fwd, Deferred(lambda: call.trace(backward, residual_types() + inexact(call.out_types)))
+    def make(nonzero: Flags) -> tuple[Jaxpr, Flags]:
+        vjp = VJP(call, nonzero)
+        n, n_out, out_nonzero = len(call.types), len(call.out_types), are_inexact(call.out_types)
+        given = tuple(inexact(chosen(call.types, nonzero)))
+        bwd = ByZeros(lambda flags: (vjp.backward(flags), (True,) * len(given)), tuple(inexact(call.out_types)), given)
+
+        def fun(*args: Any) -> list[Any]:
+            outs, residuals = groups(evaluate(vjp.fwd(), *args[:n]), n_out)
+            how = dict(bwd=bwd, n_residuals=len(residuals), name=call.name)
+            return [*outs, *custom_vjp_linear(*residuals, *args[n:], **how)]
+
+        return stage(fun, [*call.types, *given], call.name), out_nonzero
+
+    return ByZeros(make, separate=True)
+
+
+def batch_rule(call: Call) -> BatchRule:
+    """The rule of a jax.custom_batching.custom_vmap function."""
+
+    def make(axis: Axis, batched: Flags) -> Jaxpr:
+        def rule(*args: Any) -> list[Any]:
+            axes = [0 if b else None for b in batched]
+            return jax.vmap(call.of_some(args, range(len(args))), axes, axis_size=axis.size)(*args)
+
+        places = zip(call.types, batched, strict=True)
+        return call.trace(rule, [t.with_shape((axis.size, *t.shape)) if b else t for t, b in places])
+
+    return BatchRule(make)
 
 
 class Captured(Primitive):

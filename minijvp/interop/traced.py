@@ -1,4 +1,4 @@
-"""Programs that JAX has traced, as operations: where minijvp transforms them they are read, else they stay as they are."""
+"""Programs that JAX has traced, as operations: read where minijvp transforms them, and otherwise left as they are."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Traced:
 
 
 class ProgramOfJax(Primitive):
-    """The outputs of a program that JAX has traced. A trace that transforms it sees the equations that it is read as."""
+    """The outputs of a program that JAX has traced. A trace that transforms it sees the equations it is read as."""
 
     returns_tuple = True
     recomputable = "dear"

@@ -80,28 +80,32 @@ def tangent_aval(x: Any) -> Any:
     return jax.typeof(x).to_tangent_aval()
 
 
-# The rules of the operation of JAX. Its arguments are residuals and tangents; in the latter together it is linear.
-
 linear_program = JaxPrimitive("linear_program")
+"""The operation of JAX: the outputs of `jaxpr`. The arguments are residuals and tangents; in these it is linear."""
+
 linear_program.multiple_results = True
 
 
 @linear_program.def_impl
 def evaluate(*args: Any, jaxpr: Jaxpr) -> list[Any]:
+    """The outputs, computed."""
     return compiled(jaxpr)(*args)
 
 
 @linear_program.def_abstract_eval
 def types(*avals: Any, jaxpr: Jaxpr) -> list[Any]:
+    """The types of the outputs."""
     return [jax.core.ShapedArray(t.shape, t.dtype) for t in jaxpr.out_types]
 
 
 def jvp(primals: Sequence[Any], tangents: Sequence[Any], *, jaxpr: Jaxpr) -> tuple[list[Any], list[Any]]:
+    """Outputs and tangents."""
     outs, ts = linearized(jaxpr, primals, [None if isinstance(t, ad.Zero) else t for t in tangents])
     return outs, [ad.Zero(tangent_aval(x)) if t is None else t for x, t in zip(outs, ts, strict=True)]
 
 
 def transpose(cts: Sequence[Any], *args: Any, jaxpr: Jaxpr) -> list[Any]:
+    """The cotangents of the arguments that are linear."""
     linear = tuple(map(ad.is_undefined_primal, args))
     given = [None if isinstance(ct, ad.Zero) else ct for ct in cts]
     with jax.core.eval_context():
@@ -113,6 +117,7 @@ def transpose(cts: Sequence[Any], *args: Any, jaxpr: Jaxpr) -> list[Any]:
 
 
 def batch(args: Sequence[Any], dims: Sequence[Any], *, jaxpr: Jaxpr) -> tuple[list[Any], list[Any]]:
+    """The outputs for batches, and where their batch axes are."""
     size = next(x.shape[d] for x, d in zip(args, dims, strict=True) if d is not None)
     moved = [x if d is None else jnp.moveaxis(x, d, 0) for x, d in zip(args, dims, strict=True)]
     with jax.core.eval_context():
