@@ -84,12 +84,16 @@ def computes(trace: Trace) -> bool:
 
 
 class ThreadState(threading.local):
-    """What a thread is doing: its current trace, the line that equations are charged to, the named batch axes."""
+    """What a thread is doing: its current trace, the line that equations are charged to, the named batch axes.
+
+    And whether all that is staged for a program of JAX varies along the same axes of devices.
+    """
 
     def __init__(self) -> None:
         self.trace: Trace = EVALUATION
         self.source: source.Source | None = None
         self.axis_sizes: dict[Any, int] = {}
+        self.vary_alike = False
 
 
 EVALUATION = EvalTrace()
@@ -346,6 +350,11 @@ def is_tracer_of_jax(x: Any) -> bool:
 def is_traced(x: Any) -> bool:
     """Whether a value is traced, by minijvp or by JAX."""
     return isinstance(x, Tracer) or is_tracer_of_jax(x)
+
+
+def varying_axes(x: Any) -> frozenset[Any]:
+    """The axes of devices along which a value varies, by its type in JAX: inside of jax.shard_map with check_vma."""
+    return jax.typeof(x).manual_axis_type.varying if is_tracer_of_jax(x) else frozenset()
 
 
 def is_known(x: Any) -> bool:

@@ -36,6 +36,7 @@ from minijvp.operations.sharding import sharding_constraint
 from minijvp.transforms.call import Call, applied
 from minijvp.transforms.in_jax import has_own_derivatives, lower_with_rules
 from minijvp.transforms.linearize import linearize_jaxpr
+from minijvp.transforms.manual_axes import staged_for
 from minijvp.transforms.rematerialize import is_part_of_plan, linearize_jaxpr_planned
 from minijvp.transforms.staging import argument_type, stage_tree
 
@@ -298,7 +299,7 @@ class _Jitted:
         """What jax.jit traces: stage the function to our jaxpr, then evaluate that with jax.lax."""
         dynamic, dynamic_kwargs, static = self.static.split(args, kwargs)
         leaves, tree = tree_flatten((dynamic, dynamic_kwargs))
-        with evaluating():
+        with evaluating(), staged_for(leaves):
             types = tuple(map(argument_type, leaves))
             jaxpr, out_tree = stage_tree(self.static.close(static), tree, types, lowered=True)
         return tree_unflatten(out_tree, self.lowering(jaxpr, in_jax)(jaxpr, *leaves))

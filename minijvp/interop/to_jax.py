@@ -12,6 +12,7 @@ from minijvp import trees
 from minijvp.core.tracing import evaluating, is_tracer_of_jax
 from minijvp.errors import ConcretizationError
 from minijvp.transforms.in_jax import lower_with_rules
+from minijvp.transforms.manual_axes import staged_for
 from minijvp.transforms.staging import argument_type, stage
 
 
@@ -51,7 +52,7 @@ def to_jax(fun: Callable[..., Any]) -> Callable[..., Any]:
 
         operands = [leaves[i] for i in traced]
         try:
-            with evaluating():
+            with evaluating(), staged_for(operands):
                 jaxpr = stage(flat, [argument_type(x) for x in operands], trees.function_name(fun))
         except ConcretizationError:
             return fun(*args, **kwargs)  # Python looks at values, which JAX may have (under jax.grad, say)

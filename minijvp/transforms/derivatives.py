@@ -21,6 +21,7 @@ from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.transforms.borders import to_border
 from minijvp.transforms.hot import recorded_gradient, recurs
+from minijvp.transforms.manual_axes import require_no_sum
 from minijvp.transforms.rematerialize import linearize_planned
 from minijvp.transforms.taps import Taps
 from minijvp.transforms.transpose import transpose_flat
@@ -230,6 +231,7 @@ def differentiate(
         outs, cts = gradient_flat(checked, leaves, inexact, budget)
     else:
         outs, cts = recorded_gradient(checked, leaves, inexact, past, gradient_flat)
+    require_no_sum("grad", leaves, outs[:1], selection.leaf_name)
     found = iter(cts)
     gradient = [to_border(next(found) if i else None, x) for i, x in zip(inexact, leaves)]
     return outs, selection.unflatten(gradient), [] if taps is None else [taps.cotangents(list(found))]

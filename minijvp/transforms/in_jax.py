@@ -14,13 +14,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.custom_derivatives import SymbolicZero
 from jax.extend.core import Primitive as JaxPrimitive
 from jax.interpreters import ad, batching, mlir
+from jax.sharding import NamedSharding, PartitionSpec
 
 from minijvp.core.config import cached
 from minijvp.core.jaxpr import Jaxpr, inner_jaxprs, jaxpr_without_rules, lower
 from minijvp.core.primitive import Axis
+from minijvp.core.tracing import varying_axes
 from minijvp.core.types import is_inexact
 from minijvp.operations.families import nonzero, spread
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
@@ -71,8 +74,15 @@ def linearized(
     found = lower_with_rules(known, *primals, run=run)
     outs = found[: len(out_nonzero)]
     residuals = residuals_of(origins, primals, found, len(outs))
-    ts = linear_program.bind(*residuals, *[t for t in tangents if t is not None], jaxpr=linear)
-    return outs, spread(ts, out_nonzero)
+    given = all_varying([*residuals, *[t for t in tangents if t is not None]])
+    return outs, spread(linear_program.bind(*given, jaxpr=linear), out_nonzero)
+
+
+def all_varying(args: Sequence[Any]) -> list[Any]:
+    """The arguments, for JAX varying along every axis of devices along which one of them does."""
+    axes = frozenset().union(*map(varying_axes, args))
+    lacking = [tuple(sorted(axes - varying_axes(x))) for x in args]
+    return [lax.pcast(x, names, to="varying") if names else x for x, names in zip(args, lacking, strict=True)]
 
 
 def tangent_aval(x: Any) -> Any:
@@ -93,9 +103,13 @@ def evaluate(*args: Any, jaxpr: Jaxpr) -> list[Any]:
 
 
 @linear_program.def_abstract_eval
-def types(*avals: Any, jaxpr: Jaxpr) -> list[Any]:
-    """The types of the outputs."""
-    return [jax.core.ShapedArray(t.shape, t.dtype) for t in jaxpr.out_types]
+def types(*given: Any, jaxpr: Jaxpr) -> list[Any]:
+    """The types of the outputs, which vary along the same axes of devices as the arguments."""
+    if not given or not given[0].manual_axis_type.varying:
+        return [jax.core.ShapedArray(t.shape, t.dtype) for t in jaxpr.out_types]
+    whole = [NamedSharding(given[0].sharding.mesh, PartitionSpec(*[None] * t.ndim)) for t in jaxpr.out_types]
+    places = zip(jaxpr.out_types, whole, strict=True)
+    return [given[0].update(shape=t.shape, dtype=t.dtype, weak_type=False, sharding=s) for t, s in places]
 
 
 def jvp(primals: Sequence[Any], tangents: Sequence[Any], *, jaxpr: Jaxpr) -> tuple[list[Any], list[Any]]:
@@ -116,16 +130,19 @@ def transpose(cts: Sequence[Any], *args: Any, jaxpr: Jaxpr) -> list[Any]:
     return [next(rest) if flag else None for flag in linear]
 
 
-def batch(args: Sequence[Any], dims: Sequence[Any], *, jaxpr: Jaxpr) -> tuple[list[Any], list[Any]]:
-    """The outputs for batches, and where their batch axes are."""
-    size = next(x.shape[d] for x, d in zip(args, dims, strict=True) if d is not None)
+def batch(axis: Any, args: Sequence[Any], dims: Sequence[Any], *, jaxpr: Jaxpr) -> tuple[list[Any], list[Any]]:
+    """The outputs for batches, and where their batch axes are. `axis` is JAX's account of its size and its name."""
+    mapped = tuple([d is not None for d in dims])
+    uses_name = any(e.primitive.uses_axis(axis.name, e.params) for e in jaxpr)
+    if not any(mapped) and not uses_name:
+        return linear_program.bind(*args, jaxpr=jaxpr), [None] * len(jaxpr.outputs)
     moved = [x if d is None else jnp.moveaxis(x, d, 0) for x, d in zip(args, dims, strict=True)]
     with jax.core.eval_context():
-        batched, out_batched = vmap_jaxpr(jaxpr, Axis(size), tuple([d is not None for d in dims]))
+        batched, out_batched = vmap_jaxpr(jaxpr, Axis(axis.size, axis.name if uses_name else None), mapped)
     return linear_program.bind(*moved, jaxpr=batched), [0 if b else None for b in out_batched]
 
 
 ad.primitive_jvps[linear_program] = jvp
 ad.primitive_transposes[linear_program] = transpose
-batching.primitive_batchers[linear_program] = batch
+batching.fancy_primitive_batchers[linear_program] = batch
 mlir.register_lowering(linear_program, mlir.lower_fun(lambda *args, jaxpr: lower(jaxpr, *args), multiple_results=True))

@@ -17,6 +17,7 @@ from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.types import is_inexact, type_of
 from minijvp.operations.families import instantiate
 from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
+from minijvp.transforms.manual_axes import require_no_sum
 from minijvp.transforms.rematerialize import linearize_planned
 from minijvp.transforms.transpose import transpose_flat
 from minijvp.trees import FlatFunction
@@ -158,5 +159,6 @@ def pull_back(
     """Flat results (auxiliary ones last), the pullback, and its residuals."""
     outs, linear, nonzero = linearize_planned(flat_fun.positional, leaves, n_outputs=lambda: flat_fun.n, budget=budget)
     opened, constants = linear.without_dead_code().hoist_constants()
+    require_no_sum("vjp", leaves, outs[: flat_fun.n], lambda i: f"leaf {i} of the arguments")
     in_types, out_types = map(type_of, leaves), map(type_of, outs[: flat_fun.n])
     return outs, PullBack(opened, nonzero, flat_fun.in_tree, flat_fun.out_tree, in_types, out_types), constants

@@ -16,12 +16,13 @@ from jax.tree_util import tree_flatten, tree_unflatten
 from minijvp import trees
 from minijvp.core.config import cached_by_budget
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
-from minijvp.core.tracing import state
+from minijvp.core.tracing import is_traced, state
 from minijvp.core.types import is_inexact
 from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.operations.families import add
 from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
 from minijvp.transforms.linearity import first_error, zero_constants
+from minijvp.transforms.manual_axes import require_no_sum
 from minijvp.transforms.staging import abstract_types, stage
 
 
@@ -177,6 +178,8 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], 
         cts = from_border(given, jaxpr.out_types, "cotangent", leaf_namer(ct, "cotangent"))
         n = len(types)
         found = transpose_flat(jaxpr, [True] * n, [None] * n, cts)
+        examples = [x for x in leaves if is_traced(x)]  # those that are types do not say how they vary
+        require_no_sum("linear_transpose", examples, [c for c in found if c is not None], lambda i: f"argument {i}")
         return tree_unflatten(tree, [to_border(c, t) for c, t in zip(found, types, strict=True)])
 
     return transposed

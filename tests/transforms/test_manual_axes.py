@@ -1,0 +1,79 @@
+"""Derivatives inside of jax.shard_map: right, or refused where JAX would sum over devices; one device will do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.sharding import AxisType, PartitionSpec
+
+import minijvp
+import minijvp.numpy as mnp
+from tests.side_by_side import same
+
+MESH = jax.make_mesh((1,), ("i",), axis_types=(AxisType.Auto,))
+ALL, SPLIT = PartitionSpec(), PartitionSpec("i")
+W, X = jnp.arange(3.0), jnp.linspace(-1.0, 1.0, 12).reshape(4, 3)
+
+
+def mapped(fun: Callable[..., Any], out: Any, **options: Any) -> Any:
+    return jax.jit(jax.shard_map(fun, mesh=MESH, in_specs=(ALL, SPLIT), out_specs=out, **options))(W, X)
+
+
+def loss(w: Any, x: Any) -> Any:
+    return mnp.sum(mnp.sin(x @ w))
+
+
+def by_jax(w: Any, x: Any) -> Any:
+    return jnp.sum(jnp.sin(x @ w))
+
+
+def scanned(w: Any, x: Any) -> Any:
+    return minijvp.lax.scan(lambda c, _: (minijvp.grad(loss)(c, x), None), w + 0 * x[0], None, length=1)[0]
+
+
+gradient = minijvp.grad(loss)
+REFUSED = {
+    "grad": gradient,
+    "value_and_grad": lambda w, x: minijvp.value_and_grad(loss)(w, x)[1],
+    "vjp": lambda w, x: minijvp.vjp(lambda w: x @ w, w)[1](x @ w)[0],
+    "jacrev": lambda w, x: minijvp.jacrev(lambda w: x @ w)(w)[0],
+    "hessian": lambda w, x: minijvp.hessian(loss)(w, x)[0],
+    "linear_transpose": lambda w, x: minijvp.linear_transpose(lambda w: x @ w, w)(x @ w)[0],
+    "jit": minijvp.jit(gradient),
+    "to_jax": minijvp.to_jax(gradient),
+    "scan": scanned,
+}
+
+
+@pytest.mark.parametrize("word", REFUSED)
+def test_what_jax_would_sum_is_refused(word: str) -> None:
+    with pytest.raises(minijvp.ArgumentError, match=r"(?s)shard_map.*sums.*to_jax"):
+        mapped(REFUSED[word], SPLIT)
+    same(gradient(W, X), jax.grad(by_jax)(W, X))  # nothing is left half done
+
+
+RIGHT: dict[str, tuple[Callable[..., Any], Any, dict[str, Any]]] = {
+    "by JAX": (lambda w, x: jax.grad(minijvp.to_jax(loss))(w, x), ALL, {}),
+    "by JAX, with a rule": (lambda w, x: jax.grad(minijvp.to_jax(minijvp.checkpoint(loss)))(w, x), ALL, {}),
+    "unchecked": (lambda w, x: jax.lax.psum(gradient(w, x), "i"), ALL, {"check_vma": False}),
+    "unchecked, jit": (lambda w, x: jax.lax.psum(minijvp.jit(gradient)(w, x), "i"), ALL, {"check_vma": False}),
+    "cast": (lambda w, x: jax.lax.psum(gradient(jax.lax.pcast(w, "i", to="varying"), x), "i"), ALL, {}),
+}
+
+
+@pytest.mark.parametrize("word", RIGHT)
+def test_gradients_of_what_does_not_vary(word: str) -> None:
+    fun, out, options = RIGHT[word]
+    same(mapped(fun, out, **options), jax.grad(by_jax)(W, X))
+
+
+def test_what_varies_like_the_result_has_a_gradient() -> None:
+    wanted = jax.grad(by_jax, argnums=1)(W, X)
+    same(mapped(minijvp.grad(loss, argnums=1), SPLIT), wanted)
+    same(mapped(lambda w, x: minijvp.jit(minijvp.grad(lambda x: mnp.sum(mnp.sin(x))))(x), SPLIT), jnp.cos(X))
+    t = mapped(lambda w, x: minijvp.jvp(lambda w: loss(w, x), (w,), (w,))[1][None], SPLIT)
+    same(t[0], jax.jvp(lambda w: by_jax(w, X), (W,), (W,))[1])
