@@ -1,4 +1,8 @@
-"""Settings of every test: float64 is available, and programs, most of which run once, are not optimized."""
+"""Settings of every test: float64 is available, and programs, most of which run once, are not optimized.
+
+With MINIJVP_TESTS=as-users, tests run in the state that users have: XLA optimizes, and gradients recur, from the first
+call on.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,15 @@ import gc
 import os
 from importlib.metadata import version
 
+as_users = os.environ.get("MINIJVP_TESTS") == "as-users"
+
 # Before the first import of jax: its backend reads them once.
 flags = ["--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true"]
 flags += ["--xla_cpu_multi_thread_eigen=false", "--xla_cpu_parallel_codegen_split_count=1"]
 if version("jaxlib").startswith("0.10."):
     flags.append("--xla_cpu_use_fusion_emitters=false")  # later versions have no such flag, and stop at it
-os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags])
+if not as_users:
+    os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags])
 
 import jax  # noqa: E402
 
@@ -20,7 +27,8 @@ jax.config.update("jax_enable_x64", True)
 from minijvp.core.config import config  # noqa: E402
 from minijvp.transforms.staging import StagingTrace  # noqa: E402
 
-config.update(compile_gradients_after=None)  # few gradients recur in tests; those of tests/transforms/test_hot.py do
+# Few gradients recur in tests; those of tests/transforms/test_hot.py do.
+config.update(compile_gradients_after=1 if as_users else None)
 
 finish = StagingTrace.finish
 StagingTrace.finish = lambda *args: finish(*args).check()  # every program that a test makes is well-typed

@@ -60,6 +60,8 @@ class Config:
       to stay within these, expensive operations are computed again too. 1.0 is "auto".
     - `compile_gradients_after`: from which call on a gradient that recurs outside of `jit` (the same program, on
       arguments of the same types) runs as one compiled program: a positive integer, by default 3; None is never.
+      The compiled program rounds as under `jit`: XLA may join a product and a sum, so its last bits may differ from
+      those of the calls before. With 1 or None all calls agree to the bit.
 
     A `with` statement holds in its thread (and asyncio task), and in what inherits the context of that. The memory
     budget is a part of what `minijvp.jit` compiles for: a function that is called under another one is compiled for

@@ -5,6 +5,9 @@ on tracers that compute nothing. What they record walks down a tree of operation
 a program that has been met before. Where the walk ends stands the compiled gradient of exactly that program: a guard
 on what the function did, not on what it was hoped to do. A value that Python asks for is computed on the way. Where
 that fails (a function of JAX that wants values, say), the function is run once more, the plain way.
+
+The compiled program rounds as under jit: XLA joins operations, a product and a sum are rounded once, and so its last
+bits may differ from those of the calls before it. Calls of one kind agree to the bit.
 """
 
 from __future__ import annotations

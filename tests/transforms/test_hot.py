@@ -18,6 +18,7 @@ import minijvp.numpy as mnp
 from minijvp import lax
 from minijvp.transforms import hot
 from minijvp.transforms.hot import history, tree
+from tests.side_by_side import same
 
 CALLS = 5
 
@@ -85,6 +86,29 @@ def test_the_compiled_gradient_is_the_plain_one(name: str, monkeypatch: pytest.M
             lambda x: (x.dtype, x.weak_type), gradient
         )
     assert tree.programs == (name != "a constant")
+
+
+ROUNDED = [
+    lambda x: mnp.sin(x) * x + mnp.exp(-x * x),
+    lambda x: 2 * x**3 - 6 * x**2 + x + 1,
+    lambda x: mnp.log1p(mnp.exp(x)) * mnp.cos(x),
+    lambda x: mnp.sum(mnp.sin(mnp.arange(5.0) * x) * x),
+]
+
+
+@pytest.mark.parametrize("number", range(len(ROUNDED)))
+def test_calls_of_one_kind_agree_to_the_bit(number: int) -> None:
+    f, x = ROUNDED[number], 1.7
+    for after, of_one_kind in ((1, [0, 1, 2, 3, 4]), (None, [0, 1, 2, 3, 4]), (3, [2, 3, 4]), (3, [0, 1])):
+        tree.forget()
+        with minijvp.config(compile_gradients_after=after):
+            values, gradients = zip(*[minijvp.value_and_grad(f)(x) for _ in range(5)], strict=True)
+            tree.forget()
+            alone = [minijvp.grad(f)(x) for _ in range(5)]
+        for results in (values, gradients, alone):
+            assert len({float(results[i]) for i in of_one_kind}) == 1
+            same(list(results), [results[0]] * 5, 4e-16 * 8)
+        assert [float(gradients[i]) for i in of_one_kind] == [float(alone[i]) for i in of_one_kind]
 
 
 def test_what_is_compiled_already_is_not_compiled_again() -> None:
