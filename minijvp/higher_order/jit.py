@@ -12,6 +12,7 @@ from threading import Lock
 from typing import Any
 
 import jax
+from jax.extend.core import find_top_trace
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
@@ -21,6 +22,7 @@ from minijvp.core.primitive import Primitive
 from minijvp.core.source import PACKAGE
 from minijvp.core.tracing import (
     EVALUATION,
+    JAX_EVALUATION,
     evaluating,
     is_traced,
     live_traces,
@@ -151,7 +153,7 @@ def jitted({arguments}):
     if __live_traces and __state.trace is not __evaluation:
         return __under_trace({packed}, {{}})
     try:
-        return (__in_force() if __other_budgets else __compiled)({arguments})
+        return (__in_force() if __other_budgets{or_in_jax} else __compiled)({arguments})
     except __errors as error:
         return __recover(error, {packed}, {{}})
 """
@@ -263,8 +265,8 @@ class _Jitted:
         )
 
         self.forms: dict[tuple[Budget, bool], Any] = {}
-        self.scope: dict[str, Any] = {"__compiled": lambda *args, **kwargs: self.in_force()(*args, **kwargs)}
-        self.has_rules = self.is_plain = False
+        self.has_rules, self.is_plain = False, False
+        self.fixed: list[Any] = []
 
     # JAX drops the rules of a program that it differentiates, unless they are lowered with it, which takes some time.
     # So a function has two forms: a plain one, and one for calls inside of programs of JAX. Each call chooses its form,
@@ -314,7 +316,9 @@ class _Jitted:
                 return lower_with_rules if self.is_plain else lower
             if not self.has_rules and not self.is_plain:
                 self.is_plain = True
-                self.scope["__compiled"] = self.form(Settings.memory_budget, False)
+                if self.fixed:
+                    watching, plain = self.fixed
+                    watching.__code__ = plain.__code__
             return lower
 
     def clear_cache(self) -> None:
@@ -324,12 +328,13 @@ class _Jitted:
 
     def wrapper(self) -> Callable[..., Any]:
         """The public function. What it does on top of jax.jit's is all that a call costs more."""
-        scope, in_force, under_trace, recover = self.scope, self.in_force, self.call_under_trace, self.recover
+        compiled, in_force = self.form(Settings.memory_budget, False), self.in_force
+        under_trace, recover = self.call_under_trace, self.recover
 
         def jitted(*args: Any, **kwargs: Any) -> Any:
             if live_traces and state.trace is not EVALUATION:
                 return under_trace(args, kwargs)
-            run = in_force() if other_budgets else scope["__compiled"]
+            run = in_force() if other_budgets or (not self.is_plain and traced_by_jax()) else compiled
             try:
                 return run(*args, **kwargs) if kwargs else run(*args)
             except (TypeError, ValueError, EscapedTracerError) as error:
@@ -359,19 +364,24 @@ class _Jitted:
         if names is None or self.tells_positions_from_names:
             return None
         arguments = ", ".join(names)
-        self.scope.update(
-            __live_traces=live_traces,
-            __state=state,
-            __evaluation=EVALUATION,
-            __in_force=self.in_force,
-            __other_budgets=other_budgets,
-            __under_trace=self.call_under_trace,
-            __recover=self.recover,
-            __errors=(TypeError, ValueError, EscapedTracerError),
-        )
-        text = FIXED_WRAPPER.format(arguments=arguments, packed=f"({arguments},)")
-        exec(compile(text, f"{__file__} (wrapper)", "exec"), self.scope)  # the name marks its frame as one of ours
-        return self.scope["jitted"]
+        scope: dict[str, Any] = {
+            "__live_traces": live_traces,
+            "__state": state,
+            "__evaluation": EVALUATION,
+            "__compiled": self.form(Settings.memory_budget, False),
+            "__in_force": self.in_force,
+            "__other_budgets": other_budgets,
+            "__find_top_trace": find_top_trace,
+            "__jax_evaluation": JAX_EVALUATION,
+            "__under_trace": self.call_under_trace,
+            "__recover": self.recover,
+            "__errors": (TypeError, ValueError, EscapedTracerError),
+        }
+        for or_in_jax in (" or __find_top_trace(()) is not __jax_evaluation", ""):
+            text = FIXED_WRAPPER.format(arguments=arguments, packed=f"({arguments},)", or_in_jax=or_in_jax)
+            exec(compile(text, f"{__file__} (wrapper)", "exec"), scope)  # the name marks its frame as one of ours
+            self.fixed.append(scope["jitted"])
+        return self.fixed[0]
 
     def call_under_trace(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         dynamic, dynamic_kwargs, static = self.static.split(args, kwargs)
