@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Any
 
 import jax
 
-from minijvp.core.tracing import state
+from minijvp.core.tracing import state, traced_by_jax
 from minijvp.core.types import ArrayType
 from minijvp.errors import ArgumentError, MissingRuleError
 
@@ -64,6 +64,9 @@ class Primitive:
     own_derivative = False
     """Whether its derivative is another one than JAX finds for `impl`. Programs inside are asked by themselves."""
 
+    evaluate_in_jax: Callable[[Primitive, tuple, dict[str, Any]], Any]
+    """The result where JAX traces: with the derivative that the rules give. The transformations bring it along."""
+
     name: str
 
     def __init__(self, name: str, doc: str | None = None):
@@ -83,6 +86,8 @@ class Primitive:
 
     def evaluate(self, args: tuple, params: dict[str, Any]) -> Any:
         """The result for concrete arguments, through one compiled function for each set of parameters."""
+        if self.own_derivative and traced_by_jax():
+            return self.evaluate_in_jax(args, params)
         key = tuple(params.items()) if params else ()
         try:
             compiled = self._compiled.get(key)

@@ -8,6 +8,7 @@ about the arguments; by captured values the function is differentiated as it sta
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from threading import get_ident
 from typing import Any
 
@@ -171,9 +172,12 @@ class Call:
         here, staging = get_ident(), self.custom.staging
         outer = staging.get(here)
         staging[here] = self
+        # A rule that is staged later, maybe in another program of JAX, may use no value of the one that is traced now.
+        where = nullcontext() if self.at_once else jax.core.eval_context()
         try:
-            closed = self.staged(fun, types)
-        except EscapedTracerError as error:
+            with where:
+                closed = self.staged(fun, types)
+        except (EscapedTracerError, jax.errors.UnexpectedTracerError) as error:
             raise captured_error(self.name, None) from error
         finally:
             if outer is None:

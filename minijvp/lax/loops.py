@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minijvp.core.jaxpr import Atom, Jaxpr, Var, evaluate
-from minijvp.core.tracing import is_traced
+from minijvp.core.tracing import is_traced, settled
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.higher_order.cond import cond as cond_primitive
@@ -96,7 +96,7 @@ def run_bounded(cond_jaxpr: Jaxpr, body_jaxpr: Jaxpr, carry: Sequence[Any], max_
         return [next(outs) if flag else x for x, flag in zip(carry, moving, strict=True)]
 
     last, _ = run_scan(stage(step, body_jaxpr.in_types, body_jaxpr.name), carry, [], max_steps, False, 1)
-    (running,) = call(cond_jaxpr, *last)
+    (running,) = settled(call(cond_jaxpr, *last))  # a gradient that recurs has values, where they are asked for
     if not is_traced(running):
         if running:
             raise too_many(function, max_steps)

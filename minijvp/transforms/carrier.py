@@ -7,8 +7,7 @@ from typing import Any
 from minijvp.core.jaxpr import inner_jaxprs, without_rules
 from minijvp.core.primitive import Primitive
 from minijvp.core.tracing import traced_by_jax
-from minijvp.transforms.in_jax import has_own_derivatives, lower_with_rules, run_compiled
-from minijvp.transforms.steps import one_equation
+from minijvp.transforms.in_jax import has_own_derivatives
 
 
 class Carrier(Primitive):
@@ -18,10 +17,8 @@ class Carrier(Primitive):
     has_steps = False
 
     def evaluate(self, args: tuple, params: dict[str, Any]) -> Any:
-        if traced_by_jax():
-            jaxpr = one_equation(self, args, params)
-            if has_own_derivatives(jaxpr):
-                return tuple(lower_with_rules(jaxpr, *args, run=run_compiled))
+        if traced_by_jax() and any(map(has_own_derivatives, inner_jaxprs(params))):
+            return self.evaluate_in_jax(args, params)
         return super().evaluate(args, params)
 
     def for_evaluation(self, params: dict[str, Any]) -> dict[str, Any]:

@@ -128,6 +128,7 @@ class Recording(Trace):
         "constants",
         "differentiated",
         "evaluated",
+        "flat",
         "judged",
         "known",
         "node",
@@ -147,6 +148,7 @@ class Recording(Trace):
         self.values: dict[Atom, Any] = dict(zip(root.inputs, leaves, strict=True))
         self.evaluated = 0
         self.active = {v for v, flag in zip(root.inputs, differentiated, strict=True) if flag}
+        self.flat: set[Var] = set()
         self.judged = 0
 
     @property
@@ -247,12 +249,17 @@ class Recording(Trace):
         return self.values[variable]
 
     def depends(self, variable: Var) -> bool:
-        """Whether a variable has a tangent. Each operation is judged once: its path decides, and that is the node."""
-        for node in self.path[self.judged :]:
+        """Whether a variable has a tangent. Each operation is judged once: its path decides, and that is the node.
+
+        Operations behind the one that made the variable are left alone: the rule of one may be asking.
+        """
+        while variable not in self.active and variable not in self.flat and self.judged < len(self.path):
+            node = self.path[self.judged]
             if node.active is None:
                 node.active = tuple(with_tangent(node.equation, self.active))
             self.active.update(node.active)
-        self.judged = len(self.path)
+            self.flat.update(set(node.equation.outputs).difference(node.active))
+            self.judged += 1
         return variable in self.active
 
     def line_of(self, variable: Var) -> source.Source | None:

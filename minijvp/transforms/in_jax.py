@@ -22,11 +22,12 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from minijvp.core.config import cached
 from minijvp.core.jaxpr import Jaxpr, inner_jaxprs, jaxpr_without_rules, lower
-from minijvp.core.primitive import Axis
+from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import varying_axes
 from minijvp.core.types import is_inexact
 from minijvp.operations.families import nonzero, spread
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
+from minijvp.transforms.steps import one_equation
 from minijvp.transforms.transpose import transpose_jaxpr
 from minijvp.transforms.vmap import vmap_jaxpr
 
@@ -63,6 +64,15 @@ def compiled(jaxpr: Jaxpr) -> Any:
 def run_compiled(jaxpr: Jaxpr, *args: Any) -> list[Any]:
     """The outputs, by one call of XLA."""
     return compiled(jaxpr_without_rules(jaxpr))(*args)
+
+
+def evaluate_in_jax(primitive: Primitive, args: tuple, params: dict[str, Any]) -> Any:
+    """The result of a primitive, for JAX a function with the derivative that the rules give."""
+    outs = lower_with_rules(one_equation(primitive, args, params), *args, run=run_compiled)
+    return tuple(outs) if primitive.returns_tuple else outs[0]
+
+
+Primitive.evaluate_in_jax = evaluate_in_jax
 
 
 def linearized(

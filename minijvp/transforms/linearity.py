@@ -84,7 +84,7 @@ def zero_constants(jaxpr: Jaxpr) -> set[Atom]:
 
 def is_zero_array(x: Any) -> bool:
     """Whether a constant is known to be zero."""
-    return is_known(x) and is_inexact(x.dtype) and not np.any(x)
+    return is_known(x) and is_inexact(x.dtype) and not np.any(np.asarray(x))
 
 
 def is_zero(e: Equation, known_zeros: set[Atom]) -> bool:
