@@ -1,5 +1,6 @@
 """First-order primitives, each with all its rules, named as in jax.lax. Importing the package registers all."""
 
+from minijvp.operations import accurate as accurate
 from minijvp.operations import annotations as annotations
 from minijvp.operations import bitwise as bitwise
 from minijvp.operations import casting as casting

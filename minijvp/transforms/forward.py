@@ -8,8 +8,13 @@ from functools import cached_property
 from typing import NamedTuple
 
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
+from minijvp.operations.elementwise import Slope
 from minijvp.operations.families import Elementwise
 from minijvp.transforms.call import work_of
+
+
+SLIGHT = 1 << 10
+"""So many bytes of one value are kept without a thought."""
 
 
 class Loop(NamedTuple):
@@ -140,6 +145,31 @@ class Forward:
             equations[order[id(e)]] = e
             pending += [u for u in e.inputs if type(u) is Var]
         return [equations[i] for i in sorted(equations)], made
+
+
+def by_results(forward: Forward, residuals: Iterable[Atom]) -> Forward:
+    """The program, with derivatives taken from results alone where they alone would keep their arguments.
+
+    That is what they cost in exactness: where the result says little of the argument, it says little of them too.
+    """
+    wanted = set(residuals)
+    slopes = {id(e) for e in forward.equations if isinstance(e.primitive, Slope) and e.outputs[0] in wanted}
+    if not slopes:
+        return forward
+    there: set[Var] = set()  # and what a compiler gets from it by the way
+    for e in forward.equations:
+        if id(e) in slopes:
+            continue
+        variables = [v for v in e.inputs if type(v) is Var]
+        cheap = is_cheap(e) and all([v in there or forward.at_hand(v) for v in variables])
+        there.update([v for v in e.outputs if cheap or v in wanted or v.type.bytes <= SLIGHT or forward.at_hand(v)])
+    equations = [
+        Equation(e.primitive.by_result, e.inputs[1:], {}, e.outputs, e.source)  # type: ignore[attr-defined]
+        if id(e) in slopes and e.inputs[0] not in there and not forward.at_hand(e.inputs[0])
+        else e
+        for e in forward.equations
+    ]
+    return Forward(equations, forward.results, forward.kept, forward.carried)
 
 
 def fuses(e: Equation) -> bool:

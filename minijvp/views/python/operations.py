@@ -132,6 +132,21 @@ def _square(e: Equation, operands: Operands) -> Code | None:
     return code(x, "**2") if is_array(x) and x.type.dtype.kind != "c" else None
 
 
+SLOPES = {
+    "one_minus_square": ("(1.0 - ", 0, ") * (1.0 + ", 0, ")"),
+    "times_one_minus": (0, " * (1.0 - ", 0, ")"),
+    "tanh_slope": ("(jnp.exp(-jnp.abs(", 0, ")) * (1.0 + jnp.abs(", 1, ")))**2"),
+    "logistic_slope": ("(jnp.exp(-jnp.abs(", 0, ") / 2) * jnp.maximum(", 1, ", 1.0 - ", 1, "))**2"),
+}
+"""Derivatives, with the numbers of operands."""
+
+
+def _slope(e: Equation, operands: Operands) -> Code | None:
+    if not is_array(e.inputs[0]) or e.inputs[0].type.dtype.kind == "c":
+        return None
+    return code(*[part if isinstance(part, str) else e.inputs[part] for part in SLOPES[e.primitive.name]])
+
+
 def _integer_power(e: Equation, operands: Operands) -> Code | None:
     (x,), y = e.inputs, e.params["y"]
     if not is_array(x) or not is_inexact(x.type.dtype):
@@ -458,6 +473,7 @@ TABLE: dict[str, Callable[[Equation, Operands], Code | None]] = {
     "neg": _negative,
     "not": _inverted,
     "square": _square,
+    **dict.fromkeys(SLOPES, _slope),
     "integer_pow": _integer_power,
     "pow": _power,
     "select_n": _select,
