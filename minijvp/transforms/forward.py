@@ -12,7 +12,6 @@ from minijvp.operations.elementwise import Slope
 from minijvp.operations.families import Elementwise
 from minijvp.transforms.call import work_of
 
-
 SLIGHT = 1 << 10
 """So many bytes of one value are kept without a thought."""
 
