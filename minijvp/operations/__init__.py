@@ -23,6 +23,7 @@ from minijvp.operations import reflections as reflections
 from minijvp.operations import shape as shape
 from minijvp.operations import sharding as sharding
 from minijvp.operations import slicing as slicing
+from minijvp.operations import softmax as softmax
 from minijvp.operations import sorting as sorting
 from minijvp.operations import special as special
 from minijvp.operations import windows as windows

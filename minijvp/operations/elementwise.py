@@ -349,11 +349,14 @@ is_finite = Elementwise("is_finite", lax.is_finite)
 
 
 def _share_of_ties(position: int) -> Any:
-    """The tangent of max and min: whole where the operand at `position` is the result, half where the two tie."""
+    """The tangent of max and min: none where only the other operand is the result, half where the two tie, else whole.
+
+    So it is where the result is nan: what comes from an operand that is nan has to show in both modes.
+    """
 
     def tangent(t: Any, out: Any, *operands: Any) -> Any:
         mine, other = operands[position], operands[1 - position]
-        return select_n(eq(mine, out), zeros_like(t), select_n(eq(other, out), t, mul(t, 0.5)))
+        return select_n(eq(other, out), t, select_n(eq(mine, out), zeros_like(t), mul(t, 0.5)))
 
     return tangent
 

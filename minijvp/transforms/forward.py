@@ -155,16 +155,19 @@ def by_results(forward: Forward, residuals: Iterable[Atom]) -> Forward:
     slopes = {id(e) for e in forward.equations if isinstance(e.primitive, Slope) and e.outputs[0] in wanted}
     if not slopes:
         return forward
-    there: set[Var] = set()  # and what a compiler gets from it by the way
+    there: set[Var] = set()  # or what a compiler gets from that by the way
+
+    def is_there(v: Atom) -> bool:
+        return type(v) is not Var or v in there or forward.at_hand(v)
+
     for e in forward.equations:
         if id(e) in slopes:
             continue
-        variables = [v for v in e.inputs if type(v) is Var]
-        cheap = is_cheap(e) and all([v in there or forward.at_hand(v) for v in variables])
+        cheap = is_cheap(e) and all(map(is_there, e.inputs))
         there.update([v for v in e.outputs if cheap or v in wanted or v.type.bytes <= SLIGHT or forward.at_hand(v)])
     equations = [
         Equation(e.primitive.by_result, e.inputs[1:], {}, e.outputs, e.source)  # type: ignore[attr-defined]
-        if id(e) in slopes and e.inputs[0] not in there and not forward.at_hand(e.inputs[0])
+        if id(e) in slopes and not is_there(e.inputs[0])
         else e
         for e in forward.equations
     ]

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import Tracer as JaxTracer
 
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, inner_jaxprs
 from minijvp.core.types import is_inexact
@@ -83,8 +84,10 @@ def zero_constants(jaxpr: Jaxpr) -> set[Atom]:
 
 
 def is_zero_array(x: Any) -> bool:
-    """Whether a constant is known to be zero."""
-    return isinstance(x, (np.ndarray, np.generic, jax.Array)) and is_inexact(x.dtype) and not np.any(x)
+    """Whether a constant is known to be zero. One that a jax.jit around makes is not known."""
+    if isinstance(x, JaxTracer) or not isinstance(x, (np.ndarray, np.generic, jax.Array)):
+        return False
+    return is_inexact(x.dtype) and not np.any(np.asarray(x))
 
 
 def is_zero(e: Equation, known_zeros: set[Atom]) -> bool:

@@ -201,8 +201,8 @@ class Parts:
     """The parts of the linearization of an open jaxpr, and how it is planned."""
 
     def __init__(self, jaxpr: Jaxpr, nonzero: tuple[bool, ...], loop: Loop | None = None, n_outputs: int | None = None):
-        self.result = linearize_jaxpr(jaxpr, nonzero, n_outputs)
-        known, self.linear, origins, _ = self.result
+        result: LinearizedJaxpr = linearize_jaxpr(jaxpr, nonzero, n_outputs)
+        known, self.linear, origins, self.out_nonzero = result
         self.n_out = n = len(jaxpr.outputs)
         residuals = residuals_of(origins, known.inputs, known.outputs, n)
         forward = Forward.of_program(known, n) if loop is None else Forward.of_loop(loop, known, n)
@@ -210,7 +210,7 @@ class Parts:
             forward = by_results(forward, residuals)
             known = Jaxpr(known.constants, known.inputs, tuple(forward.equations), known.outputs, known.name)
         self.known = known
-        self.result = known, *self.result[1:]
+        self.result = known, self.linear, origins, self.out_nonzero
         self.tangents = self.linear.inputs[len(residuals) :]
         program = renamed(self.linear, dict(zip(self.linear.inputs, residuals)))
         self.linearized = Linearized(forward, program, residuals, loop)
@@ -236,7 +236,7 @@ class Parts:
         known = Jaxpr(known.constants, known.inputs, first, (*outputs, *kept), known.name)
         inputs, outputs = (*leaves, *self.tangents), linearized.program.outputs
         linear = Jaxpr((), inputs, (*fillings, *equations), outputs, self.linear.name)
-        return known.without_dead_code(), linear, tuple([position.get(v) for v in leaves]), self.result[3]
+        return known.without_dead_code(), linear, tuple([position.get(v) for v in leaves]), self.out_nonzero
 
 
 def is_filling(e: Equation) -> bool:
