@@ -6,15 +6,15 @@ import math
 from typing import Any
 
 import jax.nn
-import jax.scipy.special
 
 import minijvp.numpy as mnp
 from minijvp.core.types import is_inexact, type_of
 from minijvp.higher_order.custom_rules import custom_jvp
 from minijvp.interop.from_jax import from_jax
 from minijvp.lax.structured import stop_gradient
-from minijvp.numpy.promotion import array, normalize_axes, promote
+from minijvp.numpy.promotion import array, normalize_axes, promote_pair
 from minijvp.numpy.restated import restated, with_derivative
+from minijvp.numpy.ufuncs import both_arrays
 from minijvp.operations import elementwise, special
 from minijvp.operations import softmax as operations
 
@@ -50,7 +50,9 @@ def logsumexp(
     a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False, where: Any = None
 ) -> Any:
     """log(sum(b exp(a))) along one or more axes; its derivative in b is right where b is 0, too."""
-    x, b = (array(a, "logsumexp"), None) if b is None else promote("logsumexp", array(a, "logsumexp"), b, inexact=True)
+    x = array(a, "logsumexp")
+    if b is not None:
+        x, b = both_arrays(*promote_pair("logsumexp", x, b, inexact=True))
     if not is_plain(x, where) or (b is None and return_sign):
         return BRIDGED[jax.nn.logsumexp](a, axis, b, keepdims, return_sign, where)
     if b is None:
@@ -58,7 +60,6 @@ def logsumexp(
         out = operations.logsumexp(x, axes=axes)
         return mnp.expand_dims(out, axes) if keepdims else out
     # The largest term sets the scale. Those that count for nothing may be infinite by that, and are flat in x.
-    x, b = mnp.broadcast_arrays(x, b)
     shift = stop_gradient(mnp.max(mnp.where(b != 0, x, -math.inf), axis, keepdims=True))
     shift = mnp.where(mnp.isfinite(shift), shift, 0)
     x = mnp.where(b != 0, x, stop_gradient(x))
@@ -92,8 +93,7 @@ def normal_density(x: Any) -> Any:
 
 
 _exact_gelu = custom_jvp(lambda x: BRIDGED[jax.nn.gelu](x, approximate=False))
-_exact_gelu.defjvps(lambda t, out, x: t * (_normal_distribution(x) + x * normal_density(x)))
-_normal_distribution = from_jax(jax.scipy.special.ndtr)
+_exact_gelu.defjvps(lambda t, out, x: t * (special.erfc(x * -math.sqrt(0.5)) * 0.5 + x * normal_density(x)))
 
 
 @restated(jax.nn, "gelu")

@@ -425,11 +425,7 @@ def _logaddexp2(x: Any, y: Any) -> Any:
 
 
 def _hypot(x: Any, y: Any) -> Any:
-    x, y = (elementwise.abs_(require_real(v, "hypot")) for v in both_arrays(x, y))
-    larger, smaller = elementwise.max_(x, y), elementwise.min_(x, y)
-    zero = elementwise.eq(larger, 0.0)
-    ratio = elementwise.div(smaller, pick(zero, 1.0, larger))
-    return elementwise.mul(larger, elementwise.sqrt(linear.add(elementwise.square(ratio), 1.0)))
+    return elementwise.hypot(*[require_real(v, "hypot") for v in both_arrays(x, y)])
 
 
 def _copysign(x: Any, y: Any) -> Any:

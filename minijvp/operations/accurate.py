@@ -71,6 +71,29 @@ def atan2_slope(x: Any, y: Any) -> Any:
     return lax.div(lax.select(is_larger, one, ratio), lax.add(larger, lax.mul(smaller, ratio)))
 
 
+def hypot(x: Any, y: Any) -> Any:
+    """sqrt(x*x + y*y), also where the squares overflow."""
+    larger, root, _ = scaled_root(x, y)
+    return lax.mul(larger, root)
+
+
+def hypot_slope(x: Any, y: Any) -> Any:
+    """x / hypot(x, y), also where that overflows. At 0 it is 0; infinities count as equal."""
+    x, y = jnp.broadcast_arrays(x, y)
+    larger, root, divisor = scaled_root(x, y)
+    return lax.div(lax.select(lax.eq(lax.abs(x), larger), lax.sign(x), lax.div(x, divisor)), root)
+
+
+def scaled_root(x: Any, y: Any) -> tuple[Any, Any, Any]:
+    """The larger of |x| and |y|, what hypot(x, y) is of that, and that itself to divide by, with 1 for 0."""
+    x, y = lax.abs(x), lax.abs(y)
+    larger, smaller = lax.max(x, y), lax.min(x, y)
+    one, number = lax.full_like(larger, 1), larger.dtype.type
+    divisor = lax.select(lax.eq(larger, number(0)), one, larger)
+    ratio = lax.select(lax.eq(smaller, number(np.inf)), one, lax.div(smaller, divisor))
+    return larger, lax.sqrt(lax.add(lax.square(ratio), number(1))), divisor
+
+
 def gaussian(x: Any) -> Any:
     """exp(-x*x) as exp(-a*a - r), with a the leading half of the digits of x, so that its square is exact."""
     dtype = x.dtype

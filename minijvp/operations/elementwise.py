@@ -283,7 +283,7 @@ times_one_minus = Elementwise(
 logistic_slope = Slope(
     "logistic_slope",
     accurate.logistic_slope,
-    lambda t, out, x, y: mul(t, mul(out, sub(1.0, mul(y, 2.0)))),
+    lambda t, out, x, y: mul(t, mul(out, tanh(mul(x, -0.5)))),
     times_one_minus,
 )
 logistic = Transcendental("logistic", lax.logistic, lambda t, out, x: mul(t, logistic_slope(x, out)))
@@ -336,6 +336,20 @@ atan2 = Transcendental(
     lax.atan2,
     lambda t, out, x, y: mul(t, atan2_slope(y, x)),
     lambda t, out, x, y: neg(mul(t, atan2_slope(x, y))),
+)
+hypot_slope = Transcendental(
+    "hypot_slope",
+    accurate.hypot_slope,
+    lambda t, out, x, y: mul(t, div(square(hypot_slope(y, x)), hypot(x, y))),
+    lambda t, out, x, y: neg(mul(t, div(mul(out, hypot_slope(y, x)), hypot(x, y)))),
+    doc="Elementwise: x / hypot(x, y).",
+)
+hypot = Transcendental(
+    "hypot",
+    accurate.hypot,
+    lambda t, out, x, y: mul(t, hypot_slope(x, y)),
+    lambda t, out, x, y: mul(t, hypot_slope(y, x)),
+    doc="Elementwise: see jax.numpy.hypot.",
 )
 
 # Comparisons, rounding: flat wherever they are not a jump. Those with _to order all floats: -nan, -0 < 0, nan.

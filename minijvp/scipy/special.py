@@ -18,6 +18,7 @@ from minijvp.nn.functions import normal_density
 from minijvp.numpy.promotion import promote_pair
 from minijvp.numpy.restated import restated, with_derivative
 from minijvp.numpy.ufuncs import both_arrays
+from minijvp.operations.elementwise import absorbing_mul
 
 erfcx = from_jax(jax.scipy.special.erfcx)
 
@@ -27,15 +28,14 @@ def _absorbing(name: str, logarithm: Any, slope: Any) -> Any:
     ruled = custom_jvp(from_jax(getattr(jax.scipy.special, name)))
 
     def in_y(t: Any, out: Any, x: Any, y: Any) -> Any:
-        flat = x == 0
-        return t * mnp.where(flat, 0, x * slope(mnp.where(flat, 1, y)))
+        return absorbing_mul(t, mnp.where(x == 0, 0, slope(x, mnp.where(x == 0, 1, y))))
 
-    ruled.defjvps(lambda t, out, x, y: t * logarithm(y), in_y)
+    ruled.defjvps(lambda t, out, x, y: absorbing_mul(t, logarithm(y)), in_y)
     return restated(jax.scipy.special, name)(lambda x, y: ruled(*both_arrays(*promote_pair(name, x, y, inexact=True))))
 
 
-xlogy = _absorbing("xlogy", mnp.log, lambda y: 1 / y)
-xlog1py = _absorbing("xlog1py", mnp.log1p, lambda y: 1 / (1 + y))
+xlogy = _absorbing("xlogy", mnp.log, lambda x, y: x / y)
+xlog1py = _absorbing("xlog1py", mnp.log1p, lambda x, y: x / (1 + y))
 
 
 def _spence_slope(x: Any) -> Any:

@@ -146,6 +146,8 @@ NUMBERS: dict[str, Entry] = {
     "tanh_slope": lambda sp, x, y: 1 - y**2,
     "asinh_slope": lambda sp, x: 1 / sp.sqrt(1 + x**2),
     "atan2_slope": lambda sp, x, y: x / (x**2 + y**2),
+    "hypot_slope": lambda sp, x, y: x / sp.sqrt(x**2 + y**2),
+    "hypot": lambda sp, x, y: sp.sqrt(x**2 + y**2),
     # Comparisons; those with _to differ from the others for nan and -0 only
     "eq": "Eq",
     "ne": "Ne",

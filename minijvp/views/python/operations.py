@@ -24,7 +24,7 @@ INFIX |= {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 UNARY = {n: f"jnp.{n}" for n in ("sin", "cos", "tan", "sinh", "cosh", "tanh", "exp", "exp2", "expm1", "log", "log1p")}
 UNARY |= {n: f"jnp.{n}" for n in ("sqrt", "cbrt", "floor", "ceil", "sign", "asin", "acos", "atan", "asinh", "atanh")}
 UNARY |= {"logistic": "jax.nn.sigmoid", "abs": "jnp.abs", "is_finite": "jnp.isfinite", "rsqrt": "lax.rsqrt"}
-BINARY = {"max": "jnp.maximum", "min": "jnp.minimum", "atan2": "jnp.atan2"}
+BINARY = {"max": "jnp.maximum", "min": "jnp.minimum", "atan2": "jnp.atan2", "hypot": "jnp.hypot"}
 LAX_NAMES = {"and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor", "not": "bitwise_not"}
 REDUCTIONS = {"reduce_sum": "sum", "reduce_max": "max", "reduce_min": "min", "reduce_prod": "prod"}
 FULL_PRECISION = ("float32", "float64", "complex64", "complex128")
