@@ -190,7 +190,7 @@ def towards(*ends: float) -> Callable[[Any], list[float]]:
 def pairs(condition: Callable[[float, float], bool], *chosen: Sequence[float]) -> Callable[[Any], list]:
     """Pairs, each of two from a coarser line, or of what is given for each argument, that satisfy a condition."""
 
-    def points(dtype: Any) -> list[tuple[float, float]]:
+    def points(dtype: Any) -> list[tuple[float, ...]]:
         limits = np.finfo(dtype)
         sizes = [*spread(float(limits.tiny) * 1.01, float(limits.max) / 1.01, 7), 0.01, 0.3, 1, 1.5, 2.5, 7, 33.3, 79.9]
         coarse = [0.0, *sizes, *[-x for x in sizes]]
