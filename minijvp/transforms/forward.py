@@ -150,28 +150,27 @@ def by_results(forward: Forward, residuals: Iterable[Atom]) -> Forward:
     """The program, with derivatives taken from results alone where only they would have their arguments kept.
 
     They are less exact so: where a result says little of the argument, it says little of the derivative. An argument
-    is there anyway if it is a residual, or if a compiler makes it from residuals by the way; from inputs also by an
-    elementwise operation that takes longer.
+    is there anyway if it is a residual, or small, or elementwise operations make it from inputs.
     """
     wanted = set(residuals)
     slopes = {id(e) for e in forward.equations if isinstance(e.primitive, Slope) and e.outputs[0] in wanted}
     if not slopes:
         return forward
-    there: set[Var] = set()
-    near: set[Var] = set()  # to the inputs
+    wanted.difference_update([v for e in forward.equations if id(e) in slopes for v in e.outputs])
+    near: set[Atom] = set()  # to the inputs: cheaply made from them
+
+    def is_near(v: Atom) -> bool:
+        return type(v) is not Var or v in near or (v not in forward.producer and forward.at_hand(v))
 
     def is_there(v: Atom) -> bool:
-        return type(v) is not Var or v in there or forward.at_hand(v)
+        if is_near(v) or v in wanted or v.type.bytes <= SLIGHT or forward.at_hand(v):  # type: ignore[arg-type]
+            return True
+        e = forward.producer.get(v)  # type: ignore[call-overload]
+        return e is not None and fuses(e) and all(map(is_near, e.inputs))
 
     for e in forward.equations:
-        if id(e) in slopes:
-            continue
-        variables = [v for v in e.inputs if type(v) is Var]
-        from_inputs = all([v in near or (v not in forward.producer and forward.at_hand(v)) for v in variables])
-        if is_cheap(e) and from_inputs:
+        if is_cheap(e) and all(map(is_near, e.inputs)):
             near.update(e.outputs)
-        made = (is_cheap(e) and all(map(is_there, variables))) or (fuses(e) and from_inputs)
-        there.update([v for v in e.outputs if made or v in wanted or v.type.bytes <= SLIGHT or forward.at_hand(v)])
     equations = [
         Equation(e.primitive.by_result, e.inputs[1:], {}, e.outputs, e.source)  # type: ignore[attr-defined]
         if id(e) in slopes and not is_there(e.inputs[0])
