@@ -33,8 +33,8 @@ class CustomRules:
     ):
         kind = type(self).__name__
         trees.require_callable(fun, kind)
-        self.fun = fun
         update_wrapper(self, fun)
+        self.fun = fun  # after what it may bring: a rule of JAX has a `fun` too
         self.name = trees.function_name(fun)
         self.names = positional_names(fun)
         self.nondiff = (*as_tuple(nondiff_argnums, int, "nondiff_argnums", kind), *self.positions(nondiff_argnames))

@@ -149,7 +149,8 @@ def require_types(equation: JaxprEqn, outs: Sequence[Any]) -> None:
 def in_type(x: Any, wanted: ArrayType) -> Any:
     """The value as an array or a tracer, as weakly typed as JAX has it."""
     if type(x) in PYTHON_SCALARS or isinstance(x, (np.generic, np.ndarray)):
-        x = jnp.asarray(x, wanted.dtype)
+        with jax.ensure_compile_time_eval():  # a program is kept for longer than a jax.jit around
+            x = jnp.asarray(x, wanted.dtype)
     if type_of(x).weak_type == wanted.weak_type:
         return x
     return convert_element_type(x, new_dtype=wanted.dtype, weak_type=wanted.weak_type)

@@ -373,20 +373,22 @@ argmax = finding(lax.argmax, reduction.argmax)
 argmin = finding(lax.argmin, reduction.argmin)
 
 
-def accumulating(original: Any, primitive: Any) -> Any:
+def accumulating(original: Any, primitive: Any, doc: str | None = None) -> Any:
     """A cumulative operation along one axis."""
 
     def traced(operand: Any, axis: int = 0, reverse: bool = False) -> Any:
         x = array(operand, original.__name__)
         return primitive(x, axis=axes_of(x, (axis,), original.__name__)[0], reverse=reverse)
 
+    traced.__doc__ = doc
     return surface(original)(traced)
 
 
 cumsum = accumulating(lax.cumsum, cumulative.cumsum)
 cumprod = accumulating(lax.cumprod, cumulative.cumprod)
-cummax = accumulating(lax.cummax, cumulative.cummax)
-cummin = accumulating(lax.cummin, cumulative.cummin)
+EXTREMA = "The {} element so far along an axis. Elements that tie for it share its derivative equally, in both modes."
+cummax = accumulating(lax.cummax, cumulative.cummax, EXTREMA.format("largest"))
+cummin = accumulating(lax.cummin, cumulative.cummin, EXTREMA.format("smallest"))
 cumlogsumexp = accumulating(lax.cumlogsumexp, cumulative.cumlogsumexp)
 
 

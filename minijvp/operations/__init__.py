@@ -1,5 +1,6 @@
 """First-order primitives, each with all its rules, named as in jax.lax. Importing the package registers all."""
 
+from minijvp.operations import accurate as accurate
 from minijvp.operations import annotations as annotations
 from minijvp.operations import bitwise as bitwise
 from minijvp.operations import casting as casting
@@ -22,6 +23,7 @@ from minijvp.operations import reflections as reflections
 from minijvp.operations import shape as shape
 from minijvp.operations import sharding as sharding
 from minijvp.operations import slicing as slicing
+from minijvp.operations import softmax as softmax
 from minijvp.operations import sorting as sorting
 from minijvp.operations import special as special
 from minijvp.operations import windows as windows

@@ -17,9 +17,12 @@ from minijvp.operations.elementwise import (
     div,
     eq,
     exp,
+    full_like,
+    gt,
     is_complex,
     is_finite,
     log,
+    lt,
     max_,
     min_,
     mul,
@@ -31,7 +34,8 @@ from minijvp.operations.families import LinearPrimitive, add, zeros_like
 from minijvp.operations.slicing import pad
 from minijvp.operations.windows import start_of
 
-Dual = tuple[Any, Any]
+Dual = tuple[Any, ...]
+"""A value and its tangent, or what that is made of in the end."""
 
 
 class Cumulative(Primitive):
@@ -74,22 +78,51 @@ class CumulativeDual(Cumulative):
         if t is None:
             return out, None
         shape, dtype = type_of(x).shape, type_of(x).dtype
-        step = 1
+        dual, step = self.dual(x, t), 1
         while step < shape[axis]:
             config = [(0, 0, 0)] * len(shape)
             config[axis] = (-step, step, 0) if reverse else (step, -step, 0)
-            earlier = (
-                pad(x, start_of(self.start, dtype), padding_config=tuple(config)),
-                pad(t, dtype.type(0), padding_config=tuple(config)),
-            )
-            x, t = self.combine(earlier, (x, t))
+            starts = [start_of(self.start, dtype), *[dtype.type(0) for _ in dual[1:]]]
+            earlier = tuple([pad(v, start, padding_config=tuple(config)) for v, start in zip(dual, starts)])
+            dual = self.combine(earlier, dual)
             step *= 2
-        return out, t
+        return out, self.tangent(dual)
+
+    def dual(self, x: Any, t: Any) -> Dual:
+        return x, t
+
+    def tangent(self, dual: Dual) -> Any:
+        return dual[1]
+
+
+class CumulativeExtremum(CumulativeDual):
+    """The largest or smallest element so far. Those that tie for it share the tangent equally, as in a reduction.
+
+    A dual has the sum of their tangents, and how many they are.
+    """
+
+    def dual(self, x: Any, t: Any) -> Dual:
+        return x, t, full_like(x, 1.0)
+
+    def tangent(self, dual: Dual) -> Any:
+        return div(dual[1], dual[2])
 
 
 def dual_of(primitive: Primitive) -> Callable[[Dual, Dual], Dual]:
     """A binary primitive on duals."""
     return lambda earlier, later: primitive.jvp((earlier[0], later[0]), (earlier[1], later[1]))
+
+
+def extremum_dual(primitive: Primitive, exceeds: Primitive) -> Callable[[Dual, Dual], Dual]:
+    """An extremum of duals, where `exceeds` compares values: of those that tie, sums and counts add up."""
+
+    def combine(earlier: Dual, later: Dual) -> Dual:
+        (x, *parts), (y, *others) = earlier, later
+        tie, first = eq(x, y), exceeds(x, y)
+        chosen = [select_n(tie, select_n(first, b, a), add(a, b)) for a, b in zip(parts, others, strict=True)]
+        return primitive(x, y), *chosen
+
+    return combine
 
 
 def logaddexp_dual(earlier: Dual, later: Dual) -> Dual:
@@ -108,6 +141,6 @@ def logaddexp_dual(earlier: Dual, later: Dual) -> Dual:
 
 cumsum = CumulativeSum("cumsum", lax.cumsum)
 cumprod = CumulativeDual("cumprod", lax.cumprod, dual_of(mul), "mul")
-cummax = CumulativeDual("cummax", lax.cummax, dual_of(max_), "max")
-cummin = CumulativeDual("cummin", lax.cummin, dual_of(min_), "min")
+cummax = CumulativeExtremum("cummax", lax.cummax, extremum_dual(max_, gt), "max")
+cummin = CumulativeExtremum("cummin", lax.cummin, extremum_dual(min_, lt), "min")
 cumlogsumexp = CumulativeDual("cumlogsumexp", lax.cumlogsumexp, logaddexp_dual, "max")

@@ -16,7 +16,8 @@ from jax import lax
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, type_of
 from minijvp.errors import ArgumentError
-from minijvp.operations.bitwise import bitwise_and
+from minijvp.operations import accurate
+from minijvp.operations.bitwise import bitwise_and, bitwise_or
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import (
     Elementwise,
@@ -84,6 +85,17 @@ class Transcendental(Elementwise):
     """A function that takes many multiplications."""
 
     recomputable = "fair"
+
+
+class Slope(Transcendental):
+    """The derivative of a function at x, where its result is y: one of x alone, which takes less with y at hand.
+
+    In the tails y says little of x. `by_result` gives what it says of the derivative, where x is not worth keeping.
+    """
+
+    def __init__(self, name: str, function: Any, derivative: Any, by_result: Elementwise):
+        super().__init__(name, function, derivative, None, doc=function.__doc__)
+        self.by_result = by_result
 
 
 class AbsorbingMultiply(Elementwise):
@@ -181,7 +193,7 @@ sign = Elementwise("sign", lax.sign, _sign_tangent)
 
 square = Elementwise("square", lax.square, lambda t, out, x: mul(t, mul(x, 2.0)))
 sqrt = Elementwise("sqrt", lax.sqrt, lambda t, out, x: div(mul(t, 0.5), out))
-rsqrt = Elementwise("rsqrt", lax.rsqrt, lambda t, out, x: mul(t, mul(div(out, x), -0.5)))
+rsqrt = Elementwise("rsqrt", lax.rsqrt, lambda t, out, x: mul(t, div(mul(out, -0.5), x)))
 cbrt = Transcendental("cbrt", lax.cbrt, lambda t, out, x: div(t, mul(square(out), 3.0)))
 
 
@@ -220,19 +232,23 @@ def _is_integer(x: Any) -> bool:
 def _pow_base(t: Any, out: Any, x: Any, y: Any) -> Any:
     if type(y) in PYTHON_SCALARS:
         return None if y == 0 else mul(t, mul(pow_(x, y - 1), y))
-    y = full_like(zeros(shape=out.shape, dtype=y.dtype) if _is_integer(y) else out, y)
-    one = full_like(y, 1)
+    exponent = full_like(zeros(shape=out.shape, dtype=y.dtype) if _is_integer(y) else out, y)
+    one = full_like(exponent, 1)
     # 0**0 is flat in its base: the power below, 0**-1, must not make it nan.
-    flat = bitwise_and(eq(y, zeros_like(y)), eq(x, zeros_like(x)))
-    lower = pow_(x, select_n(flat, sub(y, one), one))
-    return mul(t, mul(convert_element_type(y, new_dtype=out.dtype), lower))
+    flat = bitwise_and(eq(exponent, zeros_like(exponent)), eq(x, zeros_like(x)))
+    lower = pow_(x, select_n(flat, sub(exponent, one), one))
+    if out.dtype.kind == "f" and not _is_integer(y):
+        # y - 1 is rounded where y < 1/2, and a large logarithm of x makes that visible. Such powers do not overflow.
+        divides = bitwise_and(lt(exponent, 0.5), ne(x, 0.0))
+        lower = select_n(divides, lower, div(out, select_n(divides, full_like(out, 1.0), x)))
+    return mul(t, absorbing_mul(lower, convert_element_type(exponent, new_dtype=out.dtype)))
 
 
 def _pow_exponent(t: Any, out: Any, x: Any, y: Any) -> Any:
-    # x**y for x = 0 is flat in y > 0: log 0 must not make it nan.
-    x = full_like(out, x)
-    logarithm = log(select_n(eq(x, 0.0), x, full_like(x, 1.0)))
-    return mul(t, mul(logarithm, out))
+    # Where the power is 0 it is flat in y, and 0**0 is taken to be: an infinite logarithm must not make it nan.
+    x, y = full_like(out, x), full_like(out, y)
+    flat = bitwise_or(eq(out, 0.0), bitwise_and(eq(x, 0.0), eq(y, 0.0)))
+    return mul(t, mul(log(select_n(flat, x, full_like(x, 1.0))), out))
 
 
 pow_ = Power("pow", lax.pow, _pow_base, _pow_exponent)
@@ -241,25 +257,36 @@ pow_ = Power("pow", lax.pow, _pow_base, _pow_exponent)
 
 exp = Transcendental("exp", lax.exp, lambda t, out, x: mul(t, out))
 exp2 = Transcendental("exp2", lax.exp2, lambda t, out, x: mul(t, mul(out, math.log(2))))
-expm1 = Transcendental("expm1", lax.expm1, lambda t, out, x: mul(t, add(out, 1.0)))
+expm1 = Transcendental("expm1", lax.expm1, lambda t, out, x: mul(t, exp(x)))  # out + 1 cancels
 log = Transcendental("log", lax.log, lambda t, out, x: div(t, x))
 log1p = Transcendental("log1p", lax.log1p, lambda t, out, x: div(t, add(x, 1.0)))
-
-
-def _share(x: Any, out: Any) -> Any:
-    """exp(x) as a part of exp(out): smooth where x and y tie, and 1 for an infinity, whose difference is nan."""
-    difference = sub(full_like(out, x), out)
-    return exp(select_n(ne(difference, difference), difference, zeros_like(difference)))
-
-
+share = Transcendental(
+    "share",
+    accurate.share,
+    lambda t, out, x, y: mul(t, mul(out, share(y, x))),
+    lambda t, out, x, y: neg(mul(t, mul(out, share(y, x)))),
+    doc="Elementwise: exp(x) / (exp(x) + exp(y)).",
+)
 logaddexp = Transcendental(
     "logaddexp",
     jnp.logaddexp,
-    lambda t, out, x, y: mul(t, _share(x, out)),
-    lambda t, out, x, y: mul(t, _share(y, out)),
+    lambda t, out, x, y: mul(t, share(x, y)),
+    lambda t, out, x, y: mul(t, share(y, x)),
     doc="Elementwise: log(exp(x) + exp(y)), see jax.numpy.logaddexp.",
 )
-logistic = Transcendental("logistic", lax.logistic, lambda t, out, x: mul(t, mul(out, sub(1.0, out))))
+times_one_minus = Elementwise(
+    "times_one_minus",
+    lambda x: lax.mul(x, lax.sub(lax.full_like(x, 1), x)),
+    lambda t, out, x: mul(t, sub(1.0, mul(x, 2.0))),
+    doc="x * (1 - x)",
+)
+logistic_slope = Slope(
+    "logistic_slope",
+    accurate.logistic_slope,
+    lambda t, out, x, y: mul(t, mul(out, tanh(mul(x, -0.5)))),
+    times_one_minus,
+)
+logistic = Transcendental("logistic", lax.logistic, lambda t, out, x: mul(t, logistic_slope(x, out)))
 
 # Circular and hyperbolic functions, and their inverses
 
@@ -279,21 +306,50 @@ acos = Transcendental("acos", lax.acos, lambda t, out, x: neg(mul(t, rsqrt(one_m
 atan = Transcendental("atan", lax.atan, lambda t, out, x: div(t, add(square(x), 1.0)))
 sinh = Transcendental("sinh", lax.sinh, lambda t, out, x: mul(t, cosh(x)))
 cosh = Transcendental("cosh", lax.cosh, lambda t, out, x: mul(t, sinh(x)))
-tanh = Transcendental("tanh", lax.tanh, lambda t, out, x: mul(t, sub(1.0, square(out))))
-asinh = Transcendental("asinh", lax.asinh, lambda t, out, x: mul(t, rsqrt(add(square(x), 1.0))))
+tanh_slope = Slope(
+    "tanh_slope", accurate.tanh_slope, lambda t, out, x, y: mul(t, mul(mul(y, out), -2.0)), one_minus_square
+)
+tanh = Transcendental("tanh", lax.tanh, lambda t, out, x: mul(t, tanh_slope(x, out)))
+asinh_slope = Transcendental(
+    "asinh_slope", accurate.asinh_slope, lambda t, out, x: neg(mul(t, mul(mul(x, out), square(out))))
+)
+asinh = Transcendental("asinh", lax.asinh, lambda t, out, x: mul(t, asinh_slope(x)))
 acosh = Transcendental("acosh", lax.acosh, lambda t, out, x: mul(t, mul(rsqrt(sub(x, 1.0)), rsqrt(add(x, 1.0)))))
 atanh = Transcendental("atanh", lax.atanh, lambda t, out, x: div(t, one_minus_square(x)))
 
 
-def _square_sum(out: Any, x: Any, y: Any) -> Any:
-    return add(square(full_like(out, x)), square(full_like(out, y)))
+def _atan2_slope_tangent(t: Any, out: Any, x: Any, y: Any) -> Any:
+    """In x; that in y is -2 x y / (x*x + y*y)**2."""
+    other = atan2_slope(y, x)
+    return mul(t, mul(sub(other, out), add(other, out)))
 
 
+atan2_slope = Transcendental(
+    "atan2_slope",
+    accurate.atan2_slope,
+    _atan2_slope_tangent,
+    lambda t, out, x, y: mul(t, mul(mul(out, atan2_slope(y, x)), -2.0)),
+    doc="Elementwise: x / (x*x + y*y).",
+)
 atan2 = Transcendental(
     "atan2",
     lax.atan2,
-    lambda t, out, x, y: div(mul(t, y), _square_sum(out, x, y)),
-    lambda t, out, x, y: neg(div(mul(x, t), _square_sum(out, x, y))),
+    lambda t, out, x, y: mul(t, atan2_slope(y, x)),
+    lambda t, out, x, y: neg(mul(t, atan2_slope(x, y))),
+)
+hypot_slope = Transcendental(
+    "hypot_slope",
+    accurate.hypot_slope,
+    lambda t, out, x, y: mul(t, div(square(hypot_slope(y, x)), hypot(x, y))),
+    lambda t, out, x, y: neg(mul(t, div(mul(out, hypot_slope(y, x)), hypot(x, y)))),
+    doc="Elementwise: x / hypot(x, y).",
+)
+hypot = Transcendental(
+    "hypot",
+    accurate.hypot,
+    lambda t, out, x, y: mul(t, hypot_slope(x, y)),
+    lambda t, out, x, y: mul(t, hypot_slope(y, x)),
+    doc="Elementwise: see jax.numpy.hypot.",
 )
 
 # Comparisons, rounding: flat wherever they are not a jump. Those with _to order all floats: -nan, -0 < 0, nan.
@@ -307,11 +363,14 @@ is_finite = Elementwise("is_finite", lax.is_finite)
 
 
 def _share_of_ties(position: int) -> Any:
-    """The tangent of max and min: whole where the operand at `position` is the result, half where the two tie."""
+    """The tangent of max and min: none where only the other operand is the result, half where the two tie, else whole.
+
+    So it is where the result is nan: what comes from an operand that is nan has to show in both modes.
+    """
 
     def tangent(t: Any, out: Any, *operands: Any) -> Any:
         mine, other = operands[position], operands[1 - position]
-        return select_n(eq(mine, out), zeros_like(t), select_n(eq(other, out), t, mul(t, 0.5)))
+        return select_n(eq(other, out), t, select_n(eq(mine, out), zeros_like(t), mul(t, 0.5)))
 
     return tangent
 

@@ -14,6 +14,7 @@ from jax import lax
 
 from minijvp.core.types import PYTHON_SCALARS
 from minijvp.errors import MissingRuleError
+from minijvp.operations import accurate
 from minijvp.operations.bitwise import bitwise_and
 from minijvp.operations.elementwise import (
     abs_,
@@ -21,13 +22,15 @@ from minijvp.operations.elementwise import (
     eq,
     exp,
     full_like,
+    ge,
     log,
     log1p,
     lt,
     mul,
     neg,
+    round_,
     select_n,
-    sign,
+    sin,
     square,
     sub,
 )
@@ -53,8 +56,9 @@ def _no_derivative(name: str, argument: str) -> Callable[..., Any]:
 
 # Error functions
 
-erf = SpecialFunction("erf", lax.erf, lambda t, out, x: mul(t, mul(exp(neg(square(x))), 2 / math.sqrt(math.pi))))
-erfc = SpecialFunction("erfc", lax.erfc, lambda t, out, x: mul(t, mul(exp(neg(square(x))), -2 / math.sqrt(math.pi))))
+gaussian = SpecialFunction("gaussian", accurate.gaussian, lambda t, out, x: mul(t, mul(mul(x, out), -2.0)))
+erf = SpecialFunction("erf", lax.erf, lambda t, out, x: mul(t, mul(gaussian(x), 2 / math.sqrt(math.pi))))
+erfc = SpecialFunction("erfc", lax.erfc, lambda t, out, x: mul(t, mul(gaussian(x), -2 / math.sqrt(math.pi))))
 erf_inv = SpecialFunction(
     "erf_inv", lax.erf_inv, lambda t, out, x: mul(t, mul(exp(square(out)), math.sqrt(math.pi) / 2))
 )
@@ -66,8 +70,17 @@ def _raised(x: Any, by: float) -> Any:
     return x + by if type(x) in PYTHON_SCALARS else add(x, by)
 
 
+def _trigamma(x: Any) -> Any:
+    """The derivative of digamma: zeta(2, x), reflected at 1/2 where x < 0 (6.4.7)."""
+    left = lt(x, 0.0)
+    right = zeta(2.0, select_n(left, x, sub(1.0, x)))
+    distance = sub(x, round_(x, rounding_method=lax.RoundingMethod.TO_NEAREST_EVEN))  # to the nearest pole: exact
+    reflected = div(math.pi, sin(mul(select_n(left, full_like(x, 0.5), distance), math.pi)))
+    return select_n(left, right, sub(square(reflected), right))
+
+
 lgamma = SpecialFunction("lgamma", lax.lgamma, lambda t, out, x: mul(t, digamma(x)))
-digamma = SpecialFunction("digamma", lax.digamma, lambda t, out, x: mul(t, polygamma(1.0, x)))
+digamma = SpecialFunction("digamma", lax.digamma, lambda t, out, x: mul(t, _trigamma(x)))
 polygamma = SpecialFunction(
     "polygamma",
     lax.polygamma,
@@ -144,17 +157,28 @@ regularized_incomplete_beta = SpecialFunction(
     _beta_density,
 )
 
-# Modified Bessel functions, times exp(-|x|)
+# Modified Bessel functions, times exp(-|x|): 9.6.26 to 9.6.28
 
 
-def _bessel_i1e_tangent(t: Any, out: Any, x: Any) -> Any:
-    # Close to 0, out / x is (1 - |x|) / 2.
+def _outward(t: Any, x: Any) -> Any:
+    """t where x > 0, -t where x < 0. At 0 it is t, as for abs: so exp(|x|) times i0e, which is i0, has derivative 0."""
+    return select_n(ge(x, 0.0), neg(t), t)
+
+
+def _bessel_ratio(i1e: Any, x: Any) -> Any:
+    """i1e / x, which close to 0 is (1 - |x|) / 2."""
     tiny = lt(abs_(x), float(jnp.finfo(x.dtype).eps))
-    ratio = select_n(tiny, div(out, select_n(tiny, x, full_like(x, 1.0))), mul(sub(1.0, mul(sign(x), x)), 0.5))
-    return mul(t, sub(sub(bessel_i0e(x), ratio), mul(sign(x), out)))
+    return select_n(tiny, div(i1e, select_n(tiny, x, full_like(x, 1.0))), mul(sub(1.0, abs_(x)), 0.5))
 
 
-bessel_i0e = SpecialFunction(
-    "bessel_i0e", lax.bessel_i0e, lambda t, out, x: mul(t, sub(bessel_i1e(x), mul(sign(x), out)))
+bessel_difference = SpecialFunction(
+    "bessel_difference",
+    accurate.bessel_difference,
+    lambda t, out, x: mul(t, _outward(sub(_bessel_ratio(bessel_i1e(x), x), mul(out, 2.0)), x)),
 )
-bessel_i1e = SpecialFunction("bessel_i1e", lax.bessel_i1e, _bessel_i1e_tangent)
+bessel_i0e = SpecialFunction(
+    "bessel_i0e", lax.bessel_i0e, lambda t, out, x: mul(t, _outward(neg(bessel_difference(x)), x))
+)
+bessel_i1e = SpecialFunction(
+    "bessel_i1e", lax.bessel_i1e, lambda t, out, x: mul(t, sub(bessel_difference(x), _bessel_ratio(out, x)))
+)

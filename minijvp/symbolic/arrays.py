@@ -207,6 +207,30 @@ def _cumulative(function: Callable[[Any, Any, Any], Any]) -> Callable[..., Eleme
     return rule
 
 
+def _logsumexp(e: Equation, x: Elements) -> Elements:
+    sp = sympy()
+    return along(x, e.params["axes"], lambda row: sp.log(sp.Add(*map(sp.exp, row))))
+
+
+def _sums(e: Equation, x: Elements) -> Elements:
+    """Sums along axes, which stay."""
+    axes = e.params["axes"]
+    return np.expand_dims(along(x, axes, lambda row: sympy().Add(*row)), axes) + np.zeros(x.shape, int)
+
+
+def _softmax(e: Equation, x: Elements) -> Elements:
+    terms = each(sympy().exp, x)
+    return each(lambda term, total: term / total, terms, _sums(e, terms))
+
+
+def _log_softmax(e: Equation, x: Elements) -> Elements:
+    return each(lambda x, total: x - sympy().log(total), x, _sums(e, each(sympy().exp, x)))
+
+
+def _center(e: Equation, t: Elements, y: Elements) -> Elements:
+    return t - y * _sums(e, t) if e.params["adjoint"] else t - _sums(e, t * y)
+
+
 ARRAYS: dict[str, Callable[..., Elements | None]] = {
     "select_n": _select,
     "clamp": _clamp,
@@ -219,6 +243,11 @@ ARRAYS: dict[str, Callable[..., Elements | None]] = {
     "reduce_and": _logical("And"),
     "reduce_or": _logical("Or"),
     "reduce_xor": _logical("Xor"),
+    "logsumexp": _logsumexp,
+    "softmax": _softmax,
+    "tied_softmax": _softmax,
+    "log_softmax": _log_softmax,
+    "center": _center,
     "cumprod": _cumulative(lambda sp, x, y: x * y),
     "cummax": _cumulative(lambda sp, x, y: sp.Max(x, y)),
     "cummin": _cumulative(lambda sp, x, y: sp.Min(x, y)),

@@ -129,6 +129,7 @@ NUMBERS: dict[str, Entry] = {
     "integer_pow": lambda sp, x, *, y: x**y,
     "pow": lambda sp, x, y: x**y,
     "one_minus_square": lambda sp, x: 1 - x**2,
+    "times_one_minus": lambda sp, x: x * (1 - x),
     # Exponentials and logarithms
     "exp": "exp",
     "exp2": lambda sp, x: 2**x,
@@ -136,10 +137,17 @@ NUMBERS: dict[str, Entry] = {
     "log": "log",
     "log1p": lambda sp, x: sp.log(1 + x),
     "logaddexp": lambda sp, x, y: sp.log(sp.exp(x) + sp.exp(y)),
+    "share": lambda sp, x, y: 1 / (1 + sp.exp(y - x)),
     "logistic": lambda sp, x: 1 / (1 + sp.exp(-x)),
+    "logistic_slope": lambda sp, x, y: y * (1 - y),
     # Circular and hyperbolic functions
     **{name: name for name in ("sin", "cos", "tan", "asin", "acos", "atan", "atan2")},
     **{name: name for name in ("sinh", "cosh", "tanh", "asinh", "acosh", "atanh")},
+    "tanh_slope": lambda sp, x, y: 1 - y**2,
+    "asinh_slope": lambda sp, x: 1 / sp.sqrt(1 + x**2),
+    "atan2_slope": lambda sp, x, y: x / (x**2 + y**2),
+    "hypot_slope": lambda sp, x, y: x / sp.sqrt(x**2 + y**2),
+    "hypot": lambda sp, x, y: sp.sqrt(x**2 + y**2),
     # Comparisons; those with _to differ from the others for nan and -0 only
     "eq": "Eq",
     "ne": "Ne",
@@ -151,6 +159,7 @@ NUMBERS: dict[str, Entry] = {
     "lt_to": "Lt",
     "le_to": "Le",
     # Special functions
+    "gaussian": lambda sp, x: sp.exp(-(x**2)),
     "erf": "erf",
     "erfc": "erfc",
     "erf_inv": "erfinv",
@@ -161,6 +170,7 @@ NUMBERS: dict[str, Entry] = {
     "igamma": lambda sp, a, x: sp.lowergamma(a, x) / sp.gamma(a),
     "igammac": lambda sp, a, x: sp.uppergamma(a, x) / sp.gamma(a),
     "regularized_incomplete_beta": lambda sp, a, b, x: sp.betainc_regularized(a, b, 0, x),
+    "bessel_difference": lambda sp, x: sp.exp(-_abs(sp, x)) * (sp.besseli(0, x) - sp.besseli(1, _abs(sp, x))),
     "bessel_i0e": lambda sp, x: sp.exp(-_abs(sp, x)) * sp.besseli(0, x),
     "bessel_i1e": lambda sp, x: sp.exp(-_abs(sp, x)) * sp.besseli(1, x),
 }

@@ -8,8 +8,12 @@ from functools import cached_property
 from typing import NamedTuple
 
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
+from minijvp.operations.elementwise import Slope
 from minijvp.operations.families import Elementwise
 from minijvp.transforms.call import work_of
+
+SLIGHT = 1 << 10
+"""So many bytes of one value are kept without a thought."""
 
 
 class Loop(NamedTuple):
@@ -140,6 +144,40 @@ class Forward:
             equations[order[id(e)]] = e
             pending += [u for u in e.inputs if type(u) is Var]
         return [equations[i] for i in sorted(equations)], made
+
+
+def by_results(forward: Forward, residuals: Iterable[Atom]) -> Forward:
+    """The program, with derivatives taken from results alone where only they would have their arguments kept.
+
+    They are less exact so: where a result says little of the argument, it says little of the derivative. An argument
+    is there anyway if it is a residual, or small, or elementwise operations make it from inputs.
+    """
+    wanted = set(residuals)
+    slopes = {id(e) for e in forward.equations if isinstance(e.primitive, Slope) and e.outputs[0] in wanted}
+    if not slopes:
+        return forward
+    wanted.difference_update([v for e in forward.equations if id(e) in slopes for v in e.outputs])
+    near: set[Atom] = set()  # to the inputs: cheaply made from them
+
+    def is_near(v: Atom) -> bool:
+        return type(v) is not Var or v in near or (v not in forward.producer and forward.at_hand(v))
+
+    def is_there(v: Atom) -> bool:
+        if is_near(v) or v in wanted or v.type.bytes <= SLIGHT or forward.at_hand(v):  # type: ignore[arg-type]
+            return True
+        e = forward.producer.get(v)  # type: ignore[call-overload]
+        return e is not None and fuses(e) and all(map(is_near, e.inputs))
+
+    for e in forward.equations:
+        if is_cheap(e) and all(map(is_near, e.inputs)):
+            near.update(e.outputs)
+    equations = [
+        Equation(e.primitive.by_result, e.inputs[1:], {}, e.outputs, e.source)  # type: ignore[attr-defined]
+        if id(e) in slopes and not is_there(e.inputs[0])
+        else e
+        for e in forward.equations
+    ]
+    return Forward(equations, forward.results, forward.kept, forward.carried)
 
 
 def fuses(e: Equation) -> bool:

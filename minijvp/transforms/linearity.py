@@ -16,10 +16,10 @@ from minijvp.core.tracing import is_known
 from minijvp.core.types import is_inexact
 from minijvp.errors import MissingRuleError
 from minijvp.operations.casting import convert_element_type
-from minijvp.operations.elementwise import mul, neg, sub
+from minijvp.operations.elementwise import absorbing_mul, mul, neg, sub
 from minijvp.operations.families import add, broadcast_in_dim, reshape, zeros
 
-KEEPS_ZEROS = {broadcast_in_dim, convert_element_type, mul, neg, reshape}
+KEEPS_ZEROS = {absorbing_mul, broadcast_in_dim, convert_element_type, mul, neg, reshape}
 
 Judge = Callable[[Equation, set[Atom]], MissingRuleError | None]
 """What is wrong with an equation that has no inner programs, for the variables that are linear."""

@@ -17,7 +17,7 @@ from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate
 from minijvp.core.tracing import Trace, state
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
-from minijvp.transforms.forward import Forward, Loop, spreads
+from minijvp.transforms.forward import Forward, Loop, by_results, spreads
 from minijvp.transforms.jvp import JVPTrace
 from minijvp.transforms.linearize import LinearizedJaxpr, linearize_flat, linearize_jaxpr, residuals_of
 from minijvp.transforms.planning import NOTICEABLE, SMALL, Linearized, Plan
@@ -77,10 +77,11 @@ def linearize_in_place(
         return x.variable if type(x) is StagingTracer and x.owner is trace else None
 
     names = {v: u for v, x in linear.constants if (u := variable(x)) is not None}
+    results = [v for x in outs if (v := variable(x)) is not None]
+    forward = by_results(Forward(trace.equations[start:], results, results), names.values())
+    trace.equations[start:] = forward.equations
     if sum([v.type.bytes for v in names]) < SMALL:
         return outs, linear, nonzero
-    results = [v for x in outs if (v := variable(x)) is not None]
-    forward = Forward(trace.equations[start:], results, results)
     linearized = Linearized(forward, renamed(linear, names), names.values())
     plan = linearized.automatic_plan()
     if plan is None:
@@ -200,12 +201,17 @@ class Parts:
     """The parts of the linearization of an open jaxpr, and how it is planned."""
 
     def __init__(self, jaxpr: Jaxpr, nonzero: tuple[bool, ...], loop: Loop | None = None, n_outputs: int | None = None):
-        self.result = linearize_jaxpr(jaxpr, nonzero, n_outputs)
-        self.known, self.linear, origins, _ = self.result
+        result: LinearizedJaxpr = linearize_jaxpr(jaxpr, nonzero, n_outputs)
+        known, self.linear, origins, self.out_nonzero = result
         self.n_out = n = len(jaxpr.outputs)
-        residuals = residuals_of(origins, self.known.inputs, self.known.outputs, n)
+        residuals = residuals_of(origins, known.inputs, known.outputs, n)
+        forward = Forward.of_program(known, n) if loop is None else Forward.of_loop(loop, known, n)
+        if config.memory_budget != "off":
+            forward = by_results(forward, residuals)
+            known = Jaxpr(known.constants, known.inputs, tuple(forward.equations), known.outputs, known.name)
+        self.known = known
+        self.result = known, self.linear, origins, self.out_nonzero
         self.tangents = self.linear.inputs[len(residuals) :]
-        forward = Forward.of_program(self.known, n) if loop is None else Forward.of_loop(loop, self.known, n)
         program = renamed(self.linear, dict(zip(self.linear.inputs, residuals)))
         self.linearized = Linearized(forward, program, residuals, loop)
 
@@ -230,7 +236,7 @@ class Parts:
         known = Jaxpr(known.constants, known.inputs, first, (*outputs, *kept), known.name)
         inputs, outputs = (*leaves, *self.tangents), linearized.program.outputs
         linear = Jaxpr((), inputs, (*fillings, *equations), outputs, self.linear.name)
-        return known.without_dead_code(), linear, tuple([position.get(v) for v in leaves]), self.result[3]
+        return known.without_dead_code(), linear, tuple([position.get(v) for v in leaves]), self.out_nonzero
 
 
 def is_filling(e: Equation) -> bool:

@@ -81,7 +81,7 @@ class Marks:
         self.spared += [(e, 1) for e in known if made.isdisjoint(e.outputs)]
         program = Jaxpr(closed, inputs, known.equations, outputs, known.name)
         names, makers = names_in(program), Index(known)
-        saved = {v: names[v] for e in known for v in e.outputs if v in kept}
+        saved: dict[Atom, str] = {v: names[v] for e in known for v in e.outputs if v in kept}
         self.values += [Value(name, v.type, "saved", *makers.maker(v)) for v, name in saved.items()]
         fates = {v: "again" if v in made else "later" for v in again}
         self.program = self.marked(program, saved, fates)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -73,13 +75,33 @@ def test_a_licence_is_learned(tmp_path: Path) -> None:
     assert size > 20_000
 
 
-def test_readme_code_runs() -> None:
-    """The screen of code in the README does what it says."""
-    code = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert code is not None
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCKS = {
+    f"{path.stem}-{i}": code
+    for path in DOCUMENTS
+    for i, code in enumerate(re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL))
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_code_in_documents_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each block by itself, with the values that its comments begin with."""
+    monkeypatch.chdir(tmp_path)
     names: dict = {}
-    exec(code[1], names)
-    assert names["gradient"]["w"].shape == (3, 8)
+    for line in logical_lines(BLOCKS[name]):
+        found = re.match(r"^( *)(\S.*\))(?:\[.*\])?  # (-?[\d.]+(?:e-?\d+)?)(?=[,:; ]|$)", line)
+        exec(line, names)
+        if found is not None and not found[1]:
+            value = eval(line.partition("  # ")[0], names)
+            np.testing.assert_allclose(np.ravel(value)[0], float(found[3].rstrip(".")), rtol=1e-4, atol=1e-12)
+
+
+def logical_lines(code: str) -> list[str]:
+    """The statements of a block, each with the comment behind it."""
+    lines = code.splitlines()
+    tree = ast.parse(code)
+    starts = [min([n.lineno, *[d.lineno for d in getattr(n, "decorator_list", [])]]) - 1 for n in tree.body]
+    return ["\n".join(lines[a:b]) for a, b in zip(starts, [*starts[1:], len(lines)], strict=True)]
 
 
 def test_a_budget_takes_memory_from_a_gradient(tmp_path: Path) -> None:

@@ -193,3 +193,17 @@ def test_rules_with_inner_programs() -> None:
 def test_linear_functions_are_transposed() -> None:
     fun = double(lambda x, t: 2.0 * t)
     same(minijvp.linear_transpose(fun, X)(V)[0], 2 * V)
+
+
+def test_rules_with_constants_inside_of_a_jit_of_jax() -> None:
+    fun, ones = minijvp.custom_jvp(mnp.sin), jnp.ones(3)
+    fun.defjvps(lambda t, out, x: t * mnp.cos(x) * ones)
+    same(jax.jit(minijvp.grad(lambda x: fun(x).sum()))(X), jnp.cos(X))
+
+
+def test_a_rule_for_a_function_of_jax_that_has_one() -> None:
+    theirs = jax.custom_jvp(lambda x: jnp.sin(x))
+    theirs.defjvps(lambda t, out, x: 0 * t)
+    ours = minijvp.custom_jvp(minijvp.from_jax(theirs))
+    ours.defjvps(lambda t, out, x: t * mnp.cos(x))
+    same(minijvp.grad(lambda x: ours(x).sum())(X), jnp.cos(X))

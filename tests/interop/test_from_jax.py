@@ -296,3 +296,16 @@ def test_tracers_of_jax_beside_values_that_the_function_looks_at() -> None:
     for z in (2.0, 3.0):
         found = jax.jit(lambda x, z: gradient(x, counts, z))(jnp.arange(3.0), z)
         np.testing.assert_allclose(found, z * counts)
+
+
+def test_a_program_read_inside_of_a_jit_of_jax_serves_outside() -> None:
+    table = np.arange(3.0)
+
+    @jax.custom_jvp
+    def scaled(x: Any, by: Any) -> Any:
+        return x * by
+
+    scaled.defjvps(lambda t, out, x, by: t * by, None)
+    gradient = minijvp.grad(minijvp.from_jax(lambda x: scaled(x, table).sum()))
+    for compute in (jax.jit(gradient), gradient):
+        same(compute(X), table)

@@ -143,3 +143,16 @@ def test_a_generic_window_is_reduced_by_its_name() -> None:
 def test_bad_arguments(message: str, call: Any) -> None:
     with pytest.raises(minijvp.ArgumentError, match=message):
         minijvp.jit(call)(X)
+
+
+def test_elements_that_tie_for_a_cumulative_extremum_share_its_derivative_equally() -> None:
+    x = jnp.array([1.0, 1.0, 2.0, 2.0, 2.0, 0.0, 2.0])
+    shares = np.zeros((7, 7))
+    for i in range(7):
+        ties = np.flatnonzero(x[: i + 1] == x[: i + 1].max())
+        shares[i, ties] = 1 / len(ties)
+    for jacobian in (minijvp.jacfwd, minijvp.jacrev):
+        np.testing.assert_allclose(jacobian(minijvp.lax.cummax)(x), shares, rtol=1e-12)
+        np.testing.assert_allclose(jacobian(lambda x: -minijvp.lax.cummin(-x))(x), shares, rtol=1e-12)
+        backwards = jacobian(lambda x: minijvp.lax.cummax(x, reverse=True))(x[::-1])
+        np.testing.assert_allclose(backwards[::-1, ::-1], shares, rtol=1e-12)

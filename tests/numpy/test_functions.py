@@ -180,3 +180,17 @@ def test_what_is_no_array_is_left_to_the_other_operand() -> None:
         minijvp.grad(lambda x: x + "a")(1.0)
     with pytest.raises(minijvp.ForeignFunctionError, match=r"numpy\.sin"):
         minijvp.grad(np.sin)(1.0)
+
+
+def test_the_correlation_of_a_constant_has_no_derivative_in_either_mode() -> None:
+    """It is 0/0, and nan as in JAX: what is nan shows through the clipping to [-1, 1]."""
+    x, y = jnp.full(3, 2.0), jnp.array([1.0, 2.0, 4.0])
+    fun, theirs = lambda x: mnp.corrcoef(x, y)[0, 1], lambda x: jnp.corrcoef(x, y)[0, 1]
+    assert np.isnan(jax.jvp(theirs, (x,), (y,))[1])
+    assert np.isnan(minijvp.jvp(fun, (x,), (y,))[1])
+    assert np.isnan(jax.grad(theirs)(x)).all()
+    for gradient in (minijvp.grad(fun), minijvp.jit(minijvp.grad(fun))):
+        assert np.isnan(gradient(x)).all()
+    clipped = lambda x: mnp.clip(mnp.sqrt(x), 0.0, 1.0)
+    assert np.isnan(minijvp.jvp(clipped, (-1.0,), (1.0,))[1])
+    assert np.isnan(minijvp.grad(clipped)(-1.0))

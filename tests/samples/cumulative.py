@@ -32,6 +32,17 @@ SAMPLES += [
 ]
 SAMPLES += [
     cumulative(ops.cumprod, "zeros", np.asarray([1.5, 0.0, 2.0, 0.0, -1.0, 3.0])),
+    *(
+        cumulative(
+            p,
+            "ties",
+            np.asarray([1.0, 1.0, 2.0, 2.0, 2.0, 0.0, 2.0]),
+            jax_derivative=False,
+            finite_differences=False,
+            why="ties, where JAX's shares depend on the order in which it combines",
+        )
+        for p in (ops.cummax, ops.cummin)
+    ),
     cumulative(ops.cummax, "int32", random(2, 3, dtype=np.int32), 1),
     cumulative(ops.cummin, "uint8", random(2, 3, dtype=np.uint8), 1, True),
     cumulative(

@@ -49,6 +49,13 @@ def params(primitive: Any, x: Any, function: Callable[..., Any], label: str = ""
     return Sample(primitive, (x,), lambda x: function(x, *params.values()), params, label=label)
 
 
+def slope(primitive: Any, function: Callable[..., Any], oracle: Callable[..., Any]) -> list[Sample]:
+    """Samples of a function of x and of what another one gives for it, by which it has no derivative."""
+    why = {"jax_derivative": False, "why": "the second one takes y for a function of x"}
+    points = [random(3, 2, dtype=d) for d in (*ALL, C128)]
+    return [Sample(primitive, (x, np.asarray(function(x))), lambda x, y: oracle(x) + 0 * y, **why) for x in points]
+
+
 SAMPLES = [
     # Arithmetic
     *unary(ops.neg, NUMBERS),
@@ -107,6 +114,7 @@ SAMPLES = [
     *unary(ops.square, NUMBERS),
     *unary(ops.one_minus_square, oracle=lambda x: 1 - x * x),
     at("tiny", ops.one_minus_square, [1e-20, -1e-300], oracle=lambda x: 1 - x * x),
+    *unary(ops.times_one_minus, oracle=lambda x: x * (1 - x)),
     *unary(ops.sqrt, REAL, low=0.5),
     *unary(ops.sqrt, (C64, C128)),
     *unary(ops.rsqrt, REAL, low=0.5),
@@ -157,6 +165,12 @@ SAMPLES = [
     *unary(ops.exp, (C128, jnp.bfloat16)),
     *(s for p in (ops.log, ops.log1p) for s in (*unary(p, REAL, low=0.5), *unary(p, (C64,)))),
     params(ops.exp, random(3), lambda x, accuracy: lax.exp(x, accuracy=accuracy), accuracy=lax.AccuracyMode.HIGHEST),
+    *slope(ops.logistic_slope, lax.logistic, lambda x: lax.logistic(x) * lax.logistic(-x)),
+    *binary(ops.share, REAL, oracle=lambda x, y: lax.logistic(x - y)),
+    *(
+        at(f"scalar-{side}", ops.share, *args, oracle=lambda x, y: lax.logistic(x - y))
+        for side, args in (("right", ([1.0, -3.0], 0.5)), ("left", (0.5, [1.0, -3.0])))
+    ),
     *binary(ops.logaddexp, REAL, oracle=jnp.logaddexp),
     at("ties", ops.logaddexp, [1.0, -3.0, 0.0], [1.0, -3.0, 0.0], oracle=jnp.logaddexp),
     at("scalar", ops.logaddexp, [1.0, -3.0], 1.0, oracle=jnp.logaddexp),
@@ -178,7 +192,15 @@ SAMPLES = [
     *unary(ops.tan, ALL, low=-1.2, high=1.2),
     *(s for p in (ops.asin, ops.acos, ops.atanh) for s in unary(p, ALL, low=-0.9, high=0.9)),
     *unary(ops.acosh, ALL, low=1.2, high=3.0),
+    *slope(ops.tanh_slope, jnp.tanh, lambda x: 1 / jnp.cosh(x) ** 2),
+    *unary(ops.asinh_slope, oracle=lambda x: (1 + x * x) ** -0.5),
+    *binary(ops.atan2_slope, ALL, oracle=lambda x, y: x / (x * x + y * y)),
+    at("scalar-right", ops.atan2_slope, random(3, dtype=F64), 0.5, oracle=lambda x, y: x / (x * x + y * y)),
     *binary(ops.atan2, ALL),
+    *binary(ops.hypot_slope, REAL, oracle=lambda x, y: x / jnp.hypot(x, y)),
+    at("scalar-right", ops.hypot_slope, random(3, dtype=F64), 0.5, oracle=lambda x, y: x / jnp.hypot(x, y)),
+    *binary(ops.hypot, REAL, oracle=jnp.hypot),
+    at("scalar-right", ops.hypot, random(3, dtype=F64), 0.5, oracle=jnp.hypot),
     at("quadrants", ops.atan2, [1.0, 1.0, -1.0, -1.0, 0.0], [1.0, -1.0, 1.0, -1.0, 1.0]),
     at("scalar-right", ops.atan2, random(3, dtype=F64), 0.5),
     at("scalar-left", ops.atan2, 0.5, random(3)),

@@ -21,6 +21,10 @@ def unary(primitive: Any, low: float = -2.0, high: float = 2.0) -> list[Sample]:
     return [Sample(primitive, (random(3, 2, dtype=d, low=low, high=high),), function) for d in (F32, F64)]
 
 
+def bessel_difference(x: Any) -> Any:
+    return lax.bessel_i0e(x) - lax.bessel_i1e(abs(x))
+
+
 def of(label: str, primitive: Any, *args: Any, function: Any = None, **more: Any) -> Sample:
     """A sample whose Python scalars the oracle takes for full arrays."""
     function = function or getattr(lax, primitive.name)
@@ -37,6 +41,10 @@ positive, other = random(3, 2, dtype=F64, low=0.3, high=3.0), random(3, 2, dtype
 fraction = random(3, 2, dtype=F64, low=0.1, high=0.9, seed=2)
 
 SAMPLES = [
+    *(
+        Sample(ops.gaussian, (random(3, 2, dtype=d),), lambda x: jnp.exp(-x * x))
+        for d in (F32, F64, jnp.bfloat16, np.float16)
+    ),
     *unary(ops.erf),
     *unary(ops.erfc),
     *unary(ops.erf_inv, -0.9, 0.9),
@@ -44,6 +52,7 @@ SAMPLES = [
     *unary(ops.lgamma, 0.5, 3.0),
     *unary(ops.digamma, 0.5, 3.0),
     of("negative", ops.lgamma, [-1.5, -0.3, -2.6]),
+    of("negative", ops.digamma, [-1.5, -0.3, -16.5], jax_derivative=False, why="JAX's polygamma has no reflection"),
     of("float64", ops.polygamma, 1.0, positive),
     of("float32", ops.polygamma, 2.0, positive.astype(F32)),
     of("float64", ops.zeta, 2.5, positive, **NONE),
@@ -84,8 +93,12 @@ SAMPLES = [
         finite_differences=False,
         why="JAX is nan at the ends, and beyond lies no domain",
     ),
+    *(
+        of(f"{np.dtype(d)}", ops.bessel_difference, random(3, 2, dtype=d, low=-9, high=9), function=bessel_difference)
+        for d in (F32, F64)
+    ),
     *unary(ops.bessel_i0e),
     *unary(ops.bessel_i1e),
-    of("zero", ops.bessel_i1e, [0.0, -1e-3]),
+    of("zero", ops.bessel_i1e, [0.0, -1e-3], jax_derivative=False, why="JAX's second derivative at the kink is zero"),
     of("small", ops.bessel_i1e, [1e-20, -1e-20], jax_derivative=False, why="JAX takes the second derivative for zero"),
 ]

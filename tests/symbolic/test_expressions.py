@@ -148,7 +148,11 @@ def test_a_constant_part_is_one() -> None:
     assert_allclose(symbolic.to_sympy(f, x)(x), f(x), rtol=1e-6)
 
 
-@pytest.mark.parametrize("f", [nn.softmax, nn.logsumexp, nn.gelu, nn.silu, mnp.cumprod, lambda x: mnp.outer(x, x)[::2]])
+FUNCTIONS = [nn.softmax, nn.log_softmax, nn.logsumexp, nn.gelu, nn.silu, mnp.cumprod, lambda x: mnp.outer(x, x)[::2]]
+FUNCTIONS += [minijvp.grad(nn.logsumexp), lambda x: minijvp.grad(lambda x: nn.log_softmax(x)[0])(x)]
+
+
+@pytest.mark.parametrize("f", FUNCTIONS)
 def test_functions_of_the_surfaces(f: Any) -> None:
     x = np.array([0.3, -0.8, 0.5])
     assert_allclose(symbolic.to_sympy(f, x)(x), f(x), rtol=1e-5)

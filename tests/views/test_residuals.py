@@ -127,7 +127,7 @@ def test_rows() -> None:
     first = report.residuals[0]
     assert (first.name, first.type.shape, first.place, first.made_by, first.made_at) == ("x", (5, 4), "input", "", None)
     assert [r.bytes for r in report.residuals] == sorted([r.bytes for r in report.residuals], reverse=True)
-    by_tanh = next(r for r in report.residuals if r.made_by == "sub")
+    by_tanh = next(r for r in report.residuals if r.made_by == "tanh_slope")
     ((_, wanted_at),) = by_tanh.readers
     assert by_tanh.made_at is not None
     assert wanted_at is not None

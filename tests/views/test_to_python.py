@@ -128,19 +128,18 @@ def value_and_grad_loss(params, x, y):
     a = x @ w
     c = a + b
     d = jnp.tanh(c)
-    e = d**2
-    f = 1.0 - e
-    g = jnp.sum(d, axis=1)
-    h = g - y
-    i = h**2
-    j = h * 2.0
-    k = jnp.sum(i)
-    l = k / 5.0
-    m = 0.2 * j
-    n = m[:, None] * f
-    o = jnp.sum(n, axis=0)
-    p = x.T @ n
-    return l, {"b": o, "w": p}
+    e = (jnp.exp(-jnp.abs(c)) * (1.0 + jnp.abs(d)))**2
+    f = jnp.sum(d, axis=1)
+    g = f - y
+    h = g**2
+    i = g * 2.0
+    j = jnp.sum(h)
+    k = j / 5.0
+    l = 0.2 * i
+    m = l[:, None] * e
+    n = jnp.sum(m, axis=0)
+    o = x.T @ m
+    return k, {"b": n, "w": o}
 """
     )
 

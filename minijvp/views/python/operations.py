@@ -24,7 +24,7 @@ INFIX |= {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 UNARY = {n: f"jnp.{n}" for n in ("sin", "cos", "tan", "sinh", "cosh", "tanh", "exp", "exp2", "expm1", "log", "log1p")}
 UNARY |= {n: f"jnp.{n}" for n in ("sqrt", "cbrt", "floor", "ceil", "sign", "asin", "acos", "atan", "asinh", "atanh")}
 UNARY |= {"logistic": "jax.nn.sigmoid", "abs": "jnp.abs", "is_finite": "jnp.isfinite", "rsqrt": "lax.rsqrt"}
-BINARY = {"max": "jnp.maximum", "min": "jnp.minimum", "atan2": "jnp.atan2"}
+BINARY = {"max": "jnp.maximum", "min": "jnp.minimum", "atan2": "jnp.atan2", "hypot": "jnp.hypot"}
 LAX_NAMES = {"and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor", "not": "bitwise_not"}
 REDUCTIONS = {"reduce_sum": "sum", "reduce_max": "max", "reduce_min": "min", "reduce_prod": "prod"}
 FULL_PRECISION = ("float32", "float64", "complex64", "complex128")
@@ -130,6 +130,21 @@ def _inverted(e: Equation, operands: Operands) -> Code | None:
 def _square(e: Equation, operands: Operands) -> Code | None:
     (x,) = e.inputs
     return code(x, "**2") if is_array(x) and x.type.dtype.kind != "c" else None
+
+
+SLOPES = {
+    "one_minus_square": ("(1.0 - ", 0, ") * (1.0 + ", 0, ")"),
+    "times_one_minus": (0, " * (1.0 - ", 0, ")"),
+    "tanh_slope": ("(jnp.exp(-jnp.abs(", 0, ")) * (1.0 + jnp.abs(", 1, ")))**2"),
+    "logistic_slope": ("(jnp.exp(-jnp.abs(", 0, ") / 2) * jnp.maximum(", 1, ", 1.0 - ", 1, "))**2"),
+}
+"""Derivatives, with the numbers of operands."""
+
+
+def _slope(e: Equation, operands: Operands) -> Code | None:
+    if not is_array(e.inputs[0]) or e.inputs[0].type.dtype.kind == "c":
+        return None
+    return code(*[part if isinstance(part, str) else e.inputs[part] for part in SLOPES[e.primitive.name]])
 
 
 def _integer_power(e: Equation, operands: Operands) -> Code | None:
@@ -458,6 +473,7 @@ TABLE: dict[str, Callable[[Equation, Operands], Code | None]] = {
     "neg": _negative,
     "not": _inverted,
     "square": _square,
+    **dict.fromkeys(SLOPES, _slope),
     "integer_pow": _integer_power,
     "pow": _power,
     "select_n": _select,
