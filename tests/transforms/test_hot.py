@@ -161,7 +161,7 @@ def test_one_array_twice_is_another_program_than_two_arrays() -> None:
     x, low, high = jnp.arange(5.0), jnp.full(5, 1.0), jnp.full(5, 3.0)
     found = []
     for a, b in 4 * [(low, low)] + 4 * [(low, high)]:
-        found.append(minijvp.grad(lambda x: mnp.sum(lax.clamp(a, x, b) * x))(x))  # noqa: B023
+        found.append(minijvp.grad(lambda x: mnp.sum(lax.clamp(a, x, b) * x))(x))
     np.testing.assert_array_equal(found, 4 * [[1, 1, 1, 1, 1]] + 4 * [[1, 1, 4, 3, 3]])
 
 
