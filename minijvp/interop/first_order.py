@@ -177,6 +177,8 @@ def device_put(*xs: Any, devices: Any, srcs: Any = None, copy_semantics: Any = N
 
     So they are wherever the operands come from, and whether they are copied.
     """
+    for d in devices:
+        refuse_option("device_put", "device", None if isinstance(d, (jax.Device, jax.sharding.Sharding)) else d)
     return [
         shardings.sharding_constraint(x, sharding=d) if isinstance(d, jax.sharding.Sharding) else x
         for x, d in zip(xs, devices, strict=True)

@@ -112,11 +112,11 @@ def asarray(
     a: Any, dtype: Any = None, order: str | None = None, *, copy: bool | None = None, device: Any = None
 ) -> Any:
     """`a` as an array: nested lists too, of numbers, arrays and tracers. An array is copied only with `copy`."""
+    require_order(order, "asarray")
     if isinstance(a, (list, tuple)):
         return _stacked(a, dtype)
     if type(a) in PYTHON_SCALARS or not isinstance(a, Tracer):
-        return state.trace.lift(jnp.asarray(a, as_dtype(dtype), order=order, copy=copy))  # type: ignore[arg-type]
-    require_order(order, "asarray")
+        return state.trace.lift(jnp.asarray(a, as_dtype(dtype), copy=copy))  # type: ignore[arg-type]
     dtype = as_dtype(dtype)
     out = a if dtype is None or dtype == a.dtype else cast(a, (dtype, False))
     return elementwise.copy(out) if copy and out is a else out

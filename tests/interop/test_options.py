@@ -59,6 +59,7 @@ REFUSED: dict[str, tuple[str, Callable[[Any], Any]]] = {
             0
         ],
     ),
+    "device_put": ("device", lambda x: jax.device_put(x, Format(Layout((0,)), ON_CPU))),
     "layout": ("layout", lambda x: jax.jit(jnp.sin, in_shardings=Format(Layout((0,)), ON_CPU))(x)),
 }
 

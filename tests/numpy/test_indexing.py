@@ -714,3 +714,21 @@ def test_indices_beyond_32_bits():
             i = jnp.asarray(np.array(v, dtype))
             found = minijvp.jit(lambda x, i: [fun(x, i) for fun, _ in cases])(x, i)
             np.testing.assert_array_equal(found, [x[k] for _, k in cases], err_msg=f"{dtype} {v}")
+
+
+def test_small_dtypes_on_long_axes():
+    """Where JAX adds the size of an axis in a dtype that has no room for it, negative indices count all the same."""
+    x = jnp.arange(200.0)
+    functions = (
+        lambda x, i: x[i],
+        lambda x, i: mnp.take(x, i),
+        lambda x, i: mnp.take(x, i, mode="wrap"),
+        lambda x, i: mnp.take_along_axis(x, i[None], 0)[0],
+        lambda x, i: minijvp.lax.dynamic_index_in_dim(x, i, 0, False),
+        lambda x, i: x.at[i].set(-1.0).argmin(),
+    )
+    for dtype, v in (("int8", -1), ("int8", -128), ("uint8", 199), ("int16", -200)):
+        i = jnp.asarray(np.array(v, dtype))
+        fun = lambda i: [f(mnp.asarray(x), i) for f in functions]
+        np.testing.assert_array_equal(minijvp.jit(fun)(i), [v % 200] * len(functions), err_msg=f"{dtype} {v}")
+        np.testing.assert_array_equal(minijvp.vmap(fun)(i[None]), [[v % 200]] * len(functions), err_msg=f"{dtype} {v}")
