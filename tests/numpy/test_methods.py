@@ -42,6 +42,7 @@ WITHOUT = {
     "tobytes": PLACED,
     "traceback": "made_at() gives the line that made a tracer",
     "unsafe_buffer_pointer": PLACED,
+    "unsafe_raw_buffer": PLACED,
     "aval": "`type` is minijvp's",
 }
 
