@@ -21,19 +21,25 @@ MULTIPLICATIONS_PER_BYTE = 8
 
 
 class Axis:
-    """The batch axis of a vmap: its size, and its name if collectives may ask for it."""
+    """The batch axis of a vmap: its size, its name if collectives may ask for it, and where it lies on devices.
 
-    __slots__ = ("name", "size")
+    `mesh_axes` are the names of the axes of a mesh over which shardings inside the vmap are to spread it.
+    """
 
-    def __init__(self, size: int, name: Any = None):
+    __slots__ = ("mesh_axes", "name", "size")
+
+    def __init__(self, size: int, name: Any = None, mesh_axes: Any = None):
         self.size = size
         self.name = name
+        self.mesh_axes = mesh_axes
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Axis) and (self.size, self.name) == (other.size, other.name)
+        return isinstance(other, Axis) and (
+            (self.size, self.name, self.mesh_axes) == (other.size, other.name, other.mesh_axes)
+        )
 
     def __hash__(self) -> int:
-        return hash((self.size, self.name))
+        return hash((self.size, self.name, self.mesh_axes))
 
 
 class Primitive:

@@ -84,11 +84,11 @@ def reduce_in_halves(args: Sequence[Any], jaxpr: Jaxpr, dimensions: tuple[int, .
     while size > 1:
         half = size // 2
         pairs = [part(x, 0, half) for x in xs], [part(x, half, 2 * half) for x in xs]
-        combined = combine(jaxpr, *pairs)
+        combined = each(jaxpr, [*pairs[0], *pairs[1]])
         rest = [[part(x, 2 * half, size)] if size % 2 else [] for x in xs]
         xs = [concatenate(x, *r, dimension=len(kept)) if r else x for x, r in zip(combined, rest, strict=True)]
         size -= half
-    outs = combine(jaxpr, starts, xs) if size else starts
+    outs = each(jaxpr, [*starts, *xs]) if size else starts
     return [reshape(x, new_sizes=tuple(kept)) for x in outs]
 
 
@@ -108,12 +108,14 @@ def part(x: Any, start: int, limit: int) -> Any:
     return static_slice(x, start_indices=starts, limit_indices=(*shape[:-1], limit), strides=None)
 
 
-def combine(jaxpr: Jaxpr, xs: Sequence[Any], ys: Sequence[Any]) -> list[Any]:
-    """A function of numbers applied to each of the numbers in arrays of one shape."""
-    shape = type_of(xs[0]).shape
+def each(jaxpr: Jaxpr, operands: Sequence[Any], shape: tuple[int, ...] | None = None) -> list[Any]:
+    """A function of numbers applied to each of the numbers in arrays of one shape; constants may come first."""
+    shape = type_of(operands[0]).shape if shape is None else shape
     axis = Axis(prod(shape))
-    program, batched = vmap_jaxpr(jaxpr, axis, (True,) * len(jaxpr.inputs))
-    outs = evaluate(program, *[reshape(x, new_sizes=(axis.size,)) for x in (*xs, *ys)])
+    flags = tuple([type_of(x).shape != t.shape for x, t in zip(operands, jaxpr.in_types, strict=True)])
+    program, batched = vmap_jaxpr(jaxpr, axis, flags)
+    flat = [reshape(x, new_sizes=(axis.size,)) if flag else x for x, flag in zip(operands, flags, strict=True)]
+    outs = evaluate(program, *flat)
     return [reshape(leading_axis(axis, x, b), new_sizes=shape) for x, b in zip(outs, batched, strict=True)]
 
 

@@ -47,11 +47,12 @@ def checkpoint(
             asked about the primitive of JAX that has the same name; those that offload keep nothing. It is asked about
             each operation, in inner calls of jit too; a loop or a choice is one operation: names inside do nothing.
         static_argnums, static_argnames: arguments that are ordinary Python values; they must be hashable.
-        concrete: accepted for compatibility.
+        concrete: False; JAX has taken the option away.
         memory_budget: in place of a policy: reverse mode of `fun` keeps what this allows, as in `minijvp.config`. A
             part is one of what it would keep without checkpoint.
 
-    Raises ArgumentError for arguments that are neither arrays nor static, and for a policy that cannot be called. Warns
+    Raises ArgumentError for arguments that are neither arrays nor static, a policy that cannot be called, and
+    concrete=True. Warns
     where a policy of minijvp mentions names that `fun` does not have (with those that it has), unless it mentions
     all of these: then it may serve several functions, each of which has a part of its names.
 
@@ -62,9 +63,14 @@ def checkpoint(
     >>> float(pullback(1.0)[0]), len(jax.tree_util.tree_leaves(pullback))
     (1.0, 1)
     """
+    if concrete:
+        raise ArgumentError(
+            "checkpoint received concrete=True.",
+            "The program is staged, and values of arguments are not there meanwhile. JAX has no such option any more.",
+            "Name the arguments whose values Python needs in static_argnums or static_argnames.",
+        )
     if fun is None:
-        options: dict[str, Any] = dict(prevent_cse=prevent_cse, policy=policy, concrete=concrete)
-        options["memory_budget"] = memory_budget
+        options: dict[str, Any] = dict(prevent_cse=prevent_cse, policy=policy, memory_budget=memory_budget)
         return partial(checkpoint, static_argnums=static_argnums, static_argnames=static_argnames, **options)
     trees.require_callable(fun, "checkpoint")
     require_policy(policy)

@@ -8,25 +8,31 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.extend.core import ClosedJaxpr
+from jax.sharding import NamedSharding, PartitionSpec
 
+from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.primitive import Primitive, registry
 from minijvp.core.types import type_of
 from minijvp.errors import MissingRuleError
-from minijvp.interop.reading import TABLE, translates
+from minijvp.higher_order.scatter_apply import apply_at
+from minijvp.interop.reading import TABLE, read, translates
 from minijvp.operations import (
     casting,
     collectives,
     contraction,
+    dynamic_slicing,
     elementwise,
     families,
     sorting,
     windows,
 )
+from minijvp.operations import gather as gathering
 from minijvp.operations import shape as shapes
 from minijvp.operations import sharding as shardings
 
-IRRELEVANT = frozenset({"sharding", "out_sharding", "update_jaxpr", "update_consts"})
-"""Parameters that say nothing about values (where an array lies), or repeat what the name of the primitive says."""
+PLACEMENT = ("sharding", "out_sharding")
+"""Parameters that say on which devices of an explicit mesh a result lies."""
 
 
 def static(value: Any) -> Any:
@@ -48,12 +54,18 @@ def refuse_option(primitive: str, name: str, value: Any) -> None:
         )
 
 
+def without_placement(primitive: str, params: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that say nothing about devices, as values of Python. MissingRuleError if others are given."""
+    for name in PLACEMENT:
+        refuse_option(primitive, name, params.get(name))
+    return {k: static(v) for k, v in params.items() if k not in PLACEMENT}
+
+
 def same(primitive: Primitive) -> Callable[..., Any]:
     """The translation into a primitive of ours with the same parameters."""
 
     def translation(*inputs: Any, **params: Any) -> Any:
-        kept = {k: static(v) for k, v in params.items() if k not in IRRELEVANT}
-        return primitive(*inputs, **kept)
+        return primitive(*inputs, **without_placement(primitive.name, params))
 
     return translation
 
@@ -61,8 +73,7 @@ def same(primitive: Primitive) -> Callable[..., Any]:
 def elementwise_like(primitive: Primitive) -> Callable[..., Any]:
     """The translation into an elementwise primitive. In JAX a scalar fits every array; here a Python scalar does."""
 
-    def translation(*inputs: Any, accuracy: Any = None, out_dtype: Any = None, **params: Any) -> Any:
-        refuse_option(primitive.name, "out_dtype", out_dtype)
+    def translation(*inputs: Any, accuracy: Any = None, **params: Any) -> Any:
         if accuracy is not None:
             params["accuracy"] = accuracy
         if len(inputs) > 1:
@@ -95,25 +106,36 @@ for _primitive in registry.values():
 TABLE["add_any"] = TABLE["add"]
 
 
-def named(primitive: Primitive, *kept: str) -> Callable[..., Any]:
-    """The translation into a primitive that takes only some of the parameters."""
+@translates("mul")
+def mul(x: Any, y: Any, *, out_dtype: Any = None) -> Any:
+    """The product, of operands that are converted first if it is to have another dtype."""
+    if out_dtype is not None:
+        x, y = (casting.convert_element_type(v, new_dtype=np.dtype(out_dtype), weak_type=False) for v in (x, y))
+    return elementwise.mul(*fit((x, y)))
 
-    def translation(*inputs: Any, **params: Any) -> Any:
-        return primitive(*inputs, **{k: static(params[k]) for k in kept})
 
-    return translation
+@translates("top_k")
+def top_k(x: Any, *, k: int, axis: int, is_stable: bool = True) -> Any:
+    """The largest elements; of equal ones the first, whether that is asked for or not."""
+    return sorting.top_k(x, k=k, axis=axis)
 
 
-TABLE["iota"] = named(shapes.iota, "dtype", "shape", "dimension")
-TABLE["convert_element_type"] = named(casting.convert_element_type, "new_dtype", "weak_type")
-TABLE["top_k"] = named(sorting.top_k, "k", "axis")  # which is stable, whether JAX asks for that or not
-TABLE["integer_pow"] = named(elementwise.integer_pow, "y")
-TABLE["dot_general"] = named(contraction.dot_general, "dimension_numbers", "precision", "preferred_element_type")
+@translates("dynamic_slice")
+def dynamic_slice(x: Any, *starts: Any, slice_sizes: Any) -> Any:
+    """The part of a given size at starts that are clamped, and count from 0 here."""
+    return dynamic_slicing.dynamic_slice(x, *starts, slice_sizes=static(slice_sizes), allow_negative_indices=False)
+
+
+@translates("dynamic_update_slice")
+def dynamic_update_slice(x: Any, update: Any, *starts: Any) -> Any:
+    """The operand with a part replaced, at starts that are clamped, and count from 0 here."""
+    return dynamic_slicing.dynamic_update_slice(x, update, *starts, allow_negative_indices=False)
 
 
 @translates("reshape")
-def reshape(x: Any, *, new_sizes: Any, dimensions: Any, **irrelevant: Any) -> Any:
+def reshape(x: Any, *, new_sizes: Any, dimensions: Any, sharding: Any = None) -> Any:
     """The elements, read along the axes in the order of `dimensions`, in another shape."""
+    refuse_option("reshape", "sharding", sharding)
     if dimensions is not None:
         x = shapes.transpose(x, permutation=static(dimensions))
     return families.reshape(x, new_sizes=static(new_sizes))
@@ -142,15 +164,21 @@ def tile(x: Any, *, reps: Any) -> Any:
     return families.reshape(x, new_sizes=tuple([r * n for r, n in zip(reps, shape, strict=True)]))
 
 
-@translates("empty", "empty2")
-def empty(*, shape: Any, dtype: Any, **irrelevant: Any) -> Any:
+@translates("empty")
+def empty(*, shape: Any, dtype: Any, out_sharding: Any = None) -> Any:
     """An array whose values nobody reads: zeros."""
+    refuse_option("empty", "out_sharding", out_sharding)
     return families.zeros(shape=static(shape), dtype=dtype)
 
 
 @translates("device_put")
-def device_put(*xs: Any, devices: Any, **irrelevant: Any) -> list[Any]:
-    """The operands, held to the shardings that are given. Where single devices are named, the values are the same."""
+def device_put(*xs: Any, devices: Any, srcs: Any = None, copy_semantics: Any = None) -> list[Any]:
+    """The operands, held to the shardings that are given. Where single devices are named, the values are the same.
+
+    So they are wherever the operands come from, and whether they are copied.
+    """
+    for d in devices:
+        refuse_option("device_put", "device", None if isinstance(d, (jax.Device, jax.sharding.Sharding)) else d)
     return [
         shardings.sharding_constraint(x, sharding=d) if isinstance(d, jax.sharding.Sharding) else x
         for x, d in zip(xs, devices, strict=True)
@@ -158,14 +186,22 @@ def device_put(*xs: Any, devices: Any, **irrelevant: Any) -> list[Any]:
 
 
 @translates("sharding_constraint")
-def sharding_constraint(x: Any, *, sharding: Any, **irrelevant: Any) -> Any:
-    """The operand, held to a sharding."""
+def sharding_constraint(
+    x: Any, *, sharding: Any, layout: Any = None, context_mesh: Any = None, unconstrained_dims: Any = ()
+) -> Any:
+    """The operand, held to a sharding, which knows its mesh; jax.vmap adds dimensions that it does not constrain."""
+    refuse_option("sharding_constraint", "layout", layout)
+    if unconstrained_dims and isinstance(sharding, NamedSharding):
+        entries = [*sharding.spec, *[None] * (type_of(x).ndim - len(sharding.spec))]
+        free = PartitionSpec.UNCONSTRAINED
+        spec = PartitionSpec(*[free if d in unconstrained_dims else entry for d, entry in enumerate(entries)])
+        sharding = NamedSharding(sharding.mesh, spec, memory_kind=sharding.memory_kind)
     return shardings.sharding_constraint(x, sharding=sharding)
 
 
 @translates("dce_sink", "create_token", "after_all")
 def no_value(*inputs: Any, **params: Any) -> tuple[()]:
-    """Nothing: these order effects, and no result of ours depends on one."""
+    """Nothing: these order effects, and no result of ours depends on one, whatever their parameters are."""
     return ()
 
 
@@ -181,26 +217,68 @@ def platform_index(*, platforms: Any) -> Any:
 COMPUTATIONS = {"add", "mul", "max", "min", "and", "or", "xor"}
 
 
+def computation(jaxpr: Any) -> str | None:
+    """The name of the one operation on two numbers that a program of JAX does, or None."""
+    if len(jaxpr.eqns) != 1 or len(jaxpr.invars) != 2:
+        return None
+    (e,) = jaxpr.eqns
+    is_plain = jaxpr.outvars == e.outvars and len(e.invars) == 2 and e.primitive.name in COMPUTATIONS | {"sub"}
+    turned = e.primitive.name != "sub" and e.invars == jaxpr.invars[::-1]
+    return e.primitive.name if is_plain and (e.invars == jaxpr.invars or turned) else None
+
+
 @translates("reduce_window")
 def reduce_window(*inputs: Any, jaxpr: Any, consts: Any, **params: Any) -> Any:
     """Windows of one operand, reduced by one of the operations that are known by name."""
-    names = [e.primitive.name for e in jaxpr.eqns]
-    is_known = len(inputs) == 2 and len(names) == 1 and names[0] in COMPUTATIONS
-    if not is_known or jaxpr.outvars != jaxpr.eqns[0].outvars or set(jaxpr.eqns[0].invars) != set(jaxpr.invars):
+    name = computation(jaxpr)
+    if len(inputs) != 2 or name not in COMPUTATIONS or consts:
         raise MissingRuleError(
             f"from_jax met a reduce_window of {len(inputs) // 2} operands by a function of its own: {jaxpr!s:.300}",
             "minijvp reduces windows by add, mul, max, min, and, or, xor.",
             "Write it with one of these, or slice the windows out and reduce an axis.",
         )
-    kept = {k: static(v) for k, v in params.items()}
-    return windows.reduce_window(*inputs, computation=names[0], **kept)
+    return windows.reduce_window(*inputs, computation=name, **without_placement("reduce_window", params))
+
+
+@translates("scatter")
+def scatter(x: Any, indices: Any, updates: Any, *, update_jaxpr: Any, update_consts: Any, **params: Any) -> Any:
+    """Updates written over slices, or, where the program of an update does not read it, a function of what is there."""
+    kept = without_placement("scatter", params)
+    if update_jaxpr is None or (not update_jaxpr.eqns and update_jaxpr.outvars == update_jaxpr.invars[1:]):
+        return gathering.scatter(x, indices, updates, **kept)
+    program = read(ClosedJaxpr(update_jaxpr, update_consts))
+    old, new = program.inputs
+    if any(v is new for v in (*program.outputs, *(v for e in program for v in e.inputs))):
+        raise MissingRuleError(
+            f"from_jax met a scatter by a function of its own: {update_jaxpr!s:.300}",
+            "minijvp writes updates, combines them by add, sub, mul, min or max, or applies a function to elements.",
+            "Gather what is there, combine it with the updates, and write the result.",
+        )
+    change = Jaxpr(program.constants, (old,), program.equations, program.outputs, program.name)
+    return apply_at(x, indices, change, update_shape=type_of(updates).shape, **kept)
+
+
+def scattering(primitive: Primitive, operation: str) -> Callable[..., Any]:
+    """The translation of a scatter by an operation that is known by its name, which its program repeats."""
+
+    def translation(*inputs: Any, update_jaxpr: Any, update_consts: Any, **params: Any) -> Any:
+        if update_jaxpr is not None and (update_consts or computation(update_jaxpr) != operation):
+            refuse_option(primitive.name, "update_jaxpr", update_jaxpr)
+        return primitive(*inputs, **without_placement(primitive.name, params))
+
+    return translation
+
+
+for _name in ("add", "sub", "mul", "min", "max"):
+    TABLE[f"scatter-{_name}"] = scattering(registry[f"scatter-{_name}"], _name)
 
 
 def selecting(primitive: Primitive) -> Callable[..., Any]:
     """The translation into a primitive that selects by a comparison, which is known by its name here."""
 
     def translation(*inputs: Any, select_prim: Any, **params: Any) -> Any:
-        return primitive(*inputs, select_prim=select_prim.name, **{k: static(v) for k, v in params.items()})
+        kept = without_placement(primitive.name, params)
+        return primitive(*inputs, select_prim=select_prim.name, **kept)
 
     return translation
 
@@ -223,8 +301,8 @@ def log2(x: Any, *, accuracy: Any = None) -> Any:
 
 
 @translates("polynomial")
-def polynomial(x: Any, *coefficients: Any, **irrelevant: Any) -> Any:
-    """The value of the polynomial with these coefficients, the lowest first."""
+def polynomial(x: Any, *coefficients: Any, unroll: Any = None) -> Any:
+    """The value of the polynomial with these coefficients, the lowest first; all steps are written out."""
     shape = np.broadcast_shapes(*[type_of(a).shape for a in (x, *coefficients)])
     x, out, *rest = [repeated(a, shape) for a in (x, *reversed(coefficients))]
     for c in rest:
@@ -256,7 +334,7 @@ def over_axes(primitive: Primitive, reduction: Primitive) -> Callable[..., Any]:
     jax.vmap inside the program makes some of the names positions, over which `reduction` goes.
     """
 
-    def translation(*xs: Any, axes: Any, axis_index_groups: Any = None, **irrelevant: Any) -> list[Any]:
+    def translation(*xs: Any, axes: Any, axis_index_groups: Any = None) -> list[Any]:
         refuse_option(primitive.name, "axis_index_groups", axis_index_groups)
         positions = tuple([a for a in axes if isinstance(a, int)])
         outs = [reduction(x, axes=positions) for x in xs] if positions else list(xs)
@@ -295,9 +373,16 @@ def ppermute(*xs: Any, axis_name: Any, perm: Any) -> list[Any]:
 
 
 @translates("all_gather", "all_gather_invariant")
-def all_gather(*xs: Any, all_gather_dimension: int, axis_name: Any, axis_size: int, tiled: bool, **rest: Any) -> list:
+def all_gather(
+    *xs: Any,
+    all_gather_dimension: int,
+    axis_name: Any,
+    axis_size: int,
+    tiled: bool,
+    axis_index_groups: Any = None,
+) -> list[Any]:
     """The values of all lanes along a new axis, or, tiled, one after the other along an old one."""
-    name = single_name("all_gather", axis_name, rest.get("axis_index_groups"))
+    name = single_name("all_gather", axis_name, axis_index_groups)
     outs = []
     for x in xs:
         out = collectives.all_gather(x, axis_name=name, axis_size=axis_size)
@@ -307,18 +392,31 @@ def all_gather(*xs: Any, all_gather_dimension: int, axis_name: Any, axis_size: i
 
 
 @translates("reduce_scatter")
-def reduce_scatter(x: Any, *, axis_name: Any, scatter_dimension: int, axis_size: int, tiled: bool, **rest: Any) -> Any:
+def reduce_scatter(
+    x: Any,
+    *,
+    axis_name: Any,
+    scatter_dimension: int,
+    axis_size: int,
+    tiled: bool,
+    axis_index_groups: Any = None,
+) -> Any:
     """The sum over all lanes, of which each gets its part."""
-    name = single_name("reduce_scatter", axis_name, rest.get("axis_index_groups"))
+    name = single_name("reduce_scatter", axis_name, axis_index_groups)
     x = divided(x, scatter_dimension, axis_size) if tiled else x
     x = shapes.move_axis(x, scatter_dimension, 0)
     return collectives.reduce_scatter(x, axis_name=name, axis_size=axis_size)
 
 
 @translates("all_to_all")
-def all_to_all(x: Any, *, split_axis: int, concat_axis: int, axis_name: Any, axis_size: Any = None, **rest: Any) -> Any:
-    """The parts of an axis, each sent to one lane and joined there with what the other lanes send."""
-    name = single_name("all_to_all", axis_name, rest.get("axis_index_groups"))
+def all_to_all(
+    x: Any, *, split_axis: int, concat_axis: int, axis_name: Any, axis_index_groups: Any = None, tiled: bool = False
+) -> Any:
+    """The parts of an axis, each sent to one lane and joined there with what the other lanes send.
+
+    That is so whether `tiled` or not: without it, JAX gives the operand an axis of size 1 to join along.
+    """
+    name = single_name("all_to_all", axis_name, axis_index_groups)
     n = collectives.axis_size(name)
     x = shapes.move_axis(divided(x, split_axis, n), split_axis, 0)
     x = collectives.all_to_all(x, axis_name=name, axis_size=n)
@@ -326,7 +424,7 @@ def all_to_all(x: Any, *, split_axis: int, concat_axis: int, axis_name: Any, axi
 
 
 @translates("pbroadcast")
-def pbroadcast(x: Any, *, axis_name: Any, source: int, **rest: Any) -> Any:
+def pbroadcast(x: Any, *, axis_name: Any, source: int) -> Any:
     """The value of one lane, in every lane."""
     return collectives.pbroadcast(x, axis_name=single_name("pbroadcast", axis_name), source=source)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,6 +34,7 @@ from minijvp.operations.elementwise import select_n
 from minijvp.operations.families import broadcast_in_dim
 from minijvp.operations.floating import frexp, ldexp
 from minijvp.operations.reduction import reduce_or
+from minijvp.operations.sharding import sharding_constraint
 from minijvp.transforms.staging import shape_struct, stage
 
 
@@ -43,12 +45,30 @@ def size(jaxpr: Jaxpr) -> int:
 
 @translates("jit", "pjit", contextual=True)
 def jit(equation: JaxprEqn, *inputs: Any) -> Any:
-    """A small program's equations; a larger one stays one compiled program."""
-    closed = equation.params["jaxpr"]
-    jaxpr, constants = read_open(closed, equation.params.get("name", ""))
+    """A small program's equations; a larger one stays one compiled program.
+
+    Which arguments are donated, kept though unused or inlined changes no value, and the mesh is that of the shardings.
+    """
+    params = equation.params
+    closed = params["jaxpr"]
+    jaxpr, constants = read_open(closed, params.get("name", ""))
+    for option in ("in_layouts", "out_layouts"):
+        refuse_option("jit", option, next((v for v in params[option] if v is not None), None))
+    refuse_option("jit", "compiler_options", params["compiler_options_kvs"] or None)
+    operands = held(in_types(inputs, closed.jaxpr.invars), params["in_shardings"])
     if size(jaxpr) <= INLINED:
-        return evaluate(jaxpr, *constants, *in_types(inputs, closed.jaxpr.invars))
-    return jit_primitive(*constants, *in_types(inputs, closed.jaxpr.invars), jaxpr=jaxpr)
+        outs = evaluate(jaxpr, *constants, *operands)
+    else:
+        outs = jit_primitive(*constants, *operands, jaxpr=jaxpr)
+    return held(outs, params["out_shardings"])
+
+
+def held(xs: Sequence[Any], places: Sequence[Any]) -> list[Any]:
+    """Values held to their shardings, where there are some; others may lie anywhere."""
+    return [
+        sharding_constraint(x, sharding=s) if isinstance(s, jax.sharding.Sharding) else x
+        for x, s in zip(xs, places, strict=True)
+    ]
 
 
 @translates("closed_call", "core_call", "core_closed_call", "call", "eval_jaxpr", contextual=True)
@@ -68,8 +88,11 @@ def custom_vmap(equation: JaxprEqn, *inputs: Any) -> Any:
 
 
 @translates("remat_opt")
-def remat_opt(*inputs: Any, fwd_jaxpr: ClosedJaxpr, **choice: Any) -> Any:
-    """The rule of a function with optimize_remat, which computes residuals even where nobody reads them."""
+def remat_opt(*inputs: Any, fwd_jaxpr: ClosedJaxpr, fun_jaxpr_thunk: Any, num_consts: int, num_res: int) -> Any:
+    """The rule of a function with optimize_remat, which computes residuals even where nobody reads them.
+
+    JAX chooses between it and the function itself, which gives the same results without the residuals.
+    """
     program = as_closed(fwd_jaxpr)
     return interpret(program.jaxpr, program.consts, inputs)
 
@@ -238,37 +261,48 @@ def checkpoint(equation: JaxprEqn, *inputs: Any) -> Any:
 
 
 @translates("pure_callback")
-def pure_callback(*inputs: Any, callback: Any, result_avals: Any, vmap_method: Any, **irrelevant: Any) -> Any:
+def pure_callback(*inputs: Any, callback: Any, result_avals: Any, vmap_method: Any, sharding: Any = None) -> Any:
     """A call of a Python function without effects."""
+    refuse_option("pure_callback", "sharding", sharding)
     types = tuple(map(type_of_aval, result_avals))
     return pure_callback_primitive(*inputs, callback=callback, result_types=types, vmap_method=vmap_method)
 
 
 @translates("io_callback")
-def io_callback(*inputs: Any, callback: Any, result_avals: Any, ordered: bool, **irrelevant: Any) -> Any:
+def io_callback(*inputs: Any, callback: Any, result_avals: Any, ordered: bool, sharding: Any = None) -> Any:
     """A call of a Python function with effects."""
+    refuse_option("io_callback", "sharding", sharding)
     types = tuple(map(type_of_aval, result_avals))
     return io_callback_primitive(*inputs, callback=callback, result_types=types, ordered=ordered)
 
 
 @translates("debug_callback")
-def debug_callback(*inputs: Any, callback: Any, **irrelevant: Any) -> Any:
-    """A call of a Python function that looks at values."""
-    return debug_callback_primitive(*inputs, callback=callback, ordered=False)
+def debug_callback(*inputs: Any, callback: Any, effect: Any, partitioned: bool = False) -> Any:
+    """A call of a Python function that looks at values. The kind of its effect says whether calls keep their order."""
+    refuse_option("debug_callback", "partitioned", partitioned or None)
+    ordered = type(effect).__name__ == "OrderedDebugEffect"
+    return debug_callback_primitive(*inputs, callback=callback, ordered=ordered)
 
 
 @translates("debug_print", contextual=True)
 def debug_print(equation: JaxprEqn, *inputs: Any) -> Any:
-    """A line of text with values in it."""
+    """A line of text with values in it, to where JAX writes it."""
     params = equation.params
-    static_args = dict(params["static_args"])
+    refuse_option("debug_print", "partitioned", params["partitioned"] or None)
+    static_args, record = dict(params["static_args"]), params["logging_record"]
 
     def show(*arrays: Any) -> None:
         rest = iter(arrays)
         n = len(static_args) + len(arrays)
         leaves = [static_args[i] if i in static_args else next(rest) for i in range(n)]
         args, kwargs = tree_unflatten(params["in_tree"], leaves)
-        print(params["fmt"].format(*args, **kwargs))
+        with np.printoptions(**dict(params["np_printoptions"])):
+            text = params["fmt"].format(*args, **kwargs) if params["has_placeholders"] else None
+        text = " ".join(map(str, (params["fmt"], *args))) if text is None else text
+        if record is None:
+            print(text)
+        else:
+            logging.getLogger(record.name).handle(logging.makeLogRecord({**vars(record), "msg": text}))
 
     return debug_callback_primitive(*inputs, callback=show, ordered=params["ordered"])
 
@@ -279,6 +313,7 @@ def reduce(equation: JaxprEqn, *inputs: Any) -> Any:
     params = equation.params
     jaxpr, constants = read_open(as_closed(params["jaxpr"]))
     refuse_option("reduce", "a function over arrays", constants or None)
+    refuse_option("reduce", "out_sharding", params.get("out_sharding"))
     operands = in_types(inputs, equation.invars)
     return reduce_primitive(*operands, jaxpr=jaxpr, dimensions=static(params["dimensions"]))
 

@@ -9,7 +9,7 @@ import jax
 
 from minijvp.core.types import PYTHON_SCALARS, is_inexact, type_of
 from minijvp.errors import ArgumentError
-from minijvp.numpy.promotion import array, cast, inexact_kind, kind_of, normalize_axis
+from minijvp.numpy.promotion import array, cast, inexact_kind, kind_of, normalize_axis, refuse
 from minijvp.operations import collectives as ops
 from minijvp.operations import elementwise
 from minijvp.operations.families import reshape
@@ -24,8 +24,14 @@ def names_of(axis_name: Any) -> tuple:
     return names
 
 
-def along(primitive: Callable[..., Any], x: Any, axis_name: Any, function: str) -> Any:
+def refuse_groups(function: str, axis_index_groups: Any) -> None:
+    """Raise ArgumentError for groups of lanes, which a vmap does not have in JAX either."""
+    refuse(function, "axis_index_groups", axis_index_groups, module="lax")
+
+
+def along(primitive: Callable[..., Any], x: Any, axis_name: Any, function: str, axis_index_groups: Any) -> Any:
     """A primitive along one axis after the other, for every leaf."""
+    refuse_groups(function, axis_index_groups)
     names = names_of(axis_name)
 
     def leaf(v: Any) -> Any:
@@ -48,22 +54,24 @@ def axis_size(axis_name: Any) -> int:
     return size
 
 
-def psum(x: Any, axis_name: Any) -> Any:
+def psum(x: Any, axis_name: Any, *, axis_index_groups: None = None) -> Any:
     """The sum over all lanes of the named axis, the same in every lane; of a Python scalar, a Python scalar.
 
-    Raises ArgumentError if no such axis is bound.
+    Raises ArgumentError if no such axis is bound, and for `axis_index_groups`, which only devices have.
 
     >>> import minijvp, minijvp.numpy as mnp
     >>> minijvp.vmap(lambda x: x / minijvp.lax.psum(x, 'i'), axis_name='i')(mnp.array([1.0, 3.0])).tolist()
     [0.25, 0.75]
     """
     if type(x) in PYTHON_SCALARS:
+        refuse_groups("psum", axis_index_groups)
         return x * axis_size(axis_name)
-    return along(ops.psum, x, axis_name, "psum")
+    return along(ops.psum, x, axis_name, "psum", axis_index_groups)
 
 
-def pmean(x: Any, axis_name: Any) -> Any:
-    """The mean over all lanes of the named axis. Raises ArgumentError if no such axis is bound."""
+def pmean(x: Any, axis_name: Any, *, axis_index_groups: None = None) -> Any:
+    """The mean over all lanes of the named axis. Raises ArgumentError as psum does."""
+    refuse_groups("pmean", axis_index_groups)
     n = axis_size(axis_name)
 
     def leaf(v: Any) -> Any:
@@ -73,21 +81,31 @@ def pmean(x: Any, axis_name: Any) -> Any:
     return jax.tree_util.tree_map(leaf, x)
 
 
-def pmax(x: Any, axis_name: Any) -> Any:
-    """The largest value over all lanes of the named axis. Raises ArgumentError if no such axis is bound."""
-    return along(ops.pmax, x, axis_name, "pmax")
+def pmax(x: Any, axis_name: Any, *, axis_index_groups: None = None) -> Any:
+    """The largest value over all lanes of the named axis. Raises ArgumentError as psum does."""
+    return along(ops.pmax, x, axis_name, "pmax", axis_index_groups)
 
 
-def pmin(x: Any, axis_name: Any) -> Any:
-    """The smallest value over all lanes of the named axis. Raises ArgumentError if no such axis is bound."""
-    return along(ops.pmin, x, axis_name, "pmin")
+def pmin(x: Any, axis_name: Any, *, axis_index_groups: None = None) -> Any:
+    """The smallest value over all lanes of the named axis. Raises ArgumentError as psum does."""
+    return along(ops.pmin, x, axis_name, "pmin", axis_index_groups)
 
 
-def all_gather(x: Any, axis_name: Any, *, axis: int = 0, tiled: bool = False) -> Any:
+def all_gather(
+    x: Any,
+    axis_name: Any,
+    *,
+    axis_index_groups: None = None,
+    axis: int = 0,
+    tiled: bool = False,
+    to: str = "varying",
+) -> Any:
     """The values of all lanes, along a new axis, or one after the other along an axis they have (`tiled`).
 
-    Raises ArgumentError if no such axis is bound.
+    Raises ArgumentError if no such axis is bound, for `axis_index_groups`, and for a `to` that only devices have.
     """
+    refuse_groups("all_gather", axis_index_groups)
+    refuse("all_gather", "to", to, "varying", module="lax")
     if len(names_of(axis_name)) != 1:
         raise ArgumentError(
             f"all_gather received the axis names {axis_name!r}.", "It works along one.", "Nest two calls."

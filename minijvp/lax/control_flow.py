@@ -20,7 +20,7 @@ from minijvp.higher_order.programs import Extension, fits
 from minijvp.lax.bodies import Tree, place_of, require_functions, require_same, run, staged
 from minijvp.lax.loops import run_bounded, run_scan, run_while, too_many
 from minijvp.lax.segments import segment_size
-from minijvp.numpy.promotion import array, join, kind_of
+from minijvp.numpy.promotion import array, join, kind_of, refuse
 from minijvp.operations import shape as shapes
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.elementwise import lt, ne
@@ -168,6 +168,7 @@ def scan(
     length: int | None = None,
     reverse: bool = False,
     unroll: int | bool = 1,
+    _split_transpose: bool = False,
     *,
     checkpoint: int | bool | str | None = None,
 ) -> tuple[Any, Any]:
@@ -188,8 +189,8 @@ def scan(
 
     The loop is one operation of a program, whatever its length. Python scalars in `init` are weakly typed.
 
-    Raises ArgumentError if the rows have different numbers, `length` or `checkpoint` is none, or the carry changes
-    its types.
+    Raises ArgumentError if the rows have different numbers, `length` or `checkpoint` is none, the carry changes its
+    types, or for JAX's experiment `_split_transpose`, another way to transpose a loop.
 
     >>> import minijvp, minijvp.numpy as mnp
     >>> last, partial_sums = minijvp.lax.scan(lambda c, x: (c + x, c + x), 0.0, mnp.array([1.0, 2.0, 3.0]))
@@ -197,6 +198,7 @@ def scan(
     (6.0, [1.0, 3.0, 6.0])
     """
     require_functions("scan", [("f", f)])
+    refuse("scan", "_split_transpose", _split_transpose, False, module="lax")
     carry = Tree(init, leaf_namer(init, "init of scan"))
     rows = Tree(xs, leaf_namer(xs, "xs of scan"))
     length = common_length(rows, length)

@@ -9,7 +9,7 @@ from typing import Any
 from jax import lax
 
 from minijvp.core.types import PYTHON_SCALARS
-from minijvp.numpy.promotion import array, operand, surface
+from minijvp.numpy.promotion import array, as_dtype, cast, operand, surface
 from minijvp.operations import bitwise, special
 from minijvp.operations import elementwise as ops
 from minijvp.operations import families as linear
@@ -20,11 +20,25 @@ def elementwise(original: Callable[..., Any], primitive: Callable[..., Any]) -> 
     name = original.__name__
 
     def traced(*xs: Any) -> Any:
-        if all(type(x) in PYTHON_SCALARS for x in xs):
-            xs = tuple([array(x, name) for x in xs])
-        return primitive(*[operand(x, name) for x in xs])
+        return primitive(*operands(xs, name))
 
     return surface(original)(traced)
+
+
+def approximated(original: Callable[..., Any], primitive: Callable[..., Any]) -> Callable[..., Any]:
+    """The same for a function that may be computed with another accuracy (jax.lax.Tolerance, jax.lax.AccuracyMode)."""
+    name = original.__name__
+
+    def traced(x: Any, *, accuracy: Any = None) -> Any:
+        return primitive(*operands((x,), name), **({} if accuracy is None else {"accuracy": accuracy}))
+
+    return surface(original)(traced)
+
+
+def operands(xs: tuple[Any, ...], function: str) -> list[Any]:
+    """The operands of a primitive. Of Python scalars alone, the result is an array."""
+    convert = array if all(type(x) in PYTHON_SCALARS for x in xs) else operand
+    return [convert(x, function) for x in xs]
 
 
 abs = elementwise(lax.abs, ops.abs_)
@@ -36,45 +50,44 @@ asinh = elementwise(lax.asinh, ops.asinh)
 atan = elementwise(lax.atan, ops.atan)
 atan2 = elementwise(lax.atan2, ops.atan2)
 atanh = elementwise(lax.atanh, ops.atanh)
-cbrt = elementwise(lax.cbrt, ops.cbrt)
+cbrt = approximated(lax.cbrt, ops.cbrt)
 ceil = elementwise(lax.ceil, ops.ceil)
 clamp = elementwise(lax.clamp, ops.clamp)
 complex = elementwise(lax.complex, ops.complex_)
-cos = elementwise(lax.cos, ops.cos)
+cos = approximated(lax.cos, ops.cos)
 cosh = elementwise(lax.cosh, ops.cosh)
 div = elementwise(lax.div, ops.div)
 eq = elementwise(lax.eq, ops.eq)
-exp = elementwise(lax.exp, ops.exp)
-exp2 = elementwise(lax.exp2, ops.exp2)
-expm1 = elementwise(lax.expm1, ops.expm1)
+exp = approximated(lax.exp, ops.exp)
+exp2 = approximated(lax.exp2, ops.exp2)
+expm1 = approximated(lax.expm1, ops.expm1)
 floor = elementwise(lax.floor, ops.floor)
 ge = elementwise(lax.ge, ops.ge)
 gt = elementwise(lax.gt, ops.gt)
 imag = elementwise(lax.imag, ops.imag)
 is_finite = elementwise(lax.is_finite, ops.is_finite)
 le = elementwise(lax.le, ops.le)
-log = elementwise(lax.log, ops.log)
-log1p = elementwise(lax.log1p, ops.log1p)
-logistic = elementwise(lax.logistic, ops.logistic)
+log = approximated(lax.log, ops.log)
+log1p = approximated(lax.log1p, ops.log1p)
+logistic = approximated(lax.logistic, ops.logistic)
 lt = elementwise(lax.lt, ops.lt)
 max = elementwise(lax.max, ops.max_)
 min = elementwise(lax.min, ops.min_)
-mul = elementwise(lax.mul, ops.mul)
 ne = elementwise(lax.ne, ops.ne)
 neg = elementwise(lax.neg, ops.neg)
 nextafter = elementwise(lax.nextafter, ops.nextafter)
 pow = elementwise(lax.pow, ops.pow_)
 real = elementwise(lax.real, ops.real)
 rem = elementwise(lax.rem, ops.rem)
-rsqrt = elementwise(lax.rsqrt, ops.rsqrt)
+rsqrt = approximated(lax.rsqrt, ops.rsqrt)
 sign = elementwise(lax.sign, ops.sign)
-sin = elementwise(lax.sin, ops.sin)
+sin = approximated(lax.sin, ops.sin)
 sinh = elementwise(lax.sinh, ops.sinh)
-sqrt = elementwise(lax.sqrt, ops.sqrt)
+sqrt = approximated(lax.sqrt, ops.sqrt)
 square = elementwise(lax.square, ops.square)
 sub = elementwise(lax.sub, ops.sub)
-tan = elementwise(lax.tan, ops.tan)
-tanh = elementwise(lax.tanh, ops.tanh)
+tan = approximated(lax.tan, ops.tan)
+tanh = approximated(lax.tanh, ops.tanh)
 
 bitwise_and = elementwise(lax.bitwise_and, bitwise.bitwise_and)
 bitwise_not = elementwise(lax.bitwise_not, bitwise.bitwise_not)
@@ -92,7 +105,7 @@ bessel_i1e = elementwise(lax.bessel_i1e, special.bessel_i1e)
 digamma = elementwise(lax.digamma, special.digamma)
 erf = elementwise(lax.erf, special.erf)
 erf_inv = elementwise(lax.erf_inv, special.erf_inv)
-erfc = elementwise(lax.erfc, special.erfc)
+erfc = approximated(lax.erfc, special.erfc)
 igamma = elementwise(lax.igamma, special.igamma)
 igamma_grad_a = elementwise(lax.igamma_grad_a, special.igamma_grad_a)
 igammac = elementwise(lax.igammac, special.igammac)
@@ -113,6 +126,16 @@ def conj(x: Any) -> Any:
 def integer_pow(x: Any, y: int) -> Any:
     """x to a power that is a Python integer."""
     return ops.integer_pow(array(x, "integer_pow"), y=operator.index(y))
+
+
+@surface(lax.mul)
+def mul(x: Any, y: Any, *, out_dtype: Any = None) -> Any:
+    """x * y, computed in `out_dtype` if that is given."""
+    x, y = operands((x, y), "mul")
+    if out_dtype is not None:
+        kind = as_dtype(out_dtype), False
+        x, y = cast(x, kind), cast(y, kind)
+    return ops.mul(x, y)
 
 
 @surface(lax.reciprocal)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import jax
@@ -13,8 +13,9 @@ from jax import lax
 from minijvp.core.tracing import is_traced
 from minijvp.core.types import PYTHON_SCALARS, type_of
 from minijvp.errors import ArgumentError
-from minijvp.numpy.promotion import array, as_dtype, cast, normalize_axis, surface
-from minijvp.numpy.ufuncs import constant, pick
+from minijvp.higher_order.scatter_apply import apply_at, as_program
+from minijvp.numpy.promotion import array, as_dtype, cast, normalize_axis, placed, refuse, surface
+from minijvp.numpy.ufuncs import constant
 from minijvp.operations import (
     annotations,
     casting,
@@ -33,6 +34,7 @@ from minijvp.operations import gather as gathering
 from minijvp.operations import shape as shapes
 
 Tree = TypeVar("Tree")
+PROMISE = lax.GatherScatterMode.PROMISE_IN_BOUNDS
 
 
 def integers(numbers: Any) -> tuple[int, ...]:
@@ -65,14 +67,14 @@ def optimization_barrier(operand: Tree, /) -> Tree:
 
 
 @surface(lax.broadcast_in_dim)
-def broadcast_in_dim(operand: Any, shape: Any, broadcast_dimensions: Any, *, out_sharding: Any = None) -> Any:
+def broadcast_in_dim(operand: Any, shape: Any, broadcast_dimensions: Any) -> Any:
     """The operand repeated to a shape, its axis i at axis `broadcast_dimensions[i]`."""
     x = array(operand, "broadcast_in_dim")
     return families.broadcast_in_dim(x, shape=integers(shape), broadcast_dimensions=integers(broadcast_dimensions))
 
 
 @surface(lax.broadcast)
-def broadcast(operand: Any, sizes: Any, *, out_sharding: Any = None) -> Any:
+def broadcast(operand: Any, sizes: Any) -> Any:
     """The operand repeated along new leading axes."""
     x = array(operand, "broadcast")
     n, shape = len(sizes), type_of(x).shape
@@ -80,7 +82,7 @@ def broadcast(operand: Any, sizes: Any, *, out_sharding: Any = None) -> Any:
 
 
 @surface(lax.reshape)
-def reshape(operand: Any, new_sizes: Any, dimensions: Any = None, *, out_sharding: Any = None) -> Any:
+def reshape(operand: Any, new_sizes: Any, dimensions: Any = None) -> Any:
     """The elements in another shape."""
     x = array(operand, "reshape")
     x = x if dimensions is None else transpose(x, dimensions)
@@ -140,13 +142,13 @@ def iota(dtype: Any, size: int) -> Any:
 
 
 @surface(lax.broadcasted_iota)
-def broadcasted_iota(dtype: Any, shape: Any, dimension: int, *, out_sharding: Any = None) -> Any:
+def broadcasted_iota(dtype: Any, shape: Any, dimension: int) -> Any:
     """0, 1, 2, ... along one axis of an array."""
     return shapes.iota(dtype=as_dtype(dtype), shape=integers(shape), dimension=operator.index(dimension))
 
 
 @surface(lax.full)
-def full(shape: Any, fill_value: Any, dtype: Any = None, *, sharding: Any = None) -> Any:
+def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
     """An array of one value."""
     value = array(fill_value, "full")
     value = value if dtype is None else cast(value, (as_dtype(dtype), False))
@@ -157,7 +159,8 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, *, sharding: Any = None
 def full_like(x: Any, fill_value: Any, dtype: Any = None, shape: Any = None, sharding: Any = None) -> Any:
     """An array of one value, of the shape and dtype of another."""
     t = type_of(x)
-    return full(t.shape if shape is None else shape, fill_value, t.dtype if dtype is None else dtype)
+    out = full(t.shape if shape is None else shape, fill_value, t.dtype if dtype is None else dtype)
+    return placed(out, sharding)
 
 
 @surface(lax.convert_element_type)
@@ -204,36 +207,55 @@ def slice_in_dim(operand: Any, start_index: int | None, limit_index: int | None,
     return slice(operand, starts, limits, strides)
 
 
-def starts_of(x: Any, indices: Any, negative: Any = True) -> list[Any]:
-    """The starts of a dynamic slice as int32; where negative ones are allowed, they count from the end."""
+def starts_of(x: Any, indices: Any, negative: Any, function: str) -> tuple[list[Any], bool]:
+    """The starts of a dynamic slice, and whether the primitive counts negative ones from the end.
+
+    `negative` says that of all axes, or of each. Starts that Python knows are within the axis afterwards.
+    """
     shape = type_of(x).shape
     if not isinstance(indices, (tuple, list)):
         indices = list(indices)
-    flags = negative if isinstance(negative, (tuple, list)) else (negative,) * len(shape)
-    starts = []
-    for i, n, wraps in zip(indices, shape, flags, strict=True):
-        if type(i) in PYTHON_SCALARS or isinstance(i, np.integer):
-            starts.append(np.int32(i + n if wraps and i < 0 else i))
-            continue
-        i = cast(array(i, "dynamic_slice"), (np.dtype(np.int32), False))
-        starts.append(pick(i < 0, i + n, i) if wraps else i)
-    return starts
+    flags = tuple(negative) if isinstance(negative, (tuple, list)) else (negative,) * len(shape)
+    starts: list[Any] = [
+        known_start(i, n, wraps, function) if type(i) is int or isinstance(i, np.integer) else array(i, function)
+        for i, n, wraps in zip(indices, shape, flags, strict=True)
+    ]
+    traced = [d for d, i in enumerate(starts) if type(i) is not int]
+    if len({starts[d].dtype for d in traced}) > 1:
+        starts = [i if type(i) is int else cast(i, (as_dtype(int), False)) for i in starts]
+    wrapping = [d for d in traced if flags[d]]
+    for d in traced:
+        if wrapping and not flags[d]:
+            starts[d] = elementwise.max_(starts[d], 0)  # which the primitive leaves as it is
+    return starts, bool(wrapping)
+
+
+def known_start(i: Any, n: int, wraps: bool, function: str) -> int:
+    """A start along an axis of size n that Python knows, clamped. Raises ArgumentError if it must not be negative."""
+    if i < 0 and not wraps:
+        raise ArgumentError(
+            f"minijvp.lax.{function} received the index {i} and allow_negative_indices=False.",
+            "Then no index counts from the end.",
+            "Leave allow_negative_indices away, or pass an index that is not negative.",
+        )
+    return min(max(int(i) + n * int(i < 0), 0), n)
 
 
 @surface(lax.dynamic_slice)
 def dynamic_slice(operand: Any, start_indices: Any, slice_sizes: Any, *, allow_negative_indices: Any = True) -> Any:
     """The part of a given size that begins at computed starts, which are clamped into bounds."""
     x = array(operand, "dynamic_slice")
-    starts = starts_of(x, start_indices, allow_negative_indices)
-    return dynamic_slicing.dynamic_slice(x, *starts, slice_sizes=integers(slice_sizes))
+    starts, wraps = starts_of(x, start_indices, allow_negative_indices, "dynamic_slice")
+    sizes = integers(slice_sizes)
+    return dynamic_slicing.dynamic_slice(x, *starts, slice_sizes=sizes, allow_negative_indices=wraps)
 
 
 @surface(lax.dynamic_update_slice)
 def dynamic_update_slice(operand: Any, update: Any, start_indices: Any, *, allow_negative_indices: Any = True) -> Any:
     """The operand with `update` over the part that begins at computed starts, which are clamped into bounds."""
-    x = array(operand, "dynamic_update_slice")
-    starts = starts_of(x, start_indices, allow_negative_indices)
-    return dynamic_slicing.dynamic_update_slice(x, array(update, "dynamic_update_slice"), *starts)
+    x, y = array(operand, "dynamic_update_slice"), array(update, "dynamic_update_slice")
+    starts, wraps = starts_of(x, start_indices, allow_negative_indices, "dynamic_update_slice")
+    return dynamic_slicing.dynamic_update_slice(x, y, *starts, allow_negative_indices=wraps)
 
 
 @surface(lax.dynamic_slice_in_dim)
@@ -293,7 +315,7 @@ def gather(
     mode: Any = None,
     fill_value: Any = None,
 ) -> Any:
-    """Slices of the operand at computed places."""
+    """Slices of the operand at computed places; without a `mode`, these are promised to be in bounds."""
     return gathering.gather(
         array(operand, "gather"),
         array(start_indices, "gather"),
@@ -301,7 +323,7 @@ def gather(
         slice_sizes=integers(slice_sizes),
         unique_indices=unique_indices,
         indices_are_sorted=indices_are_sorted,
-        mode=lax.GatherScatterMode.from_any(mode),
+        mode=PROMISE if mode is None else lax.GatherScatterMode.from_any(mode),
         fill_value=fill_value,
     )
 
@@ -336,6 +358,36 @@ scatter_sub = scattering(lax.scatter_sub, gathering.scatter_sub)
 scatter_mul = scattering(lax.scatter_mul, gathering.scatter_mul)
 scatter_min = scattering(lax.scatter_min, gathering.scatter_min)
 scatter_max = scattering(lax.scatter_max, gathering.scatter_max)
+
+
+@surface(lax.scatter_apply)
+def scatter_apply(
+    operand: Any,
+    scatter_indices: Any,
+    func: Callable[[Any], Any],
+    dimension_numbers: lax.ScatterDimensionNumbers,
+    *,
+    update_shape: Any = (),
+    indices_are_sorted: bool = False,
+    unique_indices: bool = False,
+    mode: Any = None,
+) -> Any:
+    """The operand with a function of one number applied at computed places, once for each time that one is named.
+
+    It is differentiated too. Raises ArgumentError if `func` does not return one number of the dtype of the operand.
+    """
+    x, indices = array(operand, "scatter_apply"), array(scatter_indices, "scatter_apply")
+    return apply_at(
+        x,
+        indices,
+        as_program(func, type_of(x)),
+        dimension_numbers=dimension_numbers,
+        update_shape=integers(update_shape),
+        indices_are_sorted=indices_are_sorted,
+        unique_indices=unique_indices,
+        mode=lax.GatherScatterMode.from_any(mode),
+    )
+
 
 # Reductions, cumulative operations, order
 
@@ -409,8 +461,8 @@ def sort_key_val(keys: Any, values: Any, dimension: int = -1, is_stable: bool = 
 
 
 @surface(lax.top_k)
-def top_k(operand: Any, k: int, *, axis: int = -1) -> tuple[Any, Any]:
-    """The k largest elements along an axis, the largest first, and their indices."""
+def top_k(operand: Any, k: int, *, axis: int = -1, is_stable: bool = True) -> tuple[Any, Any]:
+    """The k largest elements along an axis, the largest first, and their indices: of equal ones, always the first."""
     x = array(operand, "top_k")
     return sorting.top_k(x, k=operator.index(k), axis=axes_of(x, (axis,), "top_k")[0])
 
@@ -449,8 +501,6 @@ def dot_general(
     dimension_numbers: Any,
     precision: Any = None,
     preferred_element_type: Any = None,
-    *,
-    out_sharding: Any = None,
 ) -> Any:
     """The product, summed over some common axes and kept along others."""
     return contraction.dot_general(
@@ -470,7 +520,6 @@ def dot(
     dimension_numbers: Any = None,
     precision: Any = None,
     preferred_element_type: Any = None,
-    out_sharding: Any = None,
 ) -> Any:
     """The product of vectors and matrices, or by `dimension_numbers` as in dot_general."""
     if dimension_numbers is None:
@@ -512,6 +561,7 @@ def conv_general_dilated(
     out_sharding: Any = None,
 ) -> Any:
     """The convolution in any layout, with strides, padding, dilations and groups."""
+    refuse("conv_general_dilated", "out_sharding", out_sharding, module="lax")
     x, y = array(lhs, "conv_general_dilated"), array(rhs, "conv_general_dilated")
     numbers = lax.conv_dimension_numbers(type_of(x).shape, type_of(y).shape, dimension_numbers)
     rank = len(type_of(x).shape) - 2

@@ -50,9 +50,7 @@ PLAIN_MATMUL = {
 
 
 @surface(jnp.matmul)
-def matmul(
-    a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None, out_sharding: Any = None
-) -> Any:
+def matmul(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
     """The matrix product over the last two axes; leading ones are broadcast, vectors are rows or columns."""
     a, b = array(a, "matmul"), array(b, "matmul")
     plain = PLAIN_MATMUL.get((len(a.shape), len(b.shape)))
@@ -79,7 +77,6 @@ def matmul(
         (*leading, *rows, *columns),
         precision,
         preferred_element_type,
-        out_sharding,
     )
 
 
@@ -89,14 +86,14 @@ def _leading(n: int) -> Labels:
 
 
 @surface(jnp.dot)
-def dot(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None, out_sharding: Any = None) -> Any:
+def dot(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
     """The product summed over the last axis of `a` and the last but one (or only one) of `b`."""
     a, b = array(a, "dot"), array(b, "dot")
     a_labels, b_labels = _separate(a, b)
     if a.ndim and b.ndim:
         place = max(b.ndim - 2, 0)
         b_labels = (*b_labels[:place], a_labels[-1], *b_labels[place + 1 :])
-    return _free_product("dot", a, a_labels, b, b_labels, precision, preferred_element_type, out_sharding)
+    return _free_product("dot", a, a_labels, b, b_labels, precision, preferred_element_type)
 
 
 @surface(jnp.vdot)
@@ -151,7 +148,6 @@ def tensordot(
     *,
     precision: Any = None,
     preferred_element_type: Any = None,
-    out_sharding: Any = None,
 ) -> Any:
     """The product summed over the last `axes` of `a` and the first of `b`, or over those that a pair names."""
     a, b = array(a, "tensordot"), array(b, "tensordot")
@@ -159,7 +155,7 @@ def tensordot(
     a_labels, b_labels = _separate(a, b)
     partners = dict(zip(b_axes, a_axes, strict=True))
     b_labels = tuple([a_labels[partners[d]] if d in partners else label for d, label in enumerate(b_labels)])
-    return _free_product("tensordot", a, a_labels, b, b_labels, precision, preferred_element_type, out_sharding)
+    return _free_product("tensordot", a, a_labels, b, b_labels, precision, preferred_element_type)
 
 
 def _tensordot_axes(a: Any, b: Any, axes: Any) -> tuple[list[int], list[int]]:
@@ -294,11 +290,9 @@ def einsum(
     optimize: Any = "auto",
     precision: Any = None,
     preferred_element_type: Any = None,
-    out_sharding: Any = None,
 ) -> Any:
     """The sum of products that the subscripts name: 'ij,jk->ik', or einsum(x, [0, 1], y, [1, 2], [0, 2])."""
     refuse("einsum", "out", out)
-    refuse("einsum", "out_sharding", out_sharding)
     terms, result, xs = _parse(subscripts, operands)
     xs = [array(x, "einsum") for x in xs]
     labels, out_labels = _resolve(terms, result, tuple([len(x.shape) for x in xs]))
@@ -477,10 +471,8 @@ def _pair(
     out_labels: Labels,
     precision: Any = None,
     preferred: Any = None,
-    out_sharding: Any = None,
 ) -> Any:
     """The contraction of two arrays of any dtypes. Axes of size 1 are broadcast if they are in the result."""
-    refuse(function, "out_sharding", out_sharding)
     if a.dtype != b.dtype:
         a, b = promote(function, a, b)
     sizes = dict(zip(a_labels, a.shape, strict=True))

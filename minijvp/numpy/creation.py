@@ -14,7 +14,7 @@ from minijvp.core.tracing import Tracer, is_known, state
 from minijvp.core.types import PYTHON_SCALARS, is_arraylike, type_of
 from minijvp.errors import ArgumentError
 from minijvp.numpy.promotion import array as as_operand
-from minijvp.numpy.promotion import as_dtype, broadcast, cast, join, kind_of, normalize_axis, promote, surface
+from minijvp.numpy.promotion import as_dtype, broadcast, cast, join, kind_of, normalize_axis, promote, refuse, surface
 from minijvp.operations import elementwise
 from minijvp.operations.families import add, broadcast_in_dim, reshape
 from minijvp.operations.families import zeros as zeros_primitive
@@ -105,13 +105,25 @@ def full_like(a: Any, fill_value: Any, dtype: Any = None, shape: Any = None, *, 
 def asarray(
     a: Any, dtype: Any = None, order: str | None = None, *, copy: bool | None = None, device: Any = None
 ) -> Any:
-    """`a` as an array: nested lists too, of numbers, arrays and tracers."""
+    """`a` as an array: nested lists too, of numbers, arrays and tracers. An array is copied only with `copy`."""
+    require_order(order, "asarray")
     if isinstance(a, (list, tuple)):
         return _stacked(a, dtype)
     if type(a) in PYTHON_SCALARS or not isinstance(a, Tracer):
-        return state.trace.lift(jnp.asarray(a, as_dtype(dtype), order=order))  # type: ignore[arg-type]
+        return state.trace.lift(jnp.asarray(a, as_dtype(dtype), copy=copy))  # type: ignore[arg-type]
     dtype = as_dtype(dtype)
-    return a if dtype is None or dtype == a.dtype else cast(a, (dtype, False))
+    out = a if dtype is None or dtype == a.dtype else cast(a, (dtype, False))
+    return elementwise.copy(out) if copy and out is a else out
+
+
+def require_order(order: str | None, function: str) -> None:
+    """Raise ArgumentError for an order of the elements in memory."""
+    if order not in (None, "K"):
+        raise ArgumentError(
+            f"minijvp.numpy.{function} received order={order!r}.",
+            "Where the elements of an array lie in memory, the compiler decides.",
+            "Leave order away.",
+        )
 
 
 def _stacked(values: Any, dtype: Any) -> Any:
@@ -135,14 +147,17 @@ def _stacked(values: Any, dtype: Any) -> Any:
 def array(
     object: Any,
     dtype: Any = None,
+    *,
     copy: bool = True,
     order: str | None = "K",
     ndmin: int = 0,
-    *,
-    device: Any = None,
 ) -> Any:
-    """`object` as an array, with `ndmin` axes at least: nested lists too, of numbers, arrays and tracers."""
-    out = asarray(object, dtype)
+    """`object` as an array, with `ndmin` axes at least: nested lists too, of numbers, arrays and tracers.
+
+    An array is copied, unless `copy` is false: the result is another tracer, with the same derivative.
+    """
+    require_order(order, "array")
+    out = asarray(object, dtype, copy=copy)
     shape = type_of(out).shape
     return out if len(shape) >= ndmin else reshape(out, new_sizes=(1,) * (ndmin - len(shape)) + shape)
 
@@ -230,6 +245,13 @@ def lower_triangle(n: int, m: int, k: int = 0) -> Any:
 @surface(jnp.meshgrid)
 def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> list[Any]:
     """The coordinates of a grid, an array for each axis."""
+    refuse("meshgrid", "copy", copy, True)
+    if indexing not in ("xy", "ij"):
+        raise ArgumentError(
+            f"minijvp.numpy.meshgrid received indexing={indexing!r}.",
+            "The first array runs along the second axis ('xy') or along the first ('ij').",
+            "Pass one of these.",
+        )
     xs = [as_operand(x, "meshgrid") for x in xi]
     order = list(range(len(xs)))
     if indexing == "xy" and len(xs) >= 2:
@@ -247,8 +269,9 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
 
 @surface(jnp.copy)
 def copy(a: Any, order: str | None = None) -> Any:
-    """`a` as an array."""
-    return asarray(a)
+    """A copy of `a`: the same values, as another array or tracer."""
+    require_order(order, "copy")
+    return asarray(a, copy=True)
 
 
 @surface(jnp.astype)
@@ -260,7 +283,7 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = False, device: Any = None) -> 
     if dtype == np.bool_ and x.dtype != np.bool_:
         return elementwise.ne(x, 0.0 if x.dtype.kind not in "iu" else 0)
     if x.dtype == dtype:
-        return x
+        return elementwise.copy(x) if copy else x
     return cast(x, (dtype, False))
 
 

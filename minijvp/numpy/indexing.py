@@ -7,6 +7,7 @@ are traced make it a dynamic_slice; with arrays it is one gather, and an update 
 
 from __future__ import annotations
 
+import inspect
 import operator
 import warnings
 from collections.abc import Callable, Sequence
@@ -22,8 +23,11 @@ from jax import lax
 from minijvp.core.tracing import Tracer, evaluating
 from minijvp.core.types import PYTHON_SCALARS, is_key, type_of
 from minijvp.errors import ArgumentError, ConcretizationError
+from minijvp.higher_order.scatter_apply import apply_at, as_program
+from minijvp.interop.from_jax import from_jax
 from minijvp.numpy.promotion import (
     array,
+    as_dtype,
     broadcast,
     cast,
     join,
@@ -37,7 +41,7 @@ from minijvp.numpy.promotion import (
 from minijvp.numpy.ufuncs import divide, power
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.dynamic_slicing import dynamic_slice, dynamic_update_slice
-from minijvp.operations.elementwise import lt, rem, select_n
+from minijvp.operations.elementwise import lt, max_, min_, rem, select_n
 from minijvp.operations.families import add, broadcast_in_dim, reshape, zeros
 from minijvp.operations.gather import (
     gather,
@@ -262,13 +266,13 @@ def is_simple(places: Sequence[Place], shape: tuple[int, ...], rules: Bounds) ->
         if type(p.index) is int:
             if not 0 <= p.index < shape[p.axis]:
                 return False
-        elif p.index.shape or shape[p.axis] == 0 or not rules.wrap or rules.modulo or rules.mode not in (PROMISE, CLIP):
+        elif p.index.shape or shape[p.axis] == 0 or rules.modulo or rules.mode not in (PROMISE, CLIP):
             return False
     return True
 
 
-def read_simple(x: Any, places: Sequence[Place]) -> Any:
-    """The elements at spans and single integers; an integer may be traced."""
+def read_simple(x: Any, places: Sequence[Place], wrap: bool) -> Any:
+    """The elements at spans and single integers; an integer may be traced, and negative with `wrap`."""
     shape = x.shape
     parts: list[Any] = [None] * len(shape)
     traced: dict[int, Any] = {}
@@ -287,7 +291,8 @@ def read_simple(x: Any, places: Sequence[Place]) -> Any:
     extents = tuple([(p.size - 1) * p.stride + 1 if p.size else 0 for p in parts])
     starts = tuple([p.start for p in parts])
     if traced:
-        x = dynamic_slice(x, *starts_of(starts, traced, shape), slice_sizes=extents)
+        how = {} if wrap else {"allow_negative_indices": False}
+        x = dynamic_slice(x, *starts_of(starts, traced), slice_sizes=extents, **how)
         starts = (0,) * len(shape)
     strides = tuple([p.stride for p in parts])
     if extents != x.shape or any(s != 1 for s in strides):
@@ -304,11 +309,10 @@ def read_simple(x: Any, places: Sequence[Place]) -> Any:
     return reshape(x, new_sizes=tuple(result))
 
 
-def starts_of(starts: Sequence[int], traced: dict[int, Any], shape: tuple[int, ...]) -> list[Any]:
-    """The starts with the traced ones in place, all of these in one dtype that has room for every axis."""
-    dtypes = {i.dtype for i in traced.values()}
-    if len(dtypes) > 1 or any(d.kind == "u" or d.itemsize < 4 for d in dtypes):
-        dtype = index_dtype(shape)
+def starts_of(starts: Sequence[int], traced: dict[int, Any]) -> list[Any]:
+    """The starts with the traced ones in place, all of these in one dtype."""
+    if len({i.dtype for i in traced.values()}) > 1:
+        dtype = as_dtype(int)
         traced = {d: i if i.dtype == dtype else convert_element_type(i, new_dtype=dtype) for d, i in traced.items()}
     return [traced.get(d, a) for d, a in enumerate(starts)]
 
@@ -392,7 +396,7 @@ class Layout:
         for axis, (i, dims) in self.columns.items():
             traced = not isinstance(i, (int, np.ndarray))
             values.append(i if traced else np.asarray(i, dtype)[()])
-            specs.append((self.operand_shape[axis] if traced else 0, dims, rules.wrap, rules.modulo))
+            specs.append((self.operand_shape[axis] if traced else 0, dims, rules))
         build = _table if any(isinstance(i, Tracer) for i in values) else _table_at_once
         one = True if self.one_point else None
         return build(tuple(values), tuple(specs), self.rows, dtype), one, one
@@ -436,8 +440,8 @@ def broadcast_points(points: Sequence[Point]) -> tuple[int, ...]:
 def _table(values: tuple, specs: tuple, rows: tuple[int, ...], dtype: Any) -> Any:
     """The table of indices: the values broadcast to the rows and side by side, with traced ones counted from 0."""
     columns = []
-    for i, (size, dims, wrap, modulo) in zip(values, specs):
-        i = counted_from_zero(i, size, dtype, wrap, modulo) if size else i
+    for i, (size, dims, rules) in zip(values, specs):
+        i = counted_from_zero(i, size, dtype, rules) if size else i
         columns.append(broadcast_in_dim(i, shape=(*rows, 1), broadcast_dimensions=dims))
     return columns[0] if len(columns) == 1 else concatenate(*columns, dimension=len(rows))
 
@@ -449,14 +453,24 @@ def _table_at_once(values: tuple, specs: tuple, rows: tuple[int, ...], dtype: An
         return _table(values, specs, rows, dtype)
 
 
-def counted_from_zero(i: Any, n: int, dtype: Any, wrap: bool = True, modulo: bool = False) -> Any:
+def counted_from_zero(i: Any, n: int, dtype: Any, rules: Bounds) -> Any:
     """Traced indices of an axis of size n in the given dtype, without negative ones that count from the end."""
     signed = i.dtype.kind == "i"
-    if i.dtype != dtype:
-        i = convert_element_type(i, new_dtype=dtype)
-    if modulo:
+    if i.dtype.itemsize < dtype.itemsize or (signed and i.dtype.itemsize == dtype.itemsize):
+        i = in_dtype(i, dtype)  # before the size of the axis is added, which a small dtype has no room for
+    if rules.modulo:
         i = rem(i, n)
-    return select_n(lt(i, 0), i, add(i, n)) if signed and (wrap or modulo) else i
+    if signed and (rules.wrap or rules.modulo):
+        i = select_n(lt(i, 0), i, add(i, n))
+    if rules.mode == CLIP and i.dtype != dtype:
+        i = min_(i, n - 1)  # a large one would be another number in fewer bits
+        i = max_(i, 0) if signed else i
+    return in_dtype(i, dtype)
+
+
+def in_dtype(x: Any, dtype: Any) -> Any:
+    """`x` in a dtype, weak or not."""
+    return x if x.dtype == dtype else convert_element_type(x, new_dtype=dtype)
 
 
 def shared_constant(table: np.ndarray) -> np.ndarray:
@@ -495,7 +509,7 @@ def read(
     x = array(x, "getitem")
     places = places_of(index, x.shape, rules)
     if is_simple(places, x.shape, rules):
-        return read_simple(x, places)
+        return read_simple(x, places, rules.wrap)
     layout = Layout(places, x.shape)
     if 0 in layout.shape:
         return with_weakness(zeros(shape=layout.shape, dtype=x.dtype), type_of(x).weak_type)
@@ -576,9 +590,13 @@ class IndexUpdate:
         unique_indices: bool = False,
         mode: Any = None,
         fill_value: Any = None,
+        out_sharding: Any = None,
         wrap_negative_indices: bool = True,
+        strategy: str = "auto",
     ) -> Any:
         """x[index], with a choice of what is read out of bounds; "fill" gives nan, or the smallest integer."""
+        refuse("ndarray.at", "out_sharding", out_sharding)
+        refuse("ndarray.at", "strategy", strategy, "auto")
         rules = bounds(mode, PROMISE, wrap_negative_indices)
         return read(self.array, self.index, rules, fill_value, indices_are_sorted, unique_indices)
 
@@ -618,34 +636,34 @@ class IndexUpdate:
 
     def apply(
         self,
-        function: Callable[[Any], Any],
+        func: Callable[[Any], Any],
         *,
         indices_are_sorted: bool = False,
         unique_indices: bool = False,
         mode: Any = None,
         wrap_negative_indices: bool = True,
     ) -> Any:
-        """x with a function, that works element by element, applied at the index: once, if a traced index repeats.
+        """x with a function of one number applied to each element at the index, repeatedly at repeated indices.
 
-        Raises ArgumentError for repeated indices where they are known.
+        Raises ArgumentError if `func` does not return one number of the dtype of x.
         """
-        options = {
-            "indices_are_sorted": indices_are_sorted,
-            "unique_indices": unique_indices,
-            "wrap_negative_indices": wrap_negative_indices,
-        }
+        x = array(self.array, "ndarray.at")
         rules = bounds(mode, FILL, wrap_negative_indices)
-        shape = type_of(self.array).shape
-        layout = Layout(places_of(self.index, shape, rules), shape)
-        if 0 not in layout.shape and not unique_indices and layout.known and layout.table(rules)[2] is False:
-            raise ArgumentError(
-                "x.at[index].apply(f) received indices that repeat.",
-                "An element is read once and written once: f would not be applied again to its own result.",
-                "Apply f to the whole array and pick with mnp.where, or apply it once for each repetition.",
-            )
-        # Out of bounds the last element is read: f may not like a nan, and the result is dropped.
-        old = self.get(mode=CLIP if rules.mode == FILL else mode, **options)
-        return self.set(function(old), mode=mode, **options)
+        layout = Layout(places_of(self.index, x.shape, rules), x.shape)
+        program = as_program(func, type_of(x))
+        if 0 in layout.shape or 0 in x.shape:
+            return x
+        table, in_order, unique = layout.table(rules)
+        return apply_at(
+            x,
+            table,
+            program,
+            dimension_numbers=scatter_numbers(layout.numbers),
+            update_shape=layout.inner,
+            indices_are_sorted=bool(indices_are_sorted or in_order),
+            unique_indices=bool(unique_indices or unique),
+            mode=rules.mode,
+        )
 
     def _factors(self, values: Any, options: dict[str, Any]) -> Any:
         """The values at the index, and 1 elsewhere."""
@@ -663,9 +681,11 @@ def write(
     indices_are_sorted: bool = False,
     unique_indices: bool = False,
     mode: Any = None,
+    out_sharding: Any = None,
     wrap_negative_indices: bool = True,
 ) -> Any:
     """`x` with an operation of scatter between what stands at the index and the values."""
+    refuse("ndarray.at", "out_sharding", out_sharding)
     x = array(x, "ndarray.at")
     kind = kind_of(x)
     rules = bounds(mode, FILL, wrap_negative_indices)
@@ -813,15 +833,32 @@ def take(
     return read(a, (slice(None),) * axis + (indices,), rules, fill_value, indices_are_sorted, unique_indices)
 
 
+WRAPS = inspect.signature(jnp.take_along_axis).parameters["wrap_negative_indices"].default
+"""Whether negative indices of take_along_axis count from the end: None, in JAX 0.10, for all modes but one."""
+bridged_take_along_axis = from_jax(jnp.take_along_axis)
+
+
 @surface(jnp.take_along_axis)
-def take_along_axis(arr: Any, indices: Any, axis: int | None = -1, mode: Any = None, fill_value: Any = None) -> Any:
+def take_along_axis(
+    arr: Any,
+    indices: Any,
+    axis: int | None = -1,
+    mode: Any = None,
+    fill_value: Any = None,
+    *,
+    wrap_negative_indices: bool | None = WRAPS,
+) -> Any:
     """`arr[..., indices[..., i, ...], ...]` along one axis (None: of the flattened array); other axes broadcast.
 
     Out of bounds, mode "fill" (the default) gives `fill_value` (nan, or the smallest integer), "clip" the nearest
-    element. Negative indices count from the end.
+    element; "one_hot" multiplies by a matrix of ones and zeros. Negative indices count from the end with
+    `wrap_negative_indices`. Of an empty axis, all results are 0.
 
-    Raises ArgumentError for indices that are not integers or whose shape does not fit, IndexError for an empty axis.
+    Raises ArgumentError for indices that are not integers or whose shape does not fit.
     """
+    wrap = mode != "promise_in_bounds" if wrap_negative_indices is None else wrap_negative_indices
+    if isinstance(mode, str) and mode == "one_hot":
+        return bridged_take_along_axis(arr, indices, axis, mode, wrap_negative_indices=wrap)
     arr = array(arr, "take_along_axis")
     indices = integer_indices(indices, "take_along_axis")
     shape = type_of(indices).shape
@@ -841,14 +878,12 @@ def take_along_axis(arr: Any, indices: Any, axis: int | None = -1, mode: Any = N
             f"All axes but axis {axis} must agree, or one of them be 1.",
             "Correct the shape of the indices.",
         )
-    rules = bounds(mode, FILL)
+    rules = bounds(mode, FILL, wrap)
     result = tuple([m if d == axis or n == 1 else n for d, (n, m) in enumerate(zip(arr.shape, shape))])
-    if 0 in result:
+    if 0 in result or arr.shape[axis] == 0:
         return with_weakness(zeros(shape=result, dtype=arr.dtype), type_of(arr).weak_type)
-    if arr.shape[axis] == 0:
-        raise IndexError(f"take_along_axis: an index is out of bounds for axis {axis} with size 0")
     i = array(indices, "take_along_axis")
-    i = counted_from_zero(i, arr.shape[axis], index_dtype(arr.shape), modulo=rules.modulo)
+    i = counted_from_zero(i, arr.shape[axis], index_dtype(arr.shape), rules)
     # Axes that only the array has are windows; those that only the indices have are rows; the common ones are batches.
     windows = [d for d, (n, m) in enumerate(zip(arr.shape, shape)) if d != axis and m == 1 and n > 1]
     alone = [d for d, (n, m) in enumerate(zip(arr.shape, shape)) if d != axis and n == 1 and m > 1]

@@ -26,6 +26,7 @@ from minijvp.numpy.promotion import (
     normalize_axis,
     operand,
     promote,
+    refuse,
     same_shape,
     surface,
 )
@@ -37,8 +38,8 @@ from minijvp.operations.families import reshape as reshape_primitive
 
 
 @surface(jnp.reshape)
-def reshape(a: Any, shape: Any, order: str = "C", *, copy: bool | None = None, out_sharding: Any = None) -> Any:
-    """The elements in another shape; one size may be -1."""
+def reshape(a: Any, shape: Any, order: str = "C", *, copy: bool | None = None) -> Any:
+    """The elements in another shape; one size may be -1. Whether they are copied, the compiler decides, as in JAX."""
     x = array(a, "reshape")
     given = x.shape
     sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
@@ -74,7 +75,7 @@ def complete(sizes: tuple, given: tuple[int, ...]) -> tuple[int, ...]:
 
 
 @surface(jnp.ravel)
-def ravel(a: Any, order: str = "C", *, out_sharding: Any = None) -> Any:
+def ravel(a: Any, order: str = "C") -> Any:
     """The elements along one axis."""
     return reshape(a, (-1,), order)
 
@@ -88,7 +89,10 @@ def transpose(a: Any, axes: Any = None) -> Any:
     return x if order == tuple(range(ndim)) else ops.transpose(x, permutation=order)
 
 
-permute_dims = transpose
+@surface(jnp.permute_dims)
+def permute_dims(a: Any, /, axes: Any) -> Any:
+    """The axes in another order."""
+    return transpose(a, axes)
 
 
 @surface(jnp.matrix_transpose)
@@ -155,7 +159,7 @@ def squeeze(a: Any, axis: Any = None) -> Any:
 
 
 @surface(jnp.broadcast_to)
-def broadcast_to(array: Any, shape: Any, *, out_sharding: Any = None) -> Any:
+def broadcast_to(array: Any, shape: Any) -> Any:
     """The array repeated along new leading axes and axes of size 1."""
     x = as_array(array, "broadcast_to")
     wanted = as_shape(shape, "broadcast_to")
@@ -244,6 +248,7 @@ def concat(arrays: Any, /, *, axis: int | None = 0) -> Any:
 @surface(jnp.stack)
 def stack(arrays: Any, axis: int = 0, out: None = None, dtype: Any = None) -> Any:
     """The arrays along a new axis."""
+    refuse("stack", "out", out)
     xs = sequence_of(arrays, "stack")
     shapes = {type_of(x).shape for x in xs}
     if len(shapes) > 1:
@@ -425,6 +430,9 @@ def tile(A: Any, reps: Any) -> Any:
     return reshape(x, tuple(c * n for c, n in zip(counts, shape, strict=True)))
 
 
+bridged_repeat = from_jax(jnp.repeat)
+
+
 @surface(jnp.repeat)
 def repeat(
     a: Any,
@@ -432,20 +440,18 @@ def repeat(
     axis: int | None = None,
     *,
     total_repeat_length: int | None = None,
-    out_sharding: Any = None,
 ) -> Any:
-    """Each element repeated, along an axis; `repeats` is a number, or one for each element."""
+    """Each element repeated, along an axis; `repeats` is a number, or one for each element.
+
+    With `total_repeat_length`, the size of the axis of the result, `repeats` may be traced.
+    """
+    if total_repeat_length is not None:
+        return bridged_repeat(a, repeats, axis, total_repeat_length=total_repeat_length)
     x = array(a, "repeat")
     if axis is None:
         x, axis = ravel(x), 0
     axis = normalize_axis(axis, len(x.shape), "repeat")
     n = x.shape[axis]
-    if total_repeat_length is not None:
-        raise ArgumentError(
-            "minijvp.numpy.repeat under a trace does not take total_repeat_length.",
-            "Repeats are known while a program is traced.",
-            "Leave it out.",
-        )
     counts = np.asarray(repeats).ravel()
     if counts.size == 1:
         x = ops.expand_dims(x, (axis + 1,))
@@ -456,28 +462,32 @@ def repeat(
     return indexing.take(x, np.repeat(np.arange(n), counts), axis)
 
 
+bridged_pad = from_jax(jnp.pad)
+
+
 @surface(jnp.pad)
-def pad(array: Any, pad_width: Any, mode: str = "constant", **kwargs: Any) -> Any:
-    """The array with elements added around it: constants, its edge, or itself mirrored or repeated."""
+def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Any:
+    """The array with elements added around it: constants, its edge, itself mirrored or repeated, or what a mode makes.
+
+    Modes and their options are those of jax.numpy.pad. Raises ArgumentError for a negative width.
+    """
     x = as_array(array, "pad")
+    value = kwargs.get("constant_values", 0)
+    one_value = mode == "constant" and kwargs.keys() <= {"constant_values"} and not np.shape(value)
+    copies = isinstance(mode, str) and mode in ("edge", "reflect", "symmetric", "wrap") and not kwargs
+    if isinstance(pad_width, dict) or not (one_value or copies):
+        return bridged_pad(x, pad_width, mode, **kwargs)
     widths = np.broadcast_to(np.asarray(pad_width, int), (len(x.shape), 2))
-    if mode == "constant":
-        value = kwargs.pop("constant_values", 0)
-        if kwargs or np.shape(value):
-            raise ArgumentError(
-                f"minijvp.numpy.pad under a trace received {kwargs or value!r}.",
-                "It pads with one value.",
-                "Pad once for each value.",
-            )
+    if np.any(widths < 0):
+        raise ArgumentError(
+            f"minijvp.numpy.pad received pad_width={pad_width!r}.",
+            "Widths are numbers of elements that are added.",
+            "Take elements away by a slice: x[1:-1].",
+        )
+    if one_value:
         value = cast(operand(value, "pad"), (x.dtype, False))
         value = np.asarray(value).astype(x.dtype)[()] if isinstance(value, (bool, int, float, complex)) else value
         return slicing.pad(x, value, padding_config=tuple((int(a), int(b), 0) for a, b in widths))
-    if mode not in ("edge", "reflect", "symmetric", "wrap") or kwargs:
-        raise ArgumentError(
-            f"minijvp.numpy.pad under a trace received mode={mode!r} and {kwargs}.",
-            "It knows constant, edge, reflect, symmetric and wrap.",
-            "Use one of these.",
-        )
     for d, (before, after) in enumerate(widths):
         if before or after:
             # NumPy says which element goes where.
@@ -554,8 +564,6 @@ def sort(
     a: Any,
     axis: int | None = -1,
     *,
-    kind: None = None,
-    order: None = None,
     stable: bool = True,
     descending: bool = False,
 ) -> Any:
@@ -573,12 +581,11 @@ def argsort(
     a: Any,
     axis: int | None = -1,
     *,
-    kind: None = None,
-    order: None = None,
     stable: bool = True,
     descending: bool = False,
+    dtype: Any = None,
 ) -> Any:
-    """The indices that put the elements in order along an axis."""
+    """The indices that put the elements in order along an axis, in `dtype` or that of integers."""
     x = array(a, "argsort")
     if axis is None:
         x, axis = ravel(x), 0
@@ -586,9 +593,8 @@ def argsort(
     if descending:
         # Equal elements keep their order: reverse before, and count from the end after.
         x = ops.rev(x, dimensions=(axis,)) if stable else x
-    dtype = np.dtype(np.int32) if x.shape[axis] < 2**31 else np.dtype(np.int64)
-    dtype = as_dtype(int) if dtype == np.int32 else dtype
-    numbers = ops.iota(dtype=dtype, shape=x.shape, dimension=axis)
+    wide = np.dtype(np.int64) if x.shape[axis] >= 2**31 else as_dtype(int)
+    numbers = ops.iota(dtype=wide if dtype is None else as_dtype(dtype), shape=x.shape, dimension=axis)
     _, out = sorting.sort(x, numbers, dimension=axis, is_stable=stable, num_keys=1)
     if not descending:
         return out

@@ -13,6 +13,7 @@ from minijvp.core.tracing import Tracer
 from minijvp.core.types import PYTHON_SCALARS, is_arraylike
 from minijvp.interop.from_jax import from_jax
 from minijvp.numpy import contractions, creation, indexing, manipulation, reductions, selection, ufuncs
+from minijvp.numpy.promotion import refuse
 
 
 def operator(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -63,10 +64,8 @@ METHODS = {
     "argmin": reductions.argmin,
     "argpartition": from_jax(jnp.argpartition),
     "argsort": manipulation.argsort,
-    "astype": creation.astype,
     "choose": from_jax(jnp.choose),
     "clip": ufuncs.clip,
-    "compress": lambda self, condition, *args, **kwargs: selection.compress(condition, self, *args, **kwargs),
     "conj": ufuncs.conj,
     "conjugate": ufuncs.conj,
     "copy": creation.copy,
@@ -96,21 +95,35 @@ METHODS = {
 }
 
 
-def reshape_method(self: Any, *shape: Any, order: str = "C") -> Any:
+def reshape_method(self: Any, *args: Any, order: str = "C", out_sharding: Any = None) -> Any:
     """The elements in another shape, given as a tuple or as arguments."""
-    return manipulation.reshape(self, shape[0] if len(shape) == 1 else shape, order)
+    refuse("ndarray.reshape", "out_sharding", out_sharding)
+    return manipulation.reshape(self, args[0] if len(args) == 1 else args, order)
 
 
-def transpose_method(self: Any, *axes: Any) -> Any:
+def transpose_method(self: Any, *args: Any) -> Any:
     """The axes in another order, given as a tuple or as arguments."""
-    if not axes or axes == (None,):
+    if not args or args == (None,):
         return manipulation.transpose(self)
-    return manipulation.transpose(self, axes[0] if isinstance(axes[0], (tuple, list)) else axes)
+    return manipulation.transpose(self, args[0] if isinstance(args[0], (tuple, list)) else args)
 
 
-def flatten_method(self: Any, order: str = "C") -> Any:
+def compress_method(
+    self: Any, condition: Any, axis: int | None = None, *, out: None = None, size: Any = None, fill_value: Any = 0
+) -> Any:
+    """The slices along an axis for which the condition holds."""
+    return selection.compress(condition, self, axis, out=out, size=size, fill_value=fill_value)
+
+
+def flatten_method(self: Any, order: str = "C", *, out_sharding: Any = None) -> Any:
     """The elements along one axis."""
+    refuse("ndarray.flatten", "out_sharding", out_sharding)
     return manipulation.ravel(self, order)
+
+
+def astype_method(self: Any, dtype: Any, copy: bool = False, device: Any = None) -> Any:
+    """The elements in another dtype."""
+    return creation.astype(self, dtype, copy=copy, device=device)
 
 
 def itself(self: Any, *args: Any) -> Any:
@@ -175,7 +188,9 @@ def install() -> None:
         "__deepcopy__": itself,
         "block_until_ready": itself,
         "__round__": lambda self, decimals=0: ufuncs.round(self, decimals),
+        "astype": astype_method,
         "reshape": reshape_method,
+        "compress": compress_method,
         "transpose": transpose_method,
         "flatten": flatten_method,
         "at": property(indexing.at),

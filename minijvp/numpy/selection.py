@@ -18,7 +18,7 @@ from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.interop.from_jax import from_jax
 from minijvp.numpy.indexing import getitem, take
 from minijvp.numpy.manipulation import atleast_1d, concatenate, ravel
-from minijvp.numpy.promotion import array
+from minijvp.numpy.promotion import array, refuse
 from minijvp.numpy.ufuncs import where as where_both
 
 
@@ -49,7 +49,10 @@ def unknown_shape(function: str) -> ArgumentError:
 
 
 def selecting(original: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Decorator of a definition by known values: without them, or with `size`, the function of JAX is bridged."""
+    """Decorator of a definition by known values: without them, or with `size`, the function of JAX is bridged.
+
+    A `fill_value` is for what `size` leaves free, and means nothing to the definition.
+    """
 
     def decorate(by_values: Callable[..., Any]) -> Callable[..., Any]:
         bridged = from_jax(original)
@@ -61,7 +64,7 @@ def selecting(original: Callable[..., Any]) -> Callable[[Callable[..., Any]], Ca
             if kwargs.get("size") is not None:
                 return bridged(*args, **kwargs)
             try:
-                return by_values(*args, **kwargs)
+                return by_values(*args, **{k: v for k, v in kwargs.items() if k not in ("size", "fill_value")})
             except NotKnownError:
                 pass
             try:
@@ -76,44 +79,40 @@ def selecting(original: Callable[..., Any]) -> Callable[[Callable[..., Any]], Ca
 
 
 @selecting(jnp.argwhere)
-def argwhere(a: Any, **options: Any) -> Any:
+def argwhere(a: Any) -> Any:
     """The indices of the elements that are not zero, a row for each."""
     return jnp.argwhere(known(a))
 
 
 @selecting(jnp.nonzero)
-def nonzero(a: Any, **options: Any) -> Any:
+def nonzero(a: Any) -> Any:
     """The indices of the elements that are not zero, an array for each axis."""
     return jnp.nonzero(known(a))
 
 
 @selecting(jnp.flatnonzero)
-def flatnonzero(a: Any, **options: Any) -> Any:
+def flatnonzero(a: Any) -> Any:
     """The indices of the elements that are not zero, in the flattened array."""
     return jnp.flatnonzero(known(a))
 
 
 @selecting(jnp.where)
-def where(condition: Any, x: Any = None, y: Any = None, /, **options: Any) -> Any:
+def where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
     """Element by element, x where the condition holds and y elsewhere; without both, the indices where it holds."""
     return jnp.nonzero(known(condition)) if x is None and y is None else where_both(condition, x, y)
 
 
 @selecting(jnp.extract)
-def extract(condition: Any, arr: Any, **options: Any) -> Any:
+def extract(condition: Any, arr: Any) -> Any:
     """The elements for which the condition holds."""
     return getitem(ravel(array(arr, "extract")), np.flatnonzero(known(condition)))
 
 
 @selecting(jnp.compress)
-def compress(condition: Any, a: Any, axis: int | None = None, **options: Any) -> Any:
+def compress(condition: Any, a: Any, axis: int | None = None, *, out: None = None) -> Any:
     """The slices along an axis for which the condition holds."""
+    refuse("compress", "out", out)
     return take(array(a, "compress"), np.flatnonzero(known(condition)), axis)
-
-
-def first_places(x: Any, **options: Any) -> np.ndarray:
-    """The first index of each distinct value of a flat array, in the order of the values."""
-    return np.asarray(jnp.unique(known(x), return_index=True, **options)[1])
 
 
 @selecting(jnp.unique)
@@ -123,11 +122,14 @@ def unique(
     return_inverse: bool = False,
     return_counts: bool = False,
     axis: int | None = None,
-    **options: Any,
+    *,
+    equal_nan: bool = True,
+    sorted: bool = True,
 ) -> Any:
     """The distinct values, in order, and what else is asked for: their first indices, where each went, their counts."""
     x = array(ar, "unique")
-    _, index, inverse, counts = jnp.unique(known(x), True, True, True, axis, **options)
+    options = {"equal_nan": equal_nan, "sorted": sorted}
+    _, index, inverse, counts = jnp.unique(known(x), True, True, True, axis, **options)  # type: ignore[arg-type]
     values = getitem(ravel(x), index) if axis is None else take(x, index, axis)
     wanted = zip((return_index, return_inverse, return_counts), (index, inverse, counts), strict=True)
     more = [result for is_wanted, result in wanted if is_wanted]
@@ -138,8 +140,8 @@ def with_values(original: Callable[..., Any]) -> Callable[..., Any]:
     """One of the functions that return distinct values in a named tuple."""
 
     @selecting(original)
-    def function(x: Any, /, **options: Any) -> Any:
-        return original(known(x), **options)._replace(values=unique(x))
+    def function(x: Any, /) -> Any:
+        return original(known(x))._replace(values=unique(x))
 
     function.__doc__ = f"The distinct values, and more: see jax.numpy.{original.__name__}."
     return function
@@ -149,19 +151,19 @@ unique_all, unique_counts, unique_inverse = map(with_values, (jnp.unique_all, jn
 
 
 @selecting(jnp.unique_values)
-def unique_values(x: Any, /, **options: Any) -> Any:
+def unique_values(x: Any, /) -> Any:
     """The distinct values, in order."""
     return unique(x)
 
 
 @selecting(jnp.union1d)
-def union1d(ar1: Any, ar2: Any, **options: Any) -> Any:
+def union1d(ar1: Any, ar2: Any) -> Any:
     """The distinct values of two arrays together, in order."""
     return unique(concatenate([ravel(ar1), ravel(ar2)]))
 
 
 @selecting(jnp.intersect1d)
-def intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices: bool = False, **options: Any) -> Any:
+def intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices: bool = False) -> Any:
     """The distinct values that are in both arrays, in order, and on request their first indices."""
     _, index1, index2 = jnp.intersect1d(known(ar1), known(ar2), assume_unique, True)
     values = getitem(ravel(ar1), index1)
@@ -169,14 +171,14 @@ def intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices:
 
 
 @selecting(jnp.setdiff1d)
-def setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False, **options: Any) -> Any:
+def setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
     """The distinct values of the first array that are not in the second, in order."""
     x = ravel(ar1) if assume_unique else unique(ar1)
     return getitem(x, np.flatnonzero(~np.isin(known(x), known(ar2))))
 
 
 @selecting(jnp.setxor1d)
-def setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False, **options: Any) -> Any:
+def setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
     """The distinct values that are in one of two arrays only, in order."""
     x = concatenate([ravel(v) if assume_unique else unique(v) for v in (ar1, ar2)])
     _, index, counts = np.unique(known(x), return_index=True, return_counts=True)
@@ -184,9 +186,9 @@ def setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False, **options: Any) ->
 
 
 @selecting(jnp.trim_zeros)
-def trim_zeros(filt: Any, trim: str = "fb", **options: Any) -> Any:
+def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
     """The elements of a flat array without the zeros at its front ("f") and its back ("b")."""
-    if options:
+    if axis is not None:
         raise NotKnownError
     places, n = np.flatnonzero(known(filt)), len(filt)
     if not len(places):

@@ -1,6 +1,7 @@
 """Slices at computed places: dynamic_slice reads one, dynamic_update_slice writes one.
 
-A negative start counts from the end; then starts are clamped so that the slice lies within the operand.
+Starts are clamped so that the slice lies within the operand; before that, with `allow_negative_indices`, negative ones
+count from the end: the size is added to them once.
 """
 
 from __future__ import annotations
@@ -37,41 +38,41 @@ class DynamicSlice(LinearPrimitive):
 
     recomputable = "free"
 
-    def impl(self, x: Any, *starts: Any, slice_sizes: tuple[int, ...]) -> Any:
-        return lax.dynamic_slice(x, same_dtype(starts), slice_sizes)
+    def impl(self, x: Any, *starts: Any, slice_sizes: tuple[int, ...], allow_negative_indices: bool = True) -> Any:
+        return lax.dynamic_slice(x, same_dtype(starts), slice_sizes, allow_negative_indices=allow_negative_indices)
 
-    def type_rule(self, x: ArrayType, *starts: ArrayType, slice_sizes: tuple[int, ...]) -> ArrayType:
+    def type_rule(self, x: ArrayType, *starts: ArrayType, slice_sizes: tuple[int, ...], **params: bool) -> ArrayType:
         require_starts(self.name, x, starts, slice_sizes)
         return ArrayType(slice_sizes, x.dtype, x.weak_type)
 
-    def transpose(self, ct: Any, x: ArrayType, *starts: Any, slice_sizes: tuple[int, ...]) -> Any:
-        return dynamic_update_slice(zeros_like(x), ct, *starts)
+    def transpose(self, ct: Any, x: ArrayType, *starts: Any, slice_sizes: tuple[int, ...], **params: bool) -> Any:
+        return dynamic_update_slice(zeros_like(x), ct, *starts, **params)
 
     def batch(
-        self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, slice_sizes: tuple[int, ...]
+        self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, slice_sizes: tuple[int, ...], **params: bool
     ) -> tuple[Any, Any]:
         x, *starts = args
         if not any(batched[1:]):
-            return self(x, 0, *starts, slice_sizes=(axis.size, *slice_sizes)), True
-        indices = stacked_starts(axis, starts, batched[1:], type_of(x).shape[batched[0] :])
+            return self(x, 0, *starts, slice_sizes=(axis.size, *slice_sizes), **params), True
+        indices = stacked_starts(axis, starts, batched[1:], type_of(x).shape[batched[0] :], **params)
         numbers = lax.GatherDimensionNumbers(
             offset_dims=tuple(range(len(slice_sizes))),
             collapsed_slice_dims=(),
             start_index_map=tuple(range(len(slice_sizes))),
         )
-        params = {"indices_are_sorted": True, "unique_indices": True, "mode": CLIP, "fill_value": None}
+        how = {"indices_are_sorted": True, "unique_indices": True, "mode": CLIP, "fill_value": None}
         return gather.batch(
-            axis, (x, indices), (batched[0], True), dimension_numbers=numbers, slice_sizes=slice_sizes, **params
+            axis, (x, indices), (batched[0], True), dimension_numbers=numbers, slice_sizes=slice_sizes, **how
         )
 
 
 class DynamicUpdateSlice(Primitive):
     """The operand with `update` written over the part that begins at `starts`."""
 
-    def impl(self, x: Any, update: Any, *starts: Any) -> Any:
-        return lax.dynamic_update_slice(x, update, same_dtype(starts))
+    def impl(self, x: Any, update: Any, *starts: Any, allow_negative_indices: bool = True) -> Any:
+        return lax.dynamic_update_slice(x, update, same_dtype(starts), allow_negative_indices=allow_negative_indices)
 
-    def type_rule(self, x: ArrayType, update: ArrayType, *starts: ArrayType) -> ArrayType:
+    def type_rule(self, x: ArrayType, update: ArrayType, *starts: ArrayType, **params: bool) -> ArrayType:
         require_starts(self.name, x, starts, update.shape)
         if x.dtype != update.dtype:
             raise ArgumentError(
@@ -81,31 +82,31 @@ class DynamicUpdateSlice(Primitive):
             )
         return x.strong()
 
-    def jvp(self, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
+    def jvp(self, primals: tuple, tangents: tuple, **params: bool) -> tuple[Any, Any]:
         x, update, *starts = primals
-        out = self(*primals)
+        out = self(*primals, **params)
         if tangents[0] is None and tangents[1] is None:
             return out, None
-        return out, self(instantiate(tangents[0], x), instantiate(tangents[1], update), *starts)
+        return out, self(instantiate(tangents[0], x), instantiate(tangents[1], update), *starts, **params)
 
-    def transpose(self, ct: Any, x: Any, update: Any, *starts: Any) -> Any:
-        ct_x = self(ct, zeros_like(update), *starts) if is_linear(x) else None
-        ct_update = dynamic_slice(ct, *starts, slice_sizes=update.shape) if is_linear(update) else None
+    def transpose(self, ct: Any, x: Any, update: Any, *starts: Any, **params: bool) -> Any:
+        ct_x = self(ct, zeros_like(update), *starts, **params) if is_linear(x) else None
+        ct_update = dynamic_slice(ct, *starts, slice_sizes=update.shape, **params) if is_linear(update) else None
         return (ct_x, ct_update, *(None,) * len(starts))
 
-    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...]) -> tuple[Any, Any]:
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], **params: bool) -> tuple[Any, Any]:
         x, update, *starts = args
         if not any(batched[2:]):
             x, update = leading_axis(axis, x, batched[0]), leading_axis(axis, update, batched[1])
-            return self(x, update, 0, *starts), True
-        indices = stacked_starts(axis, starts, batched[2:], type_of(x).shape[batched[0] :])
+            return self(x, update, 0, *starts, **params), True
+        indices = stacked_starts(axis, starts, batched[2:], type_of(x).shape[batched[0] :], **params)
         dimensions = tuple(range(len(starts)))
         numbers = lax.ScatterDimensionNumbers(
             update_window_dims=dimensions, inserted_window_dims=(), scatter_dims_to_operand_dims=dimensions
         )
-        params = {"indices_are_sorted": True, "unique_indices": True, "mode": CLIP}
+        how = {"indices_are_sorted": True, "unique_indices": True, "mode": CLIP}
         return scatter.batch(
-            axis, (x, indices, update), (batched[0], True, batched[1]), dimension_numbers=numbers, **params
+            axis, (x, indices, update), (batched[0], True, batched[1]), dimension_numbers=numbers, **how
         )
 
 
@@ -131,16 +132,21 @@ def wide_enough(dtype: Any) -> Any:
     return jnp.promote_types(dtype, np.int32) if dtype.itemsize < 4 else dtype
 
 
-def stacked_starts(axis: Axis, starts: Any, batched: tuple[bool, ...], shape: tuple[int, ...]) -> Any:
-    """The starts of all rows in an operand of this shape, none negative, as an array of shape (rows, axes)."""
-    dtype = next(type_of(s).dtype for s, b in zip(starts, batched) if b)
-    wide = wide_enough(dtype)
+def stacked_starts(
+    axis: Axis,
+    starts: Any,
+    batched: tuple[bool, ...],
+    shape: tuple[int, ...],
+    allow_negative_indices: bool = True,
+) -> Any:
+    """The starts of all rows in an operand of this shape as an array of shape (rows, axes), counted from 0."""
+    wide = wide_enough(next(type_of(s).dtype for s, b in zip(starts, batched) if b))
     columns = []
     for s, b in zip(starts, batched, strict=True):
-        s = leading_axis(axis, np.asarray(s).astype(dtype) if type(s) is int else s, b)
+        s = leading_axis(axis, np.asarray(s).astype(wide) if type(s) is int else s, b)
         columns.append(reshape(convert_element_type(s, new_dtype=wide), new_sizes=(axis.size, 1)))
     places = concatenate(*columns, dimension=1)
-    if wide.kind == "u":
+    if wide.kind == "u" or not allow_negative_indices:
         return places
     sizes = broadcast_in_dim(np.asarray(shape, wide), shape=(axis.size, len(shape)), broadcast_dimensions=(1,))
     return select_n(lt(places, 0), places, add(places, sizes))

@@ -188,20 +188,24 @@ class Scatter(Primitive):
     def batch(
         self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, dimension_numbers: Any, **params: Any
     ) -> tuple[Any, Any]:
-        d = dimension_numbers
         x, indices, updates = args
         x, updates = leading_axis(axis, x, batched[0]), leading_axis(axis, updates, batched[2])
-        lead = (0,) if batched[1] else ()
-        rows = shifted if batched[1] else tuple
-        numbers = lax.ScatterDimensionNumbers(
-            update_window_dims=(() if batched[1] else (0,)) + shifted(d.update_window_dims),
-            inserted_window_dims=shifted(d.inserted_window_dims),
-            scatter_dims_to_operand_dims=shifted(d.scatter_dims_to_operand_dims),
-            operand_batching_dims=lead + shifted(d.operand_batching_dims),
-            scatter_indices_batching_dims=lead + rows(d.scatter_indices_batching_dims),
-        )
+        numbers = batched_numbers(dimension_numbers, batched[1])
         params = {**params, "indices_are_sorted": params["indices_are_sorted"] and not batched[1]}
         return self(x, indices, updates, dimension_numbers=numbers, **params), True
+
+
+def batched_numbers(d: Any, indices_batched: bool) -> Any:
+    """The dimension numbers of a scatter where operand and updates have a leading batch axis, and maybe the indices."""
+    lead = (0,) if indices_batched else ()
+    rows = shifted if indices_batched else tuple
+    return lax.ScatterDimensionNumbers(
+        update_window_dims=(() if indices_batched else (0,)) + shifted(d.update_window_dims),
+        inserted_window_dims=shifted(d.inserted_window_dims),
+        scatter_dims_to_operand_dims=shifted(d.scatter_dims_to_operand_dims),
+        operand_batching_dims=lead + shifted(d.operand_batching_dims),
+        scatter_indices_batching_dims=lead + rows(d.scatter_indices_batching_dims),
+    )
 
 
 def read_back(x: Any, indices: Any, updates: Any, *, dimension_numbers: Any, mode: Any, **flags: Any) -> Any:

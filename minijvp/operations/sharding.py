@@ -9,6 +9,7 @@ from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType
+from minijvp.errors import ArgumentError
 from minijvp.operations.families import LinearPrimitive
 
 
@@ -28,12 +29,24 @@ class ShardingConstraint(LinearPrimitive):
 
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, sharding: Any) -> tuple[Any, bool]:
         if isinstance(sharding, NamedSharding):
-            # The compiler places the batch axis as it likes.
-            spec = PartitionSpec(PartitionSpec.UNCONSTRAINED, *sharding.spec)
+            require_free(axis, sharding)
+            spec = PartitionSpec(axis.mesh_axes or PartitionSpec.UNCONSTRAINED, *sharding.spec)
             sharding = NamedSharding(sharding.mesh, spec, memory_kind=sharding.memory_kind)
         elif not isinstance(sharding, SingleDeviceSharding):
             return args[0], True  # Nobody can say what it means with one axis more.
         return self(*args, sharding=sharding), True
+
+
+def require_free(axis: Axis, sharding: NamedSharding) -> None:
+    """Raise ArgumentError if the axes of the mesh that are for the batch are not there, or are used already."""
+    used = {name for entry in sharding.spec for name in (entry if isinstance(entry, tuple) else (entry,))}
+    missing = [name for name in axis.mesh_axes or () if name in used or name not in sharding.mesh.axis_names]
+    if missing:
+        raise ArgumentError(
+            f"vmap with spmd_axis_name={axis.mesh_axes!r} met the sharding {sharding!r}.",
+            f"The mapped axis is to lie along {missing[0]!r}, which the sharding uses itself, or which its mesh lacks.",
+            "Name another axis of the mesh, or leave spmd_axis_name away: then the compiler places the mapped axis.",
+        )
 
 
 sharding_constraint = ShardingConstraint("sharding_constraint")

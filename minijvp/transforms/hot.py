@@ -168,6 +168,8 @@ class Recording(Trace):
                 parts.append(self.described(x))
         if not mine:
             return EVALUATION.process(primitive, args, params)
+        if len(args) > 2:
+            parts.append(repetitions(args))
         if params:
             parts.append(tuple(params.items()))
         key = tuple(parts)
@@ -265,6 +267,12 @@ class Recording(Trace):
     def line_of(self, variable: Var) -> source.Source | None:
         """The line of user code that made a variable."""
         return next((n.equation.source for n in self.path if variable in n.equation.outputs), None)
+
+
+def repetitions(args: Sequence[Any]) -> tuple[int, ...]:
+    """For each array the first place where it is among the arguments: one that is there twice is one constant."""
+    places = list(map(id, args))
+    return tuple([places.index(id(x)) if isinstance(x, jax.Array) else -1 for x in args])
 
 
 def with_tangent(e: Equation, active: set[Var]) -> list[Var]:

@@ -51,7 +51,7 @@ class Program:
         self.params = {"program": self}
         self.jvps: dict[Flags, tuple[Program, Flags]] = {}
         self.linearizations: dict[Flags, Any] = {}
-        self.batches: dict[tuple[int, Flags], tuple[Program, Flags]] = {}
+        self.batches: dict[tuple[int, Any, Flags], tuple[Program, Flags]] = {}
         self.transposes: dict[tuple[int, Flags], tuple[Program, Flags | None]] = {}
 
     def __str__(self) -> str:

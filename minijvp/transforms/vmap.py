@@ -79,7 +79,7 @@ class BatchTrace(Trace):
         if not any(batched) and not (self.axis.name is not None and primitive.uses_axis(self.axis.name, params)):
             return hand_on(self.parent, primitive, values, params)
         if primitive is step:
-            program, flags = mapped_program(params["program"], self.axis.size, batched)
+            program, flags = mapped_program(params["program"], self.axis, batched)
             out = run(self.parent, program, values)
             return tuple([BatchTracer(self, x) if b else x for x, b in zip(out, flags)])
         previous = state.trace
@@ -108,13 +108,14 @@ class BatchTrace(Trace):
         return BatchTracer(self, value) if batched else value
 
 
-def mapped_program(source: Program, size: int, batched: tuple[bool, ...]) -> tuple[Program, tuple[bool, ...]]:
+def mapped_program(source: Program, axis: Axis, batched: tuple[bool, ...]) -> tuple[Program, tuple[bool, ...]]:
     """A program with a batch axis on some inputs, and which outputs have it."""
-    found = source.batches.get((size, batched))
+    key = axis.size, axis.mesh_axes, batched
+    found = source.batches.get(key)
     if found is None:
         with detached():
-            jaxpr, flags = vmap_jaxpr(source.jaxpr, Axis(size), batched)
-            found = source.batches[size, batched] = program(jaxpr, source.name), flags
+            jaxpr, flags = vmap_jaxpr(source.jaxpr, Axis(axis.size, None, axis.mesh_axes), batched)
+            found = source.batches[key] = program(jaxpr, source.name), flags
     return found
 
 
@@ -191,9 +192,11 @@ def vmap(
         out_axes: where the mapped axis goes in the results, likewise; None for a result that is the same for all.
         axis_name: a name by which collectives inside (minijvp.lax.psum, all_gather, axis_index ...) find the axis.
         axis_size: its size; needed only if no argument is mapped.
-        spmd_axis_name: accepted for compatibility; placement on devices follows the shardings of the arguments.
+        spmd_axis_name: an axis of a mesh, or several, over whose devices a sharding inside is to spread the mapped
+            axis; without it, the compiler places that as it likes. Where no sharding is, nothing is placed by it.
 
-    Raises ArgumentError if mapped axes have different sizes or do not exist, or in_axes does not fit the arguments.
+    Raises ArgumentError if mapped axes have different sizes or do not exist, in_axes does not fit the arguments, or a
+    sharding inside uses the axis that spmd_axis_name keeps for the mapped one, or lies on a mesh without it.
 
     >>> import minijvp, minijvp.numpy as mnp
     >>> minijvp.vmap(mnp.dot, in_axes=(0, None))(mnp.ones((3, 2)), mnp.array([1.0, 2.0])).tolist()
@@ -201,13 +204,15 @@ def vmap(
     """
     trees.require_callable(fun, "vmap")
     require_axis(axis_name, axis_size)
+    mesh_axes = as_mesh_axes(spmd_axis_name)
     if isinstance(in_axes, list):
         in_axes = tuple(in_axes)
 
     @wraps(fun)
     def mapped(*args: Any, **kwargs: Any) -> Any:
         leaves, tree, axes = flatten_mapped(fun, in_axes, args, kwargs)
-        axis = Axis(common_size(fun, leaves, axes, axis_size, trees.call_namer(fun, args, kwargs)), axis_name)
+        size = common_size(fun, leaves, axes, axis_size, trees.call_namer(fun, args, kwargs))
+        axis = Axis(size, axis_name, mesh_axes)
         batched = [a is not None for a in axes]
         moved = [x if a is None else move_axis(x, a, 0) for x, a in zip(leaves, axes, strict=True)]
         out_tree = result = None
@@ -232,14 +237,23 @@ def vmap(
     return mapped
 
 
-def require_axis(name: Any, size: Any) -> None:
+def as_mesh_axes(spmd_axis_name: Any) -> tuple[Any, ...] | None:
+    """The names of axes of a mesh as a tuple; ArgumentError for what cannot be a name."""
+    if spmd_axis_name is None:
+        return None
+    names = tuple(spmd_axis_name) if isinstance(spmd_axis_name, (tuple, list)) else (spmd_axis_name,)
+    require_axis(names, None, "spmd_axis_name")
+    return names
+
+
+def require_axis(name: Any, size: Any, what: str = "axis_name") -> None:
     """Raise ArgumentError for an axis_name or axis_size that is none."""
     try:
         hash(name)
     except TypeError:
         raise ArgumentError(
-            f"vmap received axis_name={name!r}, which cannot be hashed.",
-            "Collectives look the axis up by its name.",
+            f"vmap received {what}={name!r}, which cannot be hashed.",
+            "An axis is looked up by its name.",
             "Pass a string.",
         ) from None
     is_size = size is None or (isinstance(size, (int, np.integer)) and type(size) is not bool and size >= 0)

@@ -61,7 +61,7 @@ def test_a_decorator_with_and_without_options_and_a_method() -> None:
         return plain(x)
 
     class Layer:
-        @partial(minijvp.remat, static_argnums=0, concrete=True)
+        @partial(minijvp.remat, static_argnums=0)
         def apply(self, x: Any) -> Any:
             return plain(x)
 

@@ -529,6 +529,27 @@ check(minijvp.jit(minijvp.grad(loss(mnp)))(xs, w), jax.jit(jax.grad(loss(jnp)))(
 check(mnp.sin(xs) * 2, jnp.sin(xs) * 2)
 check(minijvp.grad(loss(mnp))(xs, w), jax.grad(loss(jnp))(xs, w))
 assert minijvp.jit(lambda x: x * 2, in_shardings=columns, out_shardings=columns)(x).sharding == columns
+
+# What a vmap maps over lies along the axes of a mesh that it names.
+square = Mesh(np.array(jax.devices()).reshape(2, 2), ("i", "j"))
+held = lambda x: jax.lax.with_sharding_constraint(jnp.sin(x), NamedSharding(square, P("j")))
+for name in ("i", ("i",), None):
+    wanted = jax.jit(jax.vmap(held, spmd_axis_name=name))(x)
+    mapped = minijvp.vmap(minijvp.from_jax(held), spmd_axis_name=name)
+    for run in (mapped, minijvp.jit(mapped), minijvp.vmap(minijvp.jit(minijvp.from_jax(held)), spmd_axis_name=name)):
+        check(run(x), wanted)
+for name in ("j", "k"):
+    try:
+        minijvp.vmap(minijvp.from_jax(held), spmd_axis_name=name)(x)
+        raise AssertionError(name)
+    except minijvp.ArgumentError as error:
+        assert repr(name) in error.why
+
+# Results lie where `device` says.
+puts = lambda np: lambda x: np.asarray(x, device=rows), lambda np: lambda x: np.astype(x, "int32", device=columns)
+for put in puts:
+    check(minijvp.jit(put(mnp))(x), jax.jit(put(jnp))(x))
+check(minijvp.jit(lambda x: (mnp.zeros((8, 4), device=rows), x)[0])(x), jnp.zeros((8, 4), device=rows))
 print("sharded")
 """
 

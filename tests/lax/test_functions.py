@@ -106,6 +106,24 @@ CASES: dict[str, Any] = {
     "rounding": lambda api, x: api.reduce_precision(x, 8, 10) + api.round(x * 9, api.RoundingMethod.TO_NEAREST_EVEN),
     "clamp": lambda api, x: api.clamp(0.4, x, 0.8) + api.clamp(x * 0.5, x, x[0, 0] + 0 * x),
     "scalars": lambda api, x: api.sin(0.5) * x + api.add(1.0, 2.0),
+    # Where a default decides.
+    "ties": lambda api, x: (
+        api.sort((api.round(x), x), 0)[1] * api.sort_key_val(api.round(x * 2), x)[1]
+        + api.sort((api.round(x), x * 0, x), num_keys=3)[2]
+        + api.top_k(api.round(x), 2)[1].sum()
+        + api.argmax(api.round(x), 0, np.int8)
+    ),
+    "accuracy": lambda api, x: (
+        api.exp(x, accuracy=lax.AccuracyMode.DEFAULT) * api.sqrt(x, accuracy=None) + api.tanh(x, accuracy=None)
+    ),
+    "mul-out_dtype": lambda api, x: api.mul(x, 3 * x, out_dtype="float32") + api.mul(y=2 * x, x=x, out_dtype="float32"),
+    "dot-preferred": lambda api, x: api.dot(
+        api.convert_element_type(x, "float32"), np.float32(X.T), preferred_element_type="float64"
+    ),
+    "conv-defaults": lambda api, x: api.conv_general_dilated(x[None, None], x[None, None, :2, :2], (1, 1), "VALID"),
+    "pool-defaults": lambda api, x: api.reduce_window(x, -np.inf, api.max, (2, 2)),
+    "cumulative-defaults": lambda api, x: api.cumsum(x) + api.cumlogsumexp(x) + api.cumprod(x, reverse=True),
+    "iota-dtype": lambda api, x: x * api.broadcasted_iota("float32", (3, 4), 1) + api.full((3, 4), 2),
 }
 
 
@@ -120,6 +138,20 @@ def test_like_jax_lax(name: str) -> None:
         gradient = minijvp.grad(lambda x: minijvp.numpy.sum(minijvp.numpy.sin(case(ours, x))))(x)
         oracle = jax.grad(lambda x: jnp.sum(jnp.sin(case(lax, x))))(x)
         np.testing.assert_allclose(gradient, oracle, rtol=1e-5 if expected.dtype == np.float32 else 1e-9, atol=1e-12)
+
+
+def test_scatter_apply() -> None:
+    x, indices = jnp.asarray(X), np.int32([[2], [0], [2], [5]])
+    call = lambda api, f, x: api.scatter_apply(x, indices, f, SCATTER, update_shape=(4, 4))
+    cube = lambda v: v * v * v
+    wanted = call(lax, cube, x)
+    np.testing.assert_allclose(wanted, X ** np.array([[3], [1], [9]]), rtol=1e-12)
+    fun = lambda x: call(ours, cube, x)
+    for found in (fun(x), minijvp.jit(fun)(x), minijvp.jit(minijvp.from_jax(lambda x: call(lax, cube, x)))(x)):
+        np.testing.assert_allclose(found, wanted, rtol=1e-12)
+    slope = np.array([[3], [1], [9]]) * X ** np.array([[2], [0], [8]])
+    for gradient in (minijvp.grad(lambda x: fun(x).sum()), minijvp.jit(minijvp.grad(lambda x: fun(x).sum()))):
+        np.testing.assert_allclose(gradient(x), slope, rtol=1e-12)
 
 
 def test_a_generic_window_is_reduced_by_its_name() -> None:

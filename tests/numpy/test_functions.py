@@ -42,7 +42,10 @@ CASES: dict[str, Any] = {
     "meshgrid": lambda np_, x: sum(g.sum(0)[0] * x.sum() for g in np_.meshgrid(x[0], x[1], indexing="ij")),
     "meshgrid-xy": lambda np_, x: np_.meshgrid(x[0], x[:, 1])[1] * x,
     "meshgrid-sparse": lambda np_, x: np_.meshgrid(x[0], x[:, 1], sparse=True)[1] * x,
-    "copy": lambda np_, x: np_.copy(x) * 2,
+    "copy": lambda np_, x: (
+        np_.copy(x) * 2 + x.copy() * np_.array(x) + np_.array(x, copy=False) * np_.asarray(x, copy=True)
+    ),
+    "astype-copy": lambda np_, x: np_.astype(x, x.dtype, copy=True) * x.astype(x.dtype, True) + x.astype(x.dtype),
     "astype": lambda np_, x: np_.astype(x, np_.float32) + x.astype(np_.int32) + x.astype("float64"),
     "astype-bool": lambda np_, x: x.astype(bool) * x,
     "astype-complex": lambda np_, x: np_.abs(x.astype(complex) * (1 + 2j)),
@@ -80,15 +83,26 @@ CASES: dict[str, Any] = {
     "roll": lambda np_, x: np_.roll(x, 3) + np_.roll(x, -1, 0) * np_.roll(x, (1, 2), (0, 1)),
     "tile": lambda np_, x: np_.tile(x, (2, 1, 3)) + np_.tile(x[0], 3),
     "repeat": lambda np_, x: np_.repeat(x, 2, axis=1) + np_.repeat(x[0], 2),
+    "repeat-total": lambda np_, x: np_.repeat(x, np_.astype(x[:, 0] > 0.5, int) + 1, 0, total_repeat_length=5),
     "repeat-counts": lambda np_, x: np_.repeat(x, np.asarray([1, 0, 2]), axis=0) * x.repeat(np.asarray([3, 0, 0]), 0),
     "pad": lambda np_, x: np_.pad(x, ((1, 0), (2, 1)), constant_values=2.0),
     "pad-modes": lambda np_, x: sum(
         np_.pad(x, 2, mode).sum(0)[:4] * x for mode in ("edge", "reflect", "symmetric", "wrap")
     ),
+    "pad-other-modes": lambda np_, x: (
+        np_.pad(x, 1, "mean") * np_.pad(x, ((0, 2), (2, 2)), "maximum", stat_length=2)[:5, :6]
+        + np_.pad(x, 1, "linear_ramp", end_values=2.0)
+        + np_.pad(x, 1, "reflect", reflect_type="odd")
+        + np_.pad(x, 1, constant_values=((1, 2), (3, 4)))
+        + np_.pad(x, 1, constant_values=x[0, 0])
+    ),
     "tril": lambda np_, x: np_.tril(x) + np_.triu(x, 1) * 2 + np_.tril(x, -1) * 3,
     "diagonal": lambda np_, x: np_.diagonal(x, 1) * np_.diagonal(x, -1)[:1].sum() + x.diagonal(),
     "diag": lambda np_, x: np_.diag(x[0], 1) + np_.diag(x[0], -1) + np_.diag(np_.diag(x, 1), 2)[0, 2],
     "sort": lambda np_, x: np_.sort(x) * np_.sort(x, axis=0, descending=True) + np_.sort(x, None)[2],
+    "argsort-dtype": lambda np_, x: (
+        np_.argsort(x, 0, dtype=np_.int32) + np_.argsort(x > 0.8, descending=True, dtype="int8")
+    ),
     "argsort": lambda np_, x: np_.argsort(x) * x + np_.argsort(x, axis=0, descending=True) * x + x.argsort(None)[0],
     # operators and methods
     "operators": lambda np_, x: (x + 1) * (2 - x) / (x + 3) - x**2 // 1 + x % 0.3 + (-x) + (+x) + abs(x - 1),
@@ -153,7 +167,7 @@ def test_creation_is_part_of_the_program() -> None:
         ("shapes", lambda x: mnp.stack([x, mnp.ones(4)])),
         ("entries have shapes", lambda x: mnp.array([x, x[:2]])),
         ("cannot repeat", lambda x: mnp.broadcast_to(x, (3, 2))),
-        ("knows constant", lambda x: mnp.pad(x, 1, "linear_ramp")),
+        ("pad_width=-1", lambda x: mnp.pad(x, -1)),
         ("out is not supported", lambda x: mnp.round(x, out=x)),
         ("vector or a matrix", lambda x: mnp.diag(x[None, None])),
     ],

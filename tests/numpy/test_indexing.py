@@ -483,15 +483,50 @@ def test_fill_values_of_other_dtypes(dtype):
 def test_apply():
     for index in (1, (slice(None, None, 2), -1), np.array([0, 2]), A(np.array([0, 2])), MASK):
         judge = lambda x: x.at[index].set(jnp.sin(x[index]))
-        from minijvp.operations.elementwise import sin, sqrt
-
-        check(lambda x: at(x)[index].apply(sin), judge, X)
-        np.testing.assert_allclose(at(X)[index].apply(jnp.sin), X.at[index].apply(jnp.sin))
+        check(lambda x: at(x)[index].apply(mnp.sin), judge, X)
     i = A(np.array([1, 9]))
     positive = jnp.abs(X) + 1
-    check(lambda x: at(x)[i].apply(sqrt), lambda x: x.at[1].set(jnp.sqrt(x[1])), positive)
-    with pytest.raises(ArgumentError, match="repeat"):
-        at(X)[np.array([1, 1])].apply(jnp.sin)
+    check(lambda x: at(x)[i].apply(mnp.sqrt), lambda x: x.at[1].set(jnp.sqrt(x[1])), positive)
+
+
+def often(function, x, index, wrap=True):
+    """`x` with a function applied at the rows of an index, one occurrence after the other."""
+    for i in map(int, index):
+        i = i + x.shape[0] if i < 0 and wrap else i
+        x = x.at[i].set(function(x[i]), mode="drop") if 0 <= i < x.shape[0] else x
+    return x
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_apply_at_repeated_indices(known):
+    index = np.array([1, 1, -1, 9, 1, 2])
+    ours, theirs = lambda v: mnp.sin(v) + v, lambda v: jnp.sin(v) + v
+    judge = lambda x: often(theirs, x, index)
+    np.testing.assert_allclose(judge(X), X.at[index].apply(theirs), rtol=1e-12)
+    i = index if known else A(index)
+    check(lambda x: at(x)[i].apply(ours), judge, X)
+    fun = lambda x, i: at(mnp.asarray(x))[i].apply(ours)
+    for outside in (fun, minijvp.from_jax(lambda x, i: x.at[i].apply(theirs))):
+        f = outside if not known else lambda x, i: outside(x, index)
+        np.testing.assert_allclose(minijvp.jit(f)(X, index), judge(X), rtol=1e-12)
+        gradient = minijvp.jit(minijvp.grad(lambda x, i: mnp.sum(mnp.cos(f(x, i)))))(X, index)
+        np.testing.assert_allclose(gradient, jax.grad(lambda x: jnp.sum(jnp.cos(judge(x))))(X), rtol=1e-9)
+    rows = np.stack([index, np.roll(index, 1)])
+    wanted = np.stack([often(theirs, X, row) for row in rows])
+    np.testing.assert_allclose(minijvp.vmap(fun, (None, 0))(X, rows), wanted, rtol=1e-12)
+    no_wrap = minijvp.jit(lambda x, i: at(x)[i].apply(ours, wrap_negative_indices=False))(X, index)
+    np.testing.assert_allclose(no_wrap, often(theirs, X, index, wrap=False), rtol=1e-12)
+
+
+def test_apply_closes_over_values_with_derivatives():
+    index, scale = A(np.array([1, 1, 0])), jnp.asarray(1.5)
+    fun = lambda x, s: mnp.sum(mnp.cos(at(x)[index].apply(lambda v: mnp.sin(v * s))))
+    judge = lambda x, s: jnp.sum(jnp.cos(often(lambda v: jnp.sin(v * s), x, np.array([1, 1, 0]))))
+    for found, wanted in zip(minijvp.grad(fun, (0, 1))(X, scale), jax.grad(judge, (0, 1))(X, scale), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-9)
+    for wrong in (lambda v: v > 0, lambda v: v[None]):
+        with pytest.raises(ArgumentError, match="one number"):
+            minijvp.jit(lambda x: at(x)[index].apply(wrong))(X)
 
 
 @pytest.mark.parametrize("method", ["set", "add", "subtract", "multiply", "divide", "power", "min", "max"])
@@ -597,8 +632,10 @@ def test_take_along_axis_errors():
     for i, axis in ((A([1]), 0), (jnp.ones((3, 3, 2), int), 2), (jnp.ones((4, 3, 2)), 2), (A(1), None), ([1], 0)):
         with pytest.raises(ArgumentError):
             stage(lambda x: [take_along_axis(x, i, axis)], types)
-    with pytest.raises(IndexError):
-        stage(lambda x: [take_along_axis(x, jnp.zeros((2, 3), int), 0)], [type_of(jnp.zeros((0, 3)))])
+    empty, zeros = jnp.zeros((0, 3)), jnp.zeros((2, 3), int)
+    np.testing.assert_array_equal(
+        minijvp.jit(lambda x: take_along_axis(x, zeros, 0))(empty), jnp.take_along_axis(empty, zeros, 0)
+    )
     i = A(np.array([7, -1]))
     options = {"axis": 0, "fill_value": -5.0}
     check(lambda x: take_along_axis(x, i, **options), lambda x: jnp.take_along_axis(x, i, **options), X[0, 0])
@@ -608,3 +645,90 @@ def test_keys_are_written() -> None:
     keys = jax.random.split(jax.random.key(0), 3)
     found = minijvp.jit(lambda keys, key: mnp.asarray(keys).at[0].set(key))(keys, keys[2])
     np.testing.assert_array_equal(jax.random.key_data(found), jax.random.key_data(keys.at[0].set(keys[2])))
+
+
+def reads_and_writes(np_like, x, i):
+    """What every function makes of one index, and of an array of indices."""
+    x, pair = np_like.asarray(x), np_like.stack([i, i])
+    row = x[0] * 10
+    return (
+        x[i],
+        x[1:3, i],
+        x[pair],
+        np_like.take(x, i, 0),
+        np_like.take(x, pair, 1, mode="clip"),
+        np_like.take(x, i, 1, mode="wrap"),
+        np_like.take(x, i),
+        np_like.take_along_axis(x, np_like.broadcast_to(i, (1, 3)), 0),
+        np_like.take_along_axis(x, np_like.broadcast_to(i, (1, 3)), 0, mode="clip"),
+        np_like.take_along_axis(x, np_like.broadcast_to(i, (1, 3)), 0, wrap_negative_indices=False),
+        x.at[i].get(mode="fill"),
+        x.at[i].get(mode="clip", wrap_negative_indices=False),
+        x.at[pair, 1:].get(mode="clip"),
+        x.at[i].set(row),
+        x.at[pair].add(x[:2] * 10, mode="clip"),
+        x.at[:, i].set(x[:, 0] * 10, mode="drop", wrap_negative_indices=False),
+    )
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "uint32", "int64", "uint64"])
+def test_indices_of_every_dtype(dtype):
+    limits = np.iinfo(dtype)
+    given = [limits.min, -(2**31), -9, -5, -4, -3, -1, 0, 1, 2, 3, 4, 9, 127, 255, 2**31 - 1]
+    indices = jnp.asarray(np.array([v for v in given if limits.min <= v <= limits.max and v >= -(2**31)], dtype))
+    theirs, mine = lambda x, i: reads_and_writes(jnp, x, i), lambda x, i: reads_and_writes(mnp, x, i)
+    wanted = jax.jit(jax.vmap(theirs, (None, 0)))(X[:, :3, 0], indices)
+    for function in (mine, minijvp.from_jax(theirs)):
+        found = minijvp.jit(minijvp.vmap(function, (None, 0)))(X[:, :3, 0], indices)
+        compiled = minijvp.jit(function)
+        single = [compiled(X[:, :3, 0], i) for i in indices]
+        for k, (x, y) in enumerate(zip(found, wanted, strict=True)):
+            np.testing.assert_array_equal(x, y, err_msg=str(k))
+            np.testing.assert_array_equal([s[k] for s in single], y, err_msg=str(k))
+
+    def total(np_like, x, i):
+        return sum(np_like.nansum(np_like.sin(out) * (k + 1)) for k, out in enumerate(reads_and_writes(np_like, x, i)))
+
+    judge = jax.jit(jax.vmap(jax.grad(lambda x, i: total(jnp, x, i)), (None, 0)))(X[:, :3, 0], indices)
+    gradient = minijvp.jit(minijvp.vmap(minijvp.grad(lambda x, i: total(mnp, x, i)), (None, 0)))(X[:, :3, 0], indices)
+    np.testing.assert_allclose(gradient, judge, rtol=1e-12)
+
+
+def test_indices_beyond_32_bits():
+    """Where JAX's own conversion to 32 bits makes them others, they count as the numbers that they are."""
+    x, n = jnp.arange(1.0, 6.0), 5
+    for dtype, values in (
+        ("uint32", [2**31, 2**32 - 1]),
+        ("int64", [-(2**63), -(2**40), 1 - 2**32, 2**32 + 1, 2**40, 2**63 - 1]),
+        ("uint64", [2**32 + 1, 2**63, 2**64 - 1]),
+    ):
+        for v in values:
+            clipped = min(max(v + n if v < 0 else v, 0), n - 1)
+            cases = (
+                (lambda x, i: x[i], clipped),
+                (lambda x, i: mnp.take(x, i, mode="clip"), min(max(v, 0), n - 1)),
+                (lambda x, i: mnp.take(x, i, mode="wrap"), v % n),
+                (lambda x, i: x.at[mnp.stack([i, i])].get(mode="clip")[0], clipped),
+                (lambda x, i: mnp.take_along_axis(x, i[None], 0, mode="clip")[0], clipped),
+            )
+            i = jnp.asarray(np.array(v, dtype))
+            found = minijvp.jit(lambda x, i: [fun(x, i) for fun, _ in cases])(x, i)
+            np.testing.assert_array_equal(found, [x[k] for _, k in cases], err_msg=f"{dtype} {v}")
+
+
+def test_small_dtypes_on_long_axes():
+    """Where JAX adds the size of an axis in a dtype that has no room for it, negative indices count all the same."""
+    x = jnp.arange(200.0)
+    functions = (
+        lambda x, i: x[i],
+        lambda x, i: mnp.take(x, i),
+        lambda x, i: mnp.take(x, i, mode="wrap"),
+        lambda x, i: mnp.take_along_axis(x, i[None], 0)[0],
+        lambda x, i: minijvp.lax.dynamic_index_in_dim(x, i, 0, False),
+        lambda x, i: x.at[i].set(-1.0).argmin(),
+    )
+    for dtype, v in (("int8", -1), ("int8", -128), ("uint8", 199), ("int16", -200)):
+        i = jnp.asarray(np.array(v, dtype))
+        fun = lambda i: [f(mnp.asarray(x), i) for f in functions]
+        np.testing.assert_array_equal(minijvp.jit(fun)(i), [v % 200] * len(functions), err_msg=f"{dtype} {v}")
+        np.testing.assert_array_equal(minijvp.vmap(fun)(i[None]), [[v % 200]] * len(functions), err_msg=f"{dtype} {v}")

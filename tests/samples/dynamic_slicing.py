@@ -17,23 +17,27 @@ def int32s(starts: Any) -> list[Any]:
     return [lax.convert_element_type(s, int32) for s in starts]
 
 
-def read(label: str, x: Any, sizes: tuple[int, ...], *starts: Any) -> Sample:
+def read(label: str, x: Any, sizes: tuple[int, ...], *starts: Any, **how: bool) -> Sample:
     return Sample(
         ops.dynamic_slice,
         (x, *starts),
-        lambda x, *starts: lax.dynamic_slice(x, int32s(starts), sizes),
-        {"slice_sizes": sizes},
+        lambda x, *starts: lax.dynamic_slice(x, int32s(starts), sizes, **how),
+        {"slice_sizes": sizes, **how},
         label=label,
     )
 
 
-def write(label: str, x: Any, update: Any, *starts: Any) -> Sample:
+def write(label: str, x: Any, update: Any, *starts: Any, **how: bool) -> Sample:
     return Sample(
         ops.dynamic_update_slice,
         (x, update, *starts),
-        lambda x, update, *starts: lax.dynamic_update_slice(x, update, int32s(starts)),
+        lambda x, update, *starts: lax.dynamic_update_slice(x, update, int32s(starts), **how),
+        how,
         label=label,
     )
+
+
+clamped = {"allow_negative_indices": False}
 
 
 SAMPLES = [
@@ -41,6 +45,8 @@ SAMPLES = [
     read("beyond", random(4, 5, dtype=float), (2, 3), int32(3), int32(9)),
     read("negative", random(4, 5, dtype=float), (2, 3), int32(-4), int32(-1)),
     read("far-negative", random(5, dtype=float), (2,), np.int64(-9)),
+    read("far-negative-int32", random(4, 5, dtype=float), (2, 3), int32(-6), int32(-7)),
+    read("negative-clamped", random(4, 5, dtype=float), (2, 3), int32(-1), int32(1), **clamped),
     read("complex64", random(4, 3, dtype=np.complex64), (2, 3), int32(1), int32(0)),
     read("int32", random(5, dtype=int32), (2,), int32(1)),
     read("uint8-start", random(5), (2,), np.uint8(1)),
@@ -50,6 +56,8 @@ SAMPLES = [
     write("at-end", random(4, 5, dtype=float), random(2, 3, dtype=float), int32(2), int32(2)),
     write("beyond", random(4, 5, dtype=float), random(2, 3, dtype=float), int32(3), int32(9)),
     write("negative", random(4, 5, dtype=float), random(2, 3, dtype=float), int32(-4), int32(-1)),
+    write("far-negative", random(4, 5, dtype=float), random(2, 3, dtype=float), int32(-6), int32(-7)),
+    write("negative-clamped", random(4, 5, dtype=float), random(2, 3, dtype=float), int32(-1), int32(1), **clamped),
     write("complex64", random(4, dtype=np.complex64), random(2, dtype=np.complex64), int32(1)),
     write("int32", random(5, dtype=int32), random(2, dtype=int32), int32(1)),
     write("literal-start", jnp.full((3, 4), 1.5), jnp.full((1, 2), 2.5), int32(1), 2),

@@ -181,6 +181,14 @@ def test_what_the_function_closes_over_may_change() -> None:
     assert tree.programs == 2
 
 
+def test_one_array_twice_is_another_program_than_two_arrays() -> None:
+    x, low, high = jnp.arange(5.0), jnp.full(5, 1.0), jnp.full(5, 3.0)
+    found = []
+    for a, b in 4 * [(low, low)] + 4 * [(low, high)]:
+        found.append(minijvp.grad(lambda x: mnp.sum(lax.clamp(a, x, b) * x))(x))
+    np.testing.assert_array_equal(found, 4 * [[1, 1, 1, 1, 1]] + 4 * [[1, 1, 4, 3, 3]])
+
+
 def test_types_and_argnums() -> None:
     def loss(x: Any, y: Any) -> Any:
         return (mnp.sum(x) * y) ** 2

@@ -176,6 +176,23 @@ def _reduce(writer: Writer, e: Equation, block: Block) -> Sequence[Atom]:
     return e.outputs
 
 
+def _scatter_apply(writer: Writer, e: Equation, block: Block) -> Sequence[Atom]:
+    jaxpr, params = e.params["jaxpr"], dict(e.params)
+    value = _like(jaxpr.inputs)
+
+    def change(inner: Block) -> Code:
+        (out,) = writer.program(jaxpr, value, inner, e.source)
+        return writer.typed(out, value[0].type)
+
+    function = _define(block, _hint(jaxpr, "change"), (value,), change)
+    x, indices = map(writer.operands.strict, e.inputs)
+    del params["jaxpr"]
+    further = [code(f"{k}=", writer.operands.literal(v)) for k, v in params.items() if v is not False]
+    text = code("lax.scatter_apply(", x, ", ", indices, ", ", function, ", ", listed(further), ")")
+    block.statements.append(Assignment(e.outputs, text, e.source))
+    return e.outputs
+
+
 def _as_atom(writer: Writer) -> Callable[[Any], Atom]:
     """What stands for a value that a program is given from outside."""
 
@@ -276,6 +293,7 @@ RULES: dict[str, Rule] = {
     "while": _while,
     "cond": _cond,
     "reduce": _reduce,
+    "scatter_apply": _scatter_apply,
     "while_tangents": _tangents_of_loop,
     "while_cotangents": _cotangents_of_loop,
     "while_curvature": _curvature_of_loop,

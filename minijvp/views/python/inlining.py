@@ -21,7 +21,13 @@ from minijvp.views.python.literals import Keep, literal, public_name
 from minijvp.views.python.text import MODULES, Code, Part, code
 
 OWN = "minijvp"
-DEFAULTS = {"indices_are_sorted": False, "unique_indices": False, "fill_value": None, "precision": None}
+DEFAULTS = {
+    "allow_negative_indices": True,
+    "fill_value": None,
+    "indices_are_sorted": False,
+    "precision": None,
+    "unique_indices": False,
+}
 """What the functions of jax.lax take for parameters that they are not given."""
 
 

@@ -387,13 +387,15 @@ def _dynamic(e: Equation, operands: Operands) -> Code | None:
     shape = given[0].type.shape
     sizes = given[1].type.shape if updating else e.params["slice_sizes"]
     moving = [d for d in range(len(shape)) if sizes[d] != shape[d] or not is_zero(starts[d])]
+    clamped = e.params.get("allow_negative_indices") is False and any([d.kind == "i" for d in dtypes])
+    further = ", allow_negative_indices=False" if clamped else ""
     if len(moving) == 1:
         (axis,) = moving
         start = operands.strict(starts[axis])
         what = () if updating else f", {sizes[axis]}"
-        return code(f"lax.{name}_in_dim(", listed(given), ", ", start, what, f", axis={axis})")
+        return code(f"lax.{name}_in_dim(", listed(given), ", ", start, what, f", axis={axis}{further})")
     where = tupled([operands.exact(v, dtypes[0]) if dtypes else operands.strict(v) for v in starts])
-    return code(f"lax.{name}(", listed(given), ", ", where, "" if updating else f", {sizes}", ")")
+    return code(f"lax.{name}(", listed(given), ", ", where, "" if updating else f", {sizes}", further, ")")
 
 
 def is_zero(atom: Atom) -> bool:
