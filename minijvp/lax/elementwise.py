@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from jax import lax
 
-from minijvp.core.types import PYTHON_SCALARS
-from minijvp.numpy.promotion import array, operand, surface
+from minijvp.core.types import PYTHON_SCALARS, is_inexact, type_of
+from minijvp.errors import ArgumentError
+from minijvp.numpy.promotion import array, letter_of, of_one_dtype, operand, same_shape, surface
 from minijvp.operations import bitwise, special
 from minijvp.operations import elementwise as ops
 from minijvp.operations import families as linear
@@ -20,11 +21,21 @@ def elementwise(original: Callable[..., Any], primitive: Callable[..., Any]) -> 
     name = original.__name__
 
     def traced(*xs: Any) -> Any:
-        if all(type(x) in PYTHON_SCALARS for x in xs):
-            xs = tuple([array(x, name) for x in xs])
-        return primitive(*[operand(x, name) for x in xs])
+        return primitive(*operands(xs, name))
 
     return surface(original)(traced)
+
+
+def operands(xs: tuple[Any, ...], function: str) -> Sequence[Any]:
+    """The operands of a primitive: of one dtype, broadcast along axes of size 1 and from arrays without axes."""
+    if all(type(x) in PYTHON_SCALARS for x in xs):
+        xs = tuple([array(x, function) for x in xs])
+    if function == "pow" and letter_of(type_of(xs[1]).dtype) in "iu":
+        xs = operand(xs[0], function), operand(xs[1], function)  # its exponent may be an integer
+    else:
+        xs = of_one_dtype(function, *xs)
+    ranks = {len(x.shape) for x in xs if type(x) not in PYTHON_SCALARS and x.shape}
+    return xs if len(ranks) > 1 else same_shape(function, *xs)  # other ranks, the primitive refuses
 
 
 abs = elementwise(lax.abs, ops.abs_)
@@ -118,7 +129,14 @@ def integer_pow(x: Any, y: int) -> Any:
 @surface(lax.reciprocal)
 def reciprocal(x: Any) -> Any:
     """1 / x."""
-    return ops.div(1.0, array(x, "reciprocal"))
+    x = array(x, "reciprocal")
+    if not is_inexact(x.dtype):
+        raise ArgumentError(
+            f"minijvp.lax.reciprocal received {type_of(x)!r}.",
+            "Integers to negative powers are no integers.",
+            "Convert it (x.astype(float)), or use minijvp.numpy.reciprocal.",
+        )
+    return ops.div(1.0, x)
 
 
 @surface(lax.round)
@@ -130,7 +148,7 @@ def round(x: Any, rounding_method: Any = lax.RoundingMethod.AWAY_FROM_ZERO) -> A
 @surface(lax.betainc)
 def betainc(a: Any, b: Any, x: Any) -> Any:
     """The regularized incomplete beta function."""
-    return special.regularized_incomplete_beta(*[operand(v, "betainc") for v in (a, b, x)])
+    return special.regularized_incomplete_beta(*operands((a, b, x), "betainc"))
 
 
 @surface(lax.reduce_precision)
