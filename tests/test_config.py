@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -223,6 +225,15 @@ def test_a_scope_that_nobody_enters_warns() -> None:
     with pytest.warns(minijvp.UnusedScopeWarning, match=r"minijvp\.config\.update\(memory_budget=0\.5\)"):
         del scope
     assert config.memory_budget == DEFAULT
+
+
+def test_an_unused_scope_is_loud_where_warnings_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    raised: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: raised.append(unraisable.exc_value))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        minijvp.config(memory_budget="off")
+    assert list(map(type, raised)) == [minijvp.UnusedScopeWarning]
 
 
 def test_a_scope_that_is_used_does_not_warn(recwarn: pytest.WarningsRecorder) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from jax import lax
 
-from minijvp.core.types import PYTHON_SCALARS, is_inexact, type_of
+from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.numpy.promotion import array, letter_of, of_one_dtype, operand, same_shape, surface
 from minijvp.operations import bitwise, special
@@ -28,7 +28,11 @@ def elementwise(original: Callable[..., Any], primitive: Callable[..., Any]) -> 
 
 def operands(xs: tuple[Any, ...], function: str) -> Sequence[Any]:
     """The operands of a primitive: of one dtype, broadcast along axes of size 1 and from arrays without axes."""
-    if all(type(x) in PYTHON_SCALARS for x in xs):
+    if all([type(x) in ARRAY_CLASSES for x in xs]):
+        shape = xs[0].shape
+        if all([x.shape == shape for x in xs[1:]]):
+            return xs  # the primitive compares dtypes
+    elif all([type(x) in PYTHON_SCALARS for x in xs]):
         xs = tuple([array(x, function) for x in xs])
     if function == "pow" and letter_of(type_of(xs[1]).dtype) in "iu":
         xs = operand(xs[0], function), operand(xs[1], function)  # its exponent may be an integer

@@ -177,7 +177,7 @@ def of_one_dtype(function: str, *xs: Any) -> tuple[Any, ...]:
     Raises ArgumentError if the dtypes differ.
     """
     xs = tuple([operand(x, function) for x in xs])
-    dtypes = [type_of(x).dtype for x in xs]
+    dtypes = [(type_of(x) if type(x) in PYTHON_SCALARS else x).dtype for x in xs]
     if any([dtype != dtypes[0] for dtype in dtypes]):
         raise ArgumentError(
             f"minijvp.lax.{function} received operands of dtypes {', '.join([dtype.name for dtype in dtypes])}.",
