@@ -18,6 +18,7 @@ from minijvp.errors import (
     MissingPackageError,
     MissingRuleError,
     UnsupportedVersionError,
+    UnusedScopeWarning,
 )
 from minijvp.higher_order import policies as checkpoint_policies
 from minijvp.higher_order.custom_rules import custom_jvp, custom_vjp
@@ -56,6 +57,7 @@ __all__ = [
     "MissingRuleError",
     "Tracer",
     "UnsupportedVersionError",
+    "UnusedScopeWarning",
     "backward_graph",
     "check_grads",
     "check_rule",

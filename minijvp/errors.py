@@ -13,6 +13,7 @@ __all__ = [
     "MissingPackageError",
     "MissingRuleError",
     "UnsupportedVersionError",
+    "UnusedScopeWarning",
 ]
 
 
@@ -72,3 +73,7 @@ class DerivativeError(MinijvpError, AssertionError):
 
 class UnsupportedVersionError(MinijvpError, ImportError):
     """The installed JAX or Python lies outside of the supported range."""
+
+
+class UnusedScopeWarning(RuntimeWarning):
+    """Settings were made for a `with` statement that nobody wrote."""

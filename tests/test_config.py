@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from fractions import Fraction
 from functools import partial
 from typing import Any
@@ -197,6 +201,87 @@ def test_a_scope_ends_with_an_exception_and_decorates() -> None:
     assert inside(2) == [0.25] * 3
     assert config.memory_budget == DEFAULT
     assert "memory_budget=" in repr(config)
+
+
+def test_a_misspelled_setting_is_refused_by_the_call() -> None:
+    for run in (
+        lambda: minijvp.config(memory_budgt=1),
+        lambda: config.update(memory_budgt=1),
+        lambda: setattr(config, "memory_budgt", 1),
+    ):
+        with pytest.raises(minijvp.ArgumentError, match="no setting 'memory_budgt'"):
+            run()
+    with pytest.raises(minijvp.ArgumentError, match="received memory_budget='of'"):
+        minijvp.config(memory_budget="of")
+    with pytest.raises(minijvp.ArgumentError, match=r"config\.update\(memory_budget=\.\.\.\)"):
+        config.memory_budget = "off"  # type: ignore[misc]
+
+
+def test_a_scope_that_nobody_enters_warns() -> None:
+    with pytest.warns(minijvp.UnusedScopeWarning, match=r"with minijvp\.config\(memory_budget='off'\):") as caught:
+        minijvp.config(memory_budget="off")
+    assert [w.filename for w in caught] == [__file__]  # and the line is that of the call
+    scope = minijvp.config(memory_budget=0.5)
+    with pytest.warns(minijvp.UnusedScopeWarning, match=r"minijvp\.config\.update\(memory_budget=0\.5\)"):
+        del scope
+    assert config.memory_budget == DEFAULT
+
+
+def test_an_unused_scope_is_loud_where_warnings_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    raised: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: raised.append(unraisable.exc_value))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        minijvp.config(memory_budget="off")
+    assert list(map(type, raised)) == [minijvp.UnusedScopeWarning]
+
+
+def test_a_scope_that_is_used_does_not_warn(recwarn: pytest.WarningsRecorder) -> None:
+    scope = minijvp.config(memory_budget=0.5)
+    for _ in range(2):  # one after the other
+        with scope:
+            assert config.memory_budget == 0.5
+    with ExitStack() as stack:
+        stack.enter_context(minijvp.config(memory_budget=1))
+        assert config.memory_budget == 1
+    minijvp.config(memory_budget=1)(lambda: None)
+    for run in (lambda: minijvp.config(memory_budgt=1), lambda: minijvp.config(memory_budget=-1)):
+        with pytest.raises(minijvp.ArgumentError):
+            run()
+    with pytest.raises(KeyError), minijvp.config(memory_budget=1):
+        raise KeyError
+    del scope, stack
+    assert not recwarn.list
+
+
+def test_a_scope_that_is_misused() -> None:
+    scope = minijvp.config(memory_budget=0.5)
+    with scope:
+        with pytest.raises(minijvp.ArgumentError, match="entered twice at a time"), scope:
+            pass
+        assert config.memory_budget == 0.5
+    assert config.memory_budget == DEFAULT
+
+    async def coroutine() -> None: ...
+
+    def generator() -> Iterator[None]:
+        yield
+
+    for fun in (coroutine, generator, 3):
+        with pytest.raises(minijvp.ArgumentError, match="to decorate"):
+            minijvp.config(memory_budget=0.5)(fun)
+
+
+def test_a_decorated_function_runs_in_several_threads() -> None:
+    barrier = threading.Barrier(2)
+
+    @minijvp.config(memory_budget=0.25)
+    def inside(_: int) -> Any:
+        barrier.wait()
+        return config.memory_budget
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(inside, range(4))) == [0.25] * 4
 
 
 GOOD = {"auto": "auto", "off": "off", 0.25: 0.25, 1: 1, 2**40: 2**40, np.float32(0.5): 0.5, np.int64(3): 3}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
+import warnings
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar, Token
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache, wraps
 from numbers import Integral, Real
@@ -13,7 +14,7 @@ from typing import Any
 
 import jax
 
-from minijvp.errors import ArgumentError
+from minijvp.errors import ArgumentError, UnusedScopeWarning
 
 Budget = str | float | int
 """'auto', 'off', a part (a float below 1.0) or bytes (an int): what differs in meaning is unequal, so they are keys."""
@@ -67,6 +68,9 @@ class Config:
     budget is a part of what `minijvp.jit` compiles for: a function that is called under another one is compiled for
     that too. `jax.jit` knows nothing of it; a program that it compiled keeps the budget of its first call.
 
+    The call alone changes nothing: it returns a `Scope`, which warns with UnusedScopeWarning if nobody enters it. A
+    scope is a decorator too: the settings hold in every call of the function.
+
     Raises ArgumentError for a setting that does not exist, and for a value that it cannot have.
 
     >>> import minijvp
@@ -75,9 +79,21 @@ class Config:
     10
     """
 
+    __slots__ = ("_process", "_scoped")
+
     def __init__(self) -> None:
         self._process = Settings()
         self._scoped: ContextVar[Settings | None] = ContextVar("minijvp.config", default=None)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in Config.__slots__:
+            require_settings((name,))
+            raise ArgumentError(
+                f"minijvp.config.{name} was assigned to.",
+                "Attributes of config are there to be read.",
+                f"Write minijvp.config.update({name}=...) for the process, or `with minijvp.config({name}=...):`.",
+            )
+        object.__setattr__(self, name, value)
 
     @property
     def compile_gradients_after(self) -> int | None:
@@ -92,28 +108,95 @@ class Config:
 
     def update(self, **changes: Any) -> None:
         """Change settings for the whole process."""
-        self._process = changed(self._process, changes)
+        self._process = changed(self._process, checked(changes))
 
-    @contextmanager
-    def __call__(self, **changes: Any) -> Iterator[None]:
-        """Change settings for the `with` statement that this is used in, in its thread."""
-        token = self._scoped.set(changed(self._scoped.get() or self._process, changes))
-        try:
-            yield
-        finally:
-            self._scoped.reset(token)
+    def __call__(self, **changes: Any) -> Scope:
+        """The settings changed, for the `with` statement that this is used in, in its thread."""
+        return Scope(self, checked(changes))
 
 
-def changed(settings: Settings, changes: dict[str, Any]) -> Settings:
-    """The settings with changes; ArgumentError for one that cannot be."""
-    for name in changes:
+class Scope:
+    """Settings for a `with` statement, or for the calls of a function that is decorated with it.
+
+    It can be entered again when it was left. One that is never used warns when it is dropped.
+    """
+
+    __slots__ = ("_changes", "_config", "_token", "_used")
+
+    def __init__(self, config: Config, changes: dict[str, Any]):
+        self._config = config
+        self._changes = changes
+        self._token: Token[Settings | None] | None = None
+        self._used = False
+
+    def __enter__(self) -> None:
+        if self._token is not None:
+            raise ArgumentError(
+                f"{self!r} was entered twice at a time.",
+                "A scope remembers one place to go back to.",
+                "Call minijvp.config for each `with` statement.",
+            )
+        self._used = True
+        scoped = self._config._scoped
+        self._token = scoped.set(changed(scoped.get() or self._config._process, self._changes))
+
+    def __exit__(self, *exception: object) -> None:
+        token, self._token = self._token, None
+        assert token is not None
+        self._config._scoped.reset(token)
+
+    def __call__(self, fun: Callable[..., Any]) -> Callable[..., Any]:
+        self._used = True
+        suspended = inspect.iscoroutinefunction(fun) or inspect.isgeneratorfunction(fun)
+        if not callable(fun) or suspended or inspect.isasyncgenfunction(fun):
+            raise ArgumentError(
+                f"{self!r} received {fun!r:.200} to decorate.",
+                "It holds during a call of a function; a coroutine or a generator runs after its call."
+                if suspended
+                else "It decorates functions.",
+                "Write a `with` statement inside.",
+            )
+
+        @wraps(fun)
+        def scoped(*args: Any, **kwargs: Any) -> Any:
+            with Scope(self._config, self._changes):
+                return fun(*args, **kwargs)
+
+        return scoped
+
+    def __repr__(self) -> str:
+        return f"minijvp.config({', '.join([f'{name}={value!r}' for name, value in self._changes.items()])})"
+
+    def __del__(self) -> None:
+        if not self._used:
+            warnings.warn(
+                f"{self!r} changes nothing: it was called, and not entered. Write `with {self!r}:` for a part of a "
+                f"program, or {repr(self).replace('(', '.update(', 1)} for the whole process.",
+                UnusedScopeWarning,
+                stacklevel=2,
+            )
+
+
+def require_settings(names: Iterable[str]) -> None:
+    """Raise ArgumentError for a name that is none of a setting."""
+    for name in names:
         if name not in CHECKS:
             raise ArgumentError(
                 f"config has no setting {name!r}.",
                 f"The settings are {', '.join(sorted(CHECKS))}.",
                 "Correct the name.",
             )
-    found = replace(settings, **{name: CHECKS[name](value, "config") for name, value in changes.items()})
+
+
+def checked(changes: dict[str, Any]) -> dict[str, Any]:
+    """Changes of settings, as they are kept; ArgumentError for one that cannot be."""
+    require_settings(changes)
+    return {name: CHECKS[name](value, "config") for name, value in changes.items()}
+
+
+def changed(settings: Settings, changes: dict[str, Any]) -> Settings:
+    """The settings with changes."""
+    found = replace(settings, **changes)
     if found.memory_budget != Settings.memory_budget:
         key = id(found)
         other_budgets[key] = weakref.ref(found, lambda _: other_budgets.pop(key, None))

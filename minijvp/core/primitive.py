@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 
+from minijvp.core.rule_checks import check_rules, made_outside
 from minijvp.core.tracing import state, traced_by_jax
 from minijvp.core.types import ArrayType
 from minijvp.errors import ArgumentError, MissingRuleError
@@ -56,13 +57,19 @@ class Primitive:
     - `transpose(ct, *args, **params)`: the cotangents of the arguments that are an `ArrayType` (those are linear, their
       value is not known), None for the others. A bare cotangent belongs to the first argument.
     - `batch(axis, args, batched, **params)`: the result and whether it is batched; batch axes are leading.
+
+    For a primitive that is made outside of minijvp, what its rules return is checked whenever they run: the number of
+    results, tangents and cotangents, and their shapes and dtypes. Parameters that are equal select the same program.
     """
 
     recomputable = "cheap"
     """What repeating it costs a rematerialisation: "free" (a view), "cheap", "fair", "dear", or "never"."""
 
     returns_tuple = False
-    """Whether the result is a tuple. Only a transpose rule needs to know before the fact: its `ct` is a tuple then."""
+    """Whether the result is a tuple. Only a transpose rule needs to know before the fact: its `ct` is a tuple then.
+
+    The type rule of a primitive that is made outside of minijvp says it, and this need not.
+    """
 
     has_steps = True
     """Whether an eager linearization may stage and compile the rule: not if it calls a user's function."""
@@ -83,6 +90,8 @@ class Primitive:
             self.__doc__ = doc
         if registry.setdefault(name, self) is not self:
             raise ValueError(f"a primitive named {name!r} exists already")
+        if made_outside():
+            check_rules(self, Primitive.type_rule)
 
     def __call__(self, *args: Any, **params: Any) -> Any:
         return state.trace.process(self, args, params)

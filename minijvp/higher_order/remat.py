@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial, wraps
 from typing import Any
 
+import jax
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
@@ -51,8 +52,8 @@ def checkpoint(
         memory_budget: in place of a policy: reverse mode of `fun` keeps what this allows, as in `minijvp.config`. A
             part is one of what it would keep without checkpoint.
 
-    Raises ArgumentError for arguments that are neither arrays nor static, a policy that cannot be called, and
-    concrete=True. Warns
+    Raises ArgumentError for arguments that are neither arrays nor static, for static ones that `fun` does not have, a
+    policy that cannot be called, and concrete=True. Warns
     where a policy of minijvp mentions names that `fun` does not have (with those that it has), unless it mentions
     all of these: then it may serve several functions, each of which has a part of its names.
 
@@ -76,9 +77,9 @@ def checkpoint(
     require_policy(policy)
     budget = optional_budget(memory_budget, "checkpoint")
     kept = policy if budget is None else budget_policy(policy, budget)
-    static_arguments = StaticArguments(
-        fun, *[None if option == () else option for option in (static_argnums, static_argnames)]
-    )
+    static = [None if option == () else option for option in (static_argnums, static_argnames)]
+    require_parameters(fun, *static)
+    static_arguments = StaticArguments(fun, *static)
     held = prevent_cse if isinstance(prevent_cse, bool) else any(prevent_cse)
 
     @wraps(fun)
@@ -101,6 +102,20 @@ def checkpoint(
 
 
 remat = checkpoint
+
+
+def require_parameters(fun: Callable[..., Any], argnums: Any, argnames: Any) -> None:
+    """Raise ArgumentError for static arguments that `fun` does not have."""
+    if argnums is None and argnames is None:
+        return
+    try:
+        jax.jit(fun, static_argnums=argnums, static_argnames=argnames)  # which compares them with the signature
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(
+            f"checkpoint of {trees.function_name(fun)} received static arguments that do not fit: {error}",
+            "Positions count the parameters from 0, and names are those of parameters.",
+            "Correct static_argnums or static_argnames.",
+        ) from None
 
 
 def budget_policy(policy: Any, budget: Budget) -> Within:

@@ -13,7 +13,7 @@ from minijvp.core.types import type_of
 from minijvp.errors import ArgumentError
 from minijvp.higher_order.jit import call
 from minijvp.lax.bodies import Tree, place_of, require_functions, require_same
-from minijvp.numpy.promotion import normalize_axis
+from minijvp.numpy.promotion import converted, normalize_axis
 from minijvp.operations import shape as shapes
 from minijvp.operations.families import reshape
 from minijvp.operations.slicing import slice as slice_primitive
@@ -98,7 +98,8 @@ class Combination:
         return [sliced(x) for x in xs]
 
     def interleaved(self, even: Any, odd: Any) -> Any:
-        """The elements of two arrays in turns; the first may have one more."""
+        """The elements of two arrays in turns, strongly typed; the first may have one more."""
+        even, odd = (converted(x, x.dtype) for x in (even, odd))
         shape, n = type_of(even).shape, type_of(odd).shape[self.axis]
         (head,) = self.part([even], 0, n)
         pairs = shapes.concatenate(

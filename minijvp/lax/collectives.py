@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import numpy as np
 
 from minijvp.core.types import PYTHON_SCALARS, is_inexact, type_of
 from minijvp.errors import ArgumentError
-from minijvp.numpy.promotion import array, cast, inexact_kind, kind_of, normalize_axis, refuse
+from minijvp.numpy.promotion import array, cast, converted, inexact_kind, kind_of, normalize_axis, refuse
 from minijvp.operations import collectives as ops
 from minijvp.operations import elementwise
 from minijvp.operations.families import reshape
@@ -30,12 +31,13 @@ def refuse_groups(function: str, axis_index_groups: Any) -> None:
 
 
 def along(primitive: Callable[..., Any], x: Any, axis_name: Any, function: str, axis_index_groups: Any) -> Any:
-    """A primitive along one axis after the other, for every leaf."""
+    """A primitive along one axis after the other, for every leaf. The results are strongly typed."""
     refuse_groups(function, axis_index_groups)
     names = names_of(axis_name)
 
     def leaf(v: Any) -> Any:
         v = array(v, function)
+        v = converted(v, np.dtype(np.int32) if function == "psum" and v.dtype == np.bool_ else v.dtype)
         for name in names:
             v = primitive(v, axis_name=name)
         return v

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from jax import lax
 
-from minijvp.core.types import PYTHON_SCALARS
-from minijvp.numpy.promotion import array, as_dtype, cast, operand, surface
+from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, is_inexact, type_of
+from minijvp.errors import ArgumentError
+from minijvp.numpy.promotion import array, as_dtype, converted, letter_of, of_one_dtype, operand, same_shape, surface
 from minijvp.operations import bitwise, special
 from minijvp.operations import elementwise as ops
 from minijvp.operations import families as linear
@@ -35,10 +36,20 @@ def approximated(original: Callable[..., Any], primitive: Callable[..., Any]) ->
     return surface(original)(traced)
 
 
-def operands(xs: tuple[Any, ...], function: str) -> list[Any]:
-    """The operands of a primitive. Of Python scalars alone, the result is an array."""
-    convert = array if all(type(x) in PYTHON_SCALARS for x in xs) else operand
-    return [convert(x, function) for x in xs]
+def operands(xs: tuple[Any, ...], function: str) -> Sequence[Any]:
+    """The operands of a primitive: of one dtype, broadcast along axes of size 1 and from arrays without axes."""
+    if all([type(x) in ARRAY_CLASSES for x in xs]):
+        shape = xs[0].shape
+        if all([x.shape == shape for x in xs[1:]]):
+            return xs  # the primitive compares dtypes
+    elif all([type(x) in PYTHON_SCALARS for x in xs]):
+        xs = tuple([array(x, function) for x in xs])
+    if function == "pow" and letter_of(type_of(xs[1]).dtype) in "iu":
+        xs = operand(xs[0], function), operand(xs[1], function)  # its exponent may be an integer
+    else:
+        xs = of_one_dtype(function, *xs)
+    ranks = {len(x.shape) for x in xs if type(x) not in PYTHON_SCALARS and x.shape}
+    return xs if len(ranks) > 1 else same_shape(function, *xs)  # other ranks, the primitive refuses
 
 
 abs = elementwise(lax.abs, ops.abs_)
@@ -133,15 +144,21 @@ def mul(x: Any, y: Any, *, out_dtype: Any = None) -> Any:
     """x * y, computed in `out_dtype` if that is given."""
     x, y = operands((x, y), "mul")
     if out_dtype is not None:
-        kind = as_dtype(out_dtype), False
-        x, y = cast(x, kind), cast(y, kind)
+        x, y = converted(x, as_dtype(out_dtype)), converted(y, as_dtype(out_dtype))
     return ops.mul(x, y)
 
 
 @surface(lax.reciprocal)
 def reciprocal(x: Any) -> Any:
     """1 / x."""
-    return ops.div(1.0, array(x, "reciprocal"))
+    x = array(x, "reciprocal")
+    if not is_inexact(x.dtype):
+        raise ArgumentError(
+            f"minijvp.lax.reciprocal received {type_of(x)!r}.",
+            "Integers to negative powers are no integers.",
+            "Convert it (x.astype(float)), or use minijvp.numpy.reciprocal.",
+        )
+    return ops.div(1.0, x)
 
 
 @surface(lax.round)
@@ -153,7 +170,7 @@ def round(x: Any, rounding_method: Any = lax.RoundingMethod.AWAY_FROM_ZERO) -> A
 @surface(lax.betainc)
 def betainc(a: Any, b: Any, x: Any) -> Any:
     """The regularized incomplete beta function."""
-    return special.regularized_incomplete_beta(*[operand(v, "betainc") for v in (a, b, x)])
+    return special.regularized_incomplete_beta(*operands((a, b, x), "betainc"))
 
 
 @surface(lax.reduce_precision)

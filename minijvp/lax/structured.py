@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
@@ -14,8 +15,17 @@ from minijvp.core.tracing import is_traced
 from minijvp.core.types import PYTHON_SCALARS, type_of
 from minijvp.errors import ArgumentError
 from minijvp.higher_order.scatter_apply import apply_at, as_program
-from minijvp.numpy.promotion import array, as_dtype, cast, normalize_axis, placed, refuse, surface
-from minijvp.numpy.ufuncs import constant
+from minijvp.numpy.promotion import (
+    array,
+    as_dtype,
+    cast,
+    converted,
+    normalize_axis,
+    of_one_dtype,
+    placed,
+    refuse,
+    surface,
+)
 from minijvp.operations import (
     annotations,
     casting,
@@ -129,9 +139,7 @@ def concatenate(operands: Any, dimension: int) -> Any:
 def pad(operand: Any, padding_value: Any, padding_config: Any) -> Any:
     """The operand with a value before, after and between its elements: (low, high, interior) for each axis."""
     x = array(operand, "pad")
-    value = cast(padding_value, (type_of(x).dtype, False))
-    if type(value) in PYTHON_SCALARS:
-        value = np.asarray(value).astype(type_of(x).dtype)[()]
+    x, value = of_one_dtype("pad", x, padding_value)
     return slicing.pad(x, value, padding_config=tuple(map(integers, padding_config)))
 
 
@@ -150,9 +158,13 @@ def broadcasted_iota(dtype: Any, shape: Any, dimension: int) -> Any:
 @surface(lax.full)
 def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
     """An array of one value."""
-    value = array(fill_value, "full")
-    value = value if dtype is None else cast(value, (as_dtype(dtype), False))
-    return broadcast_in_dim(value, shape, ())
+    if dtype is None:
+        value = array(fill_value, "full")
+    elif type(fill_value) in PYTHON_SCALARS:
+        value = np.asarray(fill_value, as_dtype(dtype))[()]
+    else:
+        value = converted(array(fill_value, "full"), as_dtype(dtype))
+    return families.broadcast_in_dim(value, shape=integers(shape), broadcast_dimensions=())
 
 
 @surface(lax.full_like)
@@ -160,19 +172,17 @@ def full_like(x: Any, fill_value: Any, dtype: Any = None, shape: Any = None, sha
     """An array of one value, of the shape and dtype of another."""
     t = type_of(x)
     out = full(t.shape if shape is None else shape, fill_value, t.dtype if dtype is None else dtype)
+    out = converted(out, t.dtype, t.weak_type) if dtype is None else out
     return placed(out, sharding)
 
 
 @surface(lax.convert_element_type)
 def convert_element_type(operand: Any, new_dtype: Any) -> Any:
     """The operand in another dtype."""
-    x = array(operand, "convert_element_type")
     dtype = as_dtype(new_dtype)
-    return (
-        x
-        if type_of(x).dtype == dtype and not type_of(x).weak_type
-        else casting.convert_element_type(x, new_dtype=dtype)
-    )
+    if type(operand) in PYTHON_SCALARS:
+        return jnp.asarray(operand, dtype)
+    return converted(array(operand, "convert_element_type"), dtype)
 
 
 @surface(lax.bitcast_convert_type)
@@ -392,20 +402,32 @@ def scatter_apply(
 # Reductions, cumulative operations, order
 
 
-def reducing(original: Any, primitive: Any) -> Any:
+def numeric(operand: Any, function: str) -> Any:
+    """The operand as an array. Raises ArgumentError for booleans, which are no numbers to jax.lax."""
+    x = array(operand, function)
+    if x.dtype == np.bool_:
+        raise ArgumentError(
+            f"minijvp.lax.{function} received {type_of(x)!r}.",
+            "It works with numbers, and promotes nothing.",
+            "Convert it (x.astype(int)), or use the function of minijvp.numpy.",
+        )
+    return x
+
+
+def reducing(original: Any, primitive: Any, read: Any = array) -> Any:
     """A reduction over axes."""
 
     def traced(operand: Any, axes: Sequence[int]) -> Any:
-        x = array(operand, original.__name__)
+        x = read(operand, original.__name__)
         return primitive(x, axes=axes_of(x, axes, original.__name__))
 
     return surface(original)(traced)
 
 
-reduce_sum = reducing(lax.reduce_sum, families.reduce_sum)
+reduce_sum = reducing(lax.reduce_sum, families.reduce_sum, numeric)
 reduce_max = reducing(lax.reduce_max, reduction.reduce_max)
 reduce_min = reducing(lax.reduce_min, reduction.reduce_min)
-reduce_prod = reducing(lax.reduce_prod, reduction.reduce_prod)
+reduce_prod = reducing(lax.reduce_prod, reduction.reduce_prod, numeric)
 reduce_and = reducing(lax.reduce_and, reduction.reduce_and)
 reduce_or = reducing(lax.reduce_or, reduction.reduce_or)
 reduce_xor = reducing(lax.reduce_xor, reduction.reduce_xor)
@@ -429,7 +451,7 @@ def accumulating(original: Any, primitive: Any, doc: str | None = None) -> Any:
     """A cumulative operation along one axis."""
 
     def traced(operand: Any, axis: int = 0, reverse: bool = False) -> Any:
-        x = array(operand, original.__name__)
+        x = numeric(operand, original.__name__)
         return primitive(x, axis=axes_of(x, (axis,), original.__name__)[0], reverse=reverse)
 
     traced.__doc__ = doc
@@ -479,10 +501,7 @@ def select(pred: Any, on_true: Any, on_false: Any) -> Any:
 @surface(lax.select_n)
 def select_n(which: Any, *cases: Any) -> Any:
     """Element by element, the case that `which` names."""
-    from_arrays = next((c for c in cases if type(c) not in PYTHON_SCALARS), None)
-    like = array(cases[0], "select_n") if from_arrays is None else from_arrays
-    values = [constant(c, like) if type(c) in PYTHON_SCALARS else array(c, "select_n") for c in cases]
-    return elementwise.select_n(array(which, "select_n"), *values)
+    return elementwise.select_n(array(which, "select_n"), *[array(c, "select_n") for c in cases])
 
 
 # Products

@@ -13,27 +13,16 @@ from typing import TYPE_CHECKING, Any
 
 import jax.numpy
 from jax.numpy import (
-    bfloat16,
-    bool_,
-    complex64,
-    complex128,
     complexfloating,
     dtype,
     e,
     euler_gamma,
     finfo,
-    float16,
-    float32,
-    float64,
     floating,
     generic,
     iinfo,
     inexact,
     inf,
-    int8,
-    int16,
-    int32,
-    int64,
     integer,
     issubdtype,
     nan,
@@ -43,10 +32,6 @@ from jax.numpy import (
     pi,
     promote_types,
     signedinteger,
-    uint8,
-    uint16,
-    uint32,
-    uint64,
     unsignedinteger,
 )
 
@@ -163,6 +148,24 @@ from minijvp.numpy.reductions import (
     std,
     sum,
     var,
+)
+from minijvp.numpy.scalar_types import (
+    bfloat16,
+    bool_,
+    complex64,
+    complex128,
+    float16,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    replace_scalar_types,
+    uint8,
+    uint16,
+    uint32,
+    uint64,
 )
 from minijvp.numpy.selection import (
     argwhere,
@@ -551,6 +554,7 @@ install()
 FUNCTION_MAKERS = {"vectorize", "frompyfunc"}
 globals()["__all__"] = [*bridge_all(globals(), jax.numpy, makers=FUNCTION_MAKERS), "fft", "linalg"]
 add_ufunc_methods(globals())
+replace_scalar_types(globals())
 
 if TYPE_CHECKING:
 

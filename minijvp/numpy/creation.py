@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from functools import cache
 from math import prod
 from typing import Any
 
@@ -11,10 +12,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from minijvp.core.tracing import Tracer, is_known, state
-from minijvp.core.types import PYTHON_SCALARS, is_arraylike, type_of
+from minijvp.core.types import PYTHON_SCALARS, is_arraylike, type_of, x64_enabled
 from minijvp.errors import ArgumentError
 from minijvp.numpy.promotion import array as as_operand
-from minijvp.numpy.promotion import as_dtype, broadcast, cast, join, kind_of, normalize_axis, promote, refuse, surface
+from minijvp.numpy.promotion import (
+    as_dtype,
+    broadcast,
+    cast,
+    converted,
+    join,
+    kind_of,
+    normalize_axis,
+    promote,
+    refuse,
+    scalar_like,
+    surface,
+)
 from minijvp.operations import elementwise
 from minijvp.operations.families import add, broadcast_in_dim, reshape
 from minijvp.operations.families import zeros as zeros_primitive
@@ -37,9 +50,10 @@ def as_shape(shape: Any, function: str) -> tuple[int, ...]:
     return sizes
 
 
-def filled(value: Any, shape: tuple[int, ...], dtype: Any) -> Any:
+def filled(value: Any, shape: tuple[int, ...], dtype: Any, weak: bool = False) -> Any:
     """An array with the same value everywhere."""
-    return broadcast_in_dim(np.asarray(value).astype(dtype)[()], shape=shape, broadcast_dimensions=())
+    value = scalar_like(value, dtype) if weak else np.asarray(value, dtype)[()]
+    return converted(broadcast_in_dim(value, shape=shape, broadcast_dimensions=()), dtype, weak)
 
 
 @surface(jnp.zeros)
@@ -62,30 +76,32 @@ def empty(shape: Any, dtype: Any = None, *, device: Any = None) -> Any:
 
 @surface(jnp.full)
 def full(shape: Any, fill_value: Any, dtype: Any = None, *, device: Any = None) -> Any:
-    """An array of one value, or of an array that is broadcast to the shape."""
-    value = asarray(fill_value, dtype)
+    """An array of one value, or of an array that is broadcast to the shape. Of a Python scalar, it is weakly typed."""
+    sizes = as_shape(shape, "full")
     if type(fill_value) in PYTHON_SCALARS and dtype is None:
-        value = asarray(fill_value, type_of(value).dtype)
-    return broadcast(value, as_shape(shape, "full"))
+        t = type_of(fill_value)
+        return filled(fill_value, sizes, t.dtype, t.weak_type)
+    return broadcast(asarray(fill_value, dtype), sizes)
 
 
-def _like(a: Any, dtype: Any, shape: Any, function: str) -> tuple[tuple[int, ...], Any]:
+def _like(a: Any, dtype: Any, shape: Any, function: str) -> tuple[tuple[int, ...], Any, bool]:
+    """The shape and dtype of the result, and whether it is weakly typed: as `a` is, if nobody asks for a dtype."""
     t = type_of(a)
-    return (t.shape if shape is None else as_shape(shape, function)), (t.dtype if dtype is None else as_dtype(dtype))
+    sizes = t.shape if shape is None else as_shape(shape, function)
+    return (sizes, t.dtype, t.weak_type) if dtype is None else (sizes, as_dtype(dtype), False)
 
 
 @surface(jnp.zeros_like)
 def zeros_like(a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
     """Zeros of the shape and dtype of an array."""
-    shape, dtype = _like(a, dtype, shape, "zeros_like")
-    return zeros_primitive(shape=shape, dtype=dtype)
+    sizes, dtype, weak = _like(a, dtype, shape, "zeros_like")
+    return filled(0, sizes, dtype, weak) if weak else zeros_primitive(shape=sizes, dtype=dtype)
 
 
 @surface(jnp.ones_like)
 def ones_like(a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
     """Ones of the shape and dtype of an array."""
-    shape, dtype = _like(a, dtype, shape, "ones_like")
-    return filled(1, shape, dtype)
+    return filled(1, *_like(a, dtype, shape, "ones_like"))
 
 
 @surface(jnp.empty_like)
@@ -97,8 +113,11 @@ def empty_like(prototype: Any, dtype: Any = None, shape: Any = None, *, device: 
 @surface(jnp.full_like)
 def full_like(a: Any, fill_value: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
     """One value in the shape and dtype of an array."""
-    shape, dtype = _like(a, dtype, shape, "full_like")
-    return full(shape, fill_value, dtype)
+    sizes, dtype, weak = _like(a, dtype, shape, "full_like")
+    if type(fill_value) in PYTHON_SCALARS:
+        return filled(fill_value, sizes, dtype, weak)
+    value = as_operand(fill_value, "full_like")
+    return broadcast(converted(value, dtype, weak and not type_of(value).shape), sizes)
 
 
 @surface(jnp.asarray)
@@ -112,7 +131,7 @@ def asarray(
     if type(a) in PYTHON_SCALARS or not isinstance(a, Tracer):
         return state.trace.lift(jnp.asarray(a, as_dtype(dtype), copy=copy))  # type: ignore[arg-type]
     dtype = as_dtype(dtype)
-    out = a if dtype is None or dtype == a.dtype else cast(a, (dtype, False))
+    out = a if dtype is None else converted(a, dtype)
     return elementwise.copy(out) if copy and out is a else out
 
 
@@ -130,8 +149,9 @@ def _stacked(values: Any, dtype: Any) -> Any:
     """Nested lists as an array."""
     if not any(isinstance(x, Tracer) for x in jax.tree_util.tree_leaves(values)):
         return state.trace.lift(jnp.asarray(values, as_dtype(dtype)))
-    rows = [asarray(v) if isinstance(v, (list, tuple)) else as_operand(v, "asarray") for v in values]
-    rows = promote("asarray", *rows)
+    if dtype is None:
+        dtype, _ = join([kind_of(as_operand(x, "asarray")) for x in jax.tree_util.tree_leaves(values)])
+    rows = [asarray(v, dtype) if isinstance(v, (list, tuple)) else as_row(v, as_dtype(dtype)) for v in values]
     shapes = {type_of(x).shape for x in rows}
     if len(shapes) > 1:
         raise ArgumentError(
@@ -139,8 +159,13 @@ def _stacked(values: Any, dtype: Any) -> Any:
             "The rows of an array have one shape.",
             "Make the shapes equal.",
         )
-    out = concatenate(*[reshape(x, new_sizes=(1, *type_of(x).shape)) for x in rows], dimension=0)
-    return asarray(out, dtype)
+    return concatenate(*[reshape(x, new_sizes=(1, *type_of(x).shape)) for x in rows], dimension=0)
+
+
+def as_row(x: Any, dtype: Any) -> Any:
+    """An entry of a list in its dtype, strongly typed: a list is, whatever is in it."""
+    x = as_operand(x, "asarray")
+    return jnp.asarray(x, dtype) if type(x) in PYTHON_SCALARS else converted(x, dtype)
 
 
 @surface(jnp.array)
@@ -201,7 +226,7 @@ def linspace(
     shape = np.broadcast_shapes(type_of(from_).shape, type_of(to).shape)
     from_, to = broadcast(from_, shape), broadcast(to, shape)
     parts = max(num - 1 if endpoint else num, 1)
-    step = elementwise.div(elementwise.sub(to, from_), float(parts))
+    step = converted(elementwise.div(elementwise.sub(to, from_), float(parts)), from_.dtype)
     from_, to = broadcast(from_, (num, *shape)), broadcast(to, (num, *shape))
     weights = np.arange(num).reshape((num,) + (1,) * len(shape)) / parts
     weight = broadcast(jnp.asarray(weights, from_.dtype), (num, *shape))
@@ -232,7 +257,13 @@ def identity(n: int, dtype: Any = None) -> Any:
 def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Any:
     """A matrix with ones at and below a diagonal."""
     n, m = as_shape((N, N if M is None else M), "tri")
-    return cast(lower_triangle(n, m, k), (as_dtype(np.float32 if dtype is None else dtype), False))
+    return cast(lower_triangle(n, m, k), (default_of_tri(x64_enabled()) if dtype is None else as_dtype(dtype), False))
+
+
+@cache
+def default_of_tri(x64: bool) -> Any:
+    """The dtype of jnp.tri, which is float32 in some versions, and the default float in others."""
+    return jax.eval_shape(lambda: jnp.tri(1)).dtype
 
 
 def lower_triangle(n: int, m: int, k: int = 0) -> Any:
@@ -282,9 +313,8 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = False, device: Any = None) -> 
         x = elementwise.real(x) if dtype != np.bool_ else elementwise.ne(x, 0.0)
     if dtype == np.bool_ and x.dtype != np.bool_:
         return elementwise.ne(x, 0.0 if x.dtype.kind not in "iu" else 0)
-    if x.dtype == dtype:
-        return elementwise.copy(x) if copy else x
-    return cast(x, (dtype, False))
+    out = converted(x, dtype)
+    return elementwise.copy(out) if copy and out is x else out
 
 
 def shape(a: Any) -> tuple[int, ...]:

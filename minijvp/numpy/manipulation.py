@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from minijvp.core.tracing import Tracer
-from minijvp.core.types import type_of
+from minijvp.core.types import PYTHON_SCALARS, type_of
 from minijvp.errors import ArgumentError
 from minijvp.interop.from_jax import from_jax
 from minijvp.numpy import indexing
@@ -21,7 +21,8 @@ from minijvp.numpy.promotion import (
     array,
     as_dtype,
     broadcast,
-    cast,
+    converted,
+    kind_of,
     normalize_axes,
     normalize_axis,
     operand,
@@ -30,7 +31,7 @@ from minijvp.numpy.promotion import (
     same_shape,
     surface,
 )
-from minijvp.numpy.ufuncs import constant, where
+from minijvp.numpy.ufuncs import constant, literal, where
 from minijvp.operations import shape as ops
 from minijvp.operations import slicing, sorting
 from minijvp.operations.families import broadcast_in_dim
@@ -234,7 +235,7 @@ def concatenate(arrays: Any, axis: int | None = 0, dtype: Any = None) -> Any:
     xs = sequence_of(arrays, "concatenate")
     if axis is None:
         xs, axis = [ravel(x) for x in xs], 0
-    xs = promote("concatenate", *xs) if dtype is None else [cast(x, (as_dtype(dtype), False)) for x in xs]
+    xs = promote("concatenate", *xs) if dtype is None else [converted(x, as_dtype(dtype)) for x in xs]
     axis = normalize_axis(axis, len(type_of(xs[0]).shape), "concatenate")
     return xs[0] if len(xs) == 1 else ops.concatenate(*xs, dimension=axis)
 
@@ -485,8 +486,8 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> An
             "Take elements away by a slice: x[1:-1].",
         )
     if one_value:
-        value = cast(operand(value, "pad"), (x.dtype, False))
-        value = np.asarray(value).astype(x.dtype)[()] if isinstance(value, (bool, int, float, complex)) else value
+        value, kind = operand(value, "pad"), kind_of(x)
+        value = literal(value, kind) if type(value) in PYTHON_SCALARS else converted(value, *kind)
         return slicing.pad(x, value, padding_config=tuple((int(a), int(b), 0) for a, b in widths))
     for d, (before, after) in enumerate(widths):
         if before or after:
@@ -528,7 +529,8 @@ def triu(m: Any, k: int = 0) -> Any:
 @surface(jnp.diagonal)
 def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """The elements on a diagonal of two axes, along a last axis."""
-    x = moveaxis(array(a, "diagonal"), (axis1, axis2), (-2, -1))
+    x = array(a, "diagonal")
+    x = moveaxis(converted(x, x.dtype), (axis1, axis2), (-2, -1))
     n, m = x.shape[-2:]
     count = max(min(n + min(offset, 0), m - max(offset, 0)), 0)
     numbers = np.arange(count)
@@ -548,7 +550,7 @@ def diag(v: Any, k: int = 0) -> Any:
             "Use diagonal for more axes.",
         )
     n = x.shape[0] + abs(k)
-    rows = slicing.pad(x, np.zeros((), x.dtype)[()], padding_config=((max(k, 0), max(-k, 0), 0),))
+    rows = slicing.pad(x, literal(0, kind_of(x)), padding_config=((max(k, 0), max(-k, 0), 0),))
     spread = broadcast_in_dim(rows, shape=(n, n), broadcast_dimensions=(1,))
     index = np.dtype(np.int32)
     columns = ops.iota(dtype=index, shape=(n, n), dimension=1)

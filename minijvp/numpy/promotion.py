@@ -184,11 +184,22 @@ def letter_of(dtype: Any) -> str:
 
 
 def cast(x: Any, kind: Kind) -> Any:
-    """`x` in another kind. A Python scalar becomes one of the right sort, which fits every array."""
+    """`x` in another kind. A Python scalar becomes one of the right sort, which fits every array.
+
+    What has the dtype stays as weak as it is: operands decide together how weak the result is.
+    """
     dtype, weak = kind
     if type(x) in PYTHON_SCALARS:
         return scalar_like(x, dtype)
     if x.dtype == dtype:
+        return x
+    return convert_element_type(x, new_dtype=dtype, weak_type=weak)
+
+
+def converted(x: Any, dtype: Any, weak: bool = False) -> Any:
+    """`x` in a dtype that was asked for: as weak as that, and not as weak as `x`."""
+    t = type_of(x)
+    if t.dtype == dtype and t.weak_type == weak and type(x) not in PYTHON_SCALARS:
         return x
     return convert_element_type(x, new_dtype=dtype, weak_type=weak)
 
@@ -225,6 +236,22 @@ def promote(function: str, *xs: Any, inexact: bool = False) -> list[Any]:
     if inexact:
         kind = inexact_kind(kind)
     return [cast(x, kind) for x in xs]
+
+
+def of_one_dtype(function: str, *xs: Any) -> tuple[Any, ...]:
+    """The operands of a function of minijvp.lax, which promotes nothing: Python scalars have the dtype of their sort.
+
+    Raises ArgumentError if the dtypes differ.
+    """
+    xs = tuple([operand(x, function) for x in xs])
+    dtypes = [(type_of(x) if type(x) in PYTHON_SCALARS else x).dtype for x in xs]
+    if any([dtype != dtypes[0] for dtype in dtypes]):
+        raise ArgumentError(
+            f"minijvp.lax.{function} received operands of dtypes {', '.join([dtype.name for dtype in dtypes])}.",
+            f"It promotes nothing, and a Python float is a {np.dtype(as_dtype(float)).name}.",
+            "Convert one of them (x.astype(y.dtype), mnp.float32(2.0)), or use the function of minijvp.numpy.",
+        )
+    return xs
 
 
 def promote_pair(function: str, x: Any, y: Any, inexact: bool = False) -> tuple[Any, Any]:

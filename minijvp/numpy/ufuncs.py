@@ -13,14 +13,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, ArrayType, is_inexact, type_of
+from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, ArrayType, is_inexact, type_of, x64_enabled
 from minijvp.errors import ArgumentError
 from minijvp.numpy.promotion import (
+    Kind,
     array,
     as_dtype,
     broadcast,
     cast,
     common_shape,
+    converted,
     inexact_kind,
     join,
     kind_of,
@@ -34,7 +36,6 @@ from minijvp.numpy.promotion import (
 )
 from minijvp.operations import bitwise, elementwise
 from minijvp.operations import families as linear
-from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import broadcast_in_dim, zeros
 
 
@@ -90,17 +91,18 @@ def of_its_kind(original: Callable[..., Any], function: Callable[..., Any]) -> C
 
     def exactly(*xs: Any) -> Any:
         out = function(*xs)
-        weak = result_is_weak(original, *map(type_of, xs))
-        return out if type_of(out).weak_type == weak else convert_element_type(out, new_dtype=out.dtype, weak_type=weak)
+        _, weak = kind_of_result(original, x64_enabled(), *map(type_of, xs))
+        return converted(out, out.dtype, weak)
 
     return exactly
 
 
 @lru_cache(maxsize=4096)
-def result_is_weak(original: Callable[..., Any], *types: ArrayType) -> bool:
-    """Whether the result of a function of jax.numpy is weakly typed."""
+def kind_of_result(original: Callable[..., Any], x64: bool, *types: ArrayType) -> Kind:
+    """The kind of the result of a function of jax.numpy, where that follows no rule."""
     arguments = [jax.ShapeDtypeStruct(t.shape, t.dtype, weak_type=t.weak_type) for t in types]
-    return bool(jax.eval_shape(original, *arguments).weak_type)
+    out = jax.eval_shape(original, *arguments)
+    return out.dtype, bool(out.weak_type)
 
 
 def for_booleans(boolean: Callable[..., Any], number: Callable[..., Any]) -> Callable[..., Any]:
@@ -162,8 +164,8 @@ log10 = unary_inexact(jnp.log10, lambda x: elementwise.mul(elementwise.log(x), 1
 sqrt = unary_inexact(jnp.sqrt, elementwise.sqrt)
 cbrt = unary_inexact(jnp.cbrt, elementwise.cbrt)
 reciprocal = unary_inexact(jnp.reciprocal, lambda x: elementwise.div(1.0, x))
-deg2rad = radians = unary_inexact(jnp.deg2rad, lambda x: elementwise.mul(x, math.pi / 180))
-rad2deg = degrees = unary_inexact(jnp.rad2deg, lambda x: elementwise.mul(x, 180 / math.pi))
+deg2rad = radians = unary_inexact(jnp.deg2rad, lambda x: elementwise.mul(x, math.pi / 180), exact=True)
+rad2deg = degrees = unary_inexact(jnp.rad2deg, lambda x: elementwise.mul(x, 180 / math.pi), exact=True)
 
 
 SINC = [(-1) ** n / math.factorial(2 * n + 1) for n in range(13)]
@@ -260,18 +262,17 @@ def round(a: Any, decimals: int = 0, out: None = None) -> Any:
     if decimals == 0:
         return _round_to_even(x)
     factor = float(10**decimals)
-    return elementwise.div(_round_to_even(elementwise.mul(x, factor)), factor)
+    return elementwise.div(_round_to_even(elementwise.mul(converted(x, x.dtype), factor)), factor)
 
 
 @surface(jnp.angle)
 def angle(z: Any, deg: bool = False) -> Any:
     """The angle of complex numbers in radians, or in degrees."""
     z = array(z, "angle")
-    dtype = z.dtype if is_inexact(z.dtype) else as_dtype(float)
-    if z.dtype != dtype or type_of(z).weak_type:
-        z = convert_element_type(z, new_dtype=dtype, weak_type=False)
+    dtype, weak = kind_of_result(jnp.angle, x64_enabled(), type_of(z))
+    z = z if is_inexact(z.dtype) else converted(z, as_dtype(float))
     out = elementwise.atan2(_imag(z), _real(z))
-    return elementwise.mul(out, 180 / math.pi) if deg else out
+    return converted(elementwise.mul(out, 180 / math.pi) if deg else out, dtype, weak and not deg)
 
 
 # Arithmetic
@@ -350,8 +351,8 @@ def divmod(x: Any, y: Any, /) -> tuple[Any, Any]:
 @surface(jnp.power)
 def power(x: Any, y: Any, /) -> Any:
     """x to the power y. An integer exponent that Python knows is a product of factors."""
-    if type(y) is int:
-        return _static_power(array(x, "power"), y)
+    if isinstance(y, int):
+        return _static_power(array(x, "power"), int(y))
     return _general_power(operand(x, "power"), operand(y, "power"))
 
 
@@ -579,10 +580,10 @@ def where(condition: Any, x: Any, y: Any) -> Any:
     return elementwise.select_n(condition, y, x)
 
 
-def literal(x: Any, kind: tuple[Any, bool]) -> Any:
+def literal(x: Any, kind: Kind) -> Any:
     """A Python scalar as a literal of exactly this dtype: a weak one stays a Python scalar."""
     dtype, weak = kind
-    x = cast(x, kind)
+    x = complex(x) if weak and letter_of(dtype) == "c" else cast(x, kind)
     return x if weak and type_of(x).dtype == dtype else np.asarray(x).astype(dtype)[()]
 
 
@@ -605,7 +606,8 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
 def clip(arr: Any, /, min: Any = None, max: Any = None) -> Any:
     """The elements, not below `min` and not above `max`."""
     out = array(arr, "clip")
-    out = require_real(out, "clip")
+    for x in (out, min, max):
+        require_real(x, "clip")
     out = out if min is None else maximum(min, out)
     return out if max is None else minimum(max, out)
 
@@ -614,10 +616,9 @@ def clip(arr: Any, /, min: Any = None, max: Any = None) -> Any:
 def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
     """The elements, with nan and the infinities replaced (infinities by the largest finite numbers)."""
     x = array(x, "nan_to_num")
-    if type_of(x).weak_type and is_inexact(x.dtype):
-        x = convert_element_type(x, new_dtype=x.dtype, weak_type=False)
     if not is_inexact(x.dtype):
         return x
+    x = converted(x, x.dtype)
     if elementwise.is_complex(x):
         parts = (nan_to_num(p, copy, nan, posinf, neginf) for p in (elementwise.real(x), elementwise.imag(x)))
         return elementwise.complex_(*parts)

@@ -163,6 +163,14 @@ def contract(
 def labels_of(dimension_numbers: DimensionNumbers, x_ndim: int, y_ndim: int) -> tuple[Labels, Labels, Labels]:
     """Labels for the axes of x, of y and of the result: x's are 0, 1, 2 ..., y's own ones follow."""
     (x_summed, y_summed), (x_kept, y_kept) = dimension_numbers
+    for axes, ndim in (((*x_kept, *x_summed), x_ndim), ((*y_kept, *y_summed), y_ndim)):
+        if len(set(axes)) != len(axes) or not all([0 <= d < ndim for d in axes]):
+            raise ArgumentError(
+                f"dot_general received dimension_numbers {dimension_numbers} for operands of {x_ndim} and {y_ndim} "
+                "axes.",
+                "They name axes of each operand, counted from 0, and each once at most.",
+                "Correct them: ((summed axes of x, of y), (kept axes of x, of y)).",
+            )
     y_labels = list(range(x_ndim, x_ndim + y_ndim))
     for x_axis, y_axis in zip((*x_kept, *x_summed), (*y_kept, *y_summed), strict=True):
         y_labels[y_axis] = x_axis

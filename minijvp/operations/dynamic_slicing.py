@@ -80,7 +80,7 @@ class DynamicUpdateSlice(Primitive):
                 "The dtypes must agree.",
                 "Convert one: update.astype(x.dtype).",
             )
-        return x.strong()
+        return x.strong() if x.shape or not update.weak_type else x
 
     def jvp(self, primals: tuple, tangents: tuple, **params: bool) -> tuple[Any, Any]:
         x, update, *starts = primals

@@ -24,7 +24,6 @@ from minijvp.operations.families import (
     LinearElementwise,
     add,
     add_tangents,
-    all_batched,
     broadcast_in_dim,
     instantiate,
     is_linear,
@@ -395,7 +394,7 @@ class Clamp(Primitive):
 
     def impl(self, lower: Any, x: Any, upper: Any) -> Any:
         x = jnp.asarray(x)
-        return lax.clamp(_bound(lower, x.dtype), x, _bound(upper, x.dtype))
+        return lax.clamp(_bound(lower, x), x, _bound(upper, x))
 
     def type_rule(self, lower: ArrayType, x: ArrayType, upper: ArrayType) -> ArrayType:
         for bound in (lower, upper):
@@ -404,7 +403,8 @@ class Clamp(Primitive):
                     f"clamp received {x!r} with the bounds {lower!r} and {upper!r}.",
                     "Bounds have the dtype of what they bound, and its shape or none.",
                 )
-        return Primitive.type_rule(self, lower, x, upper)
+        weak = x.weak_type and all([b.weak_type or type(b) is ScalarType for b in (lower, upper)])
+        return ArrayType(x.shape, x.dtype, weak)
 
     def jvp(self, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
         out = self(*primals)
@@ -431,9 +431,10 @@ class Clamp(Primitive):
         return self(bound(args[0], batched[0]), x, bound(args[2], batched[2])), True
 
 
-def _bound(x: Any, dtype: Any) -> Any:
-    """A bound as `lax.clamp` wants it: a Python scalar is cast."""
-    return np.asarray(x, dtype) if type(x) in PYTHON_SCALARS else lax.convert_element_type(x, dtype)
+def _bound(bound: Any, x: Any) -> Any:
+    """A bound as `lax.clamp` wants it: a Python scalar is cast, and as weak as x."""
+    fits = type(bound) not in PYTHON_SCALARS and bound.dtype == x.dtype
+    return bound if fits else lax.full_like(x, bound, shape=np.shape(bound))
 
 
 clamp = Clamp("clamp")
@@ -474,7 +475,7 @@ class SelectN(Primitive):
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...]) -> tuple[Any, Any]:
         which, *cases = args
         cases = [jnp.asarray(x) if type(x) in PYTHON_SCALARS else x for x in cases]
-        cases = all_batched(axis, cases, batched[1:])
+        cases = [leading_axis(axis, x, b) for x, b in zip(cases, batched[1:], strict=True)]
         if not batched[0]:
             which = leading_axis(axis, which, False) if type_of(which).ndim else which
         elif which.ndim != cases[0].ndim:

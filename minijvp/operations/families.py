@@ -81,7 +81,7 @@ class Elementwise(Primitive):
         super().__init__(name, doc or f"Elementwise: see jax.lax.{name}.")
         self.function = function
         self.derivatives = derivatives
-        self._result_dtypes: dict[tuple, Any] = {}
+        self._results: dict[tuple, tuple[Any, bool]] = {}
 
     def impl(self, *args: Any, **params: Any) -> Any:
         return self.function(*spread_scalars(args), **params)
@@ -97,14 +97,15 @@ class Elementwise(Primitive):
                     first = t
                 elif t is not first and (t.shape != first.shape or t.dtype != first.dtype):
                     raise self.mismatch(types)
-        key = (first.dtype, *params.items())
-        dtype = self._result_dtypes.get(key)
-        if dtype is None:
-            operand = jax.ShapeDtypeStruct((), first.dtype)
+        key = (first.dtype, weak, *params.items())
+        result = self._results.get(key)
+        if result is None:
+            operand = jax.ShapeDtypeStruct((), first.dtype, weak_type=weak)
             out = jax.eval_shape(partial(self.function, **params), *[operand] * len(types))
-            dtype = self._result_dtypes[key] = out.dtype
+            # A boolean is as good as strong: it takes part in no promotion.
+            result = self._results[key] = out.dtype, weak and bool(out.weak_type) and out.dtype != np.bool_
         # Of Python scalars only, the result is one too: it still fits every array.
-        return type(first)(first.shape, dtype, weak and dtype == first.dtype)
+        return type(first)(first.shape, *result)
 
     def mismatch(self, types: Sequence[ArrayType]) -> ArgumentError:
         return ArgumentError(

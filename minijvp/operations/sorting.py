@@ -59,12 +59,13 @@ class TopK(Primitive):
         return tuple(lax.top_k(x, k, axis=axis))
 
     def type_rule(self, x: ArrayType, *, k: int, axis: int) -> tuple[ArrayType, ...]:
-        if not 0 <= axis < x.ndim or not 0 <= k <= x.shape[axis]:
+        if not 0 <= axis < x.ndim or not 0 <= k <= x.shape[axis] or x.dtype.kind == "c":
             raise ArgumentError(
-                f"top_k of {x!r} with k={k} along axis {axis}.", "There must be such an axis, with k elements or more."
+                f"top_k of {x!r} with k={k} along axis {axis}.",
+                "There must be such an axis, with k elements or more, and complex numbers have no order.",
             )
         shape = (*x.shape[:axis], k, *x.shape[axis + 1 :])
-        return ArrayType(shape, x.dtype, x.weak_type), ArrayType(shape, INDEX)
+        return ArrayType(shape, x.dtype, x.weak_type), ArrayType(shape, INDEX, x.weak_type)
 
     def jvp(self, primals: tuple, tangents: tuple, *, k: int, axis: int) -> tuple[Any, Any]:
         out, indices = self(*primals, k=k, axis=axis)
@@ -98,7 +99,7 @@ class ApproxTopK(Primitive):
             )
         # How many there are without aggregation, XLA knows.
         value, index = super().type_rule(x, k=k, reduction_dimension=reduction_dimension, **params)
-        return ArrayType(value.shape, x.dtype, x.weak_type), ArrayType(index.shape, INDEX)
+        return ArrayType(value.shape, x.dtype, x.weak_type), ArrayType(index.shape, INDEX, x.weak_type)
 
     def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
         out, indices = self(*primals, **params)

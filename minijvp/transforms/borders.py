@@ -11,7 +11,7 @@ import numpy as np
 
 from minijvp import trees
 from minijvp.core.tracing import Tracer
-from minijvp.core.types import PYTHON_SCALARS, ArrayType, is_inexact, short_dtype, type_of
+from minijvp.core.types import ArrayType, is_inexact, short_dtype, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import zeros_like
@@ -51,8 +51,9 @@ def _from_border(t: Any, kind: ArrayType, what: str, i: int, where: Callable[[in
         except ArgumentError as error:
             found = f"{t!r:.200} of type {type(t).__name__}, which is not an array."
             raise ArgumentError(f"the {what} at {where(i)} is {found}", error.why, error.do) from None
-        fits = is_inexact(kind.dtype) and not (type(t) is complex and kind.dtype.kind != "c")
-        if type(t) in PYTHON_SCALARS and not kind.shape and fits:
+        # A Python float or complex number has no width of its own.
+        fits = is_inexact(kind.dtype) and type(t) is (complex if kind.dtype.kind == "c" else float)
+        if fits and not kind.shape:
             return jnp.asarray(t, kind.dtype)
         if given.shape == kind.shape and given.dtype == kind.dtype and is_inexact(kind.dtype):
             return t if isinstance(t, (Tracer, jax.Array)) else jnp.asarray(t)

@@ -20,6 +20,7 @@ from minijvp.core.primitive import Axis
 from minijvp.core.tracing import state
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
+from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import instantiate, leading_axis, reshape
 from minijvp.operations.shape import move_axis
 from minijvp.operations.slicing import slice as slice_primitive
@@ -41,29 +42,37 @@ def jacfwd(
     The arguments are those of `grad`, but the result of `fun` is any pytree of arrays. The Jacobian is the tree of the
     result, each leaf the tree of the argument(s); its leaves have the shape of the result followed by the argument's.
 
-    Raises ArgumentError if an argument is not floating.
+    Raises ArgumentError if an argument is not floating, or is complex without `holomorphic`.
 
     >>> import minijvp, minijvp.numpy as mnp
     >>> minijvp.jacfwd(lambda x: x ** 2)(mnp.array([1.0, 3.0])).tolist()
     [[2.0, 0.0], [0.0, 6.0]]
     """
     trees.require_callable(fun, "jacfwd")
+    return columns_at_a_time(fun, argnums, has_aux, holomorphic, "jacfwd")
+
+
+def columns_at_a_time(
+    fun: Callable[..., Any], argnums: Argnums, has_aux: bool, holomorphic: bool, who: str
+) -> Callable[..., Any]:
+    """What jacfwd returns, in messages called `who`."""
 
     @wraps(fun)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
         selection = Selection(fun, argnums, args, kwargs)
-        require_differentiable(selection, "jacfwd", holomorphic)
+        require_differentiable(selection, who, holomorphic)
+        require_real(selection, who, holomorphic)
         flat_fun, leaves = selection.flat_function(has_aux), selection.leaves
         outs: Sequence[Any] = ()
 
         def push(*tangents: Any) -> list[Any]:
             nonlocal outs
             outs, out_tangents = jvp_flat(flat_fun.positional, leaves, tangents)
-            require_inexact_result(selection, outs[: flat_fun.n], "jacfwd", holomorphic)
+            require_result(selection, outs[: flat_fun.n], who, jnp.complexfloating if holomorphic else jnp.inexact)
             return [instantiate(t, x) for t, x in zip(out_tangents[: flat_fun.n], outs, strict=False)]
 
         columns = over_basis(push, leaves)
-        blocks = blocks_of(columns, [type_of(x).shape for x in leaves], -1)
+        blocks = blocks_of(columns, [type_of(x).shape for x in leaves], -1, outs)
         jacobian = tree_unflatten(flat_fun.out_tree, [selection.unflatten(row) for row in blocks])
         return (jacobian, flat_fun.aux(outs)) if has_aux else jacobian
 
@@ -98,14 +107,15 @@ def jacrev(
         flat_fun, leaves = selection.flat_function(has_aux), selection.leaves
         outs, pullback, constants = pull_back(flat_fun, leaves)
         results = outs[: flat_fun.n]
-        require_inexact_result(selection, results, "jacrev", holomorphic)
+        require_result(selection, results, "jacrev", jnp.complexfloating if holomorphic else jnp.floating)
 
         def pull(*cts: Any) -> list[Any]:
             found = pullback.flat(constants, cts)
             return [instantiate(ct, x) for ct, x in zip(found, leaves, strict=True) if is_inexact(type_of(x).dtype)]
 
         shapes = [type_of(x).shape for x in results]
-        found = iter(blocks_of(over_basis(pull, results), shapes, 0))
+        differentiated = [x for x in leaves if is_inexact(type_of(x).dtype)]
+        found = iter(blocks_of(over_basis(pull, results), shapes, 0, differentiated))
         columns = [next(found) if is_inexact(type_of(x).dtype) else float0_blocks(x, shapes) for x in leaves]
         rows = [selection.unflatten([blocks[i] for blocks in columns]) for i in range(len(results))]
         jacobian = tree_unflatten(flat_fun.out_tree, rows)
@@ -126,7 +136,7 @@ def hessian(
 
     The arguments are those of `jacfwd`; leaves have the shape of the result followed twice by the argument's.
 
-    Raises ArgumentError if an argument is not floating.
+    Raises ArgumentError if an argument is not floating, or is complex without `holomorphic`.
 
     >>> import minijvp, minijvp.numpy as mnp
     >>> minijvp.hessian(lambda x: x[0] ** 2 * x[1])(mnp.array([1.0, 3.0])).tolist()
@@ -134,17 +144,30 @@ def hessian(
     """
     trees.require_callable(fun, "hessian")
     inner = jacrev(fun, argnums, has_aux, holomorphic)
-    return jacfwd(inner, argnums, has_aux, holomorphic)
+    return columns_at_a_time(inner, argnums, has_aux, holomorphic, "hessian")
 
 
-def require_inexact_result(selection: Selection, outs: Sequence[Any], transformation: str, holomorphic: bool) -> None:
-    """Raise ArgumentError for results that have no Jacobian."""
+def require_real(selection: Selection, transformation: str, holomorphic: bool) -> None:
+    """Raise ArgumentError for a complex argument of a function that is not said to be holomorphic."""
+    for i, x in enumerate(selection.leaves):
+        if x.dtype.kind == "c" and not holomorphic:
+            raise ArgumentError(
+                f"{transformation} of {trees.function_name(selection.fun)} received {type_of(x)!r} for "
+                f"{selection.leaf_name(i)}.",
+                "By a complex number there are two derivatives, along the real and the imaginary axis: forward mode "
+                "would give the first.",
+                "Say holomorphic=True if the function is holomorphic, or differentiate by two real arguments: "
+                "lambda x, y: f(x + 1j * y).",
+            )
+
+
+def require_result(selection: Selection, outs: Sequence[Any], transformation: str, wanted: Any) -> None:
+    """Raise ArgumentError for results of another sort than `wanted`, an abstract dtype: they have no Jacobian."""
     for x in outs:
         kind = type_of(x)
-        is_complex = jnp.issubdtype(kind.dtype, jnp.complexfloating)
-        if not is_inexact(kind.dtype) or (is_complex != holomorphic and (holomorphic or transformation == "jacrev")):
+        if not jnp.issubdtype(kind.dtype, wanted):
             raise ArgumentError(
-                f"{transformation} with holomorphic={holomorphic} cannot use the result {kind!r} of "
+                f"{transformation} with holomorphic={wanted is jnp.complexfloating} cannot use the result {kind!r} of "
                 f"{trees.function_name(selection.fun)}.",
                 "Results must be floating; complex ones have one derivative only if the function is holomorphic.",
                 "Compute real floating results (has_aux=True for others), or say holomorphic=True.",
@@ -186,16 +209,27 @@ def instantiate_rows(x: Any, n: int) -> Any:
     return leading_axis(Axis(n), x, False)
 
 
-def blocks_of(columns: Sequence[Any], shapes: Sequence[tuple[int, ...]], axis: int) -> list[list[Any]]:
-    """Each of the columns, whose first axis is that of the basis, cut into blocks with these shapes at `axis`."""
-    blocks = in_one_step(split_all, columns, shapes=tuple(shapes), axis=axis)
+def blocks_of(
+    columns: Sequence[Any], shapes: Sequence[tuple[int, ...]], axis: int, like: Sequence[Any]
+) -> list[list[Any]]:
+    """Each of the columns, whose first axis is that of the basis, cut into blocks with these shapes at `axis`.
+
+    The blocks of a column are as weakly typed as the value in `like` that it belongs to.
+    """
+    weak = tuple([type_of(x).weak_type for _, x in zip(columns, like)])
+    blocks = in_one_step(split_all, columns, shapes=tuple(shapes), axis=axis, weak=weak)
     n = len(shapes)
     return [list(blocks[i * n : (i + 1) * n]) for i in range(len(columns))]
 
 
-def split_all(*columns: Any, shapes: Sequence[tuple[int, ...]], axis: int) -> list[Any]:
+def split_all(*columns: Any, shapes: Sequence[tuple[int, ...]], axis: int, weak: Sequence[bool]) -> list[Any]:
     """The blocks of all columns."""
-    return [block for c in columns for block in split_block(move_axis(c, 0, axis), shapes, axis)]
+    blocks = []
+    for c, flag in zip(columns, weak, strict=True):
+        if type_of(c).weak_type != flag:
+            c = convert_element_type(c, new_dtype=c.dtype, weak_type=flag)
+        blocks.extend(split_block(move_axis(c, 0, axis), shapes, axis))
+    return blocks
 
 
 def split_block(x: Any, shapes: Sequence[tuple[int, ...]], axis: int) -> list[Any]:

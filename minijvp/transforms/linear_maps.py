@@ -15,6 +15,7 @@ from minijvp import trees
 from minijvp.core.config import Budget, optional_budget
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.types import is_inexact, type_of
+from minijvp.errors import ArgumentError
 from minijvp.operations.families import instantiate
 from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
 from minijvp.transforms.manual_axes import require_no_sum
@@ -100,7 +101,13 @@ def linearize(
 class PullBack(LinearMap):
     """The linear map of cotangents at a point, as `vjp` returns it."""
 
-    def __call__(self, constants: Sequence[Any], ct: Any) -> tuple[Any, ...]:
+    def __call__(self, constants: Sequence[Any], ct: Any, *others: Any) -> tuple[Any, ...]:
+        if others:
+            raise ArgumentError(
+                f"a pullback received {1 + len(others)} cotangents.",
+                "It takes one, of the tree of the result of the function.",
+                "Pass the cotangents of several results in their containers, as in pullback((ct_1, ct_2)).",
+            )
         leaves, tree = tree_flatten(ct)
         require_same_tree(tree, self.out_tree, "the cotangent", "the result of the function")
         given = from_border(leaves, self.out_types, "cotangent", leaf_namer(ct, "cotangent"))

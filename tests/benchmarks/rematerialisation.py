@@ -22,8 +22,8 @@ from tests.benchmarks.staging import few, timed
 from tests.benchmarks.timing import Call, Settings, check_same, in_rounds, interleave, waiting
 
 ERROR = 1e-6
-"""What a plan may change in a gradient, in float32: the order of some roundings. A value is a sum of many numbers, whose
-order is the compiler's: that may not be farther from the exact one."""
+"""What a plan may change in a gradient, in float32: the order of some roundings. The order in which a value's numbers
+are summed is the compiler's: a value may not be farther from the exact one."""
 
 CHECKPOINTED = SimpleNamespace(
     **{**vars(JAX), "lax": SimpleNamespace(scan=lambda f, *args: jax.lax.scan(jax.checkpoint(f), *args))}

@@ -347,3 +347,13 @@ def test_the_interface_is_that_of_jax() -> None:
     names = {n for n in dir(jax.checkpoint_policies) if not n.startswith("_")}
     assert names == set(minijvp.checkpoint_policies.__all__)
     same(minijvp.checkpoint_name({"a": X}, "n"), {"a": X})
+
+
+@pytest.mark.parametrize(
+    "options", [{"static_argnums": 5}, {"static_argnums": (0, -3)}, {"static_argnames": "missing"}]
+)
+def test_static_arguments_that_a_function_does_not_have(options: dict[str, Any]) -> None:
+    with pytest.raises(minijvp.ArgumentError, match="static arguments that do not fit"):
+        minijvp.checkpoint(lambda x, n: x**n, **options)
+    with pytest.raises(minijvp.ArgumentError, match="static arguments that do not fit"):
+        minijvp.checkpoint(**options)(lambda x, n: x**n)

@@ -276,4 +276,13 @@ SAMPLES += [
     Sample(ops.select_n, (np.bool_(True), random(3, 2, dtype=F64), random(3, 2, dtype=F64, seed=1)), lax.select_n),
     Sample(ops.select_n, (I32(1), *(random(3, dtype=C128, seed=s) for s in range(3))), lax.select_n),
     Sample(ops.select_n, (np.bool_(False), F64(1.5), F64(-2.0)), lax.select_n),
+    Sample(
+        ops.select_n, (np.bool_(True), jnp.asarray(1.5), 0.0), lambda b, x, y: jnp.where(b, y, x), label="Python-scalar"
+    ),
+    Sample(
+        ops.clamp,
+        (-1.0, jnp.full((3,), 0.5), jnp.full((3,), 0.25)),
+        lambda a, x, b: lax.clamp(jnp.full_like(x, a), x, b),
+        label="weak",
+    ),
 ]

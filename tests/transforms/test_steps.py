@@ -14,6 +14,7 @@ import minijvp
 import minijvp.numpy as mnp
 from minijvp.core.jaxpr import evaluate
 from minijvp.core.primitive import Axis, Primitive
+from minijvp.core.types import PYTHON_SCALARS as NUMBERS
 from minijvp.core.types import type_of
 from minijvp.errors import ArgumentError, EscapedTracerError
 from minijvp.operations import elementwise
@@ -22,7 +23,7 @@ from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.linearize import linearize_flat
 from minijvp.transforms.staging import stage
 from minijvp.transforms.transpose import transpose_flat
-from minijvp.transforms.vmap import vmap_flat
+from minijvp.transforms.vmap import vmap_flat, vmap_jaxpr
 from tests.checks import arrays, assert_close, call, differentiable, direction, fix, tolerance
 from tests.samples import Sample, all_samples
 
@@ -63,6 +64,24 @@ def test_a_batch_of_derivatives(sample: Sample) -> None:
     inputs = [*primals, *ts]
     by_equations = evaluate(stage(batch, list(map(type_of, inputs))), *inputs)
     assert_close(batch(*inputs), by_equations, tolerance(sample), "a batch")
+
+
+WITH_NUMBERS = [
+    s for s in all_samples() if s.batch and s.primitive is not steps.step and any(type(x) in NUMBERS for x in s.args)
+]
+
+
+@pytest.mark.parametrize("sample", WITH_NUMBERS, ids=str)
+def test_a_batch_of_a_program_that_takes_a_number(sample: Sample) -> None:
+    """A program is made for all Python numbers; in a batch, what is an argument of it has no lanes."""
+    xs = arrays(sample)
+    program = steps.program_of(sample.primitive, xs, sample.params)
+    batched = tuple([type(x) not in NUMBERS for x in xs])
+    if not any(batched):
+        return
+    jaxpr, flags = vmap_jaxpr(program.jaxpr, Axis(3), batched)
+    wanted = [t.with_shape((3, *t.shape)) for t in program.jaxpr.out_types]
+    assert [(t.shape, t.dtype) for t in jaxpr.out_types] == [(t.shape, t.dtype) for t in wanted] and all(flags)
 
 
 def chain(api: Any, n: int = 4) -> Callable[[Any], Any]:

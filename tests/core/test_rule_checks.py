@@ -1,0 +1,233 @@
+"""Primitives from outside: `returns_tuple` cannot be forgotten, and a rule that returns what it must not is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.tree_util import tree_leaves
+
+import minijvp
+import minijvp.numpy as mnp
+from minijvp.core.primitive import Primitive, registry
+from minijvp.core.types import ArrayType
+from minijvp.operations.elementwise import cos, mul
+from minijvp.operations.families import Elementwise, LinearPrimitive
+
+X = np.array([1.0, 2.0, 3.0, 4.0])
+numbers = count()
+
+
+@pytest.fixture(autouse=True)
+def registry_as_before() -> Any:
+    before = dict(registry)
+    yield
+    registry.clear()
+    registry.update(before)
+
+
+def made(cls: Callable[[str], Any]) -> Any:
+    """A primitive of a name of its own."""
+    return cls(f"outside_{next(numbers)}")
+
+
+class Halves(Primitive):
+    """Twice the first half, and three times the second: two results, and `returns_tuple` is forgotten."""
+
+    def impl(self, x: Any) -> Any:
+        n = x.shape[0] // 2
+        return x[:n] * 2, x[n:] * 3
+
+    def jvp(self, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
+        return self(*primals), (None, None) if tangents[0] is None else self(*tangents)
+
+    def transpose(self, ct: tuple, x: ArrayType) -> Any:
+        n = x.shape[0] // 2
+        first, second = (mnp.zeros(n, x.dtype) if c is None else c for c in ct)
+        return mnp.concatenate([first * 2, second * 3])
+
+    def batch(self, axis: Any, args: tuple, batched: Any) -> tuple[Any, Any]:
+        (x,) = args
+        n = x.shape[1] // 2
+        return (x[:, :n] * 2, x[:, n:] * 3), (True, True)
+
+
+class Whole(Halves):
+    """One result in a tuple."""
+
+    def impl(self, x: Any) -> Any:
+        return (x * 2,)
+
+    def transpose(self, ct: tuple, x: ArrayType) -> Any:
+        (c,) = ct
+        return c * 2
+
+    def batch(self, axis: Any, args: tuple, batched: Any) -> tuple[Any, Any]:
+        return self(*args), (True,)
+
+
+@pytest.mark.parametrize(("cls", "slopes"), [(Halves, [8.0, 16.0, 54.0, 72.0]), (Whole, [8.0, 16.0, 24.0, 32.0])])
+@pytest.mark.parametrize("declared", [False, True])
+def test_several_results(cls: type[Primitive], slopes: list[float], declared: bool) -> None:
+    primitive = made(type("Declared", (cls,), {"returns_tuple": declared}))
+    loss = lambda x: sum([mnp.sum(out**2) for out in primitive(x)])
+    for gradient in (minijvp.grad(loss), minijvp.jit(minijvp.grad(loss))):
+        np.testing.assert_allclose(gradient(X), slopes)
+    np.testing.assert_allclose(minijvp.vmap(minijvp.grad(loss))(np.stack([X, X])), [slopes] * 2)
+    np.testing.assert_allclose(minijvp.jvp(minijvp.grad(loss), (X,), (X,))[1], slopes)
+    assert primitive.returns_tuple
+
+
+def test_one_result_that_is_declared_as_a_tuple() -> None:
+    primitive = made(type("Declared", (Double,), {"returns_tuple": True}))
+    np.testing.assert_allclose(minijvp.grad(lambda x: mnp.sum(primitive(x)))(X), [2.0] * 4)
+    assert not primitive.returns_tuple
+
+
+class Double(Primitive):
+    """Twice the operand: what the wrong ones below are derived from."""
+
+    def impl(self, x: Any) -> Any:
+        return x * 2
+
+    def jvp(self, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
+        return self(*primals), None if tangents[0] is None else self(*tangents)
+
+    def transpose(self, ct: Any, x: ArrayType) -> Any:
+        return self(ct)
+
+    def batch(self, axis: Any, args: tuple, batched: Any) -> tuple[Any, Any]:
+        return self(*args), True
+
+
+WRONG: dict[str, tuple[str, Callable[..., Any], str]] = {
+    "a list": ("impl", lambda self, x: [x * 2], "a list"),
+    "nothing": ("impl", lambda self, x: None, "None of type NoneType"),
+    "no pair": ("jvp", lambda self, primals, tangents: self(*primals), "a StagingTracer"),
+    "a narrower tangent": (
+        "jvp",
+        lambda self, p, t: (self(*p), mnp.float32(t[0])),
+        "f32[4] for a value of type f64[4]",
+    ),
+    "a tangent without axes": ("jvp", lambda self, p, t: (self(*p), mnp.sum(t[0])), "f64[] for a value of type f64[4]"),
+    "0.0 for a tangent of zero": ("jvp", lambda self, p, t: (self(*p), 0.0), "f64[]* for a value of type f64[4]"),
+    "a tangent in a tuple": ("jvp", lambda self, p, t: (self(*p), (t[0],)), "a single value and a tuple"),
+    "another result": ("jvp", lambda self, p, t: (mnp.sum(p[0]), mnp.sum(t[0])), "returned f64[]"),
+    "a cotangent without axes": ("transpose", lambda self, ct, x: mnp.sum(ct), "f64[] for a value of type f64[4]"),
+    "a narrower cotangent": ("transpose", lambda self, ct, x: mnp.float32(ct), "f32[4] for a value of type f64[4]"),
+    "a cotangent too many": ("transpose", lambda self, ct, x: (None, ct), "2 cotangents"),
+    "cotangents in a list": ("transpose", lambda self, ct, x: [ct], "a list"),
+    "a lost axis": ("batch", lambda self, axis, args, batched: (self(args[0][0]), True), "returned f64[4]"),
+    "a wrong flag": ("batch", lambda self, axis, args, batched: (self(*args), False), "returned f64[3,4]"),
+    "no flag": ("batch", lambda self, axis, args, batched: self(*args), "returned a "),
+    "flags of a tuple": (
+        "batch",
+        lambda self, axis, args, batched: (self(*args), (True,)),
+        "a single value and a tuple",
+    ),
+}
+USES: dict[str, list[Callable[[Any], Any]]] = {
+    "impl": [lambda f: f(X), lambda f: minijvp.jit(f)(X), lambda f: minijvp.grad(summed(f))(X)],
+    "jvp": [lambda f: minijvp.jvp(f, (X,), (X,)), lambda f: minijvp.jit(minijvp.grad(summed(f)))(X)],
+    "transpose": [lambda f: minijvp.grad(summed(f))(X), lambda f: minijvp.jit(minijvp.grad(summed(f)))(X)],
+    "batch": [
+        lambda f: minijvp.vmap(f)(np.stack([X] * 3)),
+        lambda f: minijvp.jit(minijvp.vmap(f))(np.stack([X] * 3)),
+        lambda f: minijvp.vmap(minijvp.grad(summed(f)))(np.stack([X] * 3)),
+    ],
+}
+
+
+def summed(f: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda x: mnp.sum(tree_leaves(f(x))[0])
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_rules_that_return_what_they_must_not(name: str) -> None:
+    rule, function, found = WRONG[name]
+    for use in USES[rule]:
+        primitive = made(type("Wrong", (Double,), {rule: function}))
+        with pytest.raises(minijvp.ArgumentError, match=f"the {rule} rule of .*{primitive.name}") as caught:
+            use(lambda x: primitive(x))
+        assert found in caught.value.what and caught.value.why and f"Correct Wrong.{rule}" in caught.value.do
+
+
+TYPES: dict[str, Callable[..., Any]] = {
+    "another type than impl": lambda self, x: ArrayType((2,), x.dtype),
+    "types in a list": lambda self, x: [x],
+    "a class for a dtype": lambda self, x: ArrayType(x.shape, jnp.float64),
+    "a list for a shape": lambda self, x: ArrayType([4], x.dtype),
+}
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_type_rules_that_are_wrong(name: str) -> None:
+    """They are seen where they are used, or beside a rule that disagrees with them."""
+    for use in (minijvp.grad, lambda f: minijvp.jit(minijvp.grad(f)), lambda f: lambda x: minijvp.jvp(f, (x,), (x,))):
+        primitive = made(type("Wrong", (Double,), {"type_rule": TYPES[name]}))
+        with pytest.raises(minijvp.ArgumentError, match=f"(impl|type_rule|transpose|jvp) rule of .*{primitive.name}"):
+            use(summed(lambda x: primitive(x)))(X)
+
+
+class Scale(Primitive):
+    """x times y, with a derivative in x only."""
+
+    def impl(self, x: Any, y: Any) -> Any:
+        return x * y
+
+    def jvp(self, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
+        return self(*primals), None if tangents[0] is None else self(tangents[0], primals[1])
+
+    def transpose(self, ct: Any, x: ArrayType, y: Any) -> Any:
+        return self(ct, y), None
+
+
+def test_cotangents_of_the_wrong_arguments() -> None:
+    right = made(Scale)
+    np.testing.assert_allclose(minijvp.grad(lambda x: mnp.sum(right(x, X)))(X), X)
+    swapped = made(type("Swapped", (Scale,), {"transpose": lambda self, ct, x, y: (None, self(ct, y))}))
+    with pytest.raises(minijvp.ArgumentError, match="not linear only"):
+        minijvp.grad(lambda x: mnp.sum(swapped(x, X)))(X)
+
+    class Sum(LinearPrimitive):
+        """Linear in both, and one cotangent is forgotten."""
+
+        linear_arguments = None
+
+        def impl(self, x: Any, y: Any) -> Any:
+            return x + y
+
+        def transpose(self, ct: Any, x: Any, y: Any) -> Any:
+            return ct
+
+    with pytest.raises(minijvp.ArgumentError, match="a bare cotangent") as caught:
+        minijvp.grad(lambda x: mnp.sum(made(Sum)(x, x)))(X)
+    assert "others are linear too" in caught.value.why
+
+
+def test_members_of_families_from_outside() -> None:
+    wrong = made(lambda name: Elementwise(name, jnp.sin, lambda t, out, x: mnp.sum(mul(t, cos(x)))))
+    right = made(lambda name: Elementwise(name, jnp.sin, lambda t, out, x: mul(t, cos(x))))
+    with pytest.raises(minijvp.ArgumentError, match="the jvp rule of"):
+        minijvp.grad(lambda x: mnp.sum(wrong(x)))(X)
+    np.testing.assert_allclose(minijvp.grad(lambda x: mnp.sum(right(x)))(X), np.cos(X))
+    assert "jvp" in vars(right) and not vars(registry["sin"]).keys() & {"jvp", "impl", "transpose", "batch"}
+
+
+def test_a_cost_that_nobody_knows() -> None:
+    with pytest.raises(minijvp.ArgumentError, match="recomputable='cheep'"):
+        made(type("Cheep", (Double,), {"recomputable": "cheep"}))
+
+
+def test_right_rules_are_left_alone() -> None:
+    primitive = made(Double)
+    for f in (primitive, minijvp.jit(lambda x: primitive(x)), minijvp.vmap(lambda x: primitive(x))):
+        np.testing.assert_allclose(f(X), 2 * X)
+        np.testing.assert_allclose(minijvp.grad(summed(f))(X), [2.0] * 4)
+        np.testing.assert_allclose(minijvp.hessian(lambda x, f=f: mnp.sum(f(x) ** 2))(X), 8 * np.eye(4))
+    assert jax.tree_util.tree_leaves(minijvp.make_jaxpr(lambda x: primitive(x))(1.0).equations)
