@@ -1,0 +1,295 @@
+"""What JAX says of a case: a plan under a word, in a mode."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import tree_flatten, tree_leaves, tree_map, tree_structure
+
+import minijvp
+from minijvp.core.types import is_inexact
+from tests.fuzz.building import Program, build
+from tests.fuzz.modes import MODES
+from tests.fuzz.plans import Plan
+from tests.fuzz.sides import JAX, JUDGE, OURS
+from tests.fuzz.words import FLOAT0, Letter, Word, all_weights, order, total, transformed
+
+ROUGH = 1e-8
+"""Relative to the largest number of an array: what is nearer than this is right; beyond, a closer look decides."""
+ROUGH_SINGLE = 2.0**-12
+HIDING = 0.01
+"""Where rounding may explain more than this, the case says nothing."""
+DIFFERENCES = 1e-5
+"""The relative tolerance of difference quotients."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One run."""
+
+    plan: Plan
+    word: Word
+    mode: str
+
+    def __str__(self) -> str:
+        return f"{'-'.join(map(str, self.word)) or 'value'}, {self.mode}, {self.plan.precision}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What came out: right, or the kind of the fault; where JAX refuses, or rounding hides all, there is none."""
+
+    kind: str
+    detail: str = ""
+
+    @property
+    def failed(self) -> bool:
+        return self.kind not in PASSING
+
+
+PASSING = {"right", "JAX refuses", "both refuse", "ill-conditioned", "nothing left", "JAX is not finite"}
+
+
+def judge(case: Case) -> Verdict:
+    """The verdict on a case."""
+    program = build(case.plan)
+    if not program.results:
+        return Verdict("nothing left")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return verdict(program, case)
+
+
+def verdict(program: Program, case: Case) -> Verdict:
+    if case.mode == "staged":
+        try:  # all in one compilation, which is what takes the time
+            wanted, wide, found, quotients = by_jax(program, case.word, with_ours=True)
+        except Exception:
+            pass  # whose fault it is, is found out below
+        else:
+            return first_fault([compared(program, case.word, found, wanted, wide), differences(program, quotients)])
+    return separately(program, case)
+
+
+def separately(program: Program, case: Case) -> Verdict:
+    """The verdict of two runs."""
+    refusal: Exception | None = None
+    wanted = wide = None
+    try:
+        wanted, wide, *_ = by_jax(program, case.word)
+    except Exception as error:
+        refusal = error
+    try:
+        answers = MODES[case.mode](program, case.word)
+    except Exception as error:
+        if refusal is not None:
+            return Verdict("both refuse", described(refusal))
+        return Verdict("refused", described(error))
+    if refusal is not None:
+        return Verdict("JAX refuses", described(refusal))
+    return first_fault([compared(program, case.word, found, wanted, wide) for found in answers])
+
+
+def first_fault(verdicts: Sequence[Verdict]) -> Verdict:
+    return next((v for v in verdicts if v.failed), verdicts[0])
+
+
+def described(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
+def by_jax(program: Program, word: Word, with_ours: bool = False) -> tuple[Any, Any, Any, Any]:
+    """What JAX's word gives; the same in double precision, if there is single precision in the program.
+
+    And, for the pullback of the program, our result and that of differences, if they are asked for.
+    """
+    plain, wide = (JUDGE.function(program.source, widened=widened) for widened in (False, True))
+    ours = minijvp.to_jax(transformed(OURS, OURS.function(program.source), word))
+
+    def run(args: Any, widened: Any) -> tuple[Any, Any, Any, Any]:
+        wanted = transformed(JUDGE, plain, word)(*args)
+        found, quotients = None, None
+        if with_ours:
+            found = ours(*args)
+            quotients = quotients_of(program, plain, args, wanted)
+        return wanted, transformed(JUDGE, wide, word)(*widened) if program.single else wanted, found, quotients
+
+    return jax.jit(run)(program.arguments, program.widened)
+
+
+def quotients_of(program: Program, fun: Callable[..., Any], args: Any, pullback: Any) -> Any:
+    """Difference quotients of two widths in one direction, and what the pullback says of it."""
+    if program.single or not program.smooth:
+        return None
+    directions = all_weights(JUDGE, args, 5)
+    out, cotangents, _ = pullback
+    weights = all_weights(JUDGE, out, 3)
+
+    def along(h: Any) -> Any:
+        moved = tree_map(lambda x, t: x + h * t if dtype_of(t) != FLOAT0 else x, args, directions)
+        return inner(weights, fun(*moved))
+
+    values = jax.lax.map(along, jnp.array([WIDTH, -WIDTH, 2 * WIDTH, -2 * WIDTH]))
+    slopes = (values[0] - values[1]) / (2 * WIDTH), (values[2] - values[3]) / (4 * WIDTH)
+    return *slopes, inner(cotangents, directions), jnp.max(jnp.abs(values))
+
+
+WIDTH = 1e-5
+
+
+def inner(xs: Any, ys: Any) -> Any:
+    """The real part of the sum of products."""
+    pairs = zip(tree_leaves(xs, is_leaf=is_none), tree_leaves(ys, is_leaf=is_none), strict=True)
+    return sum([jnp.real(x * y).sum() for x, y in pairs if moves(x) and moves(y)], jnp.zeros(()))
+
+
+def is_none(x: Any) -> bool:
+    return x is None
+
+
+def moves(x: Any) -> bool:
+    """Whether this is a number that has a derivative."""
+    return x is not None and is_inexact(dtype_of(x))
+
+
+def differences(program: Program, quotients: Any) -> Verdict:
+    """Whether the derivatives that both agree about are those of the function; widths that differ say nothing."""
+    if quotients is None:
+        return Verdict("right")
+    narrow, wide, slope, height = map(float, quotients)
+    allowed = DIFFERENCES * max(abs(slope), 1e-3 * height, 1e-3)
+    if abs(narrow - wide) > 0.1 * allowed or abs(narrow - slope) <= allowed or not np.isfinite(slope):
+        return Verdict("right")
+    return Verdict("differences", f"JAX says {slope} of the slope, differences say {narrow} and {wide}")
+
+
+# Comparison
+
+
+def compared(program: Program, word: Word, found: Any, wanted: Any, wide: Any) -> Verdict:
+    """The verdict on a result: its tree, its types, and its numbers."""
+    if tree_structure(found) != tree_structure(wanted):
+        return Verdict("structure", f"{tree_structure(found)}, should be {tree_structure(wanted)}")
+    rows = list(zip(tree_leaves(found), tree_leaves(wanted), tree_leaves(wide), strict=True))
+    for i, (x, y, _) in enumerate(rows):
+        for kind, of in (("shape", np.shape), ("dtype", dtype_of)):
+            if of(x) != of(y):
+                return Verdict(kind, f"result {i} has {kind} {of(x)}, should be {of(y)}")
+    for i, (x, y, _) in enumerate(rows):
+        if not weak_by_convention(program, word) and is_weak(x) != is_weak(y) and is_weak(x) != weak_without_jit(program, word, i):
+            return Verdict("weak type", f"result {i} is {'' if is_weak(x) else 'not '}weak")
+    return numbers(program, word, rows)
+
+
+def dtype_of(x: Any) -> Any:
+    return x.dtype if hasattr(x, "dtype") else np.result_type(x)
+
+
+def is_weak(x: Any) -> bool:
+    return bool(getattr(getattr(x, "aval", None), "weak_type", type(x) in (int, float, complex)))
+
+
+def weak_by_convention(program: Program, word: Word) -> bool:
+    """Whether results are derivatives in a number of Python: ours are weak, JAX's if its last operation leaves it so."""
+    return order(word) > 0 and any(type(x) is float for x in program.arguments)
+
+
+def weak_without_jit(program: Program, word: Word, i: int) -> bool:
+    """Whether a result of JAX is weak if it is not compiled: that may differ."""
+    try:
+        return is_weak(tree_leaves(transformed(JAX, JAX.function(program.source), word)(*program.arguments))[i])
+    except Exception:
+        return is_weak(tree_leaves(transformed(JUDGE, JUDGE.function(program.source), word)(*program.arguments))[i])
+
+
+def array(x: Any) -> np.ndarray:
+    return np.asarray(x).astype(complex if np.iscomplexobj(x) else float)
+
+
+def far(x: np.ndarray, y: np.ndarray) -> float:
+    """The largest distance of two arrays, where both are finite."""
+    both = np.isfinite(x) & np.isfinite(y)
+    return float(np.max(np.abs(x[both] - y[both]), initial=0))
+
+
+def size(x: np.ndarray) -> float:
+    return float(np.max(np.abs(x[np.isfinite(x)]), initial=0))
+
+
+def numbers(program: Program, word: Word, rows: Sequence[tuple[Any, Any, Any]]) -> Verdict:
+    """The verdict on results of the right types."""
+    rows = [(array(x), array(y), array(z)) if dtype_of(y) != FLOAT0 else (np.zeros(0),) * 3 for x, y, z in rows]
+    largest = max([size(y) for _, y, _ in rows], default=0)
+    suspects = []
+    for i, (x, y, z) in enumerate(rows):
+        allowed = ROUGH * size(y) + 1e-12 * max(largest, 1)
+        if program.single:
+            allowed = 8 * far(y, z) + ROUGH_SINGLE * size(z) + 1e-6 * max(largest, 1)
+        if not np.array_equal(np.isnan(x), np.isnan(y)) or not same_infinities(x, y):
+            suspects.append((i, "nan", 0.0))
+        elif far(x, z if program.single else y) > allowed:
+            suspects.append((i, "value", far(x, z if program.single else y)))
+    if not suspects:
+        return Verdict("right")
+    noise = rounding(program, word)
+    for i, kind, distance in suspects:
+        x, y, z = rows[i]
+        spread, unsettled = noise[i]
+        what = f"result {i}: {show(x)}, should be {show(y)}"
+        if kind == "nan":
+            if not unsettled:
+                return Verdict("nan" if np.isfinite(y).all() or not np.isfinite(x).all() else "JAX is not finite", what)
+        elif distance > spread + ROUGH * size(y):
+            return Verdict("value", f"{what}; it is off by {distance / max(size(y), 1e-300):.1e} of the largest number")
+    return Verdict("ill-conditioned")
+
+
+def same_infinities(x: np.ndarray, y: np.ndarray) -> bool:
+    where = np.isinf(y) | np.isinf(x)
+    return bool(np.array_equal(x[where & ~np.isnan(x)], y[where & ~np.isnan(x)]))
+
+
+def show(x: np.ndarray) -> str:
+    with np.printoptions(precision=10, threshold=30):
+        return " ".join(np.array2string(x).split())
+
+
+def rounding(program: Program, word: Word) -> list[tuple[float, bool]]:
+    """How far rounding of every step can move each result, and whether it decides what is finite.
+
+    Every step of JAX's program in double precision is blurred, far more than it is rounded, and the effect scaled down.
+    """
+    single = program.single
+    level, unit = (2.0**-20, 2.0**-24) if single else (2.0**-40, 2.0**-53)
+    source = program.marked
+
+    def run(draw: Any, strength: Any, *args: Any) -> Any:
+        scope = JUDGE.names(widened=single)
+        scope["noisy"] = lambda x, k: x * blur(x, 1.7 * k + draw, strength)
+        exec(source, scope)
+        return transformed(JUDGE, scope["f"], word)(*args)
+
+    compiled = jax.jit(run)
+    results = [
+        [array(x) if dtype_of(x) != FLOAT0 else np.zeros(0) for x in tree_leaves(compiled(d, s, *program.widened))]
+        for d, s in ((0.0, 0.0), (0.3, level), (5.0, level), (9.0, level))
+    ]
+    found = []
+    for exact, *blurred in zip(*results, strict=True):
+        spread = max(far(exact, x) for x in blurred) * 128 * unit / level
+        unsettled = not all(np.array_equal(np.isfinite(exact), np.isfinite(x)) for x in blurred)
+        if exact.dtype.kind == "f" and spread > HIDING * size(exact):
+            spread = np.inf
+        found.append((spread, unsettled))
+    return found
+
+
+def blur(x: Any, phase: Any, strength: Any) -> Any:
+    waves = jnp.cos(phase + 2.4 * jnp.arange(x.size).reshape(x.shape))
+    return (1 + strength * waves).astype(jnp.real(x).dtype)
