@@ -12,7 +12,7 @@ from functools import lru_cache, wraps
 from numbers import Integral, Real
 from typing import Any
 
-import jax
+from jax.core import eval_context
 
 from minijvp.errors import ArgumentError, UnusedScopeWarning
 
@@ -257,7 +257,7 @@ def cached(maxsize: int) -> Callable[[Callable[..., Any]], Any]:
         @lru_cache(maxsize)
         @wraps(fun)
         def outside(*args: Any, **kwargs: Any) -> Any:
-            with jax.core.eval_context():
+            with eval_context():
                 return fun(*args, **kwargs)
 
         return outside

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 from jax.core import Tracer as JaxTracer
+from jax.core import eval_context
 from jax.extend.core import find_top_trace
 
 from minijvp.core import source
@@ -25,6 +26,7 @@ from minijvp.errors import (
     ConcretizationError,
     EscapedTracerError,
     ForeignFunctionError,
+    MinijvpError,
     NoAttributeError,
 )
 
@@ -100,7 +102,7 @@ EVALUATION = EvalTrace()
 state = ThreadState()
 
 
-with jax.core.eval_context():
+with eval_context():
     JAX_EVALUATION = find_top_trace(())
 
 
@@ -172,7 +174,7 @@ class detached(evaluating):
 
     def __enter__(self) -> None:
         super().__enter__()
-        self.outside = jax.core.eval_context()
+        self.outside = eval_context()
         self.outside.__enter__()
 
     def __exit__(self, *exception: object) -> None:
@@ -330,7 +332,7 @@ class Tracer:
         """Nothing: an array of JAX has one, and functions of JAX look at it."""
         raise NoAttributeError(self.foreign("a function of JAX"))
 
-    def foreign(self, function: str) -> Exception:
+    def foreign(self, function: str) -> MinijvpError:
         if self.owner.finished():
             return escaped(self, function)
         return ForeignFunctionError(

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.core import eval_context
 
 from minijvp.core.config import cached_by_budget, config
 from minijvp.core.jaxpr import Jaxpr, evaluate, lower
@@ -105,7 +105,7 @@ def slots(types: Sequence[ArrayType]) -> tuple[int, int]:
 
 def pull_loop(body: Jaxpr, n_constants: int, wrt: Flags, cts: Flags, n: Any, inputs: Sequence[Any], given: Any) -> Any:
     """The cotangents that `pull_program` finds, after `n` steps, by raw jax.lax calls."""
-    with jax.core.eval_context():
+    with eval_context():
         program, _, found, _ = pull_program(body, n_constants, wrt, cts)
     constants, init = groups([typed(x, t) for x, t in zip(inputs, body.in_types, strict=True)], n_constants)
     size, levels = slots(body.in_types[n_constants:])

@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.core import ShapedArray
+from jax.core import ShapedArray, eval_context
 from jax.custom_derivatives import CustomVJPPrimal, SymbolicZero
 from jax.tree_util import tree_flatten, tree_leaves, tree_unflatten
 
@@ -173,7 +173,7 @@ class Call:
         outer = staging.get(here)
         staging[here] = self
         # A rule that is staged later, maybe in another program of JAX, may use no value of the one that is traced now.
-        where = nullcontext() if self.at_once else jax.core.eval_context()
+        where = nullcontext() if self.at_once else eval_context()
         try:
             with where:
                 closed = self.staged(fun, types)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from jax import lax
 
 from minijvp import trees
+from minijvp.core.config import cached
 from minijvp.core.jaxpr import Jaxpr, evaluate, lower
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.types import ArrayType, type_of
@@ -38,6 +38,7 @@ class ScatterApply(Primitive):
     """
 
     recomputable = "fair"
+    own_derivative = True
 
     def impl(self, x: Any, indices: Any, *, jaxpr: Jaxpr, dimension_numbers: Any, **params: Any) -> Any:
         apply = lambda v: lax.convert_element_type(lower(jaxpr, v)[0], x.dtype)
@@ -88,27 +89,25 @@ class ScatterApply(Primitive):
         return self(x, indices, dimension_numbers=numbers, update_shape=shape, **params), True
 
 
-@lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def in_operations(types: tuple[ArrayType, ...], params: tuple[tuple[str, Any], ...]) -> Jaxpr:
     """What `scatter_apply` computes for operand and indices of these types, as a program that has a derivative."""
     return stage(lambda x, indices: [applied(x, indices, (), **dict(params))], types, "scatter_apply")
 
 
-def as_program(function: Callable[[Any], Any], x: ArrayType) -> Jaxpr:
-    """A function of one element of an operand as a closed program."""
+def as_program(function: Callable[[Any], Any], x: ArrayType) -> tuple[Jaxpr, tuple[Any, ...]]:
+    """A function of one element of an operand as an open program, and its constants, which are leading inputs."""
     name = trees.function_name(function)
-    return stage(
-        lambda v: trees.as_arrays([function(v)], lambda i: f"the result of {name}"), [ArrayType((), x.dtype)], name
-    )
+    result = lambda v: trees.as_arrays([function(v)], lambda i: f"the result of {name}")
+    return stage(result, [ArrayType((), x.dtype)], name).hoist_constants()
 
 
-def apply_at(x: Any, indices: Any, program: Jaxpr, **params: Any) -> Any:
-    """The operand with a closed program from one number to one applied at places, as `scatter_apply` does it."""
-    opened, constants = program.hoist_constants()
+def apply_at(x: Any, indices: Any, jaxpr: Jaxpr, constants: Sequence[Any], **params: Any) -> Any:
+    """The operand with a program, of constants and one number, applied at places, as `scatter_apply` does it."""
     if not constants:
-        return scatter_apply(x, indices, jaxpr=opened, **params)
-    require_number(program, type_of(x))
-    return applied(x, indices, constants, jaxpr=opened, **params)
+        return scatter_apply(x, indices, jaxpr=jaxpr, **params)
+    require_number(jaxpr, type_of(x))
+    return applied(x, indices, constants, jaxpr=jaxpr, **params)
 
 
 def require_number(program: Jaxpr, x: ArrayType) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from jax import lax
+from jax.core import eval_context
 
 from minijvp.core.config import cached, cached_by_budget, config
 from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, lower
@@ -265,7 +265,7 @@ class WhileTangents(Differentiating):
         return tuple(outs[len(carried) : len(carried) + sum(carried)])
 
     def impl(self, *args: Any, **params: Any) -> tuple[Any, ...]:
-        with jax.core.eval_context():
+        with eval_context():
             arguments, how = self.as_while(args, itself, params)
         return self.picked(while_loop.impl(*arguments, **how), params)
 
@@ -392,7 +392,7 @@ class WhileCurvature(Differentiating):
         return tuple(outs[: sum(curvature_plan(**params).found)])
 
     def impl(self, *args: Any, **params: Any) -> tuple[Any, ...]:
-        with jax.core.eval_context():
+        with eval_context():
             arguments, how = self.as_cotangents(args, itself, params)
         return self.picked(while_cotangents.impl(*arguments, **how), params)
 

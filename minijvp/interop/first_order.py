@@ -246,16 +246,16 @@ def scatter(x: Any, indices: Any, updates: Any, *, update_jaxpr: Any, update_con
     kept = without_placement("scatter", params)
     if update_jaxpr is None or (not update_jaxpr.eqns and update_jaxpr.outvars == update_jaxpr.invars[1:]):
         return gathering.scatter(x, indices, updates, **kept)
-    program = read(ClosedJaxpr(update_jaxpr, update_consts))
-    old, new = program.inputs
-    if any(v is new for v in (*program.outputs, *(v for e in program for v in e.inputs))):
+    program, constants = read(ClosedJaxpr(update_jaxpr, update_consts))
+    *_, new = program.inputs
+    if any(v is new for v in (*program.outputs, *[v for e in program for v in e.inputs])):
         raise MissingRuleError(
             f"from_jax met a scatter by a function of its own: {update_jaxpr!s:.300}",
             "minijvp writes updates, combines them by add, sub, mul, min or max, or applies a function to elements.",
             "Gather what is there, combine it with the updates, and write the result.",
         )
-    change = Jaxpr(program.constants, (old,), program.equations, program.outputs, program.name)
-    return apply_at(x, indices, change, update_shape=type_of(updates).shape, **kept)
+    change = Jaxpr((), program.inputs[:-1], program.equations, program.outputs, program.name)
+    return apply_at(x, indices, change, constants, update_shape=type_of(updates).shape, **kept)
 
 
 def scattering(primitive: Primitive, operation: str) -> Callable[..., Any]:

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import eval_context
 from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal
 
 from minijvp.core import source
@@ -63,7 +64,7 @@ def read(closed: ClosedJaxpr, name: str = "") -> tuple[Jaxpr, tuple[Any, ...]]:
     jaxpr, constants = closed.jaxpr, tuple(map(constant, closed.consts))
     n = len(constants)
     types = [*map(type_of, constants), *[type_of_aval(v.aval) for v in jaxpr.invars]]
-    with jax.core.eval_context():
+    with eval_context():
         program = stage(lambda *args: interpret(jaxpr, args[:n], args[n:]), types, name)
     opened, made = program.hoist_constants()
     return opened, (*made, *constants)

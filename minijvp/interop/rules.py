@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.core import eval_jaxpr
+from jax.core import ShapedArray, eval_jaxpr
 from jax.extend import core as jax_core
 from jax.interpreters import ad
 from jax.tree_util import tree_flatten, tree_unflatten
@@ -167,7 +167,7 @@ class VJP:
 
 def no_cotangent(t: ArrayType) -> Any:
     """A cotangent that is zero, as a symbol."""
-    aval = jax.core.ShapedArray(t.shape, t.dtype, weak_type=t.weak_type)
+    aval = ShapedArray(t.shape, t.dtype, weak_type=t.weak_type)
     return ad.Zero(aval) if is_inexact(t.dtype) else np.zeros(t.shape, FLOAT0)
 
 

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 import jax
+from jax.core import eval_jaxpr
 from jax.extend.core import ClosedJaxpr
 
 from minijvp.core.jaxpr import Jaxpr, evaluate
@@ -51,7 +52,7 @@ class Traced:
         """The outputs, for JAX. What is small becomes part of the program around it."""
         exact = [typed(x, t) for x, t in zip(args, self.in_types, strict=True)]
         if self.jitted is None or len(self.closed.jaxpr.eqns) <= INLINED:
-            return jax.core.eval_jaxpr(self.closed.jaxpr, self.closed.consts, *exact)
+            return eval_jaxpr(self.closed.jaxpr, self.closed.consts, *exact)
         return self.jitted(*exact)
 
 

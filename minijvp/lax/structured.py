@@ -390,7 +390,7 @@ def scatter_apply(
     return apply_at(
         x,
         indices,
-        as_program(func, type_of(x)),
+        *as_program(func, type_of(x)),
         dimension_numbers=dimension_numbers,
         update_shape=integers(update_shape),
         indices_are_sorted=indices_are_sorted,

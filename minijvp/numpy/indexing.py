@@ -650,7 +650,7 @@ class IndexUpdate:
         x = array(self.array, "ndarray.at")
         rules = bounds(mode, FILL, wrap_negative_indices)
         layout = Layout(places_of(self.index, x.shape, rules), x.shape)
-        program = as_program(func, type_of(x))
+        program, constants = as_program(func, type_of(x))
         if 0 in layout.shape or 0 in x.shape:
             return x
         table, in_order, unique = layout.table(rules)
@@ -658,6 +658,7 @@ class IndexUpdate:
             x,
             table,
             program,
+            constants,
             dimension_numbers=scatter_numbers(layout.numbers),
             update_shape=layout.inner,
             indices_are_sorted=bool(indices_are_sorted or in_order),

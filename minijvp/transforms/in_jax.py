@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.core import ShapedArray, eval_context
 from jax.custom_derivatives import SymbolicZero
 from jax.extend.core import Primitive as JaxPrimitive
 from jax.interpreters import ad, batching, mlir
@@ -39,13 +40,13 @@ def has_own_derivatives(jaxpr: Jaxpr) -> bool:
     )
 
 
-def lower_with_rules(jaxpr: Jaxpr, *args: Any, run: Callable[..., Sequence[Any]] = lower) -> Sequence[Any]:
+def lower_with_rules(jaxpr: Jaxpr, *args: Any, run: Callable[..., list[Any]] = lower) -> list[Any]:
     """The outputs, by `run`, where JAX may differentiate them: with the derivatives that the rules of minijvp give."""
     if not has_own_derivatives(jaxpr):
         return run(jaxpr, *args)
     opened, constants = jaxpr.hoist_constants()
 
-    def pushed(primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any]]:
+    def pushed(primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
         ts = [None if isinstance(t, SymbolicZero) or not is_inexact(t.dtype) else t for t in tangents]
         outs, t_outs = linearized(opened, primals, ts, run)
         return outs, [SymbolicZero(tangent_aval(x)) if t is None else t for x, t in zip(outs, t_outs, strict=True)]
@@ -72,20 +73,20 @@ def evaluate_in_jax(primitive: Primitive, args: tuple, params: dict[str, Any]) -
     return tuple(outs) if primitive.returns_tuple else outs[0]
 
 
-Primitive.evaluate_in_jax = evaluate_in_jax
+Primitive.evaluate_in_jax = evaluate_in_jax  # type: ignore[method-assign]
 
 
 def linearized(
-    jaxpr: Jaxpr, primals: Sequence[Any], tangents: Sequence[Any], run: Callable[..., Sequence[Any]] = lower
-) -> tuple[Sequence[Any], Sequence[Any]]:
+    jaxpr: Jaxpr, primals: Sequence[Any], tangents: Sequence[Any], run: Callable[..., list[Any]] = lower
+) -> tuple[list[Any], list[Any]]:
     """The outputs of an open jaxpr and their tangents; None is zero."""
-    with jax.core.eval_context():
+    with eval_context():
         known, linear, origins, out_nonzero = linearize_jaxpr(jaxpr, nonzero(tangents))
     found = lower_with_rules(known, *primals, run=run)
     outs = found[: len(out_nonzero)]
     residuals = residuals_of(origins, primals, found, len(outs))
     given = all_varying([*residuals, *[t for t in tangents if t is not None]])
-    return outs, spread(linear_program.bind(*given, jaxpr=linear), out_nonzero)
+    return outs, list(spread(linear_program.bind(*given, jaxpr=linear), out_nonzero))
 
 
 def all_varying(args: Sequence[Any]) -> list[Any]:
@@ -116,7 +117,7 @@ def evaluate(*args: Any, jaxpr: Jaxpr) -> list[Any]:
 def types(*given: Any, jaxpr: Jaxpr) -> list[Any]:
     """The types of the outputs, which vary along the same axes of devices as the arguments."""
     if not given or not given[0].manual_axis_type.varying:
-        return [jax.core.ShapedArray(t.shape, t.dtype) for t in jaxpr.out_types]
+        return [ShapedArray(t.shape, t.dtype) for t in jaxpr.out_types]
     whole = [NamedSharding(given[0].sharding.mesh, PartitionSpec(*[None] * t.ndim)) for t in jaxpr.out_types]
     places = zip(jaxpr.out_types, whole, strict=True)
     return [given[0].update(shape=t.shape, dtype=t.dtype, weak_type=False, sharding=s) for t, s in places]
@@ -132,7 +133,7 @@ def transpose(cts: Sequence[Any], *args: Any, jaxpr: Jaxpr) -> list[Any]:
     """The cotangents of the arguments that are linear."""
     linear = tuple(map(ad.is_undefined_primal, args))
     given = [None if isinstance(ct, ad.Zero) else ct for ct in cts]
-    with jax.core.eval_context():
+    with eval_context():
         transposed, ct_nonzero = transpose_jaxpr(jaxpr, linear, nonzero(given))
     known = [x for x, flag in zip(args, linear, strict=True) if not flag]
     found = linear_program.bind(*known, *[ct for ct in given if ct is not None], jaxpr=transposed)
@@ -147,7 +148,7 @@ def batch(axis: Any, args: Sequence[Any], dims: Sequence[Any], *, jaxpr: Jaxpr) 
     if not any(mapped) and not uses_name:
         return linear_program.bind(*args, jaxpr=jaxpr), [None] * len(jaxpr.outputs)
     moved = [x if d is None else jnp.moveaxis(x, d, 0) for x, d in zip(args, dims, strict=True)]
-    with jax.core.eval_context():
+    with eval_context():
         batched, out_batched = vmap_jaxpr(jaxpr, Axis(axis.size, axis.name if uses_name else None), mapped)
     return linear_program.bind(*moved, jaxpr=batched), [0 if b else None for b in out_batched]
 
