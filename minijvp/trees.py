@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import (
     keystr,
@@ -18,7 +17,7 @@ from jax.tree_util import (
     tree_unflatten,
 )
 
-from minijvp.core.tracing import Tracer, escaped
+from minijvp.core.tracing import Tracer, as_constant, escaped
 from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, ArrayType, type_of
 from minijvp.errors import ArgumentError
 
@@ -109,7 +108,7 @@ def as_arrays(leaves: Sequence[Any], where: Callable[[int], str]) -> list[Any]:
             arrays.append(x)
             continue
         require_array(x, lambda i=i: where(i))
-        arrays.append(jnp.asarray(x) if needs_conversion(x) else x)
+        arrays.append(as_constant(x) if needs_conversion(x) else x)
     return arrays
 
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer as JaxTracer
 from jax.core import eval_context
@@ -109,6 +110,14 @@ with eval_context():
 def traced_by_jax() -> bool:
     """Whether what is computed now is part of a program that JAX traces: to compile, to differentiate, to batch."""
     return find_top_trace(()) is not JAX_EVALUATION
+
+
+def as_constant(x: Any, dtype: Any = None, copy: bool | None = None) -> jax.Array:
+    """A Python scalar, NumPy value or list of such as an array of JAX, never as a value of what JAX traces now."""
+    if not traced_by_jax():
+        return jnp.asarray(x, dtype, copy=copy)
+    with eval_context():
+        return jnp.asarray(x, dtype, copy=copy)
 
 
 def nothing_is_traced() -> bool:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-import jax.numpy as jnp
-
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
 from minijvp.core.primitive import Axis, Nondifferentiable, Primitive
+from minijvp.core.tracing import as_constant
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, is_inexact, type_of
 from minijvp.errors import JaxprError
 from minijvp.operations.casting import convert_element_type
@@ -125,7 +124,7 @@ def require_types(what: str, found: Sequence[ArrayType], wanted: Sequence[ArrayT
 
 def batched_carry(axis: Axis, init: Sequence[Any], batched: Iterable[bool], wanted: Iterable[bool]) -> list[Any]:
     """The first carries, with the batch axis where it is `wanted`."""
-    arrays = [jnp.asarray(x) if type(x) in PYTHON_SCALARS else x for x in init]
+    arrays = [as_constant(x) if type(x) in PYTHON_SCALARS else x for x in init]
     return [leading_axis(axis, x, b or not w) for x, b, w in zip(arrays, batched, wanted, strict=True)]
 
 

@@ -11,14 +11,13 @@ from functools import wraps
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
 from minijvp.core import source
 from minijvp.core.jaxpr import Jaxpr, inner_jaxprs
-from minijvp.core.tracing import EVALUATION, Tracer, computes, evaluating, is_traced, state
+from minijvp.core.tracing import EVALUATION, Tracer, as_constant, computes, evaluating, is_traced, state
 from minijvp.core.types import PYTHON_SCALARS, is_arraylike, is_key, type_of, x64_enabled
 from minijvp.errors import ArgumentError, EscapedTracerError, MissingRuleError
 from minijvp.higher_order.custom_jvp import are_inexact
@@ -286,4 +285,4 @@ def next_known(known: int, leaves: Sequence[Any], error: Exception) -> int | Non
 
 def as_operand(x: Any) -> Any:
     """A leaf as a jax array or a tracer."""
-    return x if isinstance(x, (Tracer, jax.Array)) else jnp.asarray(x)
+    return x if isinstance(x, (Tracer, jax.Array)) else as_constant(x)

@@ -18,7 +18,7 @@ from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal
 from minijvp.core import source
 from minijvp.core.config import cached
 from minijvp.core.jaxpr import Jaxpr, Var
-from minijvp.core.tracing import charged_to, state
+from minijvp.core.tracing import as_constant, charged_to, state
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, short_dtype, type_of
 from minijvp.errors import JaxprError, MissingRuleError
 from minijvp.operations.casting import convert_element_type
@@ -150,8 +150,7 @@ def require_types(equation: JaxprEqn, outs: Sequence[Any]) -> None:
 def in_type(x: Any, wanted: ArrayType) -> Any:
     """The value as an array or a tracer, as weakly typed as JAX has it."""
     if type(x) in PYTHON_SCALARS or isinstance(x, (np.generic, np.ndarray)):
-        with jax.ensure_compile_time_eval():  # a program is kept for longer than a jax.jit around
-            x = jnp.asarray(x, wanted.dtype)
+        x = as_constant(x, wanted.dtype)  # a program is kept for longer than a jax.jit around
     if type_of(x).weak_type == wanted.weak_type:
         return x
     return convert_element_type(x, new_dtype=wanted.dtype, weak_type=wanted.weak_type)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minijvp.core.tracing import Tracer, is_known, state
+from minijvp.core.tracing import Tracer, as_constant, is_known, state
 from minijvp.core.types import PYTHON_SCALARS, is_arraylike, type_of, x64_enabled
 from minijvp.errors import ArgumentError
 from minijvp.numpy.promotion import array as as_operand
@@ -128,7 +128,9 @@ def asarray(
     require_order(order, "asarray")
     if isinstance(a, (list, tuple)):
         return _stacked(a, dtype)
-    if type(a) in PYTHON_SCALARS or not isinstance(a, Tracer):
+    if is_host_value(a):
+        return state.trace.lift(as_constant(a, as_dtype(dtype), copy))
+    if not isinstance(a, Tracer):
         return state.trace.lift(jnp.asarray(a, as_dtype(dtype), copy=copy))  # type: ignore[arg-type]
     dtype = as_dtype(dtype)
     out = a if dtype is None else converted(a, dtype)
@@ -147,10 +149,13 @@ def require_order(order: str | None, function: str) -> None:
 
 def _stacked(values: Any, dtype: Any) -> Any:
     """Nested lists as an array."""
-    if not any(isinstance(x, Tracer) for x in jax.tree_util.tree_leaves(values)):
+    leaves = jax.tree_util.tree_leaves(values)
+    if all(map(is_host_value, leaves)):
+        return state.trace.lift(as_constant(values, as_dtype(dtype)))
+    if not any(isinstance(x, Tracer) for x in leaves):
         return state.trace.lift(jnp.asarray(values, as_dtype(dtype)))
     if dtype is None:
-        dtype, _ = join([kind_of(as_operand(x, "asarray")) for x in jax.tree_util.tree_leaves(values)])
+        dtype, _ = join([kind_of(as_operand(x, "asarray")) for x in leaves])
     rows = [asarray(v, dtype) if isinstance(v, (list, tuple)) else as_row(v, as_dtype(dtype)) for v in values]
     shapes = {type_of(x).shape for x in rows}
     if len(shapes) > 1:
@@ -165,7 +170,12 @@ def _stacked(values: Any, dtype: Any) -> Any:
 def as_row(x: Any, dtype: Any) -> Any:
     """An entry of a list in its dtype, strongly typed: a list is, whatever is in it."""
     x = as_operand(x, "asarray")
-    return jnp.asarray(x, dtype) if type(x) in PYTHON_SCALARS else converted(x, dtype)
+    return as_constant(x, dtype) if type(x) in PYTHON_SCALARS else converted(x, dtype)
+
+
+def is_host_value(x: Any) -> bool:
+    """Whether a value is a Python scalar or NumPy's, which is a constant in every program."""
+    return type(x) in PYTHON_SCALARS or isinstance(x, (np.ndarray, np.generic))
 
 
 @surface(jnp.array)
@@ -229,7 +239,7 @@ def linspace(
     step = converted(elementwise.div(elementwise.sub(to, from_), float(parts)), from_.dtype)
     from_, to = broadcast(from_, (num, *shape)), broadcast(to, (num, *shape))
     weights = np.arange(num).reshape((num,) + (1,) * len(shape)) / parts
-    weight = broadcast(jnp.asarray(weights, from_.dtype), (num, *shape))
+    weight = broadcast(as_constant(weights, from_.dtype), (num, *shape))
     out = add(elementwise.mul(from_, elementwise.sub(1.0, weight)), elementwise.mul(to, weight))
     if axis % (len(shape) + 1):
         out = move_axis(out, 0, axis)

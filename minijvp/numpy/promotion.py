@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minijvp.core.tracing import EVALUATION, Tracer, state
+from minijvp.core.tracing import EVALUATION, Tracer, as_constant, is_tracer_of_jax, state
 from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, is_inexact, type_of, x64_enabled
 from minijvp.errors import ArgumentError
 from minijvp.operations.casting import convert_element_type
@@ -124,13 +124,13 @@ def operand(x: Any, function: str) -> Any:
             "It takes arrays and Python scalars, as jax.numpy does: a list would be converted element by element.",
             "Convert it first: mnp.asarray(x).",
         ) from None
-    return jnp.asarray(x)
+    return jnp.asarray(x) if is_tracer_of_jax(x) else as_constant(x)
 
 
 def array(x: Any, function: str) -> Any:
     """`x` as a tracer or a jax array; Python scalars become weakly typed."""
     x = operand(x, function)
-    return jnp.asarray(x) if type(x) in PYTHON_SCALARS else x
+    return as_constant(x) if type(x) in PYTHON_SCALARS else x
 
 
 def kind_of(x: Any) -> Kind:
@@ -231,7 +231,7 @@ def promote(function: str, *xs: Any, inexact: bool = False) -> list[Any]:
     """The operands in their common dtype; with `inexact`, a floating one. Beside arrays, scalars stay scalars."""
     xs = tuple([operand(x, function) for x in xs])
     if all([type(x) in PYTHON_SCALARS for x in xs]):
-        xs = tuple([jnp.asarray(x) for x in xs])
+        xs = tuple([as_constant(x) for x in xs])
     kind = join([kind_of(x) for x in xs])
     if inexact:
         kind = inexact_kind(kind)

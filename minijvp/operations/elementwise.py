@@ -14,6 +14,7 @@ import numpy as np
 from jax import lax
 
 from minijvp.core.primitive import Axis, Primitive
+from minijvp.core.tracing import as_constant
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations import accurate
@@ -474,7 +475,7 @@ class SelectN(Primitive):
 
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...]) -> tuple[Any, Any]:
         which, *cases = args
-        cases = [jnp.asarray(x) if type(x) in PYTHON_SCALARS else x for x in cases]
+        cases = [as_constant(x) if type(x) in PYTHON_SCALARS else x for x in cases]
         cases = [leading_axis(axis, x, b) for x, b in zip(cases, batched[1:], strict=True)]
         if not batched[0]:
             which = leading_axis(axis, which, False) if type_of(which).ndim else which

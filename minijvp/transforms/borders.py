@@ -6,11 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from minijvp import trees
-from minijvp.core.tracing import Tracer
+from minijvp.core.tracing import Tracer, as_constant
 from minijvp.core.types import ArrayType, is_inexact, short_dtype, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.casting import convert_element_type
@@ -54,9 +53,9 @@ def _from_border(t: Any, kind: ArrayType, what: str, i: int, where: Callable[[in
         # A Python float or complex number has no width of its own.
         fits = is_inexact(kind.dtype) and type(t) is (complex if kind.dtype.kind == "c" else float)
         if fits and not kind.shape:
-            return jnp.asarray(t, kind.dtype)
+            return as_constant(t, kind.dtype)
         if given.shape == kind.shape and given.dtype == kind.dtype and is_inexact(kind.dtype):
-            return t if isinstance(t, (Tracer, jax.Array)) else jnp.asarray(t)
+            return t if isinstance(t, (Tracer, jax.Array)) else as_constant(t)
         found, shape = short_dtype(given.dtype), given.shape
     wanted = short_dtype(kind.dtype) if is_inexact(kind.dtype) else "float0"
     raise ArgumentError(
