@@ -333,4 +333,27 @@ def stack(xs: Sequence[Any]) -> Any:
     return jnp.stack(xs) if is_key(jnp.result_type(xs[0])) else np.stack(xs)
 
 
-CHECKS = [check_evaluation, check_types, check_lowering, check_jvp, check_vjp, check_second_order, check_batch]
+def check_in_jax(sample: Sample) -> None:
+    """JAX's derivatives of the primitive, in all arguments, are ours."""
+    xs, positions = arrays(sample), differentiable(sample)
+    if not positions:
+        return
+    fun, primals, tangents = restricted(call(sample), xs, positions)
+    outs, out_tangents = jvp_flat(fun, primals, tangents)
+    cts = cotangents(outs)
+    zero = [np.zeros(x.shape, jax.dtypes.float0) if ct is None else ct for x, ct in zip(outs, cts, strict=True)]
+
+    def theirs(*primals: Any) -> tuple[list[Any], Sequence[Any]]:
+        found, ts = jax.jvp(fun, primals, tuple(tangents))
+        return inexact(ts, found), jax.vjp(fun, *primals)[1](zero)
+
+    pushed, pulled = jax.jit(theirs)(*primals)
+    ours = [instantiated(t, x) for t, x in zip(out_tangents, outs, strict=True) if is_inexact(x.dtype)]
+    assert_close(pushed, ours, 5 * tolerance(sample), "tangent in JAX")
+    assert_close(pulled, pullback(fun, primals, cts), 5 * tolerance(sample), "cotangents in JAX")
+
+
+CHECKS = [
+    *(check_evaluation, check_types, check_lowering, check_jvp, check_vjp, check_second_order, check_batch),
+    check_in_jax,
+]

@@ -28,6 +28,7 @@ class Reduce(Primitive):
     is that of the compiler, which may use the initial values more than once: they must be neutral.
     """
 
+    own_derivative = True
     returns_tuple = True
     recomputable = "fair"
 

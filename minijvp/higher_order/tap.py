@@ -108,6 +108,7 @@ class TapTangents(Carrier):
 class AddZero(Primitive):
     """The first argument; the second is a zero, which is added in the derivative only."""
 
+    own_derivative = True
     recomputable = "free"
 
     def impl(self, x: Any, zero: Any) -> Any:

@@ -182,6 +182,8 @@ class While(ControlFlow):
 class Differentiating(ControlFlow):
     """A loop that differentiates its body when it runs, so that the rules of functions inside belong to its program."""
 
+    own_derivative = True
+
     def for_evaluation(self, params: dict[str, Any]) -> dict[str, Any]:
         return params
 

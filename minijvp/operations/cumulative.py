@@ -67,6 +67,8 @@ class CumulativeSum(Cumulative, LinearPrimitive):
 class CumulativeDual(Cumulative):
     """A cumulative operation whose tangent combines duals: `combine(earlier, later)`, from a neutral `start`."""
 
+    own_derivative = True
+
     def __init__(self, name: str, function: Callable[..., Any], combine: Callable[[Dual, Dual], Dual], start: str):
         super().__init__(name, function)
         self.combine = combine

@@ -93,6 +93,7 @@ class Eigh(MatrixPrimitive):
     `subset_by_index` there are only those from the first number to before the second.
     """
 
+    own_derivative = True
     returns_tuple = True
     takes = "a square matrix, of which it reads one triangle"
 
@@ -121,6 +122,7 @@ class Eig(MatrixPrimitive):
     Eigenvectors have length 1 and a real largest component, and are differentiated if `enable_eigvec_derivs`.
     """
 
+    own_derivative = True
     returns_tuple = True
 
     def impl(
@@ -191,6 +193,7 @@ class SVD(MatrixPrimitive):
     singular values from the first number to before the second.
     """
 
+    own_derivative = True
     returns_tuple = True
     takes = "a matrix"
 

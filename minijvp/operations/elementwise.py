@@ -386,12 +386,21 @@ min_ = Elementwise("min", lax.min, _share_of_ties(0), _share_of_ties(1))
 rem = Elementwise("rem", lax.rem, lambda t, out, x, y: t, _rem_divisor)
 nextafter = Elementwise("nextafter", lax.nextafter, lambda t, out, x, y: t, None)
 
+# What JAX finds for these cancels, overflows, is nan where there is a limit, or is missing: see docs/accuracy.md.
+for primitive in (
+    *(absorbing_mul, div, rem, nextafter, pow_, sign, expm1, share, logaddexp, logistic, logistic_slope),
+    *(one_minus_square, tanh, tanh_slope, asinh, asinh_slope, acosh, atan2, atan2_slope, hypot, hypot_slope),
+):
+    primitive.own_derivative = True
+
 
 class Clamp(Primitive):
     """`x` moved into the interval from `lower` to `upper`. Each bound has x's shape, or no axes.
 
     On a bound, where the derivative jumps, it is zero for all three.
     """
+
+    own_derivative = True
 
     def impl(self, lower: Any, x: Any, upper: Any) -> Any:
         x = jnp.asarray(x)

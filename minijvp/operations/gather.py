@@ -312,6 +312,8 @@ class ScatterMul(Scatter):
 class ScatterExtremum(Scatter):
     """Keeps the larger or smaller of what is there and the updates; all that tie share the tangent."""
 
+    own_derivative = True
+
     def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
         x, indices, updates = primals
         t_x, _, t_updates = tangents

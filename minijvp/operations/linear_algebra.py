@@ -202,6 +202,7 @@ class MatrixPrimitive(Primitive):
 class SymmetricProduct(MatrixPrimitive):
     """alpha * x @ x.T + beta * y for real x and symmetric y. Some devices compute the lower triangle only."""
 
+    own_derivative = True
     ranks = (2, 2)
     takes = "a matrix and a square one with as many rows"
     dtypes = frozenset({"float32", "float64"})
@@ -348,6 +349,7 @@ class Cholesky(MatrixPrimitive):
     Only the lower triangle of x is read.
     """
 
+    own_derivative = True
     takes = "a square matrix, of which it reads the lower triangle"
 
     def impl(self, x: Any) -> Any:
@@ -366,6 +368,7 @@ class Cholesky(MatrixPrimitive):
 class CholeskyUpdate(MatrixPrimitive):
     """The upper triangular s with s.T @ s = r.T @ r + outer(w, w), for a real upper triangular r and a vector w."""
 
+    own_derivative = True
     ranks = (2, 1)
     takes = "a square upper triangular matrix and a vector of its size"
     dtypes = frozenset({"float32", "float64"})
@@ -401,6 +404,7 @@ class LU(MatrixPrimitive):
     Row i was exchanged with row pivots[i], one after the other, which makes the permutation.
     """
 
+    own_derivative = True
     returns_tuple = True
     takes = "a matrix"
 

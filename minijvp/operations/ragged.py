@@ -32,6 +32,7 @@ class RaggedDotGeneral(Primitive):
     each axis of x that is kept, and for each free (or summed) one before the ragged axis: groups may differ along them.
     """
 
+    own_derivative = True
     recomputable = "dear"
 
     def impl(self, x: Any, y: Any, group_sizes: Any, *, ragged_dot_dimension_numbers: Any, **params: Any) -> Any:

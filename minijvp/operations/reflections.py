@@ -43,6 +43,7 @@ class QR(MatrixPrimitive):
     With `pivoting` (q, r, permutation): x[:, permutation] = q @ r, and the diagonal of r decreases.
     """
 
+    own_derivative = True
     returns_tuple = True
     takes = "a matrix"
 
@@ -107,6 +108,7 @@ class Reflections(MatrixPrimitive):
     with ones on the diagonal.
     """
 
+    own_derivative = True
     returns_tuple = True
     takes = "a matrix"
 
@@ -129,6 +131,7 @@ class PivotedReflections(MatrixPrimitive):
     The argument `free` is a vector of zeros, one for each column: all of them may change places.
     """
 
+    own_derivative = True
     returns_tuple = True
     ranks = (2, 1)
     takes = "a matrix, and an integer for each of its columns"
@@ -222,6 +225,7 @@ def _product_tangent(v: Any, taus: Any, x: Any, t_v: Any, t_taus: Any, t_x: Any,
 class HouseholderProduct(MatrixPrimitive):
     """The first columns of the product of reflections (x, taus) as geqrf gives them: the q of its decomposition."""
 
+    own_derivative = True
     ranks = (2, 1)
     takes = "a matrix with no more columns than rows, and a vector no longer than those"
 
@@ -250,6 +254,7 @@ class MultiplyByReflections(MatrixPrimitive):
     Here q is square, and is never made. Linear in c.
     """
 
+    own_derivative = True
     ranks = (2, 1, 2)
     takes = "a matrix with m rows, a vector no longer than its sides, and a matrix with m rows (columns, if not left)"
 

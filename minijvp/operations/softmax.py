@@ -40,6 +40,7 @@ def require_real(name: str, x: ArrayType, axes: Axes) -> None:
 class Center(LinearPrimitive):
     """t - sum(y t) along `axes`, linear in t, where the y are not negative and add up to 1. Adjoint: t - y sum(t)."""
 
+    own_derivative = True
     recomputable = "fair"
 
     def impl(self, t: Any, y: Any, *, axes: Axes, adjoint: bool) -> Any:
@@ -96,6 +97,7 @@ def _sum(x: Any, axes: Axes) -> Any:
 class Softmax(Primitive):
     """exp(x) / sum(exp(x)) along `axes`."""
 
+    own_derivative = True
     recomputable = "fair"
 
     def __init__(self, name: str, function: Callable[..., Any], doc: str | None = None):
@@ -127,6 +129,8 @@ class LogSoftmax(Softmax):
 
 class LogSumExp(Reduction):
     """The logarithm of the sum of the exponentials along `axes`, which disappear."""
+
+    own_derivative = True
 
     def type_rule(self, x: ArrayType, *, axes: Axes) -> ArrayType:
         require_real(self.name, x, axes)

@@ -182,3 +182,10 @@ bessel_i0e = SpecialFunction(
 bessel_i1e = SpecialFunction(
     "bessel_i1e", lax.bessel_i1e, lambda t, out, x: mul(t, sub(bessel_difference(x), _bessel_ratio(out, x)))
 )
+
+# What JAX finds for these cancels, overflows, is nan where there is a limit, or is missing: see docs/accuracy.md.
+for primitive in (
+    *(gaussian, digamma, zeta, igamma, igammac, igamma_grad_a, random_gamma_grad, regularized_incomplete_beta),
+    *(bessel_difference, bessel_i0e, bessel_i1e),
+):
+    primitive.own_derivative = True

@@ -139,6 +139,8 @@ class ReduceWindowSum(WindowPrimitive, LinearPrimitive):
 class ReduceWindowExtremum(WindowPrimitive):
     """The largest or the smallest element of each window. The derivative belongs to the first such element."""
 
+    own_derivative = True
+
     def __init__(self, name: str, function: Callable[..., Any], select_prim: str):
         super().__init__(name)
         self.function = function
@@ -160,6 +162,8 @@ class ReduceWindow(WindowPrimitive):
 
     Elements of the padding are left out.
     """
+
+    own_derivative = True
 
     def impl(self, x: Any, init_value: Any, *, computation: str, **params: Any) -> Any:
         init_value = lax.convert_element_type(init_value, x.dtype)
