@@ -19,6 +19,7 @@ import numpy as np
 from jax.core import Tracer as JaxTracer
 from jax.core import eval_context
 from jax.extend.core import find_top_trace
+from jax.extend.core import unsafe_get_axis_names_DO_NOT_USE as names_of_axes  # type: ignore[attr-defined]
 
 from minijvp.core import source
 from minijvp.core.types import ARRAY_CLASSES, ArrayType, register_type_reader, type_of
@@ -366,6 +367,19 @@ def is_traced(x: Any) -> bool:
 def varying_axes(x: Any) -> frozenset[Any]:
     """The axes of devices along which a value varies, by its type in JAX: inside of jax.shard_map with check_vma."""
     return jax.typeof(x).manual_axis_type.varying if is_tracer_of_jax(x) else frozenset()
+
+
+def typed_axes() -> tuple[Any, ...]:
+    """The axes of devices by which JAX types values here: none outside of shard_map, or with check_vma=False."""
+    if not traced_by_jax():
+        return ()
+    names = jax.sharding.get_abstract_mesh().manual_axes
+    return tuple([name for name in names if varying_axes(jax.lax.axis_index(name))])
+
+
+def named_axes() -> tuple[tuple[Any, int], ...]:
+    """The names and sizes of the axes that collectives find here: those of minijvp's vmap, and those that JAX binds."""
+    return (*state.axis_sizes.items(), *[(name, jax.lax.axis_size(name)) for name in names_of_axes()])
 
 
 def is_known(x: Any) -> bool:

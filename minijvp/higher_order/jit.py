@@ -26,6 +26,7 @@ from minijvp.core.tracing import (
     evaluating,
     is_traced,
     live_traces,
+    named_axes,
     refuse_tracers,
     settled,
     state,
@@ -388,7 +389,7 @@ class _Jitted:
         leaves, tree = tree_flatten((dynamic, dynamic_kwargs))
         leaves = self.require_arrays(leaves, args, kwargs)
         types = tuple(map(argument_type, leaves))
-        key = (tree, types, static, x64_enabled(), tuple(state.axis_sizes.items()), config.memory_budget)
+        key = (tree, types, static, x64_enabled(), named_axes(), config.memory_budget)
         staged = self.staged.get(key)
         if staged is None:
             staged = Staged(*stage_tree(self.constrained(static), tree, types))

@@ -1,13 +1,16 @@
-"""Communication along the named axis of a vmap."""
+"""Communication along the named axis of a vmap, of minijvp or of JAX."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from minijvp.core.primitive import Axis, Primitive
-from minijvp.core.tracing import state
+from minijvp.core.tracing import named_axes, state, typed_axes
 from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.casting import convert_element_type
@@ -19,10 +22,16 @@ from minijvp.operations.slicing import slice as slice_primitive
 
 
 class Collective:
-    """Mixin: a primitive that is processed by the vmap whose axis it names, with batched operands or without."""
+    """Mixin: a primitive that is processed by the vmap whose axis it names, with batched operands or without.
+
+    What meets none is lowered to `function`, an operation of JAX along an axis that JAX's vmap has.
+    """
+
+    function: Callable[..., Any]
 
     def impl(self, *args: Any, axis_name: Any, **params: Any) -> Any:
-        raise unbound(axis_name)
+        axis_size(axis_name)
+        return self.function(*args, axis_name, **params)
 
     def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
         return params["axis_name"] == name
@@ -30,23 +39,37 @@ class Collective:
 
 def unbound(axis_name: Any) -> ArgumentError:
     """The error for an axis name that no surrounding vmap has."""
+    known = sorted([str(name) for name, _ in named_axes()])
     return ArgumentError(
         f"the axis name {axis_name!r} is not bound.",
-        f"A collective speaks along the axis of a surrounding vmap; known here: {sorted(map(str, state.axis_sizes))}.",
+        f"A collective speaks along the axis of a surrounding vmap; known here: {known}.",
         f"Call the function under vmap(..., axis_name={axis_name!r}).",
     )
 
 
 def axis_size(axis_name: Any) -> int:
-    """The number of lanes of the surrounding vmap with this axis name. Raises ArgumentError if there is none."""
-    if axis_name not in state.axis_sizes:
+    """The number of lanes of the surrounding vmap with this axis name.
+
+    Raises ArgumentError if there is none, and for an axis of devices by which JAX types values.
+    """
+    if axis_name in state.axis_sizes:
+        return state.axis_sizes[axis_name]
+    found = dict(named_axes())
+    if axis_name not in found:
         raise unbound(axis_name)
-    return state.axis_sizes[axis_name]
+    if axis_name in typed_axes():
+        raise ArgumentError(
+            f"a collective of minijvp along {axis_name!r}, an axis of jax.shard_map with check_vma=True.",
+            "JAX types values by the devices along which they vary, which decides what a derivative sums.",
+            "Say check_vma=False, or call the collective of JAX outside of what minijvp transforms.",
+        )
+    return found[axis_name]
 
 
 class PSum(Collective, LinearPrimitive):
     """The sum over all lanes, the same in every lane."""
 
+    function = staticmethod(lax.psum)
     recomputable = "never"
 
     def type_rule(self, x: ArrayType, *, axis_name: Any) -> ArrayType:
@@ -66,11 +89,13 @@ class PSum(Collective, LinearPrimitive):
 class PExtremum(Collective, Primitive):
     """The largest or smallest value over all lanes; lanes that tie share the tangent."""
 
+    own_derivative = True
     recomputable = "never"
 
-    def __init__(self, name: str, reduction: Any):
+    def __init__(self, name: str, reduction: Any, function: Callable[..., Any]):
         super().__init__(name)
         self.reduction = reduction
+        self.function = function
 
     def type_rule(self, x: ArrayType, *, axis_name: Any) -> ArrayType:
         return x
@@ -93,6 +118,7 @@ class PExtremum(Collective, Primitive):
 class AllGather(Collective, LinearPrimitive):
     """The values of all lanes along a new leading axis, the same in every lane."""
 
+    function = staticmethod(lambda x, name, axis_size: lax.all_gather(x, name))
     recomputable = "never"
 
     def type_rule(self, x: ArrayType, *, axis_name: Any, axis_size: int) -> ArrayType:
@@ -112,6 +138,8 @@ class AllGather(Collective, LinearPrimitive):
 class AxisIndex(Collective, Primitive):
     """The number of the lane."""
 
+    function = staticmethod(lax.axis_index)
+
     def type_rule(self, *, axis_name: Any) -> ArrayType:
         return ArrayType((), np.dtype(np.int32))
 
@@ -125,6 +153,7 @@ class AxisIndex(Collective, Primitive):
 class PPermute(Collective, LinearPrimitive):
     """The value of the lane that `perm` sends here (pairs of source and destination), or zeros if none does."""
 
+    function = staticmethod(lambda x, name, perm: permuted(x, name, perm))
     recomputable = "never"
 
     def type_rule(self, x: ArrayType, *, axis_name: Any, perm: tuple[tuple[int, int], ...]) -> ArrayType:
@@ -150,6 +179,7 @@ class PPermute(Collective, LinearPrimitive):
 class ReduceScatter(Collective, LinearPrimitive):
     """The sum over all lanes of the row that has the number of the lane: the leading axis has one for each."""
 
+    function = staticmethod(lambda x, name, axis_size: lax.psum(x, name)[lax.axis_index(name)])
     recomputable = "never"
 
     def type_rule(self, x: ArrayType, *, axis_name: Any, axis_size: int) -> ArrayType:
@@ -174,6 +204,7 @@ class AllToAll(Collective, LinearPrimitive):
     Source: the operation is MPI_Alltoall.
     """
 
+    function = staticmethod(lambda x, name, axis_size: lax.all_gather(x, name)[:, lax.axis_index(name)])
     recomputable = "never"
 
     def type_rule(self, x: ArrayType, *, axis_name: Any, axis_size: int) -> ArrayType:
@@ -195,6 +226,7 @@ class AllToAll(Collective, LinearPrimitive):
 class PBroadcast(Collective, LinearPrimitive):
     """The value of the lane `source`, the same in every lane."""
 
+    function = staticmethod(lambda x, name, source: lax.all_gather(x, name)[source])
     recomputable = "never"
 
     def type_rule(self, x: ArrayType, *, axis_name: Any, source: int) -> ArrayType:
@@ -216,6 +248,15 @@ class PBroadcast(Collective, LinearPrimitive):
                 "Lanes count from 0.",
             )
         return (squeeze(one_row(args[0], source), dimensions=(0,)) if batched[0] else args[0]), False
+
+
+def permuted(x: Any, axis_name: Any, perm: tuple[tuple[int, int], ...]) -> Any:
+    """ppermute by JAX, whose vmap knows whole permutations only: lanes that receive nothing are sent what is unused."""
+    lanes = range(axis_size(axis_name))
+    unused, left_out = (sorted({*lanes} - {pair[side] for pair in perm}) for side in (0, 1))
+    out = lax.ppermute(x, axis_name, (*perm, *zip(unused, left_out, strict=True)))
+    receives = jnp.asarray([i not in left_out for i in lanes])
+    return jnp.where(receives[lax.axis_index(axis_name)], out, jnp.zeros_like(out)) if left_out else out
 
 
 def require_rows(name: str, x: ArrayType, axis_name: Any, axis_size: int) -> None:
@@ -247,8 +288,8 @@ def one_row(x: Any, i: int) -> Any:
 
 
 psum = PSum("psum")
-pmax = PExtremum("pmax", reduce_max)
-pmin = PExtremum("pmin", reduce_min)
+pmax = PExtremum("pmax", reduce_max, lax.pmax)
+pmin = PExtremum("pmin", reduce_min, lax.pmin)
 all_gather = AllGather("all_gather")
 axis_index = AxisIndex("axis_index")
 ppermute = PPermute("ppermute")

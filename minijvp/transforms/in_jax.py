@@ -51,7 +51,7 @@ def lower_with_rules(jaxpr: Jaxpr, *args: Any, run: Callable[..., list[Any]] = l
         outs, t_outs = linearized(opened, primals, ts, run)
         return outs, [SymbolicZero(tangent_aval(x)) if t is None else t for x, t in zip(outs, t_outs, strict=True)]
 
-    function = jax.custom_jvp(lambda *xs: list(run(opened, *xs)))
+    function = jax.custom_jvp(lambda *xs: list(run(opened, *map(jnp.asarray, xs))))  # of literals, JAX gives numbers
     function.defjvp(pushed, symbolic_zeros=True)
     return function(*constants, *args)
 

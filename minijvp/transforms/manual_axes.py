@@ -10,19 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import jax
-
-from minijvp.core.tracing import Tracer, state, traced_by_jax, varying_axes
+from minijvp.core.tracing import Tracer, state, traced_by_jax, typed_axes, varying_axes
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
-
-
-def typed_axes() -> tuple[Any, ...]:
-    """The axes of devices by which JAX types values here: none outside of shard_map, or with check_vma=False."""
-    if not traced_by_jax():
-        return ()
-    names = jax.sharding.get_abstract_mesh().manual_axes
-    return tuple([name for name in names if varying_axes(jax.lax.axis_index(name))])
 
 
 @contextmanager

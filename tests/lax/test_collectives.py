@@ -11,7 +11,7 @@ import pytest
 
 import minijvp
 import minijvp.numpy as mnp
-from minijvp import ArgumentError
+from minijvp import ArgumentError, lax
 from tests.side_by_side import both, same
 
 X = jnp.array([[0.3, -1.2], [2.0, 0.7], [-0.4, 1.1]])
@@ -266,3 +266,79 @@ def test_a_jitted_function_knows_its_axes() -> None:
 def test_wrong_permutations(perm: Any) -> None:
     with pytest.raises(ArgumentError):
         minijvp.vmap(lambda x: minijvp.lax.ppermute(x, "i", perm), axis_name="i")(X)
+
+
+# Axes that JAX binds
+
+
+def spoken(lax_: Any, np_: Any) -> dict[str, Any]:
+    """Functions of a number that speak along the axis i, by the one library or the other."""
+    ours = lax_ is lax
+    gathered = lambda x: lax_.all_gather(x, "i")
+    rows = lambda x: np_.stack([x**k for k in range(lax_.axis_size("i"))])
+    around = lambda: [(k, (k + 1) % lax_.axis_size("i")) for k in range(lax_.axis_size("i"))]
+    here = lambda x: x[lax_.axis_index("i")]
+    return {
+        "psum": lambda x: np_.sin(x) / lax_.psum(x, "i"),
+        "pmean": lambda x: x * lax_.pmean(x**2, "i"),
+        # JAX differentiates neither of its own.
+        "pmax": lambda x: x * (lax_.pmax(np_.sin(x), "i") if ours else np_.max(gathered(np_.sin(x)))),
+        "pmin": lambda x: x * (lax_.pmin(np_.sin(x), "i") if ours else np_.min(gathered(np_.sin(x)))),
+        "all_gather": lambda x: x * np_.sum(gathered(x) ** 2),
+        "axis_index": lambda x: x**2 * lax_.axis_index("i") + lax_.axis_size("i"),
+        "ppermute": lambda x: x * lax_.ppermute(x**2, "i", around()),
+        # JAX refuses its own under its vmap: "tuple index out of range".
+        "psum_scatter": lambda x: x * (lax_.psum_scatter(rows(x), "i") if ours else here(lax_.psum(rows(x), "i"))),
+    }
+
+
+OURS, THEIRS = spoken(lax, mnp), spoken(jax.lax, jnp)
+WORDS = {
+    "value": lambda api, f: f,
+    "grad": lambda api, f: api.grad(f),
+    "grad-grad": lambda api, f: api.grad(api.grad(f)),
+    "jacfwd": lambda api, f: api.jacfwd(f),
+}
+
+
+@pytest.mark.parametrize("word", WORDS)
+@pytest.mark.parametrize("name", OURS)
+def test_axes_of_vmap_of_jax(name: str, word: str) -> None:
+    f, w, x = OURS[name], WORDS[word], jnp.arange(1.0, 5.0) ** 1.5
+    jitted, read = w(minijvp, minijvp.jit(f)), w(minijvp, minijvp.from_jax(THEIRS[name]))
+    functions = [w(minijvp, f), minijvp.jit(w(minijvp, f)), w(jax, minijvp.to_jax(f)), jitted, read]
+    if (name, word) != ("psum_scatter", "jacfwd"):  # eager, it is JAX's own
+        functions.append(w(jax, f))
+    wanted = jax.vmap(w(jax, THEIRS[name]), axis_name="i")(x)
+    for function in functions:
+        np.testing.assert_allclose(jax.vmap(function, axis_name="i")(x), wanted, rtol=1e-10)
+    inside = jax.vmap(minijvp.vmap(w(minijvp, f)), axis_name="i")(x[:, None])
+    np.testing.assert_allclose(inside[:, 0], wanted, rtol=1e-10)
+    for function in (jitted, read):  # along an axis of another size, nothing is left of the first
+        smaller = jax.vmap(function, axis_name="i")(x[:3])
+        np.testing.assert_allclose(smaller, jax.vmap(w(jax, THEIRS[name]), axis_name="i")(x[:3]), rtol=1e-10)
+
+
+def test_partial_permutations_under_vmap_of_jax() -> None:
+    x = jnp.arange(1.0, 5.0)
+    for pairs in ([], [(0, 2)], [(3, 0), (1, 1)]):
+        shift = lambda x, pairs=pairs: lax.ppermute(x, "i", pairs)
+        wanted = minijvp.vmap(shift, axis_name="i")(x)
+        np.testing.assert_array_equal(jax.vmap(shift, axis_name="i")(x), wanted)
+
+
+def test_names_that_jax_does_not_bind() -> None:
+    with pytest.raises(minijvp.ArgumentError, match=r"known here: \['i'\]"):
+        jax.vmap(lambda x: lax.psum(x, "j"), axis_name="i")(jnp.ones(3))
+
+
+def test_axes_of_devices() -> None:
+    mesh = jax.make_mesh((1,), ("i",), axis_types=(jax.sharding.AxisType.Auto,))
+    spec = jax.sharding.PartitionSpec("i")
+    shared = lambda f, check: jax.shard_map(f, mesh=mesh, in_specs=spec, out_specs=spec, check_vma=check)
+    f = lambda x: x * lax.psum(mnp.sin(x), "i")
+    x = jnp.arange(3.0)
+    np.testing.assert_allclose(shared(minijvp.jit(f), False)(x), x * jnp.sin(x))
+    for g in (f, minijvp.jit(f), minijvp.grad(lambda x: f(x).sum()), minijvp.to_jax(f)):
+        with pytest.raises(minijvp.ArgumentError, match=r"axis of jax\.shard_map with check_vma=True"):
+            shared(g, True)(x)
