@@ -174,7 +174,7 @@ PATTERNS = [
     "jnp.piecewise({R}, [{R@} > 0, {R@} < -1], [jnp.sin, lambda a: a * a, 0.5])",
     "jnp.select([{R:1} > 1, {R@} > 0], [{R@} ** 2, {R@}])",
     "lax.select({R:1+} > 0, {R=}, {R=})",
-    "lax.clamp({U=}, {R:1}, {G=})",
+    "lax.clamp({U:1}, {R=}, {G=})",
     "lax.select_n({I:(3,)} % 3, *[{R:(3,)}.astype(f64)] * 3)",
     "jnp.nan_to_num(jnp.where({B}, {R@}, np.nan))",
     # Sorting
@@ -221,11 +221,10 @@ PATTERNS = [
     "lax.conv({R:(1, 2, 4)}, {R:(2, 2, 2)}.astype({dtype}), ({1|2},), '{SAME|VALID}')",
     "lax.conv_general_dilated({R:(1, 2, 5)}.astype(f64), {R:(4, 1, 2)}.astype(f64), (1,), [(1, 0)], "
     "rhs_dilation=({1|2},), feature_group_count=2)",
-    "lax.conv_general_dilated({R:(2, 1, 3, 3)}.astype(f64), {R:(1, 1, 2, 2)}.astype(f64), (1, {1|2}), [(1, 0), (0, 1)], "
-    "lhs_dilation=(1, {1|2}))",
+    "lax.conv_general_dilated({R:(2, 1, 3, 3)}.astype(f64), {R:(1, 1, 2, 2)}.astype(f64), (1, {1|2}), "
+    "[(1, 0), (0, 1)], lhs_dilation=(1, {1|2}))",
     "lax.reduce_window({R:(4,)}, {-np.inf, lax.max|np.inf, lax.min|0.0, lax.add}, ({2|3},), ({1|2},), '{SAME|VALID}')",
     "lax.conv_general_dilated_patches({R:(1, 1, 3, 3)}, (2, 2), (1, 1), 'VALID')",
-    
     # Linear algebra
     "jnp.linalg.inv({S})",
     "jnp.linalg.det({D:s})",
@@ -405,8 +404,11 @@ DISHONEST = [
 
 
 def listed(table: dict[str, str], form: str) -> list[str]:
-    return [form.format(name=name, letter="{%s}" % letter, same="{%s=}" % letter, other="{%s&}" % letter)
-            for letter, names in table.items() for name in names.split()]  # fmt: skip
+    return [
+        form.format(name=name, letter=f"{{{letter}}}", same=f"{{{letter}=}}", other=f"{{{letter}&}}")
+        for letter, names in table.items()
+        for name in names.split()
+    ]
 
 
 def named(patterns: list[str], **properties: Any) -> list[Operation]:
