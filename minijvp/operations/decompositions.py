@@ -94,6 +94,7 @@ class Eigh(MatrixPrimitive):
     """
 
     returns_tuple = True
+    own_derivative = True  # JAX's reads both triangles, and has other results beside it
     takes = "a square matrix, of which it reads one triangle"
 
     def impl(self, x: Any, *, algorithm: Any = None, **params: Any) -> Any:

@@ -83,3 +83,19 @@ def test_a_loss_of_minijvp_in_a_solver_of_optax() -> None:
     for _ in range(6):
         x, state = step(x, state)
     assert jnp.abs(jax.grad(loss)(x)).max() < 1e-4
+
+
+@pytest.mark.parametrize("name", ["cholesky", "eigh", "eigh-upper", "eigh-complex"])
+def test_the_triangle_that_is_not_read_has_no_say_in_derivatives(name: str) -> None:
+    half = jnp.tril(normal(0, 3, 3).astype(complex if "complex" in name else float), -1)
+    whole = half + half.conj().T + jnp.diag(jnp.array([5.0, 7.0, 9.0]))
+    half = whole + 3 * jnp.triu(whole, 1)
+    x, whole = (y.T if "upper" in name else y for y in (half, whole))
+    ours = minijvp.lax.linalg.cholesky if name == "cholesky" else minijvp.lax.linalg.eigh
+    theirs = jax.lax.linalg.cholesky if name == "cholesky" else jax.lax.linalg.eigh
+    options: Any = {} if name == "cholesky" else {"lower": "upper" not in name}
+    fun = minijvp.to_jax(lambda x: ours(x, symmetrize_input=False, **options))
+    judge = lambda x: theirs(x, symmetrize_input=False, **options)
+    for transformed in (jax.jit, lambda f: f):
+        same(transformed(fun)(x), judge(whole), 1e-10)
+        same(jax.jvp(transformed(fun), (x,), (x,)), jax.jvp(judge, (whole,), (whole,)), 1e-10)
