@@ -23,6 +23,8 @@ from tests.fuzz.sides import JAX, leaves
 
 LARGEST = 48
 """Elements that a value may have."""
+SINGLE = re.compile(r"\b(f32|c64|float32|complex64)\b")
+"""What is of single precision on its way, whatever the result is."""
 
 
 @dataclass
@@ -104,7 +106,7 @@ class Building:
             return []
         self.operations.append(step.operation)
         self.smooth &= operation.honest
-        self.single |= operation.single
+        self.single |= operation.single or SINGLE.search("\n".join(lines)) is not None
         for v in found:
             v.active = builder.active and is_inexact(v.type.dtype) and v.type.size > 0
             v.shown = operation.shown

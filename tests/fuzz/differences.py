@@ -22,11 +22,13 @@ ONLY_ONCE: dict[str, str] = dict.fromkeys(
 
 UNMOVED: dict[str, tuple[int, ...]] = {
     "add_zero": (1,),  # the zero
+    "center": (1,),  # numbers that add up to 1
+    "symmetric_product": (1,),  # a symmetric matrix
     "custom_linear_solve": (0,),  # the matrix, which the functions of the sample have too
     "logistic_slope": (0, 1),  # the second is a function of the first
     "tanh_slope": (0, 1),
 }
-"""Arguments of the samples of a primitive that repeat what the sample says elsewhere."""
+"""Arguments of the samples of a primitive that are not free, or repeat what the sample says elsewhere."""
 
 SCALED = {"cholesky_update"}
 """Primitives whose arguments have zeros that stay: they are moved by factors."""

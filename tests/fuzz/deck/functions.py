@@ -96,7 +96,8 @@ PATTERNS = [
     "lax.reduce_prod({R:1+}, ({axis0},))",
     "lax.argmax({R:1+}, {axis0}, 'int32')",
     "lax.reduce({R:1+}, np.array(0, {dtype}), lax.add, ({axis0},))",
-    "lax.reduce({P:1+}, np.array(1, {dtype}), lax.{mul|max}, ({axis0},))",
+    "lax.reduce({P:1+}, np.array(1, {dtype}), lax.mul, ({axis0},))",
+    "lax.reduce({P:1+}, np.array(0, {dtype}), lax.max, ({axis0},))",
     # Cumulative
     "jnp.cumsum({R:1+}, axis={axis})",
     "jnp.cumsum({R:1+}, axis={axis}, dtype=f64)",
