@@ -25,7 +25,7 @@ from minijvp.core.config import cached
 from minijvp.core.jaxpr import Jaxpr, inner_jaxprs, jaxpr_without_rules, lower
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import varying_axes
-from minijvp.core.types import is_inexact
+from minijvp.core.types import PYTHON_SCALARS, is_inexact
 from minijvp.operations.families import nonzero, spread
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.transforms.steps import one_equation
@@ -47,6 +47,7 @@ def lower_with_rules(jaxpr: Jaxpr, *args: Any, run: Callable[..., list[Any]] = l
     opened, constants = jaxpr.hoist_constants()
 
     def pushed(primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        primals, tangents = as_arrays(primals), as_arrays(tangents)
         ts = [None if isinstance(t, SymbolicZero) or not is_inexact(t.dtype) else t for t in tangents]
         outs, t_outs = linearized(opened, primals, ts, run)
         return outs, [SymbolicZero(tangent_aval(x)) if t is None else t for x, t in zip(outs, t_outs, strict=True)]
@@ -54,6 +55,11 @@ def lower_with_rules(jaxpr: Jaxpr, *args: Any, run: Callable[..., list[Any]] = l
     function = jax.custom_jvp(lambda *xs: list(run(opened, *xs)))
     function.defjvp(pushed, symbolic_zeros=True)
     return function(*constants, *args)
+
+
+def as_arrays(xs: Sequence[Any]) -> list[Any]:
+    """The values with arrays in place of Python's numbers, which JAX passes on as they are."""
+    return [jnp.asarray(x) if type(x) in PYTHON_SCALARS else x for x in xs]
 
 
 @cached(maxsize=4096)

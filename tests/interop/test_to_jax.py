@@ -99,3 +99,22 @@ def test_the_triangle_that_is_not_read_has_no_say_in_derivatives(name: str) -> N
     for transformed in (jax.jit, lambda f: f):
         same(transformed(fun)(x), judge(whole), 1e-10)
         same(jax.jvp(transformed(fun), (x,), (x,)), jax.jvp(judge, (whole,), (whole,)), 1e-10)
+
+
+@pytest.mark.parametrize("name", ["while", "custom_jvp", "custom_vjp"])
+def test_python_numbers_where_a_rule_is_in_force(name: str) -> None:
+    def fun(x: Any) -> Any:
+        if name == "while":
+            return minijvp.lax.while_loop(lambda c: c[0] < 1, lambda c: (c[0] + 1, mnp.sin(c[1])), (0, x))[1]
+        sine = getattr(minijvp, name)(mnp.sin)
+        if name == "custom_jvp":
+            sine.defjvps(lambda t, out, x: t * mnp.cos(x))
+        else:
+            sine.defvjp(lambda x: (mnp.sin(x), mnp.cos(x)), lambda cos, ct: (cos * ct,))
+        return sine(x)
+
+    bridged = minijvp.to_jax(fun)
+    judge = jax.jvp(jnp.sin, (0.3,), (2.0,))
+    same(jax.jvp(bridged, (0.3,), (2.0,)), judge)
+    same(jax.jit(lambda x: jax.jvp(bridged, (x,), (2.0,)))(0.3), judge)
+    same(jax.jvp(jax.grad(bridged), (0.3,), (2.0,)), jax.jvp(jnp.cos, (0.3,), (2.0,)))
