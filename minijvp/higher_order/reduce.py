@@ -30,6 +30,7 @@ class Reduce(Primitive):
 
     returns_tuple = True
     recomputable = "fair"
+    own_derivative = True  # beside JAX's, initial values are left out, and tangents that are zero stop it
 
     def impl(self, *args: Any, jaxpr: Jaxpr, dimensions: tuple[int, ...]) -> Any:
         n = len(args) // 2

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
@@ -118,3 +119,20 @@ def test_python_numbers_where_a_rule_is_in_force(name: str) -> None:
     same(jax.jvp(bridged, (0.3,), (2.0,)), judge)
     same(jax.jit(lambda x: jax.jvp(bridged, (x,), (2.0,)))(0.3), judge)
     same(jax.jvp(jax.grad(bridged), (0.3,), (2.0,)), jax.jvp(jnp.cos, (0.3,), (2.0,)))
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
+def test_second_derivatives_of_softmax_half_by_jax(name: str) -> None:
+    loss = lambda nn: lambda x: (getattr(nn, name)(x) * jnp.array([1.0, 2.0, -1.0])).sum()
+    slope = minijvp.to_jax(minijvp.grad(loss(minijvp.nn)))
+    for outer in (jax.jacfwd, jax.jacrev):
+        same(outer(slope)(X), jax.hessian(loss(jax.nn))(X), 1e-10)
+
+
+def test_reductions_of_several_operands_and_with_initial_values() -> None:
+    x, t = normal(0, 3, 2), normal(1, 3, 2)
+    largest = minijvp.to_jax(lambda x: minijvp.lax.reduce(x, np.array(0.5), minijvp.lax.max, (0,)))
+    same(jax.jvp(largest, (x,), (t,)), jax.jvp(lambda x: jnp.maximum(x.max(0), 0.5), (x,), (t,)), 1e-10)
+    plus = lambda a, b: (a[0] + b[0], a[1] + b[1])
+    sums = lambda x: minijvp.lax.reduce((x, jnp.ones((3, 2))), (np.array(0.0), np.array(0.0)), plus, (0,))
+    same(jax.jvp(minijvp.to_jax(sums), (x,), (t,)), ((x.sum(0), jnp.full(2, 3.0)), (t.sum(0), jnp.zeros(2))), 1e-10)
