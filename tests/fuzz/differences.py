@@ -7,6 +7,8 @@ import jax
 LEFT_OUT: dict[str, str] = {
     "random_bits-rbg": "in JAX a batch of such keys draws from the first of them",
     "rng_uniform-int32[]-int32[]": "no call repeats another",
+    "clz-int32[3,2]": "XLA without optimization gives -32 for negative numbers",
+    "sharding_constraint-named": "from_jax refuses other operations of JAX that name a sharding",
 }
 """Samples that are not part of programs."""
 
@@ -32,6 +34,9 @@ UNMOVED: dict[str, tuple[int, ...]] = {
 
 SCALED = {"cholesky_update"}
 """Primitives whose arguments have zeros that stay: they are moved by factors."""
+
+WITHOUT_DERIVATIVE: dict[str, str] = {"sign-complex-zero": "JAX takes z / |z| for flat; the sample is at 0"}
+"""Samples whose arguments are constants in programs."""
 
 SELECTS = "JAX's gradient is zero; ours is that of the elements that are selected"
 SETS = "union1d unique unique_all unique_counts unique_inverse unique_values intersect1d setdiff1d setxor1d"

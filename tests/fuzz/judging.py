@@ -88,7 +88,7 @@ def separately(program: Program, case: Case) -> Verdict:
     except Exception as error:
         refusal = error
     try:
-        answers = MODES[case.mode](program, case.word)
+        answers = jax.block_until_ready(MODES[case.mode](program, case.word))
     except Exception as error:
         if refusal is not None:
             return Verdict("both refuse", described(refusal))
@@ -122,7 +122,7 @@ def by_jax(program: Program, word: Word, with_ours: bool = False) -> tuple[Any, 
             quotients = quotients_of(program, plain, args, wanted)
         return wanted, transformed(JUDGE, wide, word)(*widened) if program.single else wanted, found, quotients
 
-    return jax.jit(run)(program.arguments, program.widened)
+    return jax.block_until_ready(jax.jit(run)(program.arguments, program.widened))
 
 
 def quotients_of(program: Program, fun: Callable[..., Any], args: Any, pullback: Any) -> Any:

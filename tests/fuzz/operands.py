@@ -198,7 +198,7 @@ class Builder:
     ) -> Operand:
         """An operand of complex numbers of modulus below 1, or so far from a point."""
         v = self.pick(["complex"]) if self.flag(0.7) else None
-        v = v or self.pick(["real"])
+        v = v or self.pick(["real"]) or self.pick(["complex"])
         if v is None:
             raise FuzzerError("there are no values")
         x = self.array(v)

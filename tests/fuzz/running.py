@@ -84,13 +84,13 @@ def session(
     return report
 
 
-MEMORY = 4 << 20
+MEMORY = 2 << 20
 """KiB of memory after which caches are emptied."""
 
 
 def tidy(i: int) -> None:
     """Keep memory bounded."""
-    if i % 100 == 99:
+    if i % 20 == 19:
         gc.collect()
         if memory() > MEMORY:
             jax.clear_caches()

@@ -137,7 +137,8 @@ def moved(s: Sample, moves: Sequence[Any], widened: bool) -> list[Any]:
     for x in arguments(str(s)):
         if moves and type(x) not in PYTHON_SCALARS and is_inexact(type_of(x).dtype):
             x, move = wide(x) if widened else x, STEP * next(rest)
-            x = x * (1 + move) if s.primitive.name in SCALED else x + move
+            near = x * (1 + move) if s.primitive.name in SCALED else x + move
+            x = near if near.dtype == x.dtype else near.astype(x.dtype)
         elif widened and type(x) not in PYTHON_SCALARS:
             x = wide(x)
         found.append(x)

@@ -6,7 +6,7 @@ from functools import cache
 
 from minijvp.core.types import PYTHON_SCALARS, type_of
 from tests.fuzz.deck.operation import Operation
-from tests.fuzz.differences import LEFT_OUT, UNMOVED
+from tests.fuzz.differences import LEFT_OUT, UNMOVED, WITHOUT_DERIVATIVE
 from tests.fuzz.operands import Builder
 from tests.fuzz.sides import SAMPLES, arguments, movable
 
@@ -37,7 +37,7 @@ def fitting(names: list[str], single: bool) -> list[str]:
 def has_derivative(name: str) -> bool:
     """Whether JAX knows the derivative of a sample."""
     s = SAMPLES[name]
-    return s.jax_derivative and s.differentiable
+    return s.jax_derivative and s.differentiable and name not in WITHOUT_DERIVATIVE
 
 
 def make(b: Builder, primitive: str) -> str:

@@ -219,6 +219,7 @@ COLLECTIVES = (
     "{x} * lax.axis_index('{i}')",
     "{x} / lax.psum(1, '{i}')",
     "lax.psum(lax.psum({x}, '{i}') * {x}, '{i}')",
+    "lax.pbroadcast({x}, '{i}', 1)",
 )
 
 
