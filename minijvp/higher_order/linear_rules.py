@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
 from minijvp.errors import MissingRuleError
+from minijvp.higher_order.programs import chosen
 from minijvp.transforms.linearity import first_error, is_known_zero, zero_constants
+from minijvp.transforms.linearize import linearize_jaxpr
 from minijvp.transforms.transpose import transpose_jaxpr
 
 
@@ -15,7 +19,7 @@ def require_linear(rule: Jaxpr, n_inputs: int, n_outputs: int, role: str) -> Non
     """
     linear: set[Atom] = set(rule.inputs[n_inputs:])
     known_zeros = zero_constants(rule)
-    error = first_error(rule, linear, known_zeros, transposition_error)
+    error = first_error(rule, linear, known_zeros, transposition_error, moved_outputs)
     what = error.what if error else ""
     for v in rule.outputs[n_outputs:]:
         if not what and v not in linear and not is_known_zero(v, known_zeros):
@@ -33,10 +37,24 @@ def require_linear(rule: Jaxpr, n_inputs: int, n_outputs: int, role: str) -> Non
 
 def transposition_error(e: Equation, linear: set[Atom]) -> MissingRuleError | None:
     """What is wrong with an equation without inner programs that cannot be transposed."""
-    inputs = tuple(dict.fromkeys([v for v in e.inputs if type(v) is Var]))
-    alone = Jaxpr((), inputs, (e,), e.outputs)
+    alone = program_of(e)
     try:
-        transpose_jaxpr(alone, tuple([v in linear for v in inputs]), (True,) * len(e.outputs))
+        transpose_jaxpr(alone, tuple([v in linear for v in alone.inputs]), (True,) * len(e.outputs))
     except MissingRuleError as error:
         return error
     return None
+
+
+def moved_outputs(e: Equation, linear: set[Atom]) -> Iterable[Atom]:
+    """The outputs of an equation with inner programs that have a derivative in the linear variables."""
+    alone = program_of(e)
+    try:
+        *_, nonzero = linearize_jaxpr(alone, tuple([v in linear for v in alone.inputs]))
+    except MissingRuleError:
+        return e.outputs
+    return chosen(e.outputs, nonzero)
+
+
+def program_of(e: Equation) -> Jaxpr:
+    """The open jaxpr of one equation."""
+    return Jaxpr((), tuple(dict.fromkeys([v for v in e.inputs if type(v) is Var])), (e,), e.outputs)

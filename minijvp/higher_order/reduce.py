@@ -28,9 +28,9 @@ class Reduce(Primitive):
     is that of the compiler, which may use the initial values more than once: they must be neutral.
     """
 
-    own_derivative = True
     returns_tuple = True
     recomputable = "fair"
+    own_derivative = True  # beside JAX's, initial values are left out, and tangents that are zero stop it
 
     def impl(self, *args: Any, jaxpr: Jaxpr, dimensions: tuple[int, ...]) -> Any:
         n = len(args) // 2

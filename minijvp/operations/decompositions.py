@@ -93,8 +93,8 @@ class Eigh(MatrixPrimitive):
     `subset_by_index` there are only those from the first number to before the second.
     """
 
-    own_derivative = True
     returns_tuple = True
+    own_derivative = True  # JAX's reads both triangles, and has other results beside it
     takes = "a square matrix, of which it reads one triangle"
 
     def impl(self, x: Any, *, algorithm: Any = None, **params: Any) -> Any:

@@ -362,15 +362,18 @@ round_ = Elementwise("round", lambda x, *, rounding_method: lax.round(x, roundin
 is_finite = Elementwise("is_finite", lax.is_finite)
 
 
-def _share_of_ties(position: int) -> Any:
-    """The tangent of max and min: none where only the other operand is the result, half where the two tie, else whole.
+def _share_of_ties(position: int, beats: Any) -> Any:
+    """The tangent of max and min: none where the other operand beats this one, half where the two tie, else whole.
 
-    So it is where the result is nan: what comes from an operand that is nan has to show in both modes.
+    So it is where an operand is nan: what comes from one has to show in both modes. The result is not asked: compiled
+    programs compute operands again, and may round them otherwise than those that it was chosen from. Only of complex
+    numbers, which have an order nowhere else, the result says which one beats the other.
     """
 
     def tangent(t: Any, out: Any, *operands: Any) -> Any:
         mine, other = operands[position], operands[1 - position]
-        return select_n(eq(other, out), t, select_n(eq(mine, out), zeros_like(t), mul(t, 0.5)))
+        beaten = bitwise_and(eq(other, out), ne(mine, out)) if is_complex(out) else beats(other, mine)
+        return select_n(beaten, select_n(eq(*operands), t, mul(t, 0.5)), zeros_like(t))
 
     return tangent
 
@@ -381,8 +384,8 @@ def _rem_divisor(t: Any, out: Any, x: Any, y: Any) -> Any:
     return neg(mul(t, times))
 
 
-max_ = Elementwise("max", lax.max, _share_of_ties(0), _share_of_ties(1))
-min_ = Elementwise("min", lax.min, _share_of_ties(0), _share_of_ties(1))
+max_ = Elementwise("max", lax.max, _share_of_ties(0, gt), _share_of_ties(1, gt))
+min_ = Elementwise("min", lax.min, _share_of_ties(0, lt), _share_of_ties(1, lt))
 rem = Elementwise("rem", lax.rem, lambda t, out, x, y: t, _rem_divisor)
 nextafter = Elementwise("nextafter", lax.nextafter, lambda t, out, x, y: t, None)
 

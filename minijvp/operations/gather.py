@@ -129,6 +129,8 @@ def take_along_axis(x: Any, indices: Any, axis: int) -> Any:
     Indices are in bounds.
     """
     shape = type_of(indices).shape
+    if not type_of(x).size:
+        return reshape(x, new_sizes=shape)
     others = tuple(d for d in range(len(shape)) if d != axis)
     numbers = lax.GatherDimensionNumbers(
         offset_dims=(),

@@ -349,7 +349,7 @@ class Cholesky(MatrixPrimitive):
     Only the lower triangle of x is read.
     """
 
-    own_derivative = True
+    own_derivative = True  # JAX's reads both triangles
     takes = "a square matrix, of which it reads the lower triangle"
 
     def impl(self, x: Any) -> Any:

@@ -40,8 +40,8 @@ def require_real(name: str, x: ArrayType, axes: Axes) -> None:
 class Center(LinearPrimitive):
     """t - sum(y t) along `axes`, linear in t, where the y are not negative and add up to 1. Adjoint: t - y sum(t)."""
 
-    own_derivative = True
     recomputable = "fair"
+    own_derivative = True  # JAX's, of a reduction of several operands, stops at the first tangent that is zero
 
     def impl(self, t: Any, y: Any, *, axes: Axes, adjoint: bool) -> Any:
         dtype = t.dtype

@@ -47,13 +47,19 @@ def lower_with_rules(jaxpr: Jaxpr, *args: Any, run: Callable[..., list[Any]] = l
     opened, constants = jaxpr.hoist_constants()
 
     def pushed(primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[list[Any], list[Any]]:
+        primals, tangents = as_arrays(primals), as_arrays(tangents)
         ts = [None if isinstance(t, SymbolicZero) or not is_inexact(t.dtype) else t for t in tangents]
         outs, t_outs = linearized(opened, primals, ts, run)
         return outs, [SymbolicZero(tangent_aval(x)) if t is None else t for x, t in zip(outs, t_outs, strict=True)]
 
-    function = jax.custom_jvp(lambda *xs: list(run(opened, *map(jnp.asarray, xs))))  # of literals, JAX gives numbers
+    function = jax.custom_jvp(lambda *xs: list(run(opened, *as_arrays(xs))))
     function.defjvp(pushed, symbolic_zeros=True)
     return function(*constants, *args)
+
+
+def as_arrays(xs: Sequence[Any]) -> list[Any]:
+    """The values with arrays in place of numbers of Python and of literals, which JAX passes on as they are."""
+    return [x if hasattr(x, "ndim") else jnp.asarray(x) for x in xs]
 
 
 @cached(maxsize=4096)

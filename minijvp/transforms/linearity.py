@@ -6,7 +6,7 @@ affine then, and its transpose is that of another one. Zeros may be added; here 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -24,12 +24,17 @@ KEEPS_ZEROS = {absorbing_mul, broadcast_in_dim, convert_element_type, mul, neg, 
 Judge = Callable[[Equation, set[Atom]], MissingRuleError | None]
 """What is wrong with an equation that has no inner programs, for the variables that are linear."""
 
+Moved = Callable[[Equation, set[Atom]], Iterable[Atom]]
+"""The outputs of a loop or a choice that depend on the variables that are linear."""
 
-def first_error(jaxpr: Jaxpr, linear: set[Atom], known_zeros: set[Atom], judge: Judge) -> MissingRuleError | None:
+
+def first_error(
+    jaxpr: Jaxpr, linear: set[Atom], known_zeros: set[Atom], judge: Judge, moved: Moved
+) -> MissingRuleError | None:
     """What is wrong with the first equation that is not linear in what depends on the variables `linear`.
 
-    Both sets grow. Programs that are just called are looked into; what loops and choices do with a mixture of both
-    cannot be told.
+    Both sets grow. Programs that are just called are looked into; of loops and choices `moved` tells which outputs
+    depend on linear values, and nothing whether they do so linearly.
     """
     for e in jaxpr:
         if linear.isdisjoint(e.inputs):
@@ -37,10 +42,10 @@ def first_error(jaxpr: Jaxpr, linear: set[Atom], known_zeros: set[Atom], judge: 
                 known_zeros.update(e.outputs)
             continue
         if e.params.keys() == {"jaxpr"}:
-            error = error_inside(e, linear, known_zeros, judge)
+            error = error_inside(e, linear, known_zeros, judge, moved)
         elif any(inner_jaxprs(e.params)) or not e.outputs:
             error = None
-            linear.update(e.outputs)
+            linear.update(moved(e, linear))
         else:
             error = judge(e, linear) or affine_error(e, linear, known_zeros)
             linear.update(e.outputs)
@@ -49,13 +54,15 @@ def first_error(jaxpr: Jaxpr, linear: set[Atom], known_zeros: set[Atom], judge: 
     return None
 
 
-def error_inside(e: Equation, linear: set[Atom], known_zeros: set[Atom], judge: Judge) -> MissingRuleError | None:
+def error_inside(
+    e: Equation, linear: set[Atom], known_zeros: set[Atom], judge: Judge, moved: Moved
+) -> MissingRuleError | None:
     """What is wrong in a program that is called; the outputs that are linear or zero join the others."""
     inner = e.params["jaxpr"]
     pairs = list(zip(inner.inputs, e.inputs, strict=True))
     inner_linear: set[Atom] = {v for v, x in pairs if x in linear}
     inner_zeros: set[Atom] = {v for v, x in pairs if is_known_zero(x, known_zeros)}
-    error = first_error(inner, inner_linear, inner_zeros, judge)
+    error = first_error(inner, inner_linear, inner_zeros, judge, moved)
     linear.update([v for v, x in zip(e.outputs, inner.outputs, strict=True) if x in inner_linear])
     known_zeros.update([v for v, x in zip(e.outputs, inner.outputs, strict=True) if is_known_zero(x, inner_zeros)])
     return error

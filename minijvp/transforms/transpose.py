@@ -168,7 +168,8 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], 
                 "Return floating results only.",
             )
     # Other operations that are not linear are found when it is transposed.
-    error = first_error(jaxpr, set(jaxpr.inputs), zero_constants(jaxpr), lambda e, linear: None)
+    nothing, everything = (lambda e, linear: None), (lambda e, linear: e.outputs)
+    error = first_error(jaxpr, set(jaxpr.inputs), zero_constants(jaxpr), nothing, everything)
     if error is not None:
         raise MissingRuleError(f"linear_transpose of {flat_fun.name}: {error.what}", error.why, error.do)
 

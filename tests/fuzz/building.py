@@ -1,15 +1,12 @@
 """From a plan to the source of a program.
 
-The types of values are asked of JAX while the source grows, so that every operation gets operands that it takes: what
-a step wishes for (a rank, a domain, a dtype) is made of the values at hand, smoothly, so that derivatives flow. A step
-that JAX refuses for types is left out. Each step has its own random numbers, and chooses among values by a rank that
-these give each of them: a plan with a step less makes almost the same program.
+The types of values are asked of JAX while the source grows, so that every operation gets operands that it takes
+(operands.py). A step that JAX refuses for types is left out.
 """
 
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,81 +14,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.tree_util import tree_leaves
 
 from minijvp.core.types import is_inexact
+from tests.fuzz.deck import DECK
+from tests.fuzz.operands import Builder, FuzzerError, Value
 from tests.fuzz.plans import InputPlan, Plan, StepPlan, values
 from tests.fuzz.sides import JAX, leaves
 
 LARGEST = 48
 """Elements that a value may have."""
-DTYPES = {"float32": "f32", "float64": "f64", "complex64": "c64", "complex128": "c128"}
-COMPLEX = {"float32": "complex64", "float64": "complex128"}
-REAL = {"complex64": "float32", "complex128": "float64"}
-DOMAINS = {
-    "R": (-3, 3),
-    "E": (-1.5, 1.5),
-    "U": (-0.9, 0.9),
-    "P": (0.3, 3),
-    "H": (0.1, 0.9),
-    "G": (1.2, 3),
-    "N": None,  # any number
-}
-"""Where the arguments of operations live, by the letter that their patterns write."""
-
-
-@dataclass(eq=False)
-class Value:
-    """A value of the program: its name, its type, and whether it depends differentiably on the arguments."""
-
-    name: str
-    type: Any
-    active: bool = True
-    scalar: bool = False
-    """Whether it is a scalar of Python."""
-    bounds: tuple[float, float] | None = None
-    loose: bool = True
-    """Whether no step has made something of it that has its derivative."""
-    shown: bool = False
-    """Whether it is a result in any case."""
-    given: bool = False
-    """Whether it is an argument."""
-
-    @property
-    def kind(self) -> str:
-        """real, complex, int or bool."""
-        return kind_of(self.type.dtype)
-
-
-def kind_of(dtype: Any) -> str:
-    return {"f": "real", "c": "complex", "b": "bool"}.get(np.dtype(dtype).kind, "int")
-
-
-class Operand(str):
-    """The text of an operand, with its type."""
-
-    __slots__ = ("type",)
-
-    type: Any
-
-    def __new__(cls, text: str, type: Any) -> Operand:
-        self = super().__new__(cls, text)
-        self.type = type
-        return self
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.type.shape
-
-    @property
-    def ndim(self) -> int:
-        return len(self.type.shape)
-
-    @property
-    def dtype(self) -> str:
-        """The name that the source has for the dtype."""
-        name = self.type.dtype.name
-        return DTYPES.get(name, f"'{name}'")
+SINGLE = re.compile(r"\b(f32|c64|float32|complex64)\b")
+"""What is of single precision on its way, whatever the result is."""
 
 
 @dataclass
@@ -122,6 +55,10 @@ class Scope:
         self.state = state
         self.values = list(values)
         self.axes = axes
+
+    def inside(self, values: Sequence[Value], axes: tuple[tuple[str, int], ...]) -> Scope:
+        """The scope of a function inside, which sees these values."""
+        return Scope(self.state, values, self.axes + axes)
 
     def types(self, lines: Sequence[str], result: str) -> Any:
         """The type of an expression behind some lines."""
@@ -155,28 +92,24 @@ class Building:
 
     def run(self, scope: Scope, step: StepPlan) -> list[str]:
         """The lines of a step, whose results are values of the scope from now on; none if JAX refuses it."""
-        from tests.fuzz.deck import DECK
-
         operation = DECK[step.operation]
         builder = Builder(self, scope, step)
         done = len(self.operations)
         try:
             text = operation.make(builder)
             lines, found = self.bound(scope, builder, text)
+        except FuzzerError:
+            raise
         except Exception as error:
-            if isinstance(error, (KeyboardInterrupt, FuzzerError)):
-                raise
             del self.operations[done:]
             self.skipped.append((step.operation, f"{type(error).__name__}: {error}"))
             return []
         self.operations.append(step.operation)
         self.smooth &= operation.honest
-        self.single |= operation.single
-        active = builder.active and operation.active
+        self.single |= operation.single or SINGLE.search("\n".join(lines)) is not None
         for v in found:
-            v.active = active and is_inexact(v.type.dtype) and v.type.size > 0
+            v.active = builder.active and is_inexact(v.type.dtype) and v.type.size > 0
             v.shown = operation.shown
-            v.bounds = operation.bounds
             self.single |= v.type.dtype.name in ("float32", "complex64")
         if any(v.active for v in found):
             for v in builder.used:
@@ -195,8 +128,7 @@ class Building:
         if any(t.size > LARGEST for t in types) or len(types) > 8:
             raise ValueError("it is too large")
         names = [f"v{builder.step.number}" + (f"_{i}" if i else "") for i in range(len(types))]
-        plain = isinstance(tree, (tuple, list)) and len(tree_leaves(tree)) == len(types) and type(tree[0:0]) is type(tree)
-        flat = plain and all(hasattr(x, "dtype") for x in tree)
+        flat = type(tree) in (tuple, list) and all(hasattr(x, "dtype") for x in tree)
         if len(types) == 1 and hasattr(tree, "dtype"):
             line = f"{names[0]} = {text}"
         elif types:
@@ -206,311 +138,17 @@ class Building:
         return [*builder.lines, line], [Value(n, t) for n, t in zip(names, types, strict=True)]
 
 
-class FuzzerError(Exception):
-    """A fault of the deck."""
-
-
-class Builder:
-    """Makes the text of one step: its random choices, and its operands out of the values at hand."""
-
-    def __init__(self, state: Building, scope: Scope, step: StepPlan):
-        self.state = state
-        self.scope = scope
-        self.step = step
-        self.rng = np.random.default_rng(step.seed)
-        self.lines: list[str] = []
-        self.used: list[Value] = []
-        self.first: Operand | None = None
-        self.bodies = list(step.body)
-        self.draws = 0
-        self.near: set[str] = set()
-        """Values that are preferred."""
-
-    @property
-    def active(self) -> bool:
-        return any(v.active for v in self.used)
-
-    # Choices
-
-    def choose(self, options: Sequence[Any]) -> Any:
-        return options[int(self.rng.integers(len(options)))]
-
-    def flag(self, chance: float = 0.5) -> bool:
-        return bool(self.rng.random() < chance)
-
-    def axis(self, of: Operand | None = None) -> int:
-        """An axis of an operand, by default of the first; counted from the end in one case of three."""
-        rank = (of or self.needed()).ndim
-        return int(self.rng.integers(rank)) - (rank if self.flag(0.33) else 0)
-
-    def axes(self) -> str:
-        """No axes, an axis, or several."""
-        rank = self.needed().ndim
-        if rank == 0 or self.flag(0.25):
-            return "None"
-        if self.flag(0.6):
-            return str(self.axis())
-        return str(tuple(sorted(map(int, self.rng.permutation(rank)[: 1 + int(self.rng.integers(rank))]))))
-
-    def needed(self) -> Operand:
-        if self.first is None:
-            raise FuzzerError(f"{self.step.operation} asks for its first operand before there is one")
-        return self.first
-
-    # Values
-
-    def pick(self, kinds: Sequence[str], accept: Callable[[Value], bool] = lambda v: True) -> Value | None:
-        """One of the values of these kinds: new and active ones are preferred."""
-        self.draws += 1
-        found = [v for v in self.scope.values if v.kind in kinds and accept(v)]
-        if not found:
-            return None
-        weight = lambda i, v: (4.0 if v.active else 1.0) * (9.0 if v.name in self.near else 1.0) * (1 + i) ** 0.7
-        chance = [zlib.crc32(f"{self.step.seed} {self.draws} {v.name}".encode()) / 2**32 for v in found]
-        best = max(range(len(found)), key=lambda i: np.log(chance[i] + 1e-12) / weight(i, found[i]))
-        self.used.append(found[best])
-        return found[best]
-
-    def array(self, v: Value) -> Operand:
-        """A value as an array."""
-        return Operand(f"jnp.asarray({v.name})" if v.scalar else v.name, v.type)
-
-    def note(self, x: Operand) -> Operand:
-        if self.first is None:
-            self.first = x
-        return x
-
-    def real(
-        self,
-        domain: str | tuple[float, float] | None = "R",
-        shape: tuple[int, ...] | None = None,
-        rank: tuple[int, int] = (0, 3),
-        dtype: Any = None,
-        scalars: bool = False,
-    ) -> Operand:
-        """An operand of real numbers in a domain; of a shape and a dtype, if these are given."""
-        v = self.pick(["real"]) or self.pick(["complex", "int", "bool"])
-        if v is None:
-            raise FuzzerError("there are no values")
-        bounds = v.bounds
-        if v.scalar and scalars and shape is None:
-            return self.note(self.squashed(Operand(v.name, v.type), domain, bounds))
-        x = self.array(v)
-        if v.kind == "complex":
-            x, bounds = Operand(f"jnp.real({x})", struct(x.type, REAL[x.type.dtype.name])), None
-        elif v.kind != "real":
-            main = "float32" if self.state.plan.precision == "float32" else "float64"
-            x, bounds = Operand(f"{x}.astype({DTYPES[main]})", struct(x.type, main)), None
-        x = self.shaped(x, shape if shape is not None else self.allowed(x.shape, rank))
-        x = self.squashed(x, domain, bounds)
-        return self.note(self.typed(x, dtype))
-
-    def complex(self, shape: tuple[int, ...] | None = None, rank: tuple[int, int] = (0, 3), near: str = "0",
-                dtype: Any = None) -> Operand:
-        """An operand of complex numbers of modulus below 1, or so far from a point."""
-        v = self.pick(["complex"]) if self.flag(0.7) else None
-        v = v or self.pick(["real"])
-        if v is None:
-            raise FuzzerError("there are no values")
-        x = self.array(v)
-        if v.kind == "real":
-            x = Operand(f"({x} * (0.6 + 0.8j))", struct(x.type, COMPLEX[x.type.dtype.name]))
-        x = self.shaped(x, shape if shape is not None else self.allowed(x.shape, rank))
-        text = f"({x} / (1 + jnp.abs({x}) ** 2))" if self.flag() else f"(jnp.sin(jnp.real({x})) + 0.5j * jnp.tanh(jnp.imag({x})))"
-        text = text if near == "0" else f"({near} + 0.5 * {text})"
-        return self.note(self.typed(Operand(text, struct(x.type)), dtype))
-
-    def integer(self, n: int, shape: tuple[int, ...] | None = None, rank: tuple[int, int] = (0, 2), low: int = 0) -> Operand:
-        """An operand of the integers from `low` to below `low + n`: a part of the program, or of its data."""
-        if shape is not None and self.flag(0.4):
-            return Operand(literal(self.rng.integers(low, low + n, shape)), jax.ShapeDtypeStruct(shape, np.int64))
-        v = self.pick(["int"]) if self.flag(0.7) else None
-        v = v or self.pick(["real", "bool"])
-        if v is None:
-            return Operand(literal(self.rng.integers(low, low + n, shape or ())), jax.ShapeDtypeStruct(shape or (), np.int64))
-        x = self.array(v)
-        if v.kind != "int":
-            scaled = f"jnp.floor(3 * jnp.abs({x}))" if v.kind == "real" else str(x)
-            dtype = self.choose(["int32", "int64"])
-            x = Operand(f"{scaled}.astype('{dtype}')", struct(x.type, dtype))
-        x = self.shaped(x, shape if shape is not None else self.allowed(x.shape, rank))
-        text = f"({x} % {n}" + (f" + {low})" if low else ")")
-        return self.note(Operand(text, x.type))
-
-    def boolean(self, shape: tuple[int, ...] | None = None, rank: tuple[int, int] = (0, 3)) -> Operand:
-        v = self.pick(["bool"]) if self.flag(0.4) else None
-        v = v or self.pick(["real", "int"])
-        if v is None:
-            return Operand("np.array(True)", jax.ShapeDtypeStruct((), bool))
-        x = self.array(v)
-        if v.kind != "bool":
-            x = Operand(f"({x} {self.choose(['>', '<', '>='])} {self.choose([0.15, 0.45, 1])})", struct(x.type, bool))
-        return self.note(self.shaped(x, shape if shape is not None else self.allowed(x.shape, rank)))
-
-    def distinct(self, shape: tuple[int, ...] | None = None, rank: tuple[int, int] = (1, 2)) -> Operand:
-        """An operand of numbers from 0.2 to 0.9 no two of which are equal, whatever the values at hand are."""
-        x = self.real("U", shape, rank)
-        return self.note(Operand(f"(spread({x.dtype}, {x.shape}) + 0.05 * {x})", struct(x.type, x.type.dtype)))
-
-    def of_type(self, x: Any) -> Operand:
-        """An operand of the shape and dtype of a value, small numbers."""
-        if kind_of(x.dtype) == "complex":
-            return self.complex(x.shape, dtype=x.dtype)
-        return self.real((-1, 1), x.shape, dtype=x.dtype)
-
-    def like(self, x: Operand, domain: str = "R", broadcast: bool = False) -> Operand:
-        """An operand of the kind, the shape and the dtype of another; or of any that goes with it in broadcasting."""
-        if not broadcast:
-            if kind_of(x.type.dtype) == "complex":
-                return self.complex(x.shape, dtype=x.type.dtype)
-            return self.real(domain, x.shape, dtype=x.type.dtype)
-        way = self.rng.random()
-        if way < 0.15:
-            low, high = DOMAINS[domain] or (-2, 2)
-            return Operand(f"{low + (high - low) * 0.7:.3g}", jax.ShapeDtypeStruct((), np.float64, weak_type=True))
-        shape = x.shape
-        if way < 0.5:
-            shape = tuple([1 if self.flag(0.3) else n for n in shape[int(self.rng.integers(len(shape) + 1)) :]])
-        return self.real(domain, shape, scalars=self.flag(0.3))
-
-    # Adaptations
-
-    def allowed(self, shape: tuple[int, ...], rank: tuple[int, int]) -> tuple[int, ...]:
-        """The nearest shape with a rank between two."""
-        low, high = rank
-        if len(shape) > high:
-            shape = shape[len(shape) - high :] if high else ()
-        while len(shape) < low:
-            shape = (*shape, self.choose([1, 2, 3])) if shape == () else (1, *shape)
-        return shape
-
-    def shaped(self, x: Operand, shape: tuple[int, ...]) -> Operand:
-        """`x` with another shape: repeated, cut or summed up."""
-        have, size = x.shape, int(np.prod(shape))
-        if have == shape:
-            return x
-        out = jax.ShapeDtypeStruct(shape, x.type.dtype, weak_type=x.type.weak_type)
-        if have == () or fits(have, shape):
-            return Operand(f"jnp.broadcast_to({x}, {shape})", out)
-        if x.type.size == 1:
-            return Operand(f"jnp.broadcast_to(jnp.reshape({x}, ()), {shape})", out)
-        if x.type.size == 0:
-            total = f"jnp.sum({x}, dtype={x.dtype})" if kind_of(x.type.dtype) != "bool" else f"jnp.any({x})"
-            return Operand(total if shape == () else f"jnp.broadcast_to({total}, {shape})", out)
-        if shape == ():
-            index = ", ".join([str(int(self.rng.integers(n))) for n in have])
-            return Operand(f"{x}[{index}]", out)
-        flat, times = f"jnp.ravel({x})", max(1, -(-size // x.type.size))
-        flat = f"jnp.tile({flat}, {times})" if times > 1 else flat
-        cut = flat if size == times * x.type.size else f"{flat}[:{size}]"
-        return Operand(cut if len(shape) == 1 else f"jnp.reshape({cut}, {shape})", out)
-
-    def squashed(self, x: Operand, domain: Any, bounds: tuple[float, float] | None) -> Operand:
-        """`x` in a domain."""
-        wanted = DOMAINS[domain] if isinstance(domain, str) else domain
-        if wanted is None or (domain == "R" and bounds is None and self.flag(0.4)):
-            return x
-        low, high = wanted
-        if bounds is not None and low <= bounds[0] and bounds[1] <= high:
-            return x
-        if bounds is None:
-            text = f"{self.choose(['jnp.sin', 'jnp.cos', 'jnp.tanh', 'jnp.sin', 'lax.erf', 'jnp.sin'])}({x})"
-            bounds = (-1, 1)
-        else:
-            text = str(x)
-        slope = (high - low) / (bounds[1] - bounds[0])
-        shift = low - bounds[0] * slope
-        text = text if slope == 1 else f"{slope:.3g} * {text}"
-        text = text if abs(shift) < 1e-9 else f"{shift:.3g} + {text}"
-        return Operand(f"({text})" if " " in text else text, x.type)
-
-    def typed(self, x: Operand, dtype: Any) -> Operand:
-        """`x` with a dtype that is not weak, if one is asked for."""
-        if dtype is None or (np.dtype(dtype) == x.type.dtype and not x.type.weak_type):
-            return x
-        out = jax.ShapeDtypeStruct(x.shape, np.dtype(dtype))
-        return Operand(f"lax.convert_element_type({x}, {Operand('', out).dtype})", out)
-
-    # Functions inside
-
-    def block(
-        self,
-        name: str,
-        params: Sequence[Value],
-        results: Sequence[Any] | int,
-        axes: tuple[tuple[str, int], ...] = (),
-        steps: Sequence[StepPlan] | None = None,
-        visible: Sequence[Value] | None = None,
-        returns: Callable[[list[str]], str] = lambda found: found[0] if len(found) == 1 else f"({', '.join(found)})",
-    ) -> Block:
-        """A function in the source: its parameters, the types (or the number) of its results, and what it does."""
-        outer = self.scope.values if visible is None else visible
-        scope = Scope(self.state, [*outer, *params], self.scope.axes + axes)
-        head = f"def {name}({', '.join(v.name for v in params)}):"
-        lines = [line for step in (self.bodies if steps is None else steps) for line in self.state.run(scope, step)]
-        inner = Builder(self.state, scope, self.step)
-        inner.rng = self.rng
-        inner.near = {v.name for v in scope.values} - {v.name for v in outer}
-        found = []
-        for i in range(results) if isinstance(results, int) else results:
-            inner.draws = 100 + len(found)
-            found.append(inner.result(i, params))
-        block = Block(name, [head, *[f"    {x}" for x in [*lines, f"return {returns(found)}"]]], found, scope)
-        self.lines += block.lines
-        text = "\n".join(block.lines)
-        self.used += [v for v in outer if re.search(rf"\b{v.name}\b", text)]
-        return block
-
-    def result(self, wanted: Any, params: Sequence[Value]) -> Operand:
-        """What a function inside gives: a new value of a type, or of any if a number is given."""
-        if isinstance(wanted, int):
-            v = self.pick(["real"], lambda v: not v.scalar) or self.pick(["real", "complex", "int"])
-            if v is None:
-                raise FuzzerError("there are no values")
-            return Operand(self.array(v), v.type)
-        if kind_of(wanted.dtype) == "complex":
-            return self.complex(wanted.shape, dtype=wanted.dtype)
-        if kind_of(wanted.dtype) == "real":
-            return self.real((-1.5, 1.5), wanted.shape, dtype=wanted.dtype)
-        raise FuzzerError(f"no results of type {wanted}")
-
-
-@dataclass
-class Block:
-    name: str
-    lines: list[str]
-    results: list[Operand]
-    scope: Scope
-
-
-def struct(t: Any, dtype: Any = None) -> Any:
-    """A type like another, with another dtype."""
-    return jax.ShapeDtypeStruct(t.shape, t.dtype if dtype is None else np.dtype(dtype), weak_type=dtype is None and t.weak_type)
-
-
-def fits(have: tuple[int, ...], shape: tuple[int, ...]) -> bool:
-    """Whether a shape broadcasts to another."""
-    return len(have) <= len(shape) and all(n in (1, m) for n, m in zip(reversed(have), reversed(shape)))
-
-
-def literal(x: Any) -> str:
-    """An array of integers as text."""
-    return f"np.array({np.asarray(x).tolist()})" if np.ndim(x) and np.size(x) else (
-        str(int(x)) if np.ndim(x) == 0 else f"np.zeros({np.shape(x)}, int)"
-    )
-
-
 def input_value(plan: InputPlan, precision: str) -> tuple[Value, Any, Any]:
     """The value that an argument is, the argument, and the same in double precision."""
-    single = precision == "float32" and not plan.wide
     dtypes = {"real": ("float64", "float32"), "complex": ("complex128", "complex64"), "int": ("int64", "int32")}
-    dtype, wide = dtypes.get(plan.kind, ("", ""))[single] if plan.kind in dtypes else None, dtypes.get(plan.kind, (None,))[0]
-    x = values(plan, dtype)
-    twin = x if plan.kind in ("float", "bool", "int") else x.astype(wide)
+    wide, single = dtypes.get(plan.kind, ("", ""))
+    x = values(plan, single if precision == "float32" and not plan.wide else wide)
+    twin = x.astype(wide) if plan.kind in ("real", "complex") else x
     active = plan.kind in ("real", "complex", "float") and np.size(x) > 0
-    kind = jax.ShapeDtypeStruct(np.shape(x), np.float64 if plan.kind == "float" else x.dtype, weak_type=plan.kind == "float")
+    scalar = plan.kind == "float"
+    kind = jax.ShapeDtypeStruct(np.shape(x), np.result_type(x), weak_type=scalar)
     bounds = (-2, 2) if plan.kind in ("real", "float") else None
-    return Value(plan.name, kind, active, plan.kind == "float", bounds, given=True), x, twin
+    return Value(plan.name, kind, active, scalar, bounds, given=True), x, twin
 
 
 def build(plan: Plan) -> Program:
@@ -519,24 +157,30 @@ def build(plan: Plan) -> Program:
     made = [input_value(p, plan.precision) for p in plan.inputs]
     state.single = any(v.type.dtype.name in ("float32", "complex64") for v, *_ in made)
     scope = Scope(state, [v for v, *_ in made])
-    lines, marked = unpacking(plan)
+    lines = unpacking(plan)
     marked = list(lines)
     for step in plan.steps:
         before = len(scope.values)
         new = state.run(scope, step)
         lines += new
-        marked += new
-        marked += [f"{v.name} = noisy({v.name}, {step.number})" for v in scope.values[before:] if is_inexact(v.type.dtype)]
+        floats = [v.name for v in scope.values[before:] if is_inexact(v.type.dtype)]
+        marked += [*new, *[f"{name} = noisy({name}, {step.number})" for name in floats]]
     results = outputs(plan, scope.values[len(made) :])
     result = f"return {shown(plan.form, [v.name for v in results])}"
     head = f"def f({', '.join(parameters(plan))}):"
     text = lambda body: "\n".join([head, *[f"    {line}" for line in [*body, result]]]) + "\n"
     smooth = state.smooth and all(p.pattern == "plain" for p in plan.inputs)
-    pack = lambda xs: packed(plan, xs)
     return Program(
-        text(lines), pack([x for _, x, _ in made]), pack([x for *_, x in made]), tuple(state.operations),
-        tuple(state.skipped), tuple(v.name for v in results), state.single, smooth, text(marked),
-    )  # fmt: skip
+        text(lines),
+        packed(plan, [x for _, x, _ in made]),
+        packed(plan, [x for *_, x in made]),
+        tuple(state.operations),
+        tuple(state.skipped),
+        tuple(v.name for v in results),
+        state.single,
+        smooth,
+        text(marked),
+    )
 
 
 def outputs(plan: Plan, made: Sequence[Value]) -> list[Value]:
@@ -556,9 +200,9 @@ def parameters(plan: Plan) -> list[str]:
     return ["p", *names[2:]] if is_packed(plan) else names
 
 
-def unpacking(plan: Plan) -> tuple[list[str], list[str]]:
+def unpacking(plan: Plan) -> list[str]:
     names = [p.name for p in plan.inputs]
-    return ([f"{names[0]}, {names[1]} = p['a'], p['b']"] if is_packed(plan) else []), []
+    return [f"{names[0]}, {names[1]} = p['a'], p['b']"] if is_packed(plan) else []
 
 
 def packed(plan: Plan, xs: Sequence[Any]) -> tuple[Any, ...]:

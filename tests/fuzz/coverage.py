@@ -12,6 +12,7 @@ import pytest
 from minijvp.core.primitive import Primitive, registry
 
 RULES = ("impl", "jvp", "linearize", "transpose", "batch")
+ROWS = {"run": ("impl",), "differentiated": ("jvp", "linearize"), "transposed": ("transpose",), "batched": ("batch",)}
 
 
 class Coverage:
@@ -28,8 +29,7 @@ class Coverage:
         return sorted(set(registry) - set().union(*[self.called[rule] for rule in rules]))
 
     def __str__(self) -> str:
-        rows = {"run": ("impl",), "differentiated": ("jvp", "linearize"), "transposed": ("transpose",), "batched": ("batch",)}
-        text = [f"{100 * self.part(*rules):.1f} % {name}" for name, rules in rows.items()]
+        text = [f"{100 * self.part(*rules):.1f} % {name}" for name, rules in ROWS.items()]
         missing = self.missing("impl")
         names = ", ".join(missing) if len(missing) <= 20 else f"{len(missing)} of them"
         return f"of {len(registry)} primitives {', '.join(text)}; never run: {names or 'none'}"

@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 
-PRECISIONS = ("float64", "float32")
-
 
 @dataclass(frozen=True)
 class InputPlan:

@@ -23,7 +23,7 @@ run(SOURCE, ARGUMENTS, WORD, "{mode}")
 
 
 def script(case: Case, verdict: Verdict) -> str:
-    """What can be saved anywhere and run in the root of the repository: it prints our result, JAX's and the distance."""
+    """What can be saved anywhere and run in the root of the repository: it prints our result and JAX's."""
     program = build(case.plan)
     title = f"{verdict.kind} ({case}): {verdict.detail}".replace("\\", "/").replace('"""', "'''")
     word = f"[{', '.join([f'Letter({letter.name!r}, {letter.seed})' for letter in case.word])}]"

@@ -7,7 +7,7 @@ import resource
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import jax
@@ -42,7 +42,8 @@ class Report:
     def __str__(self) -> str:
         count = lambda c: ", ".join([f"{n} {name}" for name, n in c.most_common()])
         return "\n".join([
-            f"{self.programs} programs in {self.seconds:.0f} s, {len(self.failures)} failures; cases: {count(self.verdicts)}",
+            f"{self.programs} programs in {self.seconds:.0f} s, {len(self.failures)} failures",
+            f"cases: {count(self.verdicts)}",
             f"modes: {count(self.modes)}",
             f"letters: {count(self.letters)}",
             str(self.coverage),
@@ -83,15 +84,15 @@ def session(
     return report
 
 
-LARGEST = 4 << 20
+MEMORY = 2 << 20
 """KiB of memory after which caches are emptied."""
 
 
 def tidy(i: int) -> None:
     """Keep memory bounded."""
-    if i % 100 == 99:
+    if i % 20 == 19:
         gc.collect()
-        if memory() > LARGEST:
+        if memory() > MEMORY:
             jax.clear_caches()
 
 

@@ -37,7 +37,7 @@ def shrunk(case: Case, verdict: Verdict, seconds: float = 60.0, judge: Judge = j
 def candidates(case: Case) -> Iterator[Case]:
     """Smaller cases, those that leave most out first."""
     plan = case.plan
-    for smaller in (*fewer_steps(plan), *fewer_results(plan), *simpler_bodies(plan)):
+    for smaller in (*fewer_steps(plan), *fewer_results(plan), *simpler_bodies(plan), *simpler_steps(plan)):
         yield replace(case, plan=smaller)
     for word in simpler_words(case.word):
         yield replace(case, word=word)
@@ -74,6 +74,16 @@ def simpler(step: StepPlan) -> Iterator[StepPlan]:
         yield replace(step, body=step.body[:j] + step.body[j + 1 :])
         for smaller in simpler(inner):
             yield replace(step, body=(*step.body[:j], smaller, *step.body[j + 1 :]))
+
+
+SIMPLE = "function: jnp.cos({R})"
+
+
+def simpler_steps(plan: Plan) -> Iterator[Plan]:
+    """With a plain function of a number instead of one step."""
+    for i, step in enumerate(plan.steps):
+        if step.operation != SIMPLE:
+            yield plan.of([*plan.steps[:i], replace(step, operation=SIMPLE, body=()), *plan.steps[i + 1 :]])
 
 
 def fewer_results(plan: Plan) -> Iterator[Plan]:

@@ -89,7 +89,8 @@ class Side:
     def names(self, widened: bool = False) -> dict[str, Any]:
         """What names in the source of a program mean; `widened` has double for single precision."""
         found = {n: getattr(self, n) for n in ("api", "jnp", "lax", "nn", "random", "scipy", "checkpoint_policies")}
-        found |= {"np": np, "call": call, "kw": Keywords, "leaves": leaves, "spread": spread, "sample": self.sampler(widened)}
+        found |= {"np": np, "call": call, "kw": Keywords, "leaves": leaves, "spread": spread}
+        found["sample"] = self.sampler(widened)
         single = {"f32": "float64", "c64": "complex128"} if widened else {"f32": "float32", "c64": "complex64"}
         dtypes = {**single, "f64": "float64", "c128": "complex128"}
         return found | {name: np.dtype(dtype) for name, dtype in dtypes.items()}
@@ -98,7 +99,7 @@ class Side:
         """The function of a program that runs a sample, with its arguments moved a little."""
 
         def sample(name: str, *moves: Any) -> list[Any]:
-            s = samples()[name]
+            s = SAMPLES[name]
             outs = self.apply(s)(*moved(s, moves, widened and widens(name)))
             outs = leaves(outs if isinstance(outs, (tuple, list)) else [outs])
             return [self.random.key_data(x) if is_key(x.dtype) else x for x in outs]
@@ -112,16 +113,14 @@ class Side:
         return scope["f"]
 
 
-@cache
-def samples() -> dict[str, Sample]:
-    """The samples of all primitives, by name."""
-    return {str(s): s for s in all_samples()}
+SAMPLES: dict[str, Sample] = {str(s): s for s in all_samples()}
+"""The samples of all primitives, by name."""
 
 
 @cache
 def arguments(name: str) -> list[Any]:
     """The arguments of a sample as arrays; Python scalars stay what they are."""
-    return [x if type(x) in PYTHON_SCALARS else jax.device_put(x) for x in samples()[name].args]
+    return [x if type(x) in PYTHON_SCALARS else jax.device_put(x) for x in SAMPLES[name].args]
 
 
 def movable(name: str) -> list[Any]:
@@ -138,7 +137,8 @@ def moved(s: Sample, moves: Sequence[Any], widened: bool) -> list[Any]:
     for x in arguments(str(s)):
         if moves and type(x) not in PYTHON_SCALARS and is_inexact(type_of(x).dtype):
             x, move = wide(x) if widened else x, STEP * next(rest)
-            x = x * (1 + move) if s.primitive.name in SCALED else x + move
+            near = x * (1 + move) if s.primitive.name in SCALED else x + move
+            x = near if near.dtype == x.dtype else near.astype(x.dtype)
         elif widened and type(x) not in PYTHON_SCALARS:
             x = wide(x)
         found.append(x)
@@ -154,16 +154,18 @@ def wide(x: Any) -> Any:
 
 @cache
 def widens(name: str) -> bool:
-    """Whether the oracle of a sample takes double for single precision, and gives double precision then."""
-    types = [x if type(x) in PYTHON_SCALARS else jax.eval_shape(wide, x) for x in arguments(name)]
-    places = [i for i, x in enumerate(types) if type(x) not in PYTHON_SCALARS]
+    """Whether the oracle of a sample takes double for single precision, and gives the same in double precision then."""
+    args = arguments(name)
+    places = [i for i, x in enumerate(args) if type(x) not in PYTHON_SCALARS]
+    oracle = lambda *xs: SAMPLES[name].oracle(*replaced(args, places, xs))
+    types = lambda change: [
+        (x.shape, x.dtype) for x in tree_leaves(jax.eval_shape(oracle, *[change(args[i]) for i in places]))
+    ]
     try:
-        outs = jax.eval_shape(
-            lambda *xs: samples()[name].oracle(*replaced(types, places, xs)), *[types[i] for i in places]
-        )
+        widened = types(wide)
     except Exception:
         return False
-    return not any(str(x.dtype) in WIDER for x in tree_leaves(outs))
+    return widened == [(shape, WIDER.get(dtype.name, dtype)) for shape, dtype in types(lambda x: x)]
 
 
 OURS = Side("minijvp", "minijvp", lambda s: lambda *xs: s.primitive(*xs, **s.params))

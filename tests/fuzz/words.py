@@ -181,7 +181,7 @@ def vmap(side: Side, fun: Function, options: Options) -> Function:
 
 def batch(side: Side, x: Any, axis: int, size: int) -> Any:
     """Variants of an array along a new axis."""
-    if dtype_of(x) == bool:
+    if dtype_of(x).kind == "b":
         rows = [x, ~x, x]
     elif is_inexact(dtype_of(x)):
         rows = [x, x * 0.9, x * 1.1]
@@ -199,17 +199,17 @@ def checkpoint(side: Side, fun: Function, options: Options) -> Function:
     return side.api.checkpoint(fun, policy=policy and getattr(side.checkpoint_policies, policy))
 
 
-def smallest(args: Sequence[Any], options: Options) -> int:
-    """The real argument with the fewest numbers, or another one."""
+def smallest(args: Sequence[Any], first: bool) -> int:
+    """The real argument with the fewest numbers, or the second in size."""
     found = [i for i, x in enumerate(args) if all(map(is_real, tree_leaves(x)))]
     size = lambda i: (sum([np.size(leaf) for leaf in tree_leaves(args[i])]) or 99, i)
-    return options.choose(sorted(found, key=size)[:2])
+    return sorted(found, key=size)[:2][0 if first else -1]
 
 
 def jacobian(name: str) -> Callable[[Side, Function, Options], Function]:
     def letter(side: Side, fun: Function, options: Options) -> Function:
         def rows(*args: Any) -> Any:
-            return getattr(side.api, name)(realistic(side, fun), smallest(args, Options(int(not options.simple))))(*args)
+            return getattr(side.api, name)(realistic(side, fun), smallest(args, options.simple))(*args)
 
         return rows
 
@@ -219,7 +219,7 @@ def jacobian(name: str) -> Callable[[Side, Function, Options], Function]:
 def hessian(side: Side, fun: Function, options: Options) -> Function:
     def curvature(*args: Any) -> Any:
         loss = lambda *xs: total(side, fun(*xs))
-        return side.api.hessian(loss, smallest(args, Options(int(not options.simple))))(*args)
+        return side.api.hessian(loss, smallest(args, options.simple))(*args)
 
     return curvature
 
@@ -240,7 +240,6 @@ LETTERS: dict[str, Callable[[Side, Function, Options], Function]] = {
 REVERSE = {"grad", "value_and_grad", "vjp", "jacrev"}
 FORWARD = {"jvp", "linearize", "jacfwd"}
 ORDERS = {name: 2 if name == "hessian" else int(name in REVERSE | FORWARD) for name in LETTERS}
-GROWTH = {"jacfwd": 2, "jacrev": 2, "hessian": 2}
 
 
 def order(word: Sequence[Letter]) -> int:

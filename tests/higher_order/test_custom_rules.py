@@ -570,6 +570,31 @@ def test_rules_that_are_linear_pass(rule: Any) -> None:
     same(jit(grad(lambda x: mnp.sum(fun(x))))(X), jnp.cos(X))
 
 
+WITH_PROGRAMS_INSIDE = {
+    "scan": lambda xp, api, x: api.lax.scan(lambda c, _: (c * xp.sin(x), c), x, None, length=2)[0],
+    "while": lambda xp, api, x: api.lax.while_loop(lambda c: c[0] < 2, lambda c: (c[0] + 1, xp.sin(c[1])), (0, x))[1],
+    "cond": lambda xp, api, x: api.lax.cond(x[0] > 0, xp.sin, xp.cos, x),
+    "checkpoint": lambda xp, api, x: api.checkpoint(xp.cos)(x),
+    "integers": lambda xp, api, x: x * api.lax.scan(lambda n, _: (n + (x[0] > 0), None), 1, None, length=2)[0],
+    "interp": lambda xp, api, x: xp.interp(x, np.array([-2.0, 0.0, 3.0]), x),
+}
+
+
+@pytest.mark.parametrize("name", WITH_PROGRAMS_INSIDE)
+def test_what_a_rule_computes_beside_its_tangents_may_be_used_as_it_is(name: str) -> None:
+    def slope(xp: Any, api: Any) -> Any:
+        fun = lambda x: xp.sin(WITH_PROGRAMS_INSIDE[name](xp, api, x))
+        with_rule = api.custom_jvp(fun)
+        with_rule.defjvp(lambda p, t: api.jvp(fun, p, t))
+        return api.grad(lambda x: xp.sum(with_rule(x)))
+
+    judge = slope(jnp, jax)
+    if name == "while":  # which JAX does not reverse
+        judge = jax.jacfwd(lambda x: jnp.sum(jnp.sin(jnp.sin(jnp.sin(x)))))
+    for ours in (slope(mnp, minijvp), jit(slope(mnp, minijvp))):
+        same(ours(X), judge(X))
+
+
 def test_transposed_functions_that_are_not_linear_are_reported() -> None:
     for fun in (lambda x: x * mnp.sin(x), lambda x: jit(lambda x: mnp.sin(x))(x)):
         with pytest.raises(MissingRuleError, match=r"'(mul|sin)' has no transpose rule(.|\n)*test_custom_rules.py"):

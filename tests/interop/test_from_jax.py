@@ -127,6 +127,18 @@ def test_a_float_that_is_differentiated_stays_weak() -> None:
     assert type_of(found) == type_of(wanted)
 
 
+def test_slices_are_static() -> None:
+    counted = Counted(lambda x, where: (jnp.delete(x, where) ** 2).sum())
+    bridged = minijvp.from_jax(counted)
+    for where in (slice(0, 2), slice(0, 1), slice(None, None, 2)):
+        for slope in (minijvp.grad(bridged), lambda x, w: minijvp.jit(minijvp.grad(lambda x: bridged(x, w)))(x)):
+            same(slope(X, where), jax.grad(counted.fun)(X, where))
+    before = counted.count
+    minijvp.grad(bridged)(X, slice(0, 2))
+    assert counted.count == before
+    same(minijvp.grad(lambda x: mnp.delete(x, slice(0, 2)).sum())(X), jnp.array([0.0, 0.0, 1.0]))
+
+
 def test_a_float_whose_value_is_needed_is_static() -> None:
     counted = Counted(lambda x, s: (x**2 if s > 0 else -x).sum())
     slope = minijvp.grad(minijvp.from_jax(counted))

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
@@ -83,3 +84,55 @@ def test_a_loss_of_minijvp_in_a_solver_of_optax() -> None:
     for _ in range(6):
         x, state = step(x, state)
     assert jnp.abs(jax.grad(loss)(x)).max() < 1e-4
+
+
+@pytest.mark.parametrize("name", ["cholesky", "eigh", "eigh-upper", "eigh-complex"])
+def test_the_triangle_that_is_not_read_has_no_say_in_derivatives(name: str) -> None:
+    half = jnp.tril(normal(0, 3, 3).astype(complex if "complex" in name else float), -1)
+    whole = half + half.conj().T + jnp.diag(jnp.array([5.0, 7.0, 9.0]))
+    half = whole + 3 * jnp.triu(whole, 1)
+    x, whole = (y.T if "upper" in name else y for y in (half, whole))
+    ours = minijvp.lax.linalg.cholesky if name == "cholesky" else minijvp.lax.linalg.eigh
+    theirs = jax.lax.linalg.cholesky if name == "cholesky" else jax.lax.linalg.eigh
+    options: Any = {} if name == "cholesky" else {"lower": "upper" not in name}
+    fun = minijvp.to_jax(lambda x: ours(x, symmetrize_input=False, **options))
+    judge = lambda x: theirs(x, symmetrize_input=False, **options)
+    for transformed in (jax.jit, lambda f: f):
+        same(transformed(fun)(x), judge(whole), 1e-10)
+        same(jax.jvp(transformed(fun), (x,), (x,)), jax.jvp(judge, (whole,), (whole,)), 1e-10)
+
+
+@pytest.mark.parametrize("name", ["while", "custom_jvp", "custom_vjp"])
+def test_python_numbers_where_a_rule_is_in_force(name: str) -> None:
+    def fun(x: Any) -> Any:
+        if name == "while":
+            return minijvp.lax.while_loop(lambda c: c[0] < 1, lambda c: (c[0] + 1, mnp.sin(c[1])), (0, x))[1]
+        sine = getattr(minijvp, name)(mnp.sin)
+        if name == "custom_jvp":
+            sine.defjvps(lambda t, out, x: t * mnp.cos(x))
+        else:
+            sine.defvjp(lambda x: (mnp.sin(x), mnp.cos(x)), lambda cos, ct: (cos * ct,))
+        return sine(x)
+
+    bridged = minijvp.to_jax(fun)
+    judge = jax.jvp(jnp.sin, (0.3,), (2.0,))
+    same(jax.jvp(bridged, (0.3,), (2.0,)), judge)
+    same(jax.jit(lambda x: jax.jvp(bridged, (x,), (2.0,)))(0.3), judge)
+    same(jax.jvp(jax.grad(bridged), (0.3,), (2.0,)), jax.jvp(jnp.cos, (0.3,), (2.0,)))
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
+def test_second_derivatives_of_softmax_half_by_jax(name: str) -> None:
+    loss = lambda nn: lambda x: (getattr(nn, name)(x) * jnp.array([1.0, 2.0, -1.0])).sum()
+    slope = minijvp.to_jax(minijvp.grad(loss(minijvp.nn)))
+    for outer in (jax.jacfwd, jax.jacrev):
+        same(outer(slope)(X), jax.hessian(loss(jax.nn))(X), 1e-10)
+
+
+def test_reductions_of_several_operands_and_with_initial_values() -> None:
+    x, t = normal(0, 3, 2), normal(1, 3, 2)
+    largest = minijvp.to_jax(lambda x: minijvp.lax.reduce(x, np.array(0.5), minijvp.lax.max, (0,)))
+    same(jax.jvp(largest, (x,), (t,)), jax.jvp(lambda x: jnp.maximum(x.max(0), 0.5), (x,), (t,)), 1e-10)
+    plus = lambda a, b: (a[0] + b[0], a[1] + b[1])
+    sums = lambda x: minijvp.lax.reduce((x, jnp.ones((3, 2))), (np.array(0.0), np.array(0.0)), plus, (0,))
+    same(jax.jvp(minijvp.to_jax(sums), (x,), (t,)), ((x.sum(0), jnp.full(2, 3.0)), (t.sum(0), jnp.zeros(2))), 1e-10)

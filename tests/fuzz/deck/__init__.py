@@ -12,7 +12,6 @@ from tests.fuzz.deck.surface import surface
 from tests.fuzz.differences import ONLY_ONCE
 
 
-
 def limited(o: Operation) -> Operation:
     """The operation with what is known of its derivatives."""
     name = o.name.partition(": ")[2].removeprefix("jax.").partition("(")[0]

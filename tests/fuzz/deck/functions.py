@@ -96,7 +96,8 @@ PATTERNS = [
     "lax.reduce_prod({R:1+}, ({axis0},))",
     "lax.argmax({R:1+}, {axis0}, 'int32')",
     "lax.reduce({R:1+}, np.array(0, {dtype}), lax.add, ({axis0},))",
-    "lax.reduce({P:1+}, np.array(1, {dtype}), lax.{mul|max}, ({axis0},))",
+    "lax.reduce({P:1+}, np.array(1, {dtype}), lax.mul, ({axis0},))",
+    "lax.reduce({P:1+}, np.array(0, {dtype}), lax.max, ({axis0},))",
     # Cumulative
     "jnp.cumsum({R:1+}, axis={axis})",
     "jnp.cumsum({R:1+}, axis={axis}, dtype=f64)",
@@ -174,7 +175,7 @@ PATTERNS = [
     "jnp.piecewise({R}, [{R@} > 0, {R@} < -1], [jnp.sin, lambda a: a * a, 0.5])",
     "jnp.select([{R:1} > 1, {R@} > 0], [{R@} ** 2, {R@}])",
     "lax.select({R:1+} > 0, {R=}, {R=})",
-    "lax.clamp({U=}, {R:1}, {G=})",
+    "lax.clamp({U:1}, {R=}, {G=})",
     "lax.select_n({I:(3,)} % 3, *[{R:(3,)}.astype(f64)] * 3)",
     "jnp.nan_to_num(jnp.where({B}, {R@}, np.nan))",
     # Sorting
@@ -221,11 +222,10 @@ PATTERNS = [
     "lax.conv({R:(1, 2, 4)}, {R:(2, 2, 2)}.astype({dtype}), ({1|2},), '{SAME|VALID}')",
     "lax.conv_general_dilated({R:(1, 2, 5)}.astype(f64), {R:(4, 1, 2)}.astype(f64), (1,), [(1, 0)], "
     "rhs_dilation=({1|2},), feature_group_count=2)",
-    "lax.conv_general_dilated({R:(2, 1, 3, 3)}.astype(f64), {R:(1, 1, 2, 2)}.astype(f64), (1, {1|2}), [(1, 0), (0, 1)], "
-    "lhs_dilation=(1, {1|2}))",
+    "lax.conv_general_dilated({R:(2, 1, 3, 3)}.astype(f64), {R:(1, 1, 2, 2)}.astype(f64), (1, {1|2}), "
+    "[(1, 0), (0, 1)], lhs_dilation=(1, {1|2}))",
     "lax.reduce_window({R:(4,)}, {-np.inf, lax.max|np.inf, lax.min|0.0, lax.add}, ({2|3},), ({1|2},), '{SAME|VALID}')",
     "lax.conv_general_dilated_patches({R:(1, 1, 3, 3)}, (2, 2), (1, 1), 'VALID')",
-    
     # Linear algebra
     "jnp.linalg.inv({S})",
     "jnp.linalg.det({D:s})",
@@ -405,8 +405,11 @@ DISHONEST = [
 
 
 def listed(table: dict[str, str], form: str) -> list[str]:
-    return [form.format(name=name, letter="{%s}" % letter, same="{%s=}" % letter, other="{%s&}" % letter)
-            for letter, names in table.items() for name in names.split()]  # fmt: skip
+    return [
+        form.format(name=name, letter=f"{{{letter}}}", same=f"{{{letter}=}}", other=f"{{{letter}&}}")
+        for letter, names in table.items()
+        for name in names.split()
+    ]
 
 
 def named(patterns: list[str], **properties: Any) -> list[Operation]:

@@ -17,8 +17,6 @@ class Operation:
     """How many steps the functions inside do, together: at least and at most."""
     honest: bool = True
     """Whether its derivative is that of the function, so that differences tell it."""
-    active: bool = True
-    """Whether it has a derivative that JAX knows."""
     only_reverse: bool = False
     """Whether JAX has no forward mode for it."""
     shown: bool = False
@@ -31,5 +29,3 @@ class Operation:
     """Whether it does so in forward mode."""
     single: bool = False
     """Whether it computes in single precision, whatever it is given."""
-    bounds: tuple[float, float] | None = None
-    """Where its results are, if that is known."""

@@ -18,8 +18,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from tests.fuzz.building import DOMAINS, Builder
 from tests.fuzz.deck.operation import Operation
+from tests.fuzz.operands import DOMAINS, Builder
 
 BLANK = re.compile(r"\{([^{}]*)\}")
 LETTERS = {*DOMAINS, "C", "Q", "B", "I", "D", "S", "K"}

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 
-import numpy as np
-
 from minijvp.core.types import PYTHON_SCALARS, type_of
-from tests.fuzz.building import Builder
 from tests.fuzz.deck.operation import Operation
 from tests.fuzz.differences import LEFT_OUT, UNMOVED, WITHOUT_DERIVATIVE
-from tests.fuzz.sides import arguments, movable, samples
+from tests.fuzz.operands import Builder
+from tests.fuzz.sides import SAMPLES, arguments, movable
 
 LOW = {"float32", "complex64", "float16", "bfloat16"}
 
@@ -23,7 +21,7 @@ def dtypes(name: str) -> set[str]:
 def by_primitive() -> dict[str, dict[str, list[str]]]:
     """The samples to choose from, by primitive and precision."""
     found: dict[str, list[str]] = {}
-    for name, s in samples().items():
+    for name, s in SAMPLES.items():
         if name not in LEFT_OUT and not {"float16", "bfloat16"} & dtypes(name):
             found.setdefault(s.primitive.name, []).append(name)
     return {p: {"float64": fitting(names, False), "float32": fitting(names, True)} for p, names in found.items()}
@@ -38,7 +36,7 @@ def fitting(names: list[str], single: bool) -> list[str]:
 
 def has_derivative(name: str) -> bool:
     """Whether JAX knows the derivative of a sample."""
-    s = samples()[name]
+    s = SAMPLES[name]
     return s.jax_derivative and s.differentiable and name not in WITHOUT_DERIVATIVE
 
 
@@ -51,7 +49,7 @@ def make(b: Builder, primitive: str) -> str:
         b.near = {v.name for v in b.scope.values if v.given and v.active}
     fixed = UNMOVED.get(primitive, ())
     moves = ["0.0" if i in fixed else b.of_type(x) for i, x in enumerate(movable(name))]
-    if not samples()[name].finite_differences:
+    if not SAMPLES[name].finite_differences:
         b.state.smooth = False
     text = f"sample({', '.join([repr(name), *moves])})"
     if moves and not has_derivative(name):
@@ -62,5 +60,7 @@ def make(b: Builder, primitive: str) -> str:
 
 
 def primitives() -> list[Operation]:
-    return [Operation(f"primitive: {p}", lambda b, p=p: make(b, p), only_reverse=p.startswith("custom_vjp"), shown=True)
-            for p in sorted(by_primitive())]  # fmt: skip
+    return [
+        Operation(f"primitive: {p}", lambda b, p=p: make(b, p), only_reverse=p.startswith("custom_vjp"), shown=True)
+        for p in sorted(by_primitive())
+    ]

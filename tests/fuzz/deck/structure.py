@@ -11,18 +11,18 @@ from typing import Any
 import jax
 import numpy as np
 
-from tests.fuzz.building import Builder, Operand, Value
 from tests.fuzz.deck.operation import Operation
+from tests.fuzz.operands import Builder, Operand, Value
 from tests.fuzz.plans import StepPlan
 
-OPERATIONS: list[Operation] = []
+STRUCTURES: list[Operation] = []
 
 
 def operation(least: int = 1, most: int = 2, **properties: Any) -> Callable[[Callable[[Builder], str]], Any]:
     """Put a function into the deck, whose functions inside do so many steps."""
 
     def register(make: Callable[[Builder], str]) -> Callable[[Builder], str]:
-        OPERATIONS.append(Operation(f"structure: {make.__name__}", make, (least, most), **properties))
+        STRUCTURES.append(Operation(f"structure: {make.__name__}", make, (least, most), **properties))
         return make
 
     return register
@@ -32,7 +32,8 @@ def param(b: Builder, letter: str, x: Operand, cut: int = 0) -> Value:
     """A parameter of a function inside that is of the type of `x`, without some of its leading axes."""
     t = x.type
     name = f"{letter}{b.step.number}"
-    return Value(name, jax.ShapeDtypeStruct(t.shape[cut:], t.dtype), True, bounds=(-3, 3) if t.dtype.kind == "f" else None)
+    bounds = (-3, 3) if t.dtype.kind == "f" else None
+    return Value(name, jax.ShapeDtypeStruct(t.shape[cut:], t.dtype), True, bounds=bounds)
 
 
 def name(b: Builder, suffix: str = "") -> str:
@@ -77,8 +78,8 @@ def scan_of_trees(b: Builder) -> str:
     n = Value(f"n{b.step.number}", jax.ShapeDtypeStruct((), np.int64), False)
     ys = b.choose(["None", f"({cs.name}, {n.name})", f"{{'y': {ds.name} * 2}}"])
     inner = name(b)
-    b.block(inner, [n, cs, ds, row], [c.type, d.type],
-            returns=lambda r: f"({n.name} + 1, {b.choose([f'{r[0]}, {r[1]}', f'{cs.name}, {r[1]}'])}), {ys}")  # fmt: skip
+    carried = b.choose(["{0}, {1}", f"{cs.name}, {{1}}"])
+    b.block(inner, [n, cs, ds, row], [c.type, d.type], returns=lambda r: f"({n.name} + 1, {carried.format(*r)}), {ys}")
     rows = f"{{'x': {x}}}"
     return (
         f"lax.scan(lambda c, r: {inner}(*c, r['x']), (jnp.asarray(0, 'int64'), {c}, {d}), {rows}, "
@@ -200,7 +201,8 @@ def vmap(b: Builder) -> str:
     axis = b.choose(range(x.ndim))
     first = Operand(x if axis == 0 else f"jnp.moveaxis({x}, 0, {axis})", x.type)
     b.block(name(b), [param(b, "a", x, 1), param(b, "b", y)], b.choose([1, 2]))
-    return f"api.vmap({name(b)}, in_axes=({axis - (x.ndim if b.flag() else 0)}, None), out_axes={b.choose([0, -1])})({first}, {y})"
+    axes = f"in_axes=({axis - (x.ndim if b.flag() else 0)}, None), out_axes={b.choose([0, -1])}"
+    return f"api.vmap({name(b)}, {axes})({first}, {y})"
 
 
 COLLECTIVES = (
@@ -217,6 +219,7 @@ COLLECTIVES = (
     "{x} * lax.axis_index('{i}')",
     "{x} / lax.psum(1, '{i}')",
     "lax.psum(lax.psum({x}, '{i}') * {x}, '{i}')",
+    "lax.pbroadcast({x}, '{i}', 1)",
 )
 
 
@@ -229,7 +232,7 @@ def collective(b: Builder, text: str) -> str:
     return f"api.vmap({name(b)}, axis_name='{axis}')({x})"
 
 
-OPERATIONS += [
+STRUCTURES += [
     Operation(f"structure: {c}", lambda b, c=c: collective(b, c), (0, 2), honest="stop" not in c) for c in COLLECTIVES
 ]
 
@@ -264,7 +267,7 @@ def jvp(b: Builder) -> str:
     x = strong(b, b.real("R"))
     t = b.of_type(x.type)
     b.block(name(b), [param(b, "a", x)], 1)
-    return f"api.{b.choose(['jvp', 'jvp'])}({name(b)}, ({x},), ({t},))"
+    return f"api.jvp({name(b)}, ({x},), ({t},))"
 
 
 @operation(1, 2, differentiates=1, forward=True)
@@ -364,14 +367,10 @@ def custom_vjp_of_trees(b: Builder) -> str:
     return f"{f}(2, {{'x': {x}, 'y': {y}}})"
 
 
-@operation(0, 0)
-def custom_gradient_stop(b: Builder) -> str:
+@operation(0, 0, honest=False)
+def stop_gradient_inside(b: Builder) -> str:
     x = strong(b, b.real("R"))
     return f"(lambda a: a * lax.stop_gradient(a) + jnp.sin(a))({x})"
-
-
-OPERATIONS.pop()
-OPERATIONS.append(Operation("structure: stop_gradient_inside", custom_gradient_stop, honest=False))
 
 
 # Implicit functions
@@ -381,7 +380,8 @@ OPERATIONS.append(Operation("structure: stop_gradient_inside", custom_gradient_s
 def linear_solve(b: Builder) -> str:
     x, y = strong(b, b.real("P", shape=(2,))), strong(b, b.real("R", shape=(2,)))
     matvec = f"lambda u: u * ({x} + 1)"
-    return f"lax.custom_linear_solve({matvec}, {y}, lambda _, c: c / ({x} + 1), lambda _, c: c / ({x} + 1), symmetric={b.flag()})"
+    solve = f"lambda _, c: c / ({x} + 1)"
+    return f"lax.custom_linear_solve({matvec}, {y}, {solve}, {solve}, symmetric={b.flag()})"
 
 
 @operation(0, 0)
@@ -397,6 +397,3 @@ def iterative_solve(b: Builder) -> str:
     x, y = strong(b, b.real("P", shape=(2,))), strong(b, b.real("R", shape=(2,)))
     solver = b.choose(["cg", "bicgstab", "gmres"])
     return f"scipy.sparse.linalg.{solver}(lambda u: u * ({x} + 1), {y}.astype(f64), tol=1e-13)[0]"
-
-
-STRUCTURES = OPERATIONS

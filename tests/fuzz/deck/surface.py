@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from tests.fuzz.building import Builder
 from tests.fuzz.deck.operation import Operation
 from tests.fuzz.differences import NOT_CALLED
+from tests.fuzz.operands import Builder
 from tests.interop.calls import CALLS, EAGER
 
 SHAPES = {"x": (4, 4), "y": (4, 4), "v": (4,), "w": (4,), "u": (4,), "m": (2, 3, 4), "s": (), "t": ()}
@@ -22,32 +22,34 @@ def names_in(text: str) -> list[str]:
 
 
 def make(b: Builder, function: str, text: str) -> str:
+    """A function whose parameters are the arrays that the call is about."""
     wanted = names_in(text)
-    needed = {n for name in wanted if name in DERIVED for n in DERIVED[name][0]} | {n for n in wanted if n in SHAPES}
-    lines = []
-    for name in sorted(needed):
-        lines.append((name, b.distinct(SHAPES[name])))
-    inner = [f"{n} = {DERIVED[n][1]}" for n in wanted if n in DERIVED] + [
-        f"{n} = {FIXED[n]}" for n in wanted if n in FIXED
-    ]
-    if not lines:
-        return f"call({function}, {text})"
-    name = f"g{b.step.number}"
-    params, operands = ", ".join(n for n, _ in lines), ", ".join(x for _, x in lines)
-    b.lines += [f"def {name}({params}):", *[f"    {line}" for line in inner], f"    return call({function}, {text})"]
+    params = sorted({n for name in wanted for n in DERIVED.get(name, (name,))[0] if n in SHAPES})
+    inner = [f"{n} = {DERIVED[n][1]}" for n in wanted if n in DERIVED]
+    inner += [f"{n} = {FIXED[n]}" for n in wanted if n in FIXED]
+    name, operands = f"g{b.step.number}", ", ".join([b.distinct(SHAPES[n]) for n in params])
+    body = [*inner, f"return call({function}, {text})"]
+    b.lines += [f"def {name}({', '.join(params)}):", *[f"    {line}" for line in body]]
     return f"{name}({operands})"
 
 
+def operation(full: str, text: str) -> Operation:
+    """The call of a function of JAX, by its name and its arguments."""
+    local = full.removeprefix("jax.").replace("numpy.", "jnp.", 1)
+    return Operation(
+        f"surface: {full}",
+        lambda b: make(b, local, text),
+        honest=".random." not in full and "stop_gradient" not in full,
+        single=full.endswith(".dot_product_attention"),
+    )
+
+
 def surface() -> list[Operation]:
-    found = []
-    for text, modules in CALLS.items():
-        for module, listed in modules.items():
-            for name in listed.split():
-                full = f"{module}.{name}"
-                if full in EAGER or full in NOT_CALLED:
-                    continue
-                local = full.removeprefix("jax.").replace("numpy.", "jnp.", 1) if ".numpy." in full else full[4:]
-                single = name == "dot_product_attention"
-                honest = ".random." not in full and "stop_gradient" not in full
-                found.append(Operation(f"surface: {full}", lambda b, f=local, t=text: make(b, f, t), honest=honest, single=single))
-    return found
+    """The calls of all functions that the deck does not leave out."""
+    calls = [
+        (f"{module}.{name}", text)
+        for text, modules in CALLS.items()
+        for module, listed in modules.items()
+        for name in listed.split()
+    ]
+    return [operation(full, text) for full, text in calls if full not in EAGER and full not in NOT_CALLED]
