@@ -17,7 +17,7 @@ from jax.tree_util import (
     tree_unflatten,
 )
 
-from minijvp.core.tracing import Tracer, as_constant, escaped
+from minijvp.core.tracing import Tracer, as_constant, usable
 from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, ArrayType, type_of
 from minijvp.errors import ArgumentError
 
@@ -100,12 +100,7 @@ def as_arrays(leaves: Sequence[Any], where: Callable[[int], str]) -> list[Any]:
     arrays = []
     for i, x in enumerate(leaves):
         if type(x) in ARRAY_CLASSES:
-            if isinstance(x, Tracer) and x.owner.finished():
-                value = x.settled()
-                if value is x:
-                    raise escaped(x, f"a transformation (as {where(i)})")
-                x = value
-            arrays.append(x)
+            arrays.append(usable(x, f"a transformation (as {where(i)})") if isinstance(x, Tracer) else x)
             continue
         require_array(x, lambda i=i: where(i))
         arrays.append(as_constant(x) if needs_conversion(x) else x)

@@ -278,6 +278,7 @@ def test_transformations_have_the_parameters_of_jax(name: str) -> None:
 ROOT = Path(minijvp.__file__).parent
 READ_ELSEWHERE = "`surface` takes it before"
 SAME_VALUES = "the values are the same without it"
+OF_A_CACHE = "what the result depends on, for its cache"
 UNREAD = {
     **dict.fromkeys(
         [f"numpy/creation.py {n} device" for n in "zeros ones empty full arange linspace eye asarray astype".split()]
@@ -300,9 +301,9 @@ UNREAD = {
     "interop/first_order.py no_value params": "it has no results",
     "interop/first_order.py polynomial unroll": SAME_VALUES,
     "interop/first_order.py all_to_all tiled": "JAX has given the operand the axes for it",
-    "interop/higher_order.py custom_vmap rule": "minijvp batches the function itself",
-    "interop/higher_order.py custom_vmap in_tree": "of the rule",
-    "interop/higher_order.py custom_vmap out_tree": "of the rule",
+    "numpy/creation.py default_of_tri x64": OF_A_CACHE,
+    "numpy/ufuncs.py kind_of_result x64": OF_A_CACHE,
+    "scipy/special.py _absorbing.in_y out": "of every derivative",
     "interop/higher_order.py remat_opt fun_jaxpr_thunk": "the function with fewer results",
     "interop/higher_order.py remat_opt num_consts": "of the function",
     "interop/higher_order.py remat_opt num_res": "of the function",

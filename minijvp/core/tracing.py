@@ -397,6 +397,16 @@ def escaped(tracer: Tracer, used_by: str) -> EscapedTracerError:
     )
 
 
+def usable(x: Tracer, used_by: str) -> Any:
+    """The tracer, or the value that it is settled to. Raises EscapedTracerError if its transformation has ended."""
+    if not x.owner.finished():
+        return x
+    value = x.settled()
+    if value is x:
+        raise escaped(x, used_by)
+    return value
+
+
 def settled(values: Sequence[Any]) -> Sequence[Any]:
     """The values, with those in the place of tracers that are settled; `values` itself, if there are none."""
     found = [x.settled() if isinstance(x, Tracer) else x for x in values]

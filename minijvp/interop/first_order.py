@@ -57,7 +57,9 @@ def refuse_option(primitive: str, name: str, value: Any) -> None:
 def without_placement(primitive: str, params: dict[str, Any]) -> dict[str, Any]:
     """The parameters that say nothing about devices, as values of Python. MissingRuleError if others are given."""
     for name in PLACEMENT:
-        refuse_option(primitive, name, params.get(name))
+        value = params.get(name)
+        anywhere = isinstance(value, NamedSharding) and value.mesh.empty
+        refuse_option(primitive, name, None if anywhere else value)
     return {k: static(v) for k, v in params.items() if k not in PLACEMENT}
 
 

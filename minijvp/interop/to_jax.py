@@ -24,8 +24,8 @@ def to_jax(fun: Callable[..., Any]) -> Callable[..., Any]:
     `fun` takes and returns pytrees of arrays, and may use any transformation of minijvp. Functions of minijvp work
     inside those of JAX without this; to_jax stages `fun` whenever JAX traces it, so that JAX sees one plain program of
     jax.lax and not a call for each operation. JAX's derivatives of it, in both modes and of any order, are those that
-    minijvp's rules give (of custom_vjp, stop_gradient, while_loop ...). Arguments that are not arrays are static. With nothing traced by JAX, the
-    result calls `fun`.
+    minijvp's rules give (of custom_vjp, stop_gradient, while_loop ...). Arguments that are not arrays are static. With
+    nothing traced by JAX, the result calls `fun`.
 
     Raises ArgumentError for results that are not arrays.
 

@@ -9,7 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from minijvp.core.tracing import Tracer
+from minijvp.core.tracing import Tracer, usable
 from minijvp.core.types import PYTHON_SCALARS, is_arraylike
 from minijvp.interop.from_jax import from_jax
 from minijvp.numpy import contractions, creation, indexing, manipulation, reductions, selection, ufuncs
@@ -91,14 +91,22 @@ METHODS = {
     "take": indexing.take,
     "trace": contractions.trace,
     "var": reductions.var,
-    "view": from_jax(lambda x, dtype=None, type=None: x.view(dtype, type)),
 }
+
+
+bridged_view = from_jax(lambda x, dtype, type: x.view(dtype, type))
 
 
 def reshape_method(self: Any, *args: Any, order: str = "C", out_sharding: Any = None) -> Any:
     """The elements in another shape, given as a tuple or as arguments."""
     refuse("ndarray.reshape", "out_sharding", out_sharding)
-    return manipulation.reshape(self, args[0] if len(args) == 1 else args, order)
+    x = usable(self, "ndarray.reshape")  # that of jax.numpy calls this method
+    return manipulation.reshape(x, args[0] if len(args) == 1 else args, order)
+
+
+def view_method(self: Any, dtype: Any = None, type: None = None) -> Any:
+    """The bits of the elements as elements of another dtype."""
+    return bridged_view(usable(self, "ndarray.view"), dtype, type)
 
 
 def transpose_method(self: Any, *args: Any) -> Any:
@@ -190,6 +198,7 @@ def install() -> None:
         "__round__": lambda self, decimals=0: ufuncs.round(self, decimals),
         "astype": astype_method,
         "reshape": reshape_method,
+        "view": view_method,
         "compress": compress_method,
         "transpose": transpose_method,
         "flatten": flatten_method,

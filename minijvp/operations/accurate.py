@@ -6,6 +6,7 @@ are functions of jax.lax; the primitives of elementwise.py and special.py that t
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ def share(x: Any, y: Any) -> Any:
     It is logistic(x - y), corrected for the rounding of x - y (D. E. Knuth, TAOCP 2, 4.2.2, theorem B).
     """
     x, y = jnp.broadcast_arrays(x, y)
-    one, zero = x.dtype.type(1), lax.full_like(x, 0)
+    one, zero = like(x, 1), lax.full_like(x, 0)
     difference = lax.select(lax.eq(x, y), zero, lax.sub(x, y))
     change = lax.sub(difference, x)
     rounding = lax.sub(lax.sub(x, lax.sub(difference, change)), lax.add(y, change))
@@ -28,19 +29,24 @@ def share(x: Any, y: Any) -> Any:
     return lax.mul(out, lax.add(one, lax.mul(rounding, lax.sub(one, out))))
 
 
+def like(x: Any, value: Any) -> Any:
+    """A number of the dtype of `x`, as weakly typed as that."""
+    return lax.full_like(x, value, shape=())
+
+
 def is_left(x: Any) -> Any:
     """Where the real parts of complex numbers are negative."""
-    return lax.lt(lax.real(x), lax.real(x).dtype.type(0))
+    return lax.lt(lax.real(x), like(lax.real(x), 0))
 
 
 def logistic_slope(x: Any, y: Any) -> Any:
     """The derivative of y = logistic(x): exp(-|x|) logistic(|x|)**2, for complex x with x or -x for |x|."""
-    mirrored = lax.sub(x.dtype.type(1), y)
+    mirrored = lax.sub(like(y, 1), y)
     if x.dtype.kind == "c":
         x, y = lax.select(is_left(x), lax.neg(x), x), lax.select(is_left(x), mirrored, y)
     else:
         x, y = lax.abs(x), lax.max(y, mirrored)
-    return lax.square(lax.mul(lax.exp(lax.mul(x, x.dtype.type(-0.5))), y))
+    return lax.square(lax.mul(lax.exp(lax.mul(x, like(x, -0.5))), y))
 
 
 def tanh_slope(x: Any, y: Any) -> Any:
@@ -49,12 +55,12 @@ def tanh_slope(x: Any, y: Any) -> Any:
         x, y = lax.select(is_left(x), lax.neg(x), x), lax.select(is_left(x), lax.neg(y), y)
     else:
         x, y = lax.abs(x), lax.abs(y)
-    return lax.square(lax.mul(lax.exp(lax.neg(x)), lax.add(y, y.dtype.type(1))))
+    return lax.square(lax.mul(lax.exp(lax.neg(x)), lax.add(y, like(y, 1))))
 
 
 def asinh_slope(x: Any) -> Any:
     """1 / sqrt(1 + x*x), of real x also where x*x overflows."""
-    one = x.dtype.type(1)
+    one = like(x, 1)
     if x.dtype.kind == "c":
         return lax.rsqrt(lax.add(one, lax.square(x)))
     larger, smaller = lax.max(lax.abs(x), one), lax.min(lax.abs(x), one)
@@ -67,7 +73,7 @@ def atan2_slope(x: Any, y: Any) -> Any:
     one, is_larger = lax.full_like(x, 1), lax.ge(lax.abs(x), lax.abs(y))
     larger, smaller = lax.select(is_larger, x, y), lax.select(is_larger, y, x)
     size = lax.abs(smaller)
-    ratio = lax.select(lax.eq(size, size.dtype.type(np.inf)), one, lax.div(smaller, larger))
+    ratio = lax.select(lax.eq(size, like(size, np.inf)), one, lax.div(smaller, larger))
     return lax.div(lax.select(is_larger, one, ratio), lax.add(larger, lax.mul(smaller, ratio)))
 
 
@@ -88,7 +94,7 @@ def scaled_root(x: Any, y: Any) -> tuple[Any, Any, Any]:
     """The larger of |x| and |y|, what hypot(x, y) is of that, and that itself to divide by, with 1 for 0."""
     x, y = lax.abs(x), lax.abs(y)
     larger, smaller = lax.max(x, y), lax.min(x, y)
-    one, number = lax.full_like(larger, 1), larger.dtype.type
+    one, number = lax.full_like(larger, 1), partial(like, larger)
     divisor = lax.select(lax.eq(larger, number(0)), one, larger)
     ratio = lax.select(lax.eq(smaller, number(np.inf)), one, lax.div(smaller, divisor))
     return larger, lax.sqrt(lax.add(lax.square(ratio), number(1))), divisor
@@ -98,7 +104,7 @@ def gaussian(x: Any) -> Any:
     """exp(-x*x) as exp(-a*a - r), with a the leading half of the digits of x, so that its square is exact."""
     dtype = x.dtype
     x = lax.convert_element_type(x, np.float32) if dtype.itemsize < 4 else x
-    number, limits = x.dtype.type, jnp.finfo(x.dtype)
+    number, limits = partial(like, x), jnp.finfo(x.dtype)
     x = lax.clamp(number(-32), x, number(32))
     a = lax.reduce_precision(x, int(limits.nexp), (int(limits.nmant) - 1) // 2)
     r = lax.mul(lax.sub(x, a), lax.add(x, a))
@@ -129,8 +135,8 @@ IN_SINGLE_PRECISION = 24
 
 def bessel_difference(x: Any) -> Any:
     """bessel_i0e(x) - bessel_i1e(|x|), by C. W. Clenshaw's recurrence (MTAC 9, 1955)."""
-    number, x = x.dtype.type, lax.abs(x)
-    coefficients = list(map(number, BESSEL_DIFFERENCE.split()))
+    number, x = partial(like, x), lax.abs(x)
+    coefficients = [number(float(c)) for c in BESSEL_DIFFERENCE.split()]
     first, *others = coefficients if x.dtype == np.float64 else coefficients[:IN_SINGLE_PRECISION]
     argument = lax.sub(number(1), lax.div(number(12), lax.add(x, number(6))))
     out = later = lax.full_like(x, 0)

@@ -109,7 +109,7 @@ class Softmax(Primitive):
 
     def type_rule(self, x: ArrayType, *, axes: Axes) -> ArrayType:
         require_real(self.name, x, axes)
-        return x
+        return ArrayType(x.shape, x.dtype)
 
     def jvp(self, primals: tuple, tangents: tuple, *, axes: Axes) -> tuple[Any, Any]:
         out = self(*primals, axes=axes)
@@ -134,7 +134,7 @@ class LogSumExp(Reduction):
 
     def type_rule(self, x: ArrayType, *, axes: Axes) -> ArrayType:
         require_real(self.name, x, axes)
-        return super().type_rule(x, axes=axes)
+        return super().type_rule(ArrayType(x.shape, x.dtype), axes=axes)
 
     def jvp(self, primals: tuple, tangents: tuple, *, axes: Axes) -> tuple[Any, Any]:
         out, (x,), (t,) = self(*primals, axes=axes), primals, tangents
@@ -143,6 +143,7 @@ class LogSumExp(Reduction):
 
 def _exponentials(x: Any, axes: Axes) -> tuple[Any, Any, Any]:
     """The largest elements, the exponentials of what the others differ by, and their sums; infinities can tie."""
+    x = lax.convert_element_type(x, x.dtype)  # the results are strongly typed
     largest = lax.reduce_max(x, axes)
     spread = lax.broadcast_in_dim(largest, x.shape, _kept(x.ndim, axes))
     terms = lax.exp(lax.select(lax.eq(x, spread), lax.full_like(x, 0), lax.sub(x, spread)))

@@ -343,6 +343,7 @@ UNFOLDED: dict[str, Callable[..., Any]] = {
     "jit": _call,
     "region": _call,
     "checkpoint": _call,
+    "custom_vmap_call": _call,
     "custom_jvp_call": _ruled,
     "custom_vjp_call": _ruled,
     "cond": _branch,

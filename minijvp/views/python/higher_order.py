@@ -286,6 +286,7 @@ RULES: dict[str, Rule] = {
     "checkpoint": _called,
     "custom_jvp_call": _called,
     "custom_vjp_call": _called,
+    "custom_vmap_call": _called,
     "custom_vjp_linear": _linear_rule,
     "custom_linear_solve": _solved,
     **dict.fromkeys(("tap", "add_zero", "captured", "name", "stop_gradient", "copy"), _first_inputs),
