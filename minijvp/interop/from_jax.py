@@ -251,7 +251,7 @@ def describe(x: Any) -> Hashable:
         return type_of(x)
     if isinstance(x, jax.Array):
         return x.aval
-    if cls is slice:  # which has a hash from Python 3.12 on
+    if isinstance(x, slice):  # which has a hash from Python 3.12 on
         return cls, x.start, x.stop, x.step
     return cls, x
 
