@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.primitive import Primitive, registry
@@ -46,7 +46,7 @@ def static(value: Any) -> Any:
 
 def refuse_option(primitive: str, name: str, value: Any) -> None:
     """Raise MissingRuleError for a parameter that would change the values, if it is given."""
-    if value is not None:
+    if value is not None and not says_nothing(value):
         raise MissingRuleError(
             f"from_jax met the primitive {primitive!r} with {name}={value!r}.",
             f"minijvp's operation has no parameter {name}.",
@@ -54,12 +54,17 @@ def refuse_option(primitive: str, name: str, value: Any) -> None:
         )
 
 
+def says_nothing(sharding: Any) -> bool:
+    """Whether this is the sharding of a value that no explicit axis of a mesh divides, as JAX's own rules write it."""
+    if not isinstance(sharding, NamedSharding) or any(sharding.spec):
+        return False
+    return AxisType.Explicit not in sharding.mesh.axis_types
+
+
 def without_placement(primitive: str, params: dict[str, Any]) -> dict[str, Any]:
     """The parameters that say nothing about devices, as values of Python. MissingRuleError if others are given."""
     for name in PLACEMENT:
-        value = params.get(name)
-        anywhere = isinstance(value, NamedSharding) and value.mesh.empty
-        refuse_option(primitive, name, None if anywhere else value)
+        refuse_option(primitive, name, params.get(name))
     return {k: static(v) for k, v in params.items() if k not in PLACEMENT}
 
 

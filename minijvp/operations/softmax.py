@@ -66,7 +66,7 @@ class Center(LinearPrimitive):
         require_real(self.name, t, axes)
         if (t.shape, t.dtype) != (y.shape, y.dtype):
             raise ArgumentError(f"center of {t!r} by {y!r}.", "Both have the same shape and dtype.")
-        return ArrayType(t.shape, t.dtype, t.weak_type and y.weak_type)
+        return ArrayType(t.shape, t.dtype)
 
     def jvp(self, primals: tuple, tangents: tuple, *, axes: Axes, adjoint: bool) -> tuple[Any, Any]:
         (t, y), (t_t, t_y) = primals, tangents

@@ -8,7 +8,6 @@ LEFT_OUT: dict[str, str] = {
     "random_bits-rbg": "in JAX a batch of such keys draws from the first of them",
     "rng_uniform-int32[]-int32[]": "no call repeats another",
     "clz-int32[3,2]": "XLA without optimization gives -32 for negative numbers",
-    "sharding_constraint-named": "from_jax refuses other operations of JAX that name a sharding",
 }
 """Samples that are not part of programs."""
 

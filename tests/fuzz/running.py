@@ -58,8 +58,9 @@ def session(
     on_failure: Callable[[Case, Verdict], None] | None = None,
     progress: bool = False,
     first: int = 0,
+    alternating: bool = False,
 ) -> Report:
-    """Go through so many programs of a seed, or for so long."""
+    """Go through so many programs of a seed, or for so long; `alternating` tries each in one of its cases only."""
     report = Report()
     start, cpu = time.monotonic(), time.process_time()
     with covering() as report.coverage:
@@ -68,7 +69,7 @@ def session(
                 break
             if i < first:
                 continue
-            for case in several:
+            for case in [several[i % len(several)]] if alternating else several:
                 verdict = judge(case)
                 report.add(case, verdict)
                 if verdict.failed and on_failure is not None:

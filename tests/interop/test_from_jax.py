@@ -321,3 +321,17 @@ def test_a_program_read_inside_of_a_jit_of_jax_serves_outside() -> None:
     gradient = minijvp.grad(minijvp.from_jax(lambda x: scaled(x, table).sum()))
     for compute in (jax.jit(gradient), gradient):
         same(compute(X), table)
+
+
+def test_shardings_that_say_nothing_are_left_out() -> None:
+    fun = jax.custom_vjp(lambda x: jnp.abs(jnp.sin(x) + 0.5j * x) ** 2)
+    fun.defvjp(lambda x: jax.vjp(lambda x: jnp.abs(jnp.sin(x) + 0.5j * x) ** 2, x), lambda pull, ct: pull(ct))
+    loss = lambda x: fun(x).sum()
+    for run in (minijvp.grad(minijvp.from_jax(loss)), minijvp.jit(minijvp.grad(minijvp.from_jax(loss)))):
+        same(run(X), jax.grad(loss)(X))
+        same(run(X[0]), jax.grad(loss)(X[0]))
+
+    mesh = jax.make_mesh((1,), ("rows",), axis_types=(jax.sharding.AxisType.Auto,))
+    where = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("rows"))
+    held = lambda x: jnp.linalg.pinv(jnp.outer(jax.lax.with_sharding_constraint(x, where), x))
+    same(minijvp.vmap(minijvp.from_jax(held))(jnp.stack([X, X + 1])), jax.vmap(held)(jnp.stack([X, X + 1])), 1e-10)
