@@ -100,7 +100,9 @@ def as_arrays(leaves: Sequence[Any], where: Callable[[int], str]) -> list[Any]:
     arrays = []
     for i, x in enumerate(leaves):
         if type(x) in ARRAY_CLASSES:
-            arrays.append(usable(x, f"a transformation (as {where(i)})") if isinstance(x, Tracer) else x)
+            if isinstance(x, Tracer) and x.owner.finished():
+                x = usable(x, f"a transformation (as {where(i)})")
+            arrays.append(x)
             continue
         require_array(x, lambda i=i: where(i))
         arrays.append(as_constant(x) if needs_conversion(x) else x)

@@ -31,7 +31,7 @@ def share(x: Any, y: Any) -> Any:
 
 def like(x: Any, value: Any) -> Any:
     """A number of the dtype of `x`, as weakly typed as that."""
-    return lax.full_like(x, value, shape=())
+    return lax.full_like(x, value, shape=()) if x.weak_type else x.dtype.type(value)
 
 
 def is_left(x: Any) -> Any:
@@ -40,21 +40,19 @@ def is_left(x: Any) -> Any:
 
 
 def logistic_slope(x: Any, y: Any) -> Any:
-    """The derivative of y = logistic(x): exp(-|x|) logistic(|x|)**2, for complex x with x or -x for |x|."""
-    mirrored = lax.sub(like(y, 1), y)
-    if x.dtype.kind == "c":
-        x, y = lax.select(is_left(x), lax.neg(x), x), lax.select(is_left(x), mirrored, y)
-    else:
-        x, y = lax.abs(x), lax.max(y, mirrored)
+    """The derivative of y = logistic(x): y logistic(-x), for complex x from the side where exp does not overflow."""
+    if x.dtype.kind != "c":
+        return lax.mul(y, lax.logistic(lax.neg(x)))
+    x, y = lax.select(is_left(x), lax.neg(x), x), lax.select(is_left(x), lax.sub(like(y, 1), y), y)
     return lax.square(lax.mul(lax.exp(lax.mul(x, like(x, -0.5))), y))
 
 
 def tanh_slope(x: Any, y: Any) -> Any:
-    """The derivative of y = tanh(x): (exp(-|x|) (1 + tanh|x|))**2, for complex x with x or -x for |x|."""
-    if x.dtype.kind == "c":
-        x, y = lax.select(is_left(x), lax.neg(x), x), lax.select(is_left(x), lax.neg(y), y)
-    else:
-        x, y = lax.abs(x), lax.abs(y)
+    """The derivative of y = tanh(x): (2 / (exp(x) + exp(-x)))**2, for complex x from where exp does not overflow."""
+    if x.dtype.kind != "c":
+        e = lax.exp(x)
+        return lax.square(lax.div(like(y, 2), lax.add(e, lax.div(like(x, 1), e))))
+    x, y = lax.select(is_left(x), lax.neg(x), x), lax.select(is_left(x), lax.neg(y), y)
     return lax.square(lax.mul(lax.exp(lax.neg(x)), lax.add(y, like(y, 1))))
 
 

@@ -592,7 +592,7 @@ COMPOSED = [
         where(lambda x: abs(x) < 1e18),
         nn.mish,
         flushed=abs,
-        worse={CROSSING: (64, 64)},
+        worse={CROSSING: (256, 256)},
     ),
     Reference(
         "nn.gelu, exact",
