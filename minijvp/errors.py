@@ -48,13 +48,6 @@ class ForeignFunctionError(MinijvpError, RuntimeError):
     """A tracer was handed to a function of NumPy or jax.numpy, which cannot trace it."""
 
 
-class NoAttributeError(ForeignFunctionError, AttributeError):
-    """The same, where it has to look as if an attribute were missing."""
-
-    def __init__(self, error: MinijvpError):
-        super().__init__(error.what, error.why, error.do)
-
-
 class MissingPackageError(MinijvpError, ImportError):
     """A function needs a package that comes with an extra of minijvp and is not installed."""
 

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import ShapedArray, eval_context
 from jax.core import Tracer as JaxTracer
-from jax.core import eval_context
 from jax.extend.core import find_top_trace
 from jax.extend.core import unsafe_get_axis_names_DO_NOT_USE as names_of_axes  # type: ignore[attr-defined]
 
@@ -29,7 +29,6 @@ from minijvp.errors import (
     EscapedTracerError,
     ForeignFunctionError,
     MinijvpError,
-    NoAttributeError,
 )
 
 TracerClass = TypeVar("TracerClass", bound="Tracer")
@@ -339,8 +338,15 @@ class Tracer:
 
     @property
     def aval(self) -> Any:
-        """Nothing: an array of JAX has one, and functions of JAX look at it."""
-        raise NoAttributeError(self.foreign("a function of JAX"))
+        """The type as JAX's, for functions that only ask for that: jnp.zeros_like."""
+        t = self.type
+        return ShapedArray(t.shape, t.dtype, weak_type=t.weak_type)
+
+    def to_concrete_value(self) -> Any:
+        """The value, where there is one to look at: jnp.asarray of JAX 0.12 asks, and gives back what has none."""
+        value = usable(self, "a function of JAX")
+        value = self.settled() if value is self else value
+        return None if value is self else value
 
     def foreign(self, function: str) -> MinijvpError:
         if self.owner.finished():

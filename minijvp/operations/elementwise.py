@@ -391,7 +391,7 @@ nextafter = Elementwise("nextafter", lax.nextafter, lambda t, out, x, y: t, None
 
 # What JAX finds for these cancels, overflows, is nan where there is a limit, or is missing: see docs/accuracy.md.
 for primitive in (
-    *(absorbing_mul, div, rem, nextafter, pow_, sign, expm1, share, logaddexp, logistic, logistic_slope),
+    *(max_, min_, absorbing_mul, div, rem, nextafter, pow_, sign, expm1, share, logaddexp, logistic, logistic_slope),
     *(one_minus_square, tanh, tanh_slope, asinh, asinh_slope, acosh, atan2, atan2_slope, hypot, hypot_slope),
 ):
     primitive.own_derivative = True
