@@ -6,9 +6,8 @@ from collections.abc import Iterable
 
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
 from minijvp.errors import MissingRuleError
-from minijvp.higher_order.programs import chosen
 from minijvp.transforms.linearity import first_error, is_known_zero, zero_constants
-from minijvp.transforms.linearize import linearize_jaxpr
+from minijvp.transforms.linearize import with_tangent
 from minijvp.transforms.transpose import transpose_jaxpr
 
 
@@ -37,9 +36,10 @@ def require_linear(rule: Jaxpr, n_inputs: int, n_outputs: int, role: str) -> Non
 
 def transposition_error(e: Equation, linear: set[Atom]) -> MissingRuleError | None:
     """What is wrong with an equation without inner programs that cannot be transposed."""
-    alone = program_of(e)
+    inputs = tuple(dict.fromkeys([v for v in e.inputs if type(v) is Var]))
+    alone = Jaxpr((), inputs, (e,), e.outputs)
     try:
-        transpose_jaxpr(alone, tuple([v in linear for v in alone.inputs]), (True,) * len(e.outputs))
+        transpose_jaxpr(alone, tuple([v in linear for v in inputs]), (True,) * len(e.outputs))
     except MissingRuleError as error:
         return error
     return None
@@ -47,14 +47,7 @@ def transposition_error(e: Equation, linear: set[Atom]) -> MissingRuleError | No
 
 def moved_outputs(e: Equation, linear: set[Atom]) -> Iterable[Atom]:
     """The outputs of an equation with inner programs that have a derivative in the linear variables."""
-    alone = program_of(e)
     try:
-        *_, nonzero = linearize_jaxpr(alone, tuple([v in linear for v in alone.inputs]))
+        return with_tangent(e, linear)
     except MissingRuleError:
         return e.outputs
-    return chosen(e.outputs, nonzero)
-
-
-def program_of(e: Equation) -> Jaxpr:
-    """The open jaxpr of one equation."""
-    return Jaxpr((), tuple(dict.fromkeys([v for v in e.inputs if type(v) is Var])), (e,), e.outputs)

@@ -26,7 +26,7 @@ from minijvp.core.tracing import EVALUATION, Trace, Tracer, current, escaped, ev
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, type_of
 from minijvp.errors import MinijvpError
 from minijvp.transforms.jvp import refuse_number
-from minijvp.transforms.linearize import linearize_jaxpr
+from minijvp.transforms.linearize import with_tangent
 from minijvp.transforms.staging import stage
 from minijvp.transforms.steps import compiled
 
@@ -273,16 +273,6 @@ def repetitions(args: Sequence[Any]) -> tuple[int, ...]:
     """For each array the first place where it is among the arguments: one that is there twice is one constant."""
     places = list(map(id, args))
     return tuple([places.index(id(x)) if isinstance(x, jax.Array) else -1 for x in args])
-
-
-def with_tangent(e: Equation, active: set[Var]) -> list[Var]:
-    """The results of an equation that have a tangent, where these variables have one."""
-    flags = tuple([v in active for v in e.inputs])
-    if not any(flags):
-        return []
-    inputs = tuple([Var(v.type) for v in e.inputs])
-    jaxpr = Jaxpr((), inputs, (Equation(e.primitive, inputs, e.params, e.outputs, None),), e.outputs)
-    return [v for v, flag in zip(e.outputs, linearize_jaxpr(jaxpr, flags)[3], strict=True) if flag]
 
 
 class Tree:

@@ -10,7 +10,7 @@ parent. So `fun` runs once, primal values are never boxed more than in a jvp, an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 from minijvp.core import source
@@ -227,3 +227,13 @@ def residuals_of(origins: Origins, inputs: Sequence[Any], outputs: Sequence[Any]
     """The residuals, from what the known program of a linearization takes and gives: `n` outputs, and what is kept."""
     places, kept = (*inputs, *outputs[:n]), iter(outputs[n:])
     return [next(kept) if origin is None else places[origin] for origin in origins]
+
+
+def with_tangent(e: Equation, active: Container[Atom]) -> list[Var]:
+    """The results of an equation that have a tangent, where these variables have one."""
+    flags = tuple([v in active for v in e.inputs])
+    if not any(flags):
+        return []
+    inputs = tuple([Var(v.type) for v in e.inputs])
+    jaxpr = Jaxpr((), inputs, (Equation(e.primitive, inputs, e.params, e.outputs, None),), e.outputs)
+    return [v for v, flag in zip(e.outputs, linearize_jaxpr(jaxpr, flags)[3], strict=True) if flag]
