@@ -135,8 +135,8 @@ def _square(e: Equation, operands: Operands) -> Code | None:
 SLOPES = {
     "one_minus_square": ("(1.0 - ", 0, ") * (1.0 + ", 0, ")"),
     "times_one_minus": (0, " * (1.0 - ", 0, ")"),
-    "tanh_slope": ("(jnp.exp(-jnp.abs(", 0, ")) * (1.0 + jnp.abs(", 1, ")))**2"),
-    "logistic_slope": ("(jnp.exp(-jnp.abs(", 0, ") / 2) * jnp.maximum(", 1, ", 1.0 - ", 1, "))**2"),
+    "tanh_slope": ("(2.0 / (jnp.exp(", 0, ") + jnp.exp(-", 0, ")))**2"),
+    "logistic_slope": (1, " * jax.nn.sigmoid(-", 0, ")"),
 }
 """Derivatives, with the numbers of operands."""
 
