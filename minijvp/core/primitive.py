@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 
@@ -77,7 +77,7 @@ class Primitive:
     own_derivative = False
     """Whether its derivative is another one than JAX finds for `impl`. Programs inside are asked by themselves."""
 
-    evaluate_in_jax: Callable[[tuple, dict[str, Any]], Any]
+    evaluate_in_jax: ClassVar[Callable[[Primitive, tuple, dict[str, Any]], Any]]
     """The result where JAX traces: with the derivative that the rules give. The transformations bring it along."""
 
     name: str

@@ -26,6 +26,7 @@ from minijvp.operations.families import (
     add,
     add_tangents,
     broadcast_in_dim,
+    differ_in_jax,
     instantiate,
     is_linear,
     leading_axis,
@@ -389,12 +390,9 @@ min_ = Elementwise("min", lax.min, _share_of_ties(0, lt), _share_of_ties(1, lt))
 rem = Elementwise("rem", lax.rem, lambda t, out, x, y: t, _rem_divisor)
 nextafter = Elementwise("nextafter", lax.nextafter, lambda t, out, x, y: t, None)
 
-# What JAX finds for these cancels, overflows, is nan where there is a limit, or is missing: see docs/accuracy.md.
-for primitive in (
-    *(max_, min_, absorbing_mul, div, rem, nextafter, pow_, sign, expm1, share, logaddexp, logistic, logistic_slope),
-    *(one_minus_square, tanh, tanh_slope, asinh, asinh_slope, acosh, atan2, atan2_slope, hypot, hypot_slope),
-):
-    primitive.own_derivative = True
+differ_in_jax(max_, min_, absorbing_mul, div, rem, nextafter, pow_, sign, expm1, share, logaddexp, logistic)
+differ_in_jax(logistic_slope, one_minus_square, tanh, tanh_slope, asinh, asinh_slope, acosh)
+differ_in_jax(atan2, atan2_slope, hypot, hypot_slope)
 
 
 class Clamp(Primitive):

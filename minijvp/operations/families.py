@@ -129,6 +129,15 @@ class Elementwise(Primitive):
         return self(*args, **params), True
 
 
+def differ_in_jax(*primitives: Elementwise) -> None:
+    """Say that what JAX finds for these cancels, overflows, is nan where there is a limit, or is missing.
+
+    Their derivatives here are in docs/accuracy.md.
+    """
+    for primitive in primitives:
+        primitive.own_derivative = True
+
+
 class LinearElementwise(Elementwise):
     """An elementwise primitive that is linear in all its arguments together (neg, add, real ...).
 

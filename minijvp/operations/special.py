@@ -34,7 +34,7 @@ from minijvp.operations.elementwise import (
     square,
     sub,
 )
-from minijvp.operations.families import Elementwise, add
+from minijvp.operations.families import Elementwise, add, differ_in_jax
 
 
 class SpecialFunction(Elementwise):
@@ -183,9 +183,5 @@ bessel_i1e = SpecialFunction(
     "bessel_i1e", lax.bessel_i1e, lambda t, out, x: mul(t, sub(bessel_difference(x), _bessel_ratio(out, x)))
 )
 
-# What JAX finds for these cancels, overflows, is nan where there is a limit, or is missing: see docs/accuracy.md.
-for primitive in (
-    *(gaussian, digamma, zeta, igamma, igammac, igamma_grad_a, random_gamma_grad, regularized_incomplete_beta),
-    *(bessel_difference, bessel_i0e, bessel_i1e),
-):
-    primitive.own_derivative = True
+differ_in_jax(gaussian, digamma, zeta, igamma, igammac, igamma_grad_a, random_gamma_grad, regularized_incomplete_beta)
+differ_in_jax(bessel_difference, bessel_i0e, bessel_i1e)

@@ -79,7 +79,7 @@ def evaluate_in_jax(primitive: Primitive, args: tuple, params: dict[str, Any]) -
     return tuple(outs) if primitive.returns_tuple else outs[0]
 
 
-Primitive.evaluate_in_jax = evaluate_in_jax  # type: ignore[method-assign]
+Primitive.evaluate_in_jax = evaluate_in_jax
 
 
 def linearized(
