@@ -345,7 +345,6 @@ class Tracer:
     def to_concrete_value(self) -> Any:
         """The value, where there is one to look at: jnp.asarray of JAX 0.12 asks, and gives back what has none."""
         value = usable(self, "a function of JAX")
-        value = self.settled() if value is self else value
         return None if value is self else value
 
     def foreign(self, function: str) -> MinijvpError:

@@ -153,31 +153,30 @@ def by_results(forward: Forward, residuals: Iterable[Atom]) -> Forward:
     is there anyway if it is a residual, or small, or elementwise operations make it from inputs.
     """
     wanted = set(residuals)
-    slopes = {id(e) for e in forward.equations if isinstance(e.primitive, Slope) and e.outputs[0] in wanted}
+    slopes = {e.outputs[0] for e in forward.equations if isinstance(e.primitive, Slope)} & wanted
     if not slopes:
         return forward
-    wanted.difference_update([v for e in forward.equations if id(e) in slopes for v in e.outputs])
+    wanted -= slopes
     near: set[Atom] = set()  # to the inputs: cheaply made from them
 
     def is_near(v: Atom) -> bool:
-        return type(v) is not Var or v in near or (v not in forward.producer and forward.at_hand(v))
+        return not isinstance(v, Var) or v in near or (v not in forward.producer and forward.at_hand(v))
 
     def is_there(v: Atom) -> bool:
-        if is_near(v) or v in wanted or v.type.bytes <= SLIGHT or forward.at_hand(v):  # type: ignore[arg-type]
+        if not isinstance(v, Var) or is_near(v) or v in wanted or v.type.bytes <= SLIGHT or forward.at_hand(v):
             return True
-        e = forward.producer.get(v)  # type: ignore[call-overload]
+        e = forward.producer.get(v)
         return e is not None and fuses(e) and all(map(is_near, e.inputs))
+
+    def by_result(e: Equation) -> Equation:
+        if not isinstance(e.primitive, Slope) or e.outputs[0] not in slopes or is_there(e.inputs[0]):
+            return e
+        return Equation(e.primitive.by_result, e.inputs[1:], {}, e.outputs, e.source)
 
     for e in forward.equations:
         if is_cheap(e) and all(map(is_near, e.inputs)):
             near.update(e.outputs)
-    equations = [
-        Equation(e.primitive.by_result, e.inputs[1:], {}, e.outputs, e.source)  # type: ignore[attr-defined]
-        if id(e) in slopes and not is_there(e.inputs[0])
-        else e
-        for e in forward.equations
-    ]
-    return Forward(equations, forward.results, forward.kept, forward.carried)
+    return Forward(list(map(by_result, forward.equations)), forward.results, forward.kept, forward.carried)
 
 
 def fuses(e: Equation) -> bool:
