@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -186,9 +186,14 @@ def device_put(*xs: Any, devices: Any, srcs: Any = None, copy_semantics: Any = N
     """
     for d in devices:
         refuse_option("device_put", "device", None if isinstance(d, (jax.Device, jax.sharding.Sharding)) else d)
+    return held(xs, devices)
+
+
+def held(xs: Sequence[Any], places: Sequence[Any]) -> list[Any]:
+    """Values held to their shardings, where there are some; others may lie anywhere."""
     return [
-        shardings.sharding_constraint(x, sharding=d) if isinstance(d, jax.sharding.Sharding) else x
-        for x, d in zip(xs, devices, strict=True)
+        shardings.sharding_constraint(x, sharding=s) if isinstance(s, jax.sharding.Sharding) else x
+        for x, s in zip(xs, places, strict=True)
     ]
 
 

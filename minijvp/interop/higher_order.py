@@ -27,14 +27,13 @@ from minijvp.higher_order.policies import of_jax
 from minijvp.higher_order.reduce import reduce as reduce_primitive
 from minijvp.higher_order.scan import scan as scan_primitive
 from minijvp.higher_order.while_loop import while_loop as while_primitive
-from minijvp.interop.first_order import refuse_option, static
+from minijvp.interop.first_order import held, refuse_option, static
 from minijvp.interop.reading import INLINED, in_types, interpret, read_open, read_together, translates, type_of_aval
 from minijvp.interop.rules import Call, batch_rule, captured, jvp_rule, vjp_rule_by_zeros, vjp_rules
 from minijvp.operations.elementwise import select_n
 from minijvp.operations.families import broadcast_in_dim
 from minijvp.operations.floating import frexp, ldexp
 from minijvp.operations.reduction import reduce_or
-from minijvp.operations.sharding import sharding_constraint
 from minijvp.transforms.staging import shape_struct, stage
 
 
@@ -61,14 +60,6 @@ def jit(equation: JaxprEqn, *inputs: Any) -> Any:
     else:
         outs = jit_primitive(*constants, *operands, jaxpr=jaxpr)
     return held(outs, params["out_shardings"])
-
-
-def held(xs: Sequence[Any], places: Sequence[Any]) -> list[Any]:
-    """Values held to their shardings, where there are some; others may lie anywhere."""
-    return [
-        sharding_constraint(x, sharding=s) if isinstance(s, jax.sharding.Sharding) else x
-        for x, s in zip(xs, places, strict=True)
-    ]
 
 
 @translates("closed_call", "core_call", "core_closed_call", "call", "eval_jaxpr", contextual=True)

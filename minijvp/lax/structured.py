@@ -7,11 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from minijvp.core.tracing import is_traced
+from minijvp.core.tracing import as_constant, is_traced
 from minijvp.core.types import PYTHON_SCALARS, type_of
 from minijvp.errors import ArgumentError
 from minijvp.higher_order.scatter_apply import apply_at, as_program
@@ -181,7 +180,7 @@ def convert_element_type(operand: Any, new_dtype: Any) -> Any:
     """The operand in another dtype."""
     dtype = as_dtype(new_dtype)
     if type(operand) in PYTHON_SCALARS:
-        return jnp.asarray(operand, dtype)
+        return as_constant(operand, dtype)
     return converted(array(operand, "convert_element_type"), dtype)
 
 

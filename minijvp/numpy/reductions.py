@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from minijvp.core.tracing import as_constant
 from minijvp.core.types import PYTHON_SCALARS, x64_enabled
 from minijvp.errors import ArgumentError
 from minijvp.numpy.promotion import (
@@ -626,7 +627,7 @@ def _with_initial(function: str, combine: Any, x: Any, initial: Any) -> Any:
     if type(initial) in PYTHON_SCALARS:
         if fits(initial, letter_of(x.dtype)):
             return combine(x, cast(initial, (x.dtype, False)))
-        initial = jnp.asarray(initial)
+        initial = as_constant(initial)
     if initial.shape != ():
         raise ArgumentError(f"minijvp.numpy.{function} received initial of shape {initial.shape}.", "It is one number.")
     return combine(broadcast(_in_dtype(initial, x.dtype), x.shape), x)

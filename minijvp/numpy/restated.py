@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -18,9 +17,7 @@ def restated(module: ModuleType, name: str) -> Callable[[Callable[..., Any]], Ca
     original = getattr(module, name)
 
     def decorate(traced: Callable[..., Any]) -> Callable[..., Any]:
-        function = entitled(surface(original)(traced), original, module, name)
-        function.__signature__ = inspect.signature(original)
-        return function
+        return entitled(surface(original)(traced), original, module, name)
 
     return decorate
 
