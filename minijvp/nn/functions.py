@@ -27,22 +27,21 @@ def is_plain(x: Any, where: Any) -> bool:
     return where is None and type_of(x).ndim > 0 and is_inexact(x.dtype) and not elementwise.is_complex(x)
 
 
-@restated(jax.nn, "softmax")
-def softmax(x: Any, axis: Any = -1, where: Any = None) -> Any:
-    """exp(x) / sum(exp(x)) along one or more axes."""
-    x = array(x, "softmax")
-    if not is_plain(x, where):
-        return BRIDGED[jax.nn.softmax](x, axis, where)
-    return operations.softmax(x, axes=normalize_axes(axis, x.ndim, "softmax"))
+def normalized(original: Any, operation: Any) -> Any:
+    """softmax or its logarithm along one or more axes, by an operation of ours."""
+    name = original.__name__
+
+    def function(x: Any, axis: Any = -1, where: Any = None) -> Any:
+        x = array(x, name)
+        if not is_plain(x, where):
+            return BRIDGED[original](x, axis, where)
+        return operation(x, axes=normalize_axes(axis, x.ndim, name))
+
+    return restated(jax.nn, name)(function)
 
 
-@restated(jax.nn, "log_softmax")
-def log_softmax(x: Any, axis: Any = -1, where: Any = None) -> Any:
-    """The logarithm of the softmax along one or more axes."""
-    x = array(x, "log_softmax")
-    if not is_plain(x, where):
-        return BRIDGED[jax.nn.log_softmax](x, axis, where)
-    return operations.log_softmax(x, axes=normalize_axes(axis, x.ndim, "log_softmax"))
+softmax = normalized(jax.nn.softmax, operations.softmax)
+log_softmax = normalized(jax.nn.log_softmax, operations.log_softmax)
 
 
 @restated(jax.nn, "logsumexp")
