@@ -109,7 +109,7 @@ def judged(sample: Sample) -> Judgement:
 
 def judgement(sample: Sample, xs: Sequence[Any]) -> Judgement:
     outs = oracle(sample)(*xs)
-    cts = [np.zeros(x.shape, jax.dtypes.float0) if ct is None else ct for x, ct in zip(outs, cotangents(outs))]
+    cts = cotangents_in_jax(outs)
     derivatives, curvature = [], None
     for positions in subsets(differentiable(sample)):
         fun, primals, tangents = restricted(oracle(sample), xs, positions)
@@ -150,6 +150,11 @@ def restricted(fun: Any, xs: Sequence[Any], positions: Sequence[int]) -> tuple[A
 
 def cotangents(outs: Sequence[Any]) -> list[Any]:
     return [direction(x, 9 + i) if is_inexact(x.dtype) else None for i, x in enumerate(outs)]
+
+
+def cotangents_in_jax(outs: Sequence[Any]) -> list[Any]:
+    """The same for JAX, which wants float0 where there is none."""
+    return [np.zeros(x.shape, jax.dtypes.float0) if ct is None else ct for x, ct in zip(outs, cotangents(outs))]
 
 
 def check_evaluation(sample: Sample) -> None:
@@ -340,17 +345,17 @@ def check_in_jax(sample: Sample) -> None:
         return
     fun, primals, tangents = restricted(call(sample), xs, positions)
     outs, out_tangents = jvp_flat(fun, primals, tangents)
-    cts = cotangents(outs)
-    zero = [np.zeros(x.shape, jax.dtypes.float0) if ct is None else ct for x, ct in zip(outs, cts, strict=True)]
+    cts = cotangents_in_jax(outs)
 
     def theirs(*primals: Any) -> tuple[list[Any], Sequence[Any]]:
         found, ts = jax.jvp(fun, primals, tuple(tangents))
-        return inexact(ts, found), jax.vjp(fun, *primals)[1](zero)
+        return inexact(ts, found), jax.vjp(fun, *primals)[1](cts)
 
     pushed, pulled = jax.jit(theirs)(*primals)
     ours = [instantiated(t, x) for t, x in zip(out_tangents, outs, strict=True) if is_inexact(x.dtype)]
     assert_close(pushed, ours, 5 * tolerance(sample), "tangent in JAX")
-    assert_close(pulled, pullback(fun, primals, cts), 5 * tolerance(sample), "cotangents in JAX")
+    ours = pullback(fun, primals, cotangents(outs))
+    assert_close(pulled, ours, 5 * tolerance(sample), "cotangents in JAX")
 
 
 CHECKS = [

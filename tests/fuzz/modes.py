@@ -2,35 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import jax
-import pytest
 
 import minijvp
-from minijvp.transforms import planning, rematerialize
 from tests.fuzz.building import Program
 from tests.fuzz.sides import JAX, OURS
 from tests.fuzz.words import Word, transformed
-
-
-@contextmanager
-def forced_plans() -> Iterator[None]:
-    """Plans for programs of any size, followed if they save anything."""
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (planning, rematerialize):
-            patch.setattr(module, "SMALL", 0)
-        patch.setattr(rematerialize, "NOTICEABLE", 0)
-        patch.setattr(planning, "NEGLIGIBLE", 0.0)
-        patch.setattr(planning, "WORTHWHILE", 1.0)
-        patch.setattr(planning, "TIME", 10.0)
-        patch.setattr(planning, "EQUATIONS_PER_REGION", 3)
-        rematerialize._linearize_jaxpr_planned.cache_clear()
-        with minijvp.config(memory_budget="auto"):
-            yield
-        rematerialize._linearize_jaxpr_planned.cache_clear()
+from tests.plans import forced_plans
 
 
 def eager(program: Program, word: Word) -> list[Any]:

@@ -13,7 +13,6 @@ import numpy as np
 
 from tests.fuzz.deck.operation import Operation
 from tests.fuzz.operands import Builder, Operand, Value
-from tests.fuzz.plans import StepPlan
 
 STRUCTURES: list[Operation] = []
 
@@ -50,10 +49,13 @@ def numbers(b: Builder, **wish: Any) -> Operand:
     return strong(b, b.complex(**wish) if b.flag(0.15) else b.real("R", **wish))
 
 
-def halves(b: Builder) -> tuple[Sequence[StepPlan], Sequence[StepPlan]]:
-    """The steps for two functions."""
-    n = len(b.bodies) // 2
-    return b.bodies[:n], b.bodies[n:]
+def two_functions(b: Builder, x: Any, results: Sequence[Any]) -> tuple[str, str]:
+    """The names of two functions of a value like `x`, each with half of the steps."""
+    p, half = param(b, "a", x), len(b.bodies) // 2
+    names = name(b, "t"), name(b, "e")
+    for function, steps in zip(names, (b.bodies[:half], b.bodies[half:]), strict=True):
+        b.block(function, [p], results, steps=steps)
+    return names
 
 
 # Loops
@@ -140,19 +142,15 @@ def linear_recurrence(b: Builder) -> str:
 @operation(0, 4)
 def cond(b: Builder) -> str:
     x = numbers(b)
-    p = param(b, "a", x)
-    for suffix, steps in zip(("t", "e"), halves(b), strict=True):
-        b.block(name(b, suffix), [p], [x.type, x.type], steps=steps)
-    return f"lax.cond({b.boolean(())}, {name(b, 't')}, {name(b, 'e')}, {x})"
+    first, second = two_functions(b, x, [x.type, x.type])
+    return f"lax.cond({b.boolean(())}, {first}, {second}, {x})"
 
 
 @operation(0, 2)
 def switch(b: Builder) -> str:
     x = numbers(b)
-    p = param(b, "a", x)
-    for suffix, steps in zip(("t", "e"), halves(b), strict=True):
-        b.block(name(b, suffix), [p], [x.type], steps=steps)
-    branches = f"[{name(b, 't')}, lambda a: a, {name(b, 'e')}]"
+    first, second = two_functions(b, x, [x.type])
+    branches = f"[{first}, lambda a: a, {second}]"
     return f"lax.switch({b.integer(b.choose([3, 4, 5]), (), low=b.choose([0, -1]))}, {branches}, {x})"
 
 
