@@ -52,7 +52,7 @@ def as_shape(shape: Any, function: str) -> tuple[int, ...]:
 
 def filled(value: Any, shape: tuple[int, ...], dtype: Any, weak: bool = False) -> Any:
     """An array with the same value everywhere."""
-    value = scalar_like(value, dtype) if weak else np.asarray(value, dtype)[()]
+    value = scalar_like(value, dtype) if weak else np.asarray(value).astype(dtype)[()]
     return converted(broadcast_in_dim(value, shape=shape, broadcast_dimensions=()), dtype, weak)
 
 
@@ -81,6 +81,8 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, *, device: Any = None) 
     if type(fill_value) in PYTHON_SCALARS and dtype is None:
         t = type_of(fill_value)
         return filled(fill_value, sizes, t.dtype, t.weak_type)
+    if type(fill_value) is int:
+        return filled(fill_value, sizes, as_dtype(dtype))
     return broadcast(asarray(fill_value, dtype), sizes)
 
 

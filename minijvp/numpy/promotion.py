@@ -205,13 +205,18 @@ def converted(x: Any, dtype: Any, weak: bool = False) -> Any:
 
 
 def scalar_like(x: Any, dtype: Any) -> Any:
-    """The Python scalar of the sort of `dtype`. Raises OverflowError for an integer that does not fit."""
+    """The Python scalar of the sort of `dtype`. An integer that does not fit wraps, as in JAX.
+
+    There it is one of the default dtype first: raises OverflowError for one that does not fit into that either.
+    """
     letter = letter_of(dtype)
     if letter in "iu":
-        limits = np.iinfo(dtype)
-        if not limits.min <= x <= limits.max:
-            raise OverflowError(f"the Python integer {x} does not fit into {dtype.name}.")
-        return int(x)
+        own, default = np.iinfo(dtype), np.iinfo(as_dtype(int))
+        if own.min <= x <= own.max:
+            return int(x)
+        if not default.min <= x <= default.max:
+            raise OverflowError(f"the Python integer {x} does not fit into {default.dtype.name}.")
+        return int(np.asarray(int(x)).astype(dtype))
     if letter == "b":
         return bool(x)
     return complex(x) if letter == "c" and type(x) is complex else float(x)

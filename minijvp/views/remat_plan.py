@@ -215,7 +215,7 @@ def remat_plan(
     >>> x = jax.ShapeDtypeStruct((1000, 1000), 'float32')
     >>> plan = minijvp.remat_plan(lambda x, w: mnp.sum(mnp.tanh(x @ w) ** 2), x, x, memory_budget=0.7)
     >>> plan.bytes_before, plan.bytes_after, [v.made_by for v in plan.saved], [v.made_by for v in plan.recomputed]
-    (8000000, 4000000, ['tanh'], ['square', 'sub', 'mul'])
+    (8000000, 4000000, ['tanh'], ['one_minus_square', 'mul'])
     """
     budget = config.memory_budget if memory_budget is None else checked_budget(memory_budget, "remat_plan")
     with config(memory_budget="off"):

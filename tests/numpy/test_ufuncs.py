@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import product
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import minijvp
 import minijvp.numpy as mnp
 from minijvp.core.types import PYTHON_SCALARS
+from tests.side_by_side import same
 
 UNARY = """sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh exp exp2 expm1 log log1p log2 log10
 sqrt cbrt reciprocal deg2rad rad2deg sinc negative positive abs fabs sign square real imag conj floor ceil trunc rint
@@ -145,9 +147,32 @@ def test_derivatives_stay_finite_where_mathematics_does() -> None:
     assert minijvp.grad(lambda x: mnp.where(x > 0, mnp.sqrt(mnp.where(x > 0, x, 1.0)), 0.0))(-1.0) == 0.0
 
 
-def test_integers_out_of_range_are_refused() -> None:
-    with pytest.raises(OverflowError, match="300 does not fit into uint8"):
-        minijvp.jit(lambda x: x + 300)(np.uint8([1]))
+WRAPPING: list[Callable[[Any, Any], Any]] = [
+    lambda np_, x: x + 300,
+    lambda np_, x: np_.maximum(x, -1),
+    lambda np_, x: np_.where(x > 0, x, -1),
+    lambda np_, x: x < -1,
+    lambda np_, x: x // -1,
+    lambda np_, x: x & -1,
+    lambda np_, x: np_.clip(x, -1, 5),
+    lambda np_, x: np_.pad(x, 1, constant_values=-1),
+    lambda np_, x: x.at[0].set(-1),
+    lambda np_, x: np_.full_like(x, -1),
+    lambda np_, x: np_.full(2, -1, x.dtype),
+]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "uint32"])
+@pytest.mark.parametrize("function", WRAPPING)
+def test_integers_out_of_range_wrap(function: Callable[[Any, Any], Any], dtype: str) -> None:
+    """As in JAX, which makes integers of the default dtype of them first."""
+    x = jnp.asarray([3, 100], dtype)
+    same(minijvp.jit(lambda x: function(mnp, x))(x), jax.jit(lambda x: function(jnp, x))(x))
+
+
+def test_integers_out_of_the_default_range_are_refused() -> None:
+    with pytest.raises(OverflowError, match=f"{2**70} does not fit into int64"):
+        minijvp.jit(lambda x: x + 2**70)(np.uint8([1]))
 
 
 @pytest.mark.parametrize("exponent", [0, 1, 2, 3, -1, -2, 0.5, 2.0])
