@@ -24,6 +24,7 @@ from minijvp.numpy.promotion import (
     placed,
     refuse,
     surface,
+    wrapped,
 )
 from minijvp.operations import (
     annotations,
@@ -160,7 +161,7 @@ def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
     if dtype is None:
         value = array(fill_value, "full")
     elif type(fill_value) in PYTHON_SCALARS:
-        value = np.asarray(fill_value).astype(as_dtype(dtype))[()]
+        value = wrapped(fill_value, as_dtype(dtype))
     else:
         value = converted(array(fill_value, "full"), as_dtype(dtype))
     return families.broadcast_in_dim(value, shape=integers(shape), broadcast_dimensions=())
@@ -180,7 +181,7 @@ def convert_element_type(operand: Any, new_dtype: Any) -> Any:
     """The operand in another dtype."""
     dtype = as_dtype(new_dtype)
     if type(operand) in PYTHON_SCALARS:
-        return as_constant(np.asarray(operand).astype(dtype))
+        return as_constant(wrapped(operand, dtype))
     return converted(array(operand, "convert_element_type"), dtype)
 
 

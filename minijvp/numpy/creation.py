@@ -27,6 +27,7 @@ from minijvp.numpy.promotion import (
     refuse,
     scalar_like,
     surface,
+    wrapped,
 )
 from minijvp.operations import elementwise
 from minijvp.operations.families import add, broadcast_in_dim, reshape
@@ -52,7 +53,7 @@ def as_shape(shape: Any, function: str) -> tuple[int, ...]:
 
 def filled(value: Any, shape: tuple[int, ...], dtype: Any, weak: bool = False) -> Any:
     """An array with the same value everywhere."""
-    value = scalar_like(value, dtype) if weak else np.asarray(value).astype(dtype)[()]
+    value = scalar_like(value, dtype) if weak else wrapped(value, dtype)
     return converted(broadcast_in_dim(value, shape=shape, broadcast_dimensions=()), dtype, weak)
 
 

@@ -204,6 +204,11 @@ def converted(x: Any, dtype: Any, weak: bool = False) -> Any:
     return convert_element_type(x, new_dtype=dtype, weak_type=weak)
 
 
+def wrapped(x: Any, dtype: Any) -> Any:
+    """A Python scalar as one of NumPy; an integer that does not fit wraps."""
+    return np.asarray(x).astype(dtype)[()] if type(x) is int else np.asarray(x, dtype)[()]
+
+
 def scalar_like(x: Any, dtype: Any) -> Any:
     """The Python scalar of the sort of `dtype`. An integer that does not fit wraps, as in JAX.
 
@@ -216,7 +221,7 @@ def scalar_like(x: Any, dtype: Any) -> Any:
             return int(x)
         if not default.min <= x <= default.max:
             raise OverflowError(f"the Python integer {x} does not fit into {default.dtype.name}.")
-        return int(np.asarray(int(x)).astype(dtype))
+        return int(wrapped(int(x), dtype))
     if letter == "b":
         return bool(x)
     return complex(x) if letter == "c" and type(x) is complex else float(x)
