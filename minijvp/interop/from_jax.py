@@ -15,18 +15,20 @@ import numpy as np
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
-from minijvp.core import source
 from minijvp.core.jaxpr import Jaxpr, inner_jaxprs
 from minijvp.core.tracing import EVALUATION, Tracer, as_constant, computes, evaluating, is_traced, named_axes, state
 from minijvp.core.types import PYTHON_SCALARS, is_arraylike, is_key, type_of, x64_enabled
 from minijvp.errors import ArgumentError, EscapedTracerError, MissingRuleError
 from minijvp.higher_order.custom_jvp import are_inexact
 from minijvp.higher_order.deferred import ByZeros, Deferred
-from minijvp.interop.rules import LostValueError
+from minijvp.interop.rules import TRACING_ERRORS, LostValueError, NeedsValueError, needs_value
 from minijvp.interop.traced import Traced, is_lowered, program_of_jax
 from minijvp.transforms.staging import argument_type, shape_struct
 
 READ_PER_FUNCTION = 512
+
+FOR_LACK_OF_VALUES = (*TRACING_ERRORS, TypeError, ValueError, LostValueError, NeedsValueError)
+"""What JAX or a function of it raises where it might not, if more were known."""
 
 FLOATS_TRACED, SCALARS_STATIC, ONLY_TRACERS, COMPUTED = range(4)
 """What is unknown to `fun` while JAX traces it, from most to least: arrays and Python's floats; arrays; tracers.
@@ -34,8 +36,6 @@ FLOATS_TRACED, SCALARS_STATIC, ONLY_TRACERS, COMPUTED = range(4)
 In the last case tracers are unknown too, and JAX computes with all else at once, callbacks included: as it does in an
 eager derivative of its own, in every call anew.
 """
-
-TRACING_ERRORS = (jax.errors.JAXTypeError, jax.errors.JAXIndexError)
 
 
 def from_jax(fun: Callable[..., Any]) -> Callable[..., Any]:
@@ -135,24 +135,35 @@ class Bridge:
             raise self.leaked(error) from error
 
     def trace(self, key: Hashable, programs: Programs | None, leaves: list[Any], tree: Any) -> Program:
-        """A new program, traced with as little known as `fun` allows."""
+        """A new program, traced with as little known as `fun` and the rules that it calls allow.
+
+        If a rule cannot be made whatever is known, the program is of use as long as nothing wants its derivative.
+        """
         known = FLOATS_TRACED if programs is None else programs.known
-        missing = None
+        missing = found = None
         while True:
             try:
                 program = self.trace_with(known, leaves, tree)
+                found = found or (known, program)
+                if known < COMPUTED and program.traced.jitted is None:
+                    with evaluating():
+                        make_rules(program.traced.jaxpr)
+                found = known, program
                 break
             except Exception as error:
                 if isinstance(error, MissingRuleError):
                     missing = error
                 more = next_known(known, leaves, error)
                 if more is None or (more == COMPUTED and not (self.pure or computes(state.trace))):
+                    if found is not None:
+                        break
                     if missing is not None and missing is not error:
                         raise missing from None  # the cause, and not how the next attempt failed
                     if isinstance(error, TRACING_ERRORS):
-                        raise self.cannot_trace(error) from error
+                        raise needs_value(trees.function_name(self.fun), error) from error
                     raise
                 known = more
+        known, program = found
         if programs is None or programs.known != known:
             programs = Programs(known)
         if (known < COMPUTED or self.pure) and not program.traced.closes_over_tracers:
@@ -185,22 +196,8 @@ class Bridge:
                 traced = Traced.by_jit(flat, types, name)
             else:
                 traced = Traced(jax.make_jaxpr(flat, axis_env=list(state.axis_sizes.items()))(*types), name)
-                jaxpr = traced.jaxpr
-                if known < COMPUTED:
-                    make_rules(jaxpr)
+                _ = traced.jaxpr  # read now: what has no counterpart is refused
         return Program(traced, unknown, out_tree, static_outputs)
-
-    def cannot_trace(self, error: Exception) -> ArgumentError:
-        """The error for a function that JAX cannot trace."""
-        line = source.raised_at(error)
-        reason = str(error).strip().split("\n")[0]
-        return ArgumentError(
-            f"from_jax cannot trace {trees.function_name(self.fun)}" + (f", at {line}: {line.text}" if line else ""),
-            "Under a transformation of minijvp, JAX traces the function once for all values of its arguments, and here "
-            f"it needs a value: {reason}",
-            "Use jnp.where or jax.lax.cond in place of `if`; pass a value that steers Python as an int, a bool or a "
-            "string (those are static); or write this part with minijvp.numpy, which allows `if` on values.",
-        )
 
     def leaked(self, error: Exception) -> EscapedTracerError:
         """The error for a function that uses a tracer of JAX which an earlier call left somewhere."""
@@ -226,7 +223,7 @@ class Bridge:
 
 
 def make_rules(jaxpr: Jaxpr) -> None:
-    """Make the rules of the functions that a program calls. Raises LostValueError for one that cannot be made.
+    """Make the rules of the functions that a program calls. Raises the error of one that cannot be made.
 
     Rules of functions that only rules call are left for later: there may be no end to them.
     """
@@ -279,7 +276,7 @@ def next_known(known: int, leaves: Sequence[Any], error: Exception) -> int | Non
     """What to make known after a failure, or None if that would change nothing."""
     if known == FLOATS_TRACED and any([type(x) in (float, complex) for x in leaves]):
         return SCALARS_STATIC
-    if known < COMPUTED and isinstance(error, (*TRACING_ERRORS, TypeError, ValueError, LostValueError)):
+    if known < COMPUTED and isinstance(error, FOR_LACK_OF_VALUES):
         return max(known, SCALARS_STATIC) + 1
     return None
 

@@ -17,6 +17,7 @@ from jax.extend import core as jax_core
 from jax.interpreters import ad
 from jax.tree_util import tree_flatten, tree_unflatten
 
+from minijvp.core import source
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import is_tracer_of_jax
@@ -35,8 +36,28 @@ from minijvp.trees import replaced
 FLOAT0 = jax.dtypes.float0
 
 
+TRACING_ERRORS = (jax.errors.JAXTypeError, jax.errors.JAXIndexError)
+
+
 class LostValueError(ArgumentError):
     """A rule needs a value that was traced with the function and is gone."""
+
+
+class NeedsValueError(ArgumentError):
+    """Python code of a function, or of a rule, needs a value that JAX does not know while it traces."""
+
+
+def needs_value(name: str, error: Exception) -> NeedsValueError:
+    """The error for a function, or a rule, that JAX cannot trace."""
+    line = source.raised_at(error)
+    reason = str(error).strip().split("\n")[0]
+    return NeedsValueError(
+        f"from_jax cannot trace {name}" + (f", at {line}: {line.text}" if line else ""),
+        "Under a transformation of minijvp, JAX traces the function once for all values of its arguments, and here "
+        f"it needs a value: {reason}",
+        "Use jnp.where or jax.lax.cond in place of `if`; pass a value that steers Python as an int, a bool or a "
+        "string (those are static); or write this part with minijvp.numpy, which allows `if` on values.",
+    )
 
 
 class Call:
@@ -72,6 +93,8 @@ class Call:
             closed = jax.make_jaxpr(fun)(*map(shape_struct, types))
         except jax.errors.UnexpectedTracerError as error:
             raise self.lost() from error
+        except TRACING_ERRORS as error:
+            raise needs_value(f"the rule of {self.name}", error) from error
         if any(is_tracer_of_jax(x) for x in closed.consts):
             raise self.lost()
         opened, constants = read(closed, self.name)

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 from jax.custom_derivatives import SymbolicZero
 
@@ -145,3 +146,31 @@ def test_forward_mode_is_told_too() -> None:
     fun = minijvp.from_jax(product_with_tangents(seen))
     same(minijvp.jvp(lambda x: fun(x, 2.0, 3)[0], (1.5,), (1.0,)), (9.0, 6.0), 1e-12)
     assert [False, True, True] in seen
+
+
+# Rules that cannot be made
+
+
+def test_a_rule_that_fails_is_of_no_matter_where_nothing_wants_it() -> None:
+    """The rule of JAX's xlogy fails for integers."""
+    fun = minijvp.from_jax(lambda x: jax.scipy.special.xlogy(2, x))
+    assert float(minijvp.jit(fun)(3.0)) == float(minijvp.vmap(fun)(jnp.array([3.0]))[0]) == 2 * np.log(3.0)
+    with pytest.raises(TypeError, match="float0"):
+        minijvp.grad(fun)(3.0)
+    pdf = jax.scipy.stats.gumbel_l.pdf  # which calls it with constants
+    same(minijvp.grad(minijvp.from_jax(pdf))(0.3), jax.grad(pdf)(0.3), 1e-14)
+
+
+def test_a_rule_that_needs_a_value_says_so() -> None:
+    @jax.custom_jvp
+    def square(x: Any) -> Any:
+        return x * x
+
+    @square.defjvp
+    def _(primals: Any, tangents: Any) -> Any:
+        return square(*primals), tangents[0] * 2 * float(primals[0])
+
+    fun = minijvp.from_jax(square)
+    assert minijvp.vmap(fun)(jnp.array([3.0])) == 9.0
+    with pytest.raises(minijvp.ArgumentError, match=r"cannot trace the rule of square, at .*float\(primals"):
+        minijvp.grad(fun)(3.0)
