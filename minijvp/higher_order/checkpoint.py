@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 from minijvp.core.config import cached_by_budget, config
@@ -15,7 +15,7 @@ from minijvp.higher_order.programs import array_types, present
 from minijvp.operations.annotations import optimization_barrier
 from minijvp.operations.families import is_linear, nonzero, spread
 from minijvp.transforms.call import Call
-from minijvp.transforms.carrier import Carrier
+from minijvp.transforms.carrier import Carrier, reached
 from minijvp.transforms.jvp import jvp_jaxpr
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.transforms.staging import stage
@@ -69,6 +69,9 @@ class Checkpoint(Carrier):
     ) -> tuple[Any, Any]:
         batch, out_batched = vmap_jaxpr(jaxpr, axis, batched)
         return self(*args, jaxpr=batch, **options), out_batched
+
+    def reached(self, equation: Equation, inputs: tuple[bool, ...], differentiable: bool) -> Sequence[bool]:
+        return reached(equation.params["jaxpr"], inputs, differentiable)
 
 
 @cached_by_budget(maxsize=4096)

@@ -49,6 +49,7 @@ from minijvp.operations.families import (
 from minijvp.operations.reduction import reduce_max, reduce_or
 from minijvp.operations.shape import iota
 from minijvp.transforms import planning
+from minijvp.transforms.carrier import reached
 from minijvp.transforms.forward import Loop
 from minijvp.transforms.jvp import jvp_jaxpr
 from minijvp.transforms.linearize import LinearizedJaxpr, linearize_jaxpr
@@ -119,6 +120,11 @@ class Cond(ControlFlow):
         branches = tuple([b.without_dead_code(used) for b in equation.params["branches"]])
         outputs = tuple(chosen(equation.outputs, used))
         return Equation(self, equation.inputs, {"branches": branches}, outputs, equation.source)
+
+    def reached(self, equation: Equation, inputs: Flags, differentiable: bool) -> Flags:
+        if inputs[0]:
+            return (True,) * len(equation.outputs)
+        return union([reached(b, inputs[1:], differentiable) for b in equation.params["branches"]])
 
 
 cond = Cond("cond")

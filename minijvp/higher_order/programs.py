@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
-from minijvp.core.primitive import Axis, Nondifferentiable, Primitive
+from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import as_constant
-from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, is_inexact, type_of
+from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, type_of
 from minijvp.errors import JaxprError
 from minijvp.operations.casting import convert_element_type
-from minijvp.operations.families import Elementwise, add, broadcast_in_dim, leading_axis, zeros
+from minijvp.operations.families import add, broadcast_in_dim, leading_axis, zeros
 from minijvp.transforms.carrier import Carrier
 
 Flags = tuple[bool, ...]
@@ -130,22 +130,6 @@ def batched_carry(axis: Axis, init: Sequence[Any], batched: Iterable[bool], want
 
 # Which carries of a loop have a tangent, a cotangent, a batch axis? Such a property spreads from the arguments through
 # the body, and around the loop. A guess from the dependencies in the body spares running a transformation twice.
-
-
-def reached(jaxpr: Jaxpr, inputs: Sequence[bool], differentiable: bool = False) -> Flags:
-    """Which outputs depend on one of these inputs; with `differentiable`, so that they can have a tangent."""
-    known = set(chosen(jaxpr.inputs, inputs))
-    for e in jaxpr.equations:
-        if not known.isdisjoint(e.inputs) and not (differentiable and is_flat(e.primitive)):
-            known.update([v for v in e.outputs if not differentiable or is_inexact(v.type.dtype)])
-    return tuple([v in known for v in jaxpr.outputs])
-
-
-def is_flat(primitive: Primitive) -> bool:
-    """Whether the derivative of a primitive is zero."""
-    if isinstance(primitive, Elementwise):
-        return not any(primitive.derivatives)
-    return isinstance(primitive, Nondifferentiable)
 
 
 def reaching(jaxpr: Jaxpr, outputs: Sequence[bool]) -> Flags:

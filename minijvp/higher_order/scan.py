@@ -24,7 +24,6 @@ from minijvp.higher_order.programs import (
     groups,
     instantiated,
     present,
-    reached,
     reaching,
     require_types,
     settle,
@@ -33,6 +32,7 @@ from minijvp.higher_order.programs import (
 )
 from minijvp.operations.families import instantiate, is_linear, nonzero, spread, zeros_like
 from minijvp.operations.shape import move_axis
+from minijvp.transforms.carrier import reached
 from minijvp.transforms.forward import Loop
 from minijvp.transforms.jvp import jvp_jaxpr
 from minijvp.transforms.rematerialize import linearize_jaxpr_planned
@@ -183,6 +183,11 @@ class Scan(ControlFlow):
         how = changed(params, body, sum(constants), sum(carry))
         inputs, outputs = tuple(chosen(equation.inputs, ins)), tuple(chosen(equation.outputs, outs))
         return Equation(self, inputs, how, outputs, equation.source)
+
+    def reached(self, equation: Equation, inputs: Flags, differentiable: bool) -> Flags:
+        jaxpr, n_constants, n_carry = [equation.params[name] for name in ("jaxpr", "n_constants", "n_carry")]
+        carry = first_guess(jaxpr, n_constants, n_carry, inputs, differentiable)
+        return carry + reached(jaxpr, with_carry(inputs, n_constants, carry), differentiable)[n_carry:]
 
 
 scan = Scan("scan")

@@ -31,7 +31,7 @@ from minijvp.higher_order.programs import (
     typed,
 )
 from minijvp.higher_order.reverse_loop import differentiated, pull_loop, pull_program
-from minijvp.higher_order.scan import jvp_body, started, vmap_body
+from minijvp.higher_order.scan import first_guess, jvp_body, started, vmap_body
 from minijvp.higher_order.while_programs import (
     BOOL,
     INT32,
@@ -45,6 +45,7 @@ from minijvp.higher_order.while_programs import (
 )
 from minijvp.operations.families import instantiate, is_linear, nonzero, spread, zeros_like
 from minijvp.operations.reduction import reduce_max
+from minijvp.transforms.carrier import reached
 from minijvp.transforms.vmap import vmap_jaxpr
 
 
@@ -177,6 +178,14 @@ class While(ControlFlow):
         how = {"cond_jaxpr": condition, "body_jaxpr": body, "n_cond_constants": k, "n_body_constants": sum(constants)}
         inputs = tuple(chosen(equation.inputs, (True,) * k + constants + carry))
         return Equation(self, inputs, how, tuple(chosen(equation.outputs, carry)), equation.source)
+
+    def reached(self, equation: Equation, inputs: Flags, differentiable: bool) -> Flags:
+        params = equation.params
+        k, n_body = params["n_cond_constants"], params["n_body_constants"]
+        carry = first_guess(params["body_jaxpr"], n_body, len(equation.outputs), inputs[k:], differentiable)
+        if not differentiable and any(reached(params["cond_jaxpr"], (*inputs[:k], *carry))):
+            return (True,) * len(carry)
+        return carry
 
 
 class Differentiating(ControlFlow):

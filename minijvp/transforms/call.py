@@ -9,7 +9,7 @@ from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, inner_jaxprs
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType
 from minijvp.operations.families import is_linear, nonzero, spread
-from minijvp.transforms.carrier import Carrier
+from minijvp.transforms.carrier import Carrier, reached
 from minijvp.transforms.jvp import jvp_jaxpr
 from minijvp.transforms.linearize import LinearizedJaxpr, linearize_jaxpr, residuals_of
 from minijvp.transforms.transpose import transpose_jaxpr
@@ -52,6 +52,9 @@ class Call(Carrier):
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, jaxpr: Jaxpr) -> tuple[Any, Any]:
         batch, out_batched = vmap_jaxpr(jaxpr, axis, batched)
         return self.call(batch, *args), out_batched
+
+    def reached(self, equation: Equation, inputs: tuple[bool, ...], differentiable: bool) -> Sequence[bool]:
+        return reached(equation.params["jaxpr"], inputs, differentiable)
 
 
 def applied(

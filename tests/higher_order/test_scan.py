@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,7 +12,7 @@ import pytest
 
 import minijvp
 import minijvp.numpy as mnp
-from minijvp import JaxprError
+from minijvp import JaxprError, lax
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType
 from minijvp.higher_order.scan import jvp_body, linearize_body, scan, transpose_body, vmap_body
@@ -74,6 +75,27 @@ def test_batch_axes_reach_the_carries_that_depend_on_them() -> None:
     assert batched == (False, True, False, True)
     assert outs[3].shape == (2, 3)
     same(outs[0], jnp.asarray(8.0))
+
+
+INSIDE: dict[str, Callable[..., Any]] = {
+    "jit": lambda step, a, b: minijvp.jit(step)(a, b),
+    "checkpoint": lambda step, a, b: minijvp.checkpoint(step)(a, b),
+    "cond": lambda step, a, b: lax.cond(mnp.sum(a) > 0, step, lambda a, b: (a, b), a, b),
+    "scan": lambda step, a, b: lax.scan(lambda c, _: (step(*c), None), (a, b), None, 2)[0],
+    "while": lambda step, a, b: lax.while_loop(lambda c: mnp.sum(c[0]) < 3, lambda c: step(*c), (a, b)),
+}
+
+
+@pytest.mark.parametrize("name", INSIDE)
+def test_programs_inside_tell_which_results_depend_on_what(name: str) -> None:
+    def body(a: Any, b: Any) -> list[Any]:
+        return [*INSIDE[name](lambda a, b: (a * a + 1.0, a * b), a, b)]
+
+    jaxpr = stage(body, [F64, F64])
+    flags = False, True
+    assert jvp_body(jaxpr, 0, 2, flags)[2] == linearize_body(jaxpr, 0, 2, flags, 5).carried == flags
+    assert vmap_body(jaxpr, 0, 2, Axis(2), flags)[2] == flags
+    assert jvp_body(jaxpr, 0, 2, (True, False))[2] == vmap_body(jaxpr, 0, 2, Axis(2), (True, False))[2] == (True, True)
 
 
 def test_collectives_in_the_body() -> None:
