@@ -23,7 +23,6 @@ from minijvp.numpy.promotion import (
     join,
     kind_of,
     normalize_axis,
-    promote,
     refuse,
     scalar_like,
     surface,
@@ -32,7 +31,7 @@ from minijvp.numpy.promotion import (
 from minijvp.operations import elementwise
 from minijvp.operations.families import add, broadcast_in_dim, reshape
 from minijvp.operations.families import zeros as zeros_primitive
-from minijvp.operations.shape import concatenate, iota, move_axis
+from minijvp.operations.shape import concatenate, iota
 
 
 def as_shape(shape: Any, function: str) -> tuple[int, ...]:
@@ -217,37 +216,6 @@ def _traced_length(function: str) -> ArgumentError:
         "The length of the result must be known while the program is traced.",
         "Use Python numbers, or arguments in static_argnums of jit.",
     )
-
-
-@surface(jnp.linspace)
-def linspace(
-    start: Any,
-    stop: Any,
-    num: int = 50,
-    endpoint: bool = True,
-    retstep: bool = False,
-    dtype: Any = None,
-    axis: int = 0,
-    *,
-    device: Any = None,
-) -> Any:
-    """`num` evenly spaced numbers from `start` to `stop`."""
-    if not (isinstance(start, Tracer) or isinstance(stop, Tracer)):
-        out = jnp.linspace(start, stop, num, endpoint, retstep, dtype, axis)
-        return tuple(map(state.trace.lift, out)) if retstep else state.trace.lift(out)
-    from_, to = promote("linspace", as_operand(start, "linspace"), as_operand(stop, "linspace"), inexact=True)
-    shape = np.broadcast_shapes(type_of(from_).shape, type_of(to).shape)
-    from_, to = broadcast(from_, shape), broadcast(to, shape)
-    parts = max(num - 1 if endpoint else num, 1)
-    step = converted(elementwise.div(elementwise.sub(to, from_), float(parts)), from_.dtype)
-    from_, to = broadcast(from_, (num, *shape)), broadcast(to, (num, *shape))
-    weights = np.arange(num).reshape((num,) + (1,) * len(shape)) / parts
-    weight = broadcast(as_constant(weights, from_.dtype), (num, *shape))
-    out = add(elementwise.mul(from_, elementwise.sub(1.0, weight)), elementwise.mul(to, weight))
-    if axis % (len(shape) + 1):
-        out = move_axis(out, 0, axis)
-    out = asarray(out, dtype)
-    return (out, step) if retstep else out
 
 
 @surface(jnp.eye)
