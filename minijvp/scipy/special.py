@@ -24,41 +24,45 @@ from minijvp.operations.elementwise import absorbing_mul
 erfcx = restated(jax.scipy.special, "erfcx")(from_jax(jax.numpy.vectorize(jax.scipy.special.erfcx)))
 
 
-def _absorbing(name: str, logarithm: Any, slope: Any) -> Any:
-    """A function x f(y) for a logarithm f: where x is 0, it is flat in y, also where the logarithm is infinite."""
+def _absorbing(name: str, logarithm: Any, slope: Any, pole: float) -> Any:
+    """A function x f(y) for a logarithm f: where x is 0, it is flat in y, also at the pole."""
     ruled = custom_jvp(from_jax(getattr(jax.scipy.special, name)))
 
     def in_y(t: Any, out: Any, x: Any, y: Any) -> Any:
-        return absorbing_mul(t, mnp.where(x == 0, 0, slope(x, mnp.where(x == 0, 1, y))))
+        return absorbing_mul(t, slope(x, mnp.where((x == 0) & (y == pole), 1, y)))
 
     ruled.defjvps(lambda t, out, x, y: absorbing_mul(t, logarithm(y)), in_y)
     return restated(jax.scipy.special, name)(lambda x, y: ruled(*both_arrays(*promote_pair(name, x, y, inexact=True))))
 
 
-xlogy = _absorbing("xlogy", mnp.log, lambda x, y: x / y)
-xlog1py = _absorbing("xlog1py", mnp.log1p, lambda x, y: x / (1 + y))
+xlogy = _absorbing("xlogy", mnp.log, lambda x, y: x / y, 0)
+xlog1py = _absorbing("xlog1py", mnp.log1p, lambda x, y: x / (1 + y), -1)
 
 
 def _spence_slope(x: Any) -> Any:
     largest = float(mnp.finfo(x.dtype).max)
-    return mnp.where(x == 1, -1, mnp.log(mnp.minimum(x, largest)) / mnp.where(x == 1, 1, 1 - x))
+    at_one = 1 - x
+    series = -1 - at_one * (0.5 + at_one / 3)
+    return mnp.where(x == 1, series, mnp.log(mnp.minimum(x, largest)) / mnp.where(x == 1, 1, at_one))
 
 
 def _inverse_mills_ratio(x: Any) -> Any:
     """The density of the normal distribution over its distribution function: A&S 26.2.1, 26.2.2."""
-    left = math.sqrt(2 / math.pi) / erfcx(mnp.minimum(x, 0) * -math.sqrt(0.5))
-    right = mnp.maximum(x, 0)
-    return mnp.where(x < 0, left, normal_density(right) / ndtr(right))
+    is_left = x < 0
+    left = math.sqrt(2 / math.pi) / erfcx(mnp.where(is_left, x, 0) * -math.sqrt(0.5))
+    right = mnp.where(is_left, 0, x)
+    return mnp.where(is_left, left, normal_density(right) / ndtr(right))
 
 
 def _i1_slope(x: Any) -> Any:
     tiny = mnp.abs(x) < float(mnp.finfo(x.dtype).eps)
-    ratio = mnp.where(tiny, 0.5, bessel_i1e(x) / mnp.where(tiny, 1, x))
+    ratio = mnp.where(tiny, (1 - mnp.abs(x)) / 2, bessel_i1e(x) / mnp.where(tiny, 1, x))
     return mnp.exp(mnp.abs(x)) * (bessel_i0e(x) - ratio)
 
 
 spence = with_derivative(jax.scipy.special, "spence", _spence_slope)
 ndtr = with_derivative(jax.scipy.special, "ndtr", normal_density)
+exp1 = with_derivative(jax.scipy.special, "exp1", lambda x: -mnp.exp(-x) / x)
 i1 = with_derivative(jax.scipy.special, "i1", _i1_slope)
 i0 = with_derivative(jax.scipy.special, "i0", i1)
 

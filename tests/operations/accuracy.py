@@ -148,7 +148,40 @@ def errors(reference: Reference, position: int, dtype: Any) -> tuple[Error, Erro
     return ahead, back
 
 
+# Second derivatives: a rule that is right at a point may not be differentiable there
+
+
+def second_derivatives(reference: Reference, i: int, j: int, points: Sequence[tuple]) -> tuple[np.ndarray, np.ndarray]:
+    """The derivative in arguments i and then j: by forward mode twice, and by reverse mode twice."""
+    xs = [jnp.array(column) for column in zip(*points, strict=True)]
+    ones = jnp.ones_like(xs[0])
+
+    def ahead(fun: Any, n: int) -> Any:
+        return lambda *xs: minijvp.jvp(lambda x: fun(*xs[:n], x, *xs[n + 1 :]), (xs[n],), (ones,))[1]
+
+    def back(fun: Any, n: int) -> Any:
+        return lambda *xs: minijvp.vjp(lambda x: fun(*xs[:n], x, *xs[n + 1 :]), xs[n])[1](ones)[0]
+
+    return np.asarray(ahead(ahead(reference, i), j)(*xs)), np.asarray(back(back(reference, i), j)(*xs))
+
+
+def slope_of_slope(slope: Slope, j: int, point: tuple[float, ...]) -> float | None:
+    """The derivative of a derivative by mpmath; None at a pole or a kink."""
+    with mp.workdps(DIGITS):
+        xs, h = [mp.mpf(x) for x in point], mp.mpf(10) ** -18
+        try:
+            low, mid, high = [slope(*xs[:j], xs[j] + d, *xs[j + 1 :]) for d in (-h, 0, h)]
+        except (ZeroDivisionError, ValueError):
+            return None
+        before, after = (mid - low) / h, (high - mid) / h
+        smooth = isinstance(after, mp.mpf) and abs(before - after) < 1e-6 * (1 + abs(before))
+        return float((before + after) / 2) if smooth else None
+
+
 # Points
+
+PLAIN = {0.0, 0.5, 1.0, 2.0, 8.0, -0.5, -1.0, -2.0, -8.0}
+"""Where rules change from one formula to another, and where programs begin."""
 
 Region = Callable[[Any], list[float]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import product
 from typing import Any
 
 import jax
@@ -37,6 +38,24 @@ def test_derivatives(reference: Reference, dtype: Any) -> None:
 def test_second_derivatives(name: str, dtype: Any) -> None:
     for error in accuracy.errors(accuracy.second_derivative(name), 0, dtype):
         assert error.ulps <= BOUND, f"at {error.at}"
+
+
+TWICE_IN_A = {"igamma", "igammac"}
+"""The second derivative in the first argument is refused."""
+
+
+@pytest.mark.parametrize("reference", REFERENCES, ids=str)
+def test_rules_are_differentiable_where_the_function_is(reference: Reference) -> None:
+    points = [p for p in reference.points(np.float64) if accuracy.PLAIN.issuperset(p)]
+    slopes = [i for i, slope in enumerate(reference.slopes) if callable(slope)]
+    for i, j in product(slopes, repeat=2):
+        slope = reference.slopes[i]
+        truth = [accuracy.slope_of_slope(slope, j, p) for p in points]  # type: ignore[arg-type]
+        known = [p for p, t in zip(points, truth, strict=True) if t is not None]
+        if known and not (reference.name in TWICE_IN_A and i == j == 0):
+            wanted = [t for t in truth if t is not None]
+            for found in accuracy.second_derivatives(reference, i, j, known):
+                np.testing.assert_allclose(found, wanted, 1e-8, 1e-12, err_msg=f"in {i} and {j}, at {known}")
 
 
 def test_every_elementwise_primitive_has_a_reference() -> None:
