@@ -16,7 +16,7 @@ from minijvp.core.primitive import Axis
 from minijvp.core.types import PYTHON_SCALARS, is_inexact, is_key, type_of
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.linearize import linearize_flat
-from minijvp.transforms.staging import stage
+from minijvp.transforms.staging import shape_struct, stage
 from minijvp.transforms.transpose import transpose_flat
 from minijvp.transforms.vmap import repeat, vmap_flat
 from tests.samples import Sample
@@ -291,6 +291,27 @@ def check_batch(sample: Sample) -> None:
     assert_close(mapped(*eager), looped(*eager), 5 * tolerance(sample), "eager batch")
 
 
+def check_empty_batch(sample: Sample) -> None:
+    """vmap of no lanes at all: the shapes, as far as to XLA."""
+    xs = arrays(sample)
+    traced = [i for i, x in enumerate(xs) if type(x) not in PYTHON_SCALARS]
+    if not sample.batch or not traced:
+        return
+    cts = cotangents(call(sample)(*xs))
+    none = {i: type_of(xs[i]).with_shape((0, *np.shape(xs[i]))) for i in traced}
+    over = partial(mapped, axis=Axis(0))
+
+    def program(*ys: Any) -> list[Any]:
+        empty = dict(zip(none, ys, strict=True))
+        return [
+            x for outs, *_ in batches(sample, cts, over, xs, [empty.get(i, x) for i, x in enumerate(xs)]) for x in outs
+        ]
+
+    jaxpr = stage(program, list(none.values())).check()
+    assert all(t.shape[0] == 0 for t in jaxpr.out_types)
+    jax.eval_shape(lambda *ys: lower(jaxpr, *ys), *map(shape_struct, none.values()))
+
+
 def batches(sample: Sample, cts: Sequence[Any], over: Any, xs: Sequence[Any], ys: Sequence[Any]) -> list[tuple]:
     """What `over` makes of values and pullbacks where some arguments are batches, `ys`, with tolerances and names."""
     found = []
@@ -310,9 +331,9 @@ def pullback_of(sample: Sample, positions: Sequence[int], cts: Sequence[Any], *x
     return pullback_traced(fix(call(sample), xs, positions), [xs[i] for i in positions], cts)
 
 
-def mapped(fun: Any, args: Sequence[Any], batched: Sequence[bool]) -> list[Any]:
-    outs, flags = vmap_flat(fun, AXIS, args, batched)
-    return [x if flag else repeat(AXIS, x) for x, flag in zip(outs, flags, strict=True)]
+def mapped(fun: Any, args: Sequence[Any], batched: Sequence[bool], axis: Axis = AXIS) -> list[Any]:
+    outs, flags = vmap_flat(fun, axis, args, batched)
+    return [x if flag else repeat(axis, x) for x, flag in zip(outs, flags, strict=True)]
 
 
 def looped(fun: Any, args: Sequence[Any], batched: Sequence[bool]) -> list[Any]:
@@ -360,5 +381,6 @@ def check_in_jax(sample: Sample) -> None:
 
 CHECKS = [
     *(check_evaluation, check_types, check_lowering, check_jvp, check_vjp, check_second_order, check_batch),
+    check_empty_batch,
     check_in_jax,
 ]

@@ -11,10 +11,10 @@ import jax
 from jax import lax
 
 from minijvp.core.primitive import MULTIPLICATIONS_PER_BYTE, Axis
-from minijvp.core.types import ArrayType
+from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.contraction import cast_like
-from minijvp.operations.families import BilinearPrimitive, is_linear, reshape, zeros_like
+from minijvp.operations.families import BilinearPrimitive, is_linear, reshape, zeros, zeros_like
 from minijvp.operations.shape import rev, transpose
 from minijvp.operations.windows import dilated, transposed_padding, window_count
 
@@ -122,6 +122,10 @@ class ConvGeneralDilated(BilinearPrimitive):
         return cast_like(backwards(cast_like(x, ct), ct), y)
 
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], **params: Any) -> tuple[Any, Any]:
+        if not axis.size:  # no group, which XLA would not take
+            lanes = [t.with_shape(t.shape[b:]) for t, b in zip(map(type_of, args), batched, strict=True)]
+            out = self.type_rule(*lanes, **params)
+            return zeros(shape=(0, *out.shape), dtype=out.dtype), True
         p = Convolution(**params)
         (x, y), (x_batched, y_batched) = args, batched
         (x_batch, x_feature, *_), (y_out, *_), (batch, feature, *_) = p.dimension_numbers

@@ -97,7 +97,7 @@ class Gather(LinearPrimitive):
             start_indices_batching_dims=((0,) if all(batched) else ())
             + (shifted if indices_batched else tuple)(d.start_indices_batching_dims),
         )
-        lead = () if not x_batched else (1,) if indices_batched else (axis.size,)
+        lead = () if not x_batched else (min(1, axis.size),) if indices_batched else (axis.size,)
         params = {**params, "indices_are_sorted": params["indices_are_sorted"] and not indices_batched}
         if indices_batched and not x_batched:
             params["unique_indices"] = False
@@ -216,7 +216,7 @@ def read_back(x: Any, indices: Any, updates: Any, *, dimension_numbers: Any, mod
     dropped = (*d.inserted_window_dims, *d.operand_batching_dims)
     update_shape = type_of_argument(updates).shape
     window = iter([update_shape[i] for i in d.update_window_dims])
-    sizes = tuple([1 if i in dropped else next(window) for i in range(len(type_of_argument(x).shape))])
+    sizes = tuple([min(1, n) if i in dropped else next(window) for i, n in enumerate(type_of_argument(x).shape)])
     numbers = lax.GatherDimensionNumbers(
         offset_dims=d.update_window_dims,
         collapsed_slice_dims=d.inserted_window_dims,

@@ -55,7 +55,8 @@ class Verdict:
         return self.kind not in PASSING
 
 
-PASSING = {"right", "JAX refuses", "both refuse", "ill-conditioned", "nothing left", "JAX is not finite"}
+PASSING = {"right", "JAX refuses", "both refuse", "ill-conditioned", "nothing left", "JAX is not finite", "compiler"}
+"""With "compiler", JAX gives our result where nothing is compiled as a whole."""
 
 
 def judge(case: Case) -> Verdict:
@@ -163,7 +164,9 @@ def differences(program: Program, quotients: Any) -> Verdict:
         return Verdict("right")
     narrow, wide, slope, height = map(float, quotients)
     allowed = DIFFERENCES * max(abs(slope), 1e-3 * height, 1e-3)
-    if abs(narrow - wide) > 0.1 * allowed or abs(narrow - slope) <= allowed or not np.isfinite(slope):
+    if not np.isfinite([narrow, wide, slope]).all() or abs(narrow - wide) > 0.1 * allowed:
+        return Verdict("right")
+    if abs(narrow - slope) <= allowed:
         return Verdict("right")
     return Verdict("differences", f"JAX says {slope} of the slope, differences say {narrow} and {wide}")
 
@@ -186,7 +189,12 @@ def compared(program: Program, word: Word, found: Any, wanted: Any, wide: Any) -
         for i in differing:
             if is_weak(rows[i][0]) != uncompiled[i]:
                 return Verdict("weak type", f"result {i} is {'' if is_weak(rows[i][0]) else 'not '}weak")
-    return numbers(program, word, rows)
+    found_wrong = numbers(program, word, rows)
+    if found_wrong.failed:
+        uncompiled = without_jit(program, word)
+        if not numbers(program, word, [(x, y, z) for (x, _, z), y in zip(rows, uncompiled, strict=True)]).failed:
+            return Verdict("compiler", found_wrong.detail)
+    return found_wrong
 
 
 def is_weak(x: Any) -> bool:
@@ -200,12 +208,17 @@ def weak_by_convention(program: Program, word: Word) -> bool:
 
 def weak_without_jit(program: Program, word: Word) -> list[bool]:
     """Which results of JAX are weak if they are not compiled: that may differ."""
+    return [is_weak(x) for x in without_jit(program, word)]
+
+
+def without_jit(program: Program, word: Word) -> list[Any]:
+    """The results of JAX, operation by operation."""
     run = lambda side: transformed(side, side.function(program.source), word)(*program.arguments)
     try:
         found = run(JAX)
     except Exception:  # it cannot reverse all that we do
         found = run(JUDGE)
-    return [is_weak(x) for x in tree_leaves(found)]
+    return tree_leaves(found)
 
 
 def array(x: Any) -> np.ndarray:
