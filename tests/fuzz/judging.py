@@ -91,12 +91,27 @@ def separately(program: Program, case: Case) -> Verdict:
     try:
         answers = jax.block_until_ready(MODES[case.mode](program, case.word))
     except Exception as error:
+        if refusal is None and case.mode in NOT_STAGED:
+            refusal = refusal_without_jit(program, case.word)
         if refusal is not None:
             return Verdict("both refuse", described(refusal))
         return Verdict("refused", described(error))
     if refusal is not None:
         return Verdict("JAX refuses", described(refusal))
     return first_fault([compared(program, case.word, found, wanted, wide) for found in answers])
+
+
+NOT_STAGED = {"eager", "recurring", "from_jax"}
+"""Modes in which NumPy's arrays reach the program as they are, where JAX might refuse them too."""
+
+
+def refusal_without_jit(program: Program, word: Word) -> Exception | None:
+    """Why JAX refuses a case that it takes where all is compiled."""
+    try:
+        without_jit(program, word)
+    except Exception as error:
+        return error
+    return None
 
 
 def first_fault(verdicts: Sequence[Verdict]) -> Verdict:
