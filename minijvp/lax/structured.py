@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any, TypeVar
 
 import jax
@@ -14,6 +15,9 @@ from minijvp.core.tracing import as_constant, is_traced
 from minijvp.core.types import PYTHON_SCALARS, type_of
 from minijvp.errors import ArgumentError
 from minijvp.higher_order.scatter_apply import apply_at, as_program
+from minijvp.interop.from_jax import bridged
+from minijvp.interop.surface import entitled
+from minijvp.lax import elementwise as named
 from minijvp.numpy.promotion import (
     array,
     as_dtype,
@@ -689,3 +693,18 @@ def is_start(value: Any, name: str, dtype: Any) -> bool:
     if is_traced(value):
         return False
     return bool(np.asarray(value) == windows.start_of(name, dtype))
+
+
+bridged_reduce = bridged(lax.reduce, pure=True)
+
+
+@wraps(lax.reduce)
+def reduce(operands: Any, init_values: Any, computation: Any, dimensions: Any, out_sharding: Any = None) -> Any:
+    """What jax.lax.reduce returns, where a computation of minijvp.lax is the one of jax.lax, which JAX knows."""
+    name = getattr(computation, "__name__", "")
+    if getattr(named, name, None) is computation:
+        computation = getattr(lax, name)
+    return bridged_reduce(operands, init_values, computation, dimensions, out_sharding)
+
+
+entitled(reduce, lax.reduce, lax, "reduce")

@@ -12,6 +12,7 @@ from jax import lax
 
 import minijvp
 from minijvp import lax as ours
+from tests.side_by_side import same
 
 X = np.random.default_rng(0).uniform(0.2, 0.9, (3, 4))
 GATHER = lax.GatherDimensionNumbers(offset_dims=(1,), collapsed_slice_dims=(0,), start_index_map=(0,))
@@ -188,3 +189,12 @@ def test_elements_that_tie_for_a_cumulative_extremum_share_its_derivative_equall
         np.testing.assert_allclose(jacobian(lambda x: -minijvp.lax.cummin(-x))(x), shares, rtol=1e-12)
         backwards = jacobian(lambda x: minijvp.lax.cummax(x, reverse=True))(x[::-1])
         np.testing.assert_allclose(backwards[::-1, ::-1], shares, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "start"), [("add", 0.0), ("mul", 1.0), ("max", -np.inf), ("min", np.inf)])
+def test_reduce_knows_our_computations(name: str, start: float) -> None:
+    """JAX takes a number of Python for the start of one that it knows, whatever the dtype of the operand."""
+    x = jnp.array([0.5, 2.0, 3.0], np.float32)
+    sides = [lambda x, lax=lax: lax.reduce(x, start, getattr(lax, name), (0,)) for lax in (ours, jax.lax)]
+    same(sides[0](x), sides[1](x))
+    same(minijvp.jit(minijvp.grad(sides[0]))(x), jax.grad(sides[1])(x))
