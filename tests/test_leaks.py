@@ -78,6 +78,13 @@ shared = jit(loss)
 compiled = jit(grad(loss))
 
 
+@pytest.fixture(scope="module", autouse=True)
+def little_to_search() -> None:
+    """What other tests have made stays out of it: it may be much, and hold tracers of tests that failed."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def without_collector() -> Iterator[None]:
     """Only reference counts free anything while a test runs, and nothing is being traced afterwards."""
@@ -356,13 +363,6 @@ OUTSIDE: dict[str, Callable[[Any], Callable[[Any], Any]]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def little_to_search() -> None:
-    """What other tests have made stays out of it: it may be much, and hold tracers of tests that failed."""
-    gc.collect()
-    gc.freeze()
-
-
 def tracers_of_jax() -> list[Any]:
     gc.collect()
     return [x for x in gc.get_objects() if issubclass(type(x), JaxTracer)]
@@ -370,7 +370,7 @@ def tracers_of_jax() -> list[Any]:
 
 @pytest.mark.parametrize("outside", OUTSIDE)
 @pytest.mark.parametrize("inside", INSIDE)
-def test_no_cache_keeps_a_tracer_of_jax(little_to_search: None, inside: str, outside: str) -> None:
+def test_no_cache_keeps_a_tracer_of_jax(inside: str, outside: str) -> None:
     fun = OUTSIDE[outside](INSIDE[inside])
     before = len(tracers_of_jax())  # of earlier cases that failed, if any
     for n in (5, 4):  # a smaller batch at the end

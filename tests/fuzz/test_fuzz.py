@@ -24,7 +24,7 @@ from tests.fuzz.sides import OURS
 from tests.fuzz.words import LETTERS
 
 SEED = 0
-PROGRAMS = {"float64": 130, "float32": 70}
+PROGRAMS = {"float64": 150, "float32": 50}
 CHUNK = 10
 
 
