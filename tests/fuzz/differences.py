@@ -29,6 +29,7 @@ UNMOVED: dict[str, tuple[int, ...]] = {
     "custom_linear_solve": (0,),  # the matrix, which the functions of the sample have too
     "logistic_slope": (0, 1),  # the second is a function of the first
     "tanh_slope": (0, 1),
+    "schur": (0,),  # the last bit decides the phases of its vectors
 }
 """Arguments of the samples of a primitive that are not free, or repeat what the sample says elsewhere."""
 
