@@ -169,3 +169,8 @@ def _not_an_array(value: Any) -> ArgumentError:
 
 for _scalar in PYTHON_SCALARS:
     register_type_reader(_scalar, _read_python_scalar)
+
+
+def wrapped(x: Any, dtype: Any) -> Any:
+    """A Python scalar as one of NumPy; an integer that does not fit wraps."""
+    return np.asarray(x).astype(dtype)[()] if type(x) is int else np.asarray(x, dtype)[()]

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from minijvp.core.tracing import Tracer, as_constant, is_known, state
-from minijvp.core.types import PYTHON_SCALARS, is_arraylike, type_of, x64_enabled
+from minijvp.core.types import PYTHON_SCALARS, is_arraylike, type_of, wrapped, x64_enabled
 from minijvp.errors import ArgumentError
 from minijvp.numpy.promotion import array as as_operand
 from minijvp.numpy.promotion import (
@@ -26,7 +26,6 @@ from minijvp.numpy.promotion import (
     refuse,
     scalar_like,
     surface,
-    wrapped,
 )
 from minijvp.operations import elementwise
 from minijvp.operations.families import add, broadcast_in_dim, reshape
@@ -78,11 +77,9 @@ def empty(shape: Any, dtype: Any = None, *, device: Any = None) -> Any:
 def full(shape: Any, fill_value: Any, dtype: Any = None, *, device: Any = None) -> Any:
     """An array of one value, or of an array that is broadcast to the shape. Of a Python scalar, it is weakly typed."""
     sizes = as_shape(shape, "full")
-    if type(fill_value) in PYTHON_SCALARS and dtype is None:
+    if type(fill_value) in PYTHON_SCALARS:
         t = type_of(fill_value)
-        return filled(fill_value, sizes, t.dtype, t.weak_type)
-    if type(fill_value) is int:
-        return filled(fill_value, sizes, as_dtype(dtype))
+        return filled(fill_value, sizes, *((t.dtype, t.weak_type) if dtype is None else (as_dtype(dtype), False)))
     return broadcast(asarray(fill_value, dtype), sizes)
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from jax import lax
 
 from minijvp.core.tracing import Tracer, evaluating
-from minijvp.core.types import PYTHON_SCALARS, is_key, type_of
+from minijvp.core.types import PYTHON_SCALARS, is_key, type_of, wrapped
 from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.higher_order.scatter_apply import apply_at, as_program
 from minijvp.interop.from_jax import from_jax
@@ -751,7 +751,7 @@ def in_one_dtype(operation: Any, x: Any, y: Any) -> tuple[Any, Any]:
             "Convert x to integers, or use max (or) and min (and).",
         )
     if type(y) in PYTHON_SCALARS:
-        return x, x.dtype.type(scalar_like(y, x.dtype))
+        return x, wrapped(scalar_like(y, x.dtype), x.dtype)
     return x, cast(y, (x.dtype, False))
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from minijvp.core.tracing import EVALUATION, Tracer, as_constant, is_tracer_of_jax, state
-from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, is_inexact, type_of, x64_enabled
+from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, is_inexact, type_of, wrapped, x64_enabled
 from minijvp.errors import ArgumentError
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import broadcast_in_dim
@@ -204,15 +204,11 @@ def converted(x: Any, dtype: Any, weak: bool = False) -> Any:
     return convert_element_type(x, new_dtype=dtype, weak_type=weak)
 
 
-def wrapped(x: Any, dtype: Any) -> Any:
-    """A Python scalar as one of NumPy; an integer that does not fit wraps."""
-    return np.asarray(x).astype(dtype)[()] if type(x) is int else np.asarray(x, dtype)[()]
-
-
 def scalar_like(x: Any, dtype: Any) -> Any:
     """The Python scalar of the sort of `dtype`. An integer that does not fit wraps, as in JAX.
 
-    There it is one of the default dtype first: raises OverflowError for one that does not fit into that either.
+    There it is one of the default dtype first: raises OverflowError for one that does not fit into that either. What
+    it wraps to may not fit into that; such a one, which is negative, wraps where a primitive gives it the dtype.
     """
     letter = letter_of(dtype)
     if letter in "iu":
@@ -221,7 +217,8 @@ def scalar_like(x: Any, dtype: Any) -> Any:
             return int(x)
         if not default.min <= x <= default.max:
             raise OverflowError(f"the Python integer {x} does not fit into {default.dtype.name}.")
-        return int(wrapped(int(x), dtype))
+        found = int(wrapped(int(x), dtype))
+        return found if found <= default.max else int(x)
     if letter == "b":
         return bool(x)
     return complex(x) if letter == "c" and type(x) is complex else float(x)

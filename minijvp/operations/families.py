@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 
 from minijvp.core.primitive import Axis, Primitive
-from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, type_of
+from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, type_of, wrapped
 from minijvp.errors import ArgumentError
 
 Derivative = Callable[..., Any]
@@ -199,7 +199,7 @@ def _spread(x: Any, array: Any) -> Any:
     if type(x) in PYTHON_SCALARS:
         if getattr(array, "weak_type", False):
             return lax.full_like(array, x)
-        return np.asarray(x, array.dtype)[()]  # jax.lax broadcasts literals
+        return wrapped(x, array.dtype)  # jax.lax broadcasts literals
     if getattr(x, "weak_type", False) and (x.dtype != array.dtype or x.ndim != array.ndim):
         if x.dtype != array.dtype or not getattr(array, "weak_type", False):
             x = lax.convert_element_type(x, array.dtype)

@@ -14,7 +14,7 @@ import numpy as np
 from jax import lax
 
 from minijvp.core.primitive import Axis, Primitive, registry
-from minijvp.core.types import PYTHON_SCALARS, ArrayType, is_inexact
+from minijvp.core.types import PYTHON_SCALARS, ArrayType, is_inexact, wrapped
 from minijvp.errors import ArgumentError
 from minijvp.operations import elementwise
 from minijvp.operations.families import (
@@ -332,7 +332,7 @@ def _without_dilation(x: Any, dilation: Sizes) -> Any:
 
 def _repeated(value: Any, like: Any) -> Any:
     """A scalar as an array of the shape of `like`; a Python scalar gets its dtype too."""
-    value = np.asarray(value, like.dtype)[()] if type(value) in PYTHON_SCALARS else value
+    value = wrapped(value, like.dtype) if type(value) in PYTHON_SCALARS else value
     return broadcast_in_dim(value, shape=tuple(like.shape), broadcast_dimensions=())
 
 

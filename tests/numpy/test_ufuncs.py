@@ -159,6 +159,7 @@ WRAPPING: list[Callable[[Any, Any], Any]] = [
     lambda np_, x: x.at[0].set(-1),
     lambda np_, x: np_.full_like(x, -1),
     lambda np_, x: np_.full(2, -1, x.dtype),
+    lambda np_, x: np_.sum(x, initial=-1),
 ]
 
 
@@ -168,6 +169,7 @@ def test_integers_out_of_range_wrap(function: Callable[[Any, Any], Any], dtype: 
     """As in JAX, which makes integers of the default dtype of them first."""
     x = jnp.asarray([3, 100], dtype)
     same(minijvp.jit(lambda x: function(mnp, x))(x), jax.jit(lambda x: function(jnp, x))(x))
+    same(minijvp.vmap(lambda x: function(mnp, x))(x[None]), jax.vmap(lambda x: function(jnp, x))(x[None]))
 
 
 def test_integers_out_of_the_default_range_are_refused() -> None:
