@@ -12,11 +12,10 @@ import numpy as np
 from jax import lax
 
 from minijvp.core.tracing import as_constant, is_traced
-from minijvp.core.types import PYTHON_SCALARS, type_of
+from minijvp.core.types import PYTHON_SCALARS, type_of, wrapped
 from minijvp.errors import ArgumentError
 from minijvp.higher_order.scatter_apply import apply_at, as_program
-from minijvp.interop.from_jax import bridged
-from minijvp.interop.surface import entitled
+from minijvp.interop.surface import bridge
 from minijvp.lax import elementwise as named
 from minijvp.numpy.promotion import (
     array,
@@ -28,7 +27,6 @@ from minijvp.numpy.promotion import (
     placed,
     refuse,
     surface,
-    wrapped,
 )
 from minijvp.operations import (
     annotations,
@@ -47,6 +45,7 @@ from minijvp.operations import (
 from minijvp.operations import gather as gathering
 from minijvp.operations import shape as shapes
 
+F = TypeVar("F", bound=Callable[..., Any])
 Tree = TypeVar("Tree")
 PROMISE = lax.GatherScatterMode.PROMISE_IN_BOUNDS
 
@@ -644,6 +643,24 @@ SPECIAL = {
 }
 
 
+def by_computations(function: F) -> F:
+    """Decorator: a computation of minijvp.lax is handed on as the one of jax.lax, which is the one that JAX knows."""
+
+    def known(x: Any) -> Any:
+        name = getattr(x, "__name__", "") if callable(x) else ""
+        return getattr(lax, name) if name and getattr(named, name, None) is x else x
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return function(*map(known, args), **{key: known(x) for key, x in kwargs.items()})
+
+    return call  # type: ignore[return-value]
+
+
+reduce = by_computations(bridge(lax.reduce, lax, "reduce"))
+
+
+@by_computations
 @surface(lax.reduce_window)
 def reduce_window(
     operand: Any,
@@ -693,18 +710,3 @@ def is_start(value: Any, name: str, dtype: Any) -> bool:
     if is_traced(value):
         return False
     return bool(np.asarray(value) == windows.start_of(name, dtype))
-
-
-bridged_reduce = bridged(lax.reduce, pure=True)
-
-
-@wraps(lax.reduce)
-def reduce(operands: Any, init_values: Any, computation: Any, dimensions: Any, out_sharding: Any = None) -> Any:
-    """What jax.lax.reduce returns, where a computation of minijvp.lax is the one of jax.lax, which JAX knows."""
-    name = getattr(computation, "__name__", "")
-    if getattr(named, name, None) is computation:
-        computation = getattr(lax, name)
-    return bridged_reduce(operands, init_values, computation, dimensions, out_sharding)
-
-
-entitled(reduce, lax.reduce, lax, "reduce")
