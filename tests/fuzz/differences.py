@@ -42,8 +42,10 @@ WITHOUT_DERIVATIVE: dict[str, str] = {"sign-complex-zero": "JAX takes z / |z| fo
 SELECTS = "JAX's gradient is zero; ours is that of the elements that are selected"
 SETS = "union1d unique unique_all unique_counts unique_inverse unique_values intersect1d setdiff1d setxor1d"
 FROM_THE_RIGHT = "at 0, a kink, JAX takes the mean of both slopes; ours is that from the right, so that i0 is flat"
-NOT_CALLED: dict[str, str] = {f"jax.numpy.{name}": SELECTS for name in SETS.split()}
-NOT_CALLED |= dict.fromkeys(["jax.scipy.special.i0e", "jax.scipy.special.i1e", "jax.lax.bessel_i1e"], FROM_THE_RIGHT)
+NOT_CALLED: dict[str, str] = {
+    **{f"jax.numpy.{name}": SELECTS for name in SETS.split()},
+    **dict.fromkeys(["jax.scipy.special.i0e", "jax.scipy.special.i1e", "jax.lax.bessel_i1e"], FROM_THE_RIGHT),
+}
 """Functions of the surface that are not called."""
 
 if jax.__version__.startswith("0.10."):
