@@ -47,10 +47,9 @@ TWICE_IN_A = {"igamma", "igammac"}
 @pytest.mark.parametrize("reference", REFERENCES, ids=str)
 def test_rules_are_differentiable_where_the_function_is(reference: Reference) -> None:
     points = [p for p in reference.points(np.float64) if accuracy.PLAIN.issuperset(p)]
-    slopes = [i for i, slope in enumerate(reference.slopes) if callable(slope)]
-    for i, j in product(slopes, repeat=2):
-        slope = reference.slopes[i]
-        truth = [accuracy.slope_of_slope(slope, j, p) for p in points]  # type: ignore[arg-type]
+    slopes = [(i, slope) for i, slope in enumerate(reference.slopes) if callable(slope)]
+    for (i, slope), (j, _) in product(slopes, repeat=2):
+        truth = [accuracy.slope_of_slope(slope, j, p) for p in points]
         known = [p for p, t in zip(points, truth, strict=True) if t is not None]
         if known and not (reference.name in TWICE_IN_A and i == j == 0):
             wanted = [t for t in truth if t is not None]
