@@ -144,10 +144,12 @@ class Bridge:
         while True:
             try:
                 program = self.trace_with(known, leaves, tree)
-                found = found or (known, program)
-                if known < COMPUTED and program.traced.jitted is None:
+                if program.traced.jitted is None:
                     with evaluating():
-                        make_rules(program.traced.jaxpr)
+                        jaxpr = program.traced.jaxpr  # what has no counterpart is refused here
+                        found = found or (known, program)
+                        if known < COMPUTED:
+                            make_rules(jaxpr)
                 found = known, program
                 break
             except Exception as error:
@@ -196,7 +198,6 @@ class Bridge:
                 traced = Traced.by_jit(flat, types, name)
             else:
                 traced = Traced(jax.make_jaxpr(flat, axis_env=list(state.axis_sizes.items()))(*types), name)
-                _ = traced.jaxpr  # read now: what has no counterpart is refused
         return Program(traced, unknown, out_tree, static_outputs)
 
     def leaked(self, error: Exception) -> EscapedTracerError:
