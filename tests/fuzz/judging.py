@@ -295,6 +295,7 @@ def rounding(program: Program, word: Word) -> list[tuple[float, bool]]:
     """How far rounding of every step can move each result, and whether it decides what is finite.
 
     Every step of JAX's program in double precision is blurred, far more than it is rounded, and the effect scaled down.
+    So is each argument of a sample: two that are computed alike need not be rounded alike.
     """
     single = program.single
     level, unit = (2.0**-20, 2.0**-24) if single else (2.0**-40, 2.0**-53)
@@ -302,7 +303,10 @@ def rounding(program: Program, word: Word) -> list[tuple[float, bool]]:
 
     def run(draw: Any, strength: Any, *args: Any) -> Any:
         scope = JUDGE.names(widened=single)
-        scope["noisy"] = lambda x, k: x * blur(x, 1.7 * k + draw, strength)
+        noisy = lambda x, k: x * blur(x, 1.7 * k + draw, strength)
+        sample = scope["sample"]
+        scope["noisy"] = noisy
+        scope["sample"] = lambda name, *moves: sample(name, *[noisy(x, 0.4 + i) for i, x in enumerate(moves)])
         exec(source, scope)
         return transformed(JUDGE, scope["f"], word)(*args)
 
@@ -322,5 +326,5 @@ def rounding(program: Program, word: Word) -> list[tuple[float, bool]]:
 
 
 def blur(x: Any, phase: Any, strength: Any) -> Any:
-    waves = jnp.cos(phase + 2.4 * jnp.arange(x.size).reshape(x.shape))
+    waves = jnp.cos(phase + 2.4 * jnp.arange(np.size(x)).reshape(np.shape(x)))
     return (1 + strength * waves).astype(jnp.real(x).dtype)
