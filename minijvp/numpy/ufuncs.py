@@ -322,8 +322,8 @@ def _floor_divide(x: Any, y: Any) -> Any:
         quotient = elementwise.div(x, y)
         return pick(down, elementwise.sub(quotient, 1), quotient)
     quotient = elementwise.div(elementwise.sub(x, remainder), y)
-    quotient = _round_to_even(pick(down, elementwise.sub(quotient, 1.0), quotient))
-    return pick(elementwise.eq(y, 0.0), elementwise.div(x, y), quotient)
+    quotient = pick(down, elementwise.sub(quotient, 1.0), quotient)
+    return _round_to_even(pick(elementwise.eq(y, 0.0), elementwise.div(x, y), quotient))
 
 
 def _remainder(x: Any, y: Any) -> Any:
@@ -445,17 +445,6 @@ def _heaviside(x: Any, y: Any) -> Any:
     return pick(elementwise.ne(x, x), x, out)
 
 
-def _nan_aside(extremum: Callable[..., Any]) -> Callable[..., Any]:
-    """An extremum that takes the other operand where one is nan."""
-
-    def function(x: Any, y: Any) -> Any:
-        x, y = both_arrays(x, y)
-        out = pick(elementwise.ne(x, x), y, extremum(x, y))
-        return pick(elementwise.ne(y, y), x, out)
-
-    return function
-
-
 logaddexp = binary(jnp.logaddexp, _logaddexp, inexact=True, exact=True)
 logaddexp2 = binary(jnp.logaddexp2, _logaddexp2, inexact=True, exact=True)
 hypot = binary(jnp.hypot, _hypot, inexact=True, exact=True)
@@ -463,8 +452,6 @@ copysign = binary(jnp.copysign, _copysign, inexact=True, exact=True)
 heaviside = binary(jnp.heaviside, _heaviside, inexact=True, exact=True)
 maximum = binary(jnp.maximum, elementwise.max_)
 minimum = binary(jnp.minimum, elementwise.min_)
-fmax = binary(jnp.fmax, _nan_aside(elementwise.max_))
-fmin = binary(jnp.fmin, _nan_aside(elementwise.min_))
 
 # Comparisons, logic and bits
 
@@ -488,6 +475,20 @@ less = binary(jnp.less, _lexicographic(elementwise.lt, elementwise.lt))
 less_equal = binary(jnp.less_equal, _lexicographic(elementwise.le, elementwise.lt))
 greater = binary(jnp.greater, _lexicographic(elementwise.gt, elementwise.gt))
 greater_equal = binary(jnp.greater_equal, _lexicographic(elementwise.ge, elementwise.gt))
+
+
+def _nan_aside(beats: Callable[..., Any]) -> Callable[..., Any]:
+    """The first operand where it beats the second one, or that is nan; elsewhere, at ties too, the second one."""
+
+    def function(x: Any, y: Any) -> Any:
+        x, y = both_arrays(x, y)
+        return pick(bitwise.bitwise_or(beats(x, y), elementwise.ne(y, y)), x, y)
+
+    return function
+
+
+fmax = binary(jnp.fmax, _nan_aside(_lexicographic(elementwise.gt, elementwise.gt)))
+fmin = binary(jnp.fmin, _nan_aside(_lexicographic(elementwise.lt, elementwise.lt)))
 
 
 def logical(original: Callable[..., Any], primitive: Callable[..., Any]) -> Callable[..., Any]:
