@@ -36,6 +36,19 @@ StagingTrace.finish = lambda *args: finish(*args).check()  # every program that 
 gc.disable()  # nothing is garbage before the tests run
 
 
+TESTS_BETWEEN_CLEARINGS = 500
+tests_since = 0
+
+
+def pytest_runtest_logfinish() -> None:
+    """Forget compiled programs now and then: each is mapped into memory, and Linux gives a process so many maps."""
+    global tests_since
+    tests_since += 1
+    if tests_since == TESTS_BETWEEN_CLEARINGS:
+        jax.clear_caches()
+        tests_since = 0
+
+
 def pytest_collection_finish() -> None:
     """What the tests are made of stays: the collector leaves it alone, and comes less often."""
     gc.freeze()
