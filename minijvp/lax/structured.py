@@ -657,7 +657,37 @@ def by_computations(function: F) -> F:
     return call  # type: ignore[return-value]
 
 
-reduce = by_computations(bridge(lax.reduce, lax, "reduce"))
+reduce_by_program = bridge(lax.reduce, lax, "reduce")
+MONOIDS = {
+    lax.add: ("add", reduce_sum),
+    lax.mul: ("mul", reduce_prod),
+    lax.max: ("max", reduce_max),
+    lax.min: ("min", reduce_min),
+    lax.bitwise_and: ("and", reduce_and),
+    lax.bitwise_or: ("or", reduce_or),
+    lax.bitwise_xor: ("xor", reduce_xor),
+}
+
+
+@by_computations
+@wraps(reduce_by_program)
+def reduce(operands: Any, init_values: Any, computation: Any, dimensions: Any, **options: Any) -> Any:
+    """What a computation makes of all operands along `dimensions`: that of jax.lax, or the sum, product ... it is."""
+    if is_traced(operands) and not options:
+        name, reduction = MONOIDS.get(computation, ("", None))
+        x, axes = type_of(operands), integers(dimensions)
+        neutral = reduction is not None and is_neutral(init_values, name, x.dtype)
+        if neutral and not x.weak_type and set(axes) <= set(range(x.ndim)):
+            return reduction(operands, axes)
+    return reduce_by_program(operands, init_values, computation, dimensions, **options)
+
+
+def is_neutral(value: Any, name: str, dtype: np.dtype) -> bool:
+    """Whether a value is known, a number of this dtype or of Python, and the one from which a reduction starts."""
+    if dtype.kind not in ("iufc" if name in ("add", "mul") else "iuf" if name in ("max", "min") else "iub"):
+        return False
+    fits = type(value) in PYTHON_SCALARS or (np.shape(value) == () and getattr(value, "dtype", None) == dtype)
+    return fits and is_start(value, name, dtype)
 
 
 @by_computations

@@ -44,8 +44,6 @@ class Program:
     """Whether anything is of single precision."""
     smooth: bool = True
     """Whether differences tell its derivatives: all rules are right ones, and it is not taken at a kink."""
-    marked: str = ""
-    """The source with a `noisy(value, number)` behind each step."""
 
 
 class Scope:
@@ -158,20 +156,15 @@ def build(plan: Plan) -> Program:
     state.single = any(v.type.dtype.name in ("float32", "complex64") for v, *_ in made)
     scope = Scope(state, [v for v, *_ in made])
     lines = unpacking(plan)
-    marked = list(lines)
     for step in plan.steps:
-        before = len(scope.values)
-        new = state.run(scope, step)
-        lines += new
-        floats = [v.name for v in scope.values[before:] if is_inexact(v.type.dtype)]
-        marked += [*new, *[f"{name} = noisy({name}, {step.number})" for name in floats]]
+        lines += state.run(scope, step)
     results = outputs(plan, scope.values[len(made) :])
     result = f"return {shown(plan.form, [v.name for v in results])}"
     head = f"def f({', '.join(parameters(plan))}):"
-    text = lambda body: "\n".join([head, *[f"    {line}" for line in [*body, result]]]) + "\n"
+    source = "\n".join([head, *[f"    {line}" for line in [*lines, result]]]) + "\n"
     smooth = state.smooth and all(p.pattern == "plain" for p in plan.inputs)
     return Program(
-        text(lines),
+        source,
         packed(plan, [x for _, x, _ in made]),
         packed(plan, [x for *_, x in made]),
         tuple(state.operations),
@@ -179,7 +172,6 @@ def build(plan: Plan) -> Program:
         tuple(v.name for v in results),
         state.single,
         smooth,
-        text(marked),
     )
 
 

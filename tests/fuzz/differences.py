@@ -23,6 +23,9 @@ ONLY_ONCE: dict[str, str] = dict.fromkeys(
 )
 """What is differentiated no more than once."""
 
+STAIRS = {"lax.reduce_precision"}
+"""What differences do not see: its derivative is that of its argument, and its values are steps."""
+
 UNMOVED: dict[str, tuple[int, ...]] = {
     "add_zero": (1,),  # the zero
     "center": (1,),  # numbers that add up to 1

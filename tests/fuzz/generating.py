@@ -116,8 +116,9 @@ def cases(seed: int, choice: Choice) -> Iterator[list[Case]]:
     for plan in plans(seed, choice.precision):
         word = tuple(map(Letter, choice.word)) if choice.word is not None else next(chosen)
         mode = choice.mode or next(modes)
+        word = suited(word, mode)
         found = [] if choice.mode or choice.word is not None else [Case(plan, (Letter("vjp"),), "staged")]
-        yield [*found, Case(part(plan, word, rng), suited(word, mode), mode)]
+        yield [*found, Case(part(plan, word, rng), word, mode)]
 
 
 def suited(word: Word, mode: str) -> Word:

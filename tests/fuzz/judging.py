@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -294,20 +295,18 @@ def show(x: np.ndarray) -> str:
 def rounding(program: Program, word: Word) -> list[tuple[float, bool]]:
     """How far rounding of every step can move each result, and whether it decides what is finite.
 
-    Every step of JAX's program in double precision is blurred, far more than it is rounded, and the effect scaled down.
-    So is each argument of a sample: two that are computed alike need not be rounded alike.
+    Every part of JAX's program in double precision is blurred, far more than it is rounded, and the effect scaled down.
+    Two that are computed alike are blurred apart: compiled, they need not be rounded alike.
     """
     single = program.single
     level, unit = (2.0**-20, 2.0**-24) if single else (2.0**-40, 2.0**-53)
-    source = program.marked
+    code = compile(Blurring().blurred(program.source), "<program>", "exec")
 
     def run(draw: Any, strength: Any, *args: Any) -> Any:
         scope = JUDGE.names(widened=single)
-        noisy = lambda x, k: x * blur(x, 1.7 * k + draw, strength)
-        sample = scope["sample"]
-        scope["noisy"] = noisy
-        scope["sample"] = lambda name, *moves: sample(name, *[noisy(x, 0.4 + i) for i, x in enumerate(moves)])
-        exec(source, scope)
+        noisy = lambda x, k: x * blur(x, 1.7 * k + draw, strength) if is_blurred(x) else x
+        scope["noisy"] = lambda tree, k: tree_map(lambda x: noisy(x, k), tree)
+        exec(code, scope)
         return transformed(JUDGE, scope["f"], word)(*args)
 
     compiled = jax.jit(run)
@@ -325,6 +324,29 @@ def rounding(program: Program, word: Word) -> list[tuple[float, bool]]:
     return found
 
 
+class Blurring(ast.NodeTransformer):
+    """Puts `noisy(..., number)` around every call, and every sum or product, of a program."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def blurred(self, source: str) -> ast.Module:
+        return ast.fix_missing_locations(self.visit(ast.parse(source)))
+
+    def visit_Call(self, node: ast.Call) -> ast.Call:
+        self.generic_visit(node)
+        self.count += 1
+        return ast.Call(ast.Name("noisy", ast.Load()), [node, ast.Constant(self.count)], [])
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.Call:
+        return self.visit_Call(node)  # type: ignore[arg-type]
+
+
+def is_blurred(x: Any) -> bool:
+    """Whether this is an array of floating numbers of JAX; what a program knows when it is traced stays as it is."""
+    return isinstance(x, jax.Array) and is_inexact(x.dtype)
+
+
 def blur(x: Any, phase: Any, strength: Any) -> Any:
-    waves = jnp.cos(phase + 2.4 * jnp.arange(np.size(x)).reshape(np.shape(x)))
+    waves = jnp.cos(phase + 2.4 * jnp.arange(x.size).reshape(x.shape))
     return (1 + strength * waves).astype(jnp.real(x).dtype)

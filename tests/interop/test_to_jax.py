@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -127,6 +128,20 @@ def test_second_derivatives_of_softmax_half_by_jax(name: str) -> None:
     slope = minijvp.to_jax(minijvp.grad(loss(minijvp.nn)))
     for outer in (jax.jacfwd, jax.jacrev):
         same(outer(slope)(X), jax.hessian(loss(jax.nn))(X), 1e-10)
+
+
+@pytest.mark.parametrize(("name", "start"), [("add", 0.0), ("mul", 1.0), ("max", -np.inf), ("min", np.inf)])
+def test_reductions_that_start_from_their_neutral_element_in_a_choice_that_jax_batches(name: str, start: float) -> None:
+    def f(api: Any, x: Any) -> Any:
+        return api.lax.cond(
+            x > 0.5,
+            lambda: api.lax.reduce(rows * x, np.array(start), getattr(api.lax, name), (0,)),
+            lambda: -rows[0] * x,
+        )
+
+    x, rows = jnp.array([0.3, 0.8]), normal(0, 3, 2)
+    for word in (lambda g: jax.vmap(g), lambda g: jax.jacfwd(jax.vmap(g)), lambda g: jax.jacrev(jax.vmap(g))):
+        same(word(minijvp.to_jax(partial(f, minijvp)))(x), word(partial(f, jax))(x), 1e-10)
 
 
 def test_reductions_of_several_operands_and_with_initial_values() -> None:

@@ -23,7 +23,8 @@ def slice_of(x: Any, starts: tuple, limits: tuple, strides: tuple | None = None)
 def pad(label: str, x: Any, value: Any, *config: tuple[int, int, int]) -> Sample:
     def oracle(x: Any, value: Any) -> Any:
         if jnp.issubdtype(x.dtype, jnp.inexact):
-            x = x + 0 * value  # JAX 0.10 fails to transpose pad where only the padding value is linear
+            nothing = 0 * jnp.where(jnp.isfinite(value), value, 0)
+            x = x + nothing  # JAX 0.10 fails to transpose pad where only the padding value is linear
         return lax.pad(x, value, config)
 
     return Sample(ops.pad, (x, value), oracle, {"padding_config": config}, label=label)
