@@ -673,11 +673,11 @@ MONOIDS = {
 @wraps(reduce_by_program)
 def reduce(operands: Any, init_values: Any, computation: Any, dimensions: Any, **options: Any) -> Any:
     """What a computation makes of all operands along `dimensions`: that of jax.lax, or the sum, product ... it is."""
-    if is_traced(operands) and not options:
-        name, reduction = MONOIDS.get(computation, ("", None))
+    if is_traced(operands) and computation in MONOIDS and not options:
+        name, reduction = MONOIDS[computation]
         x, axes = type_of(operands), integers(dimensions)
-        neutral = reduction is not None and is_neutral(init_values, name, x.dtype)
-        if neutral and not x.weak_type and set(axes) <= set(range(x.ndim)):
+        neutral = not x.weak_type and is_neutral(init_values, name, x.dtype)
+        if neutral and set(axes) <= set(range(x.ndim)):
             return reduction(operands, axes)
     return reduce_by_program(operands, init_values, computation, dimensions, **options)
 
