@@ -672,22 +672,23 @@ MONOIDS = {
 @by_computations
 @wraps(reduce_by_program)
 def reduce(operands: Any, init_values: Any, computation: Any, dimensions: Any, **options: Any) -> Any:
-    """What a computation makes of all operands along `dimensions`: that of jax.lax, or the sum, product ... it is."""
+    """As jax.lax: the sum, product ... itself, where that is what is asked for; by a program of JAX otherwise."""
     if is_traced(operands) and computation in MONOIDS and not options:
         name, reduction = MONOIDS[computation]
         x, axes = type_of(operands), integers(dimensions)
-        neutral = not x.weak_type and is_neutral(init_values, name, x.dtype)
-        if neutral and set(axes) <= set(range(x.ndim)):
-            return reduction(operands, axes)
+        if is_neutral(init_values, name) and set(axes) <= set(range(x.ndim)):
+            out = reduction(operands, axes)
+            weak = x.weak_type and type_of(init_values).weak_type
+            return casting.convert_element_type(out, new_dtype=x.dtype, weak_type=weak) if weak != x.weak_type else out
     return reduce_by_program(operands, init_values, computation, dimensions, **options)
 
 
-def is_neutral(value: Any, name: str, dtype: np.dtype) -> bool:
-    """Whether a value is known, a number of this dtype or of Python, and the one from which a reduction starts."""
-    if dtype.kind not in ("iufc" if name in ("add", "mul") else "iuf" if name in ("max", "min") else "iub"):
+def is_neutral(value: Any, name: str) -> bool:
+    """Whether a value is known, and a number from which a reduction in its own dtype starts, which is what JAX asks."""
+    if is_traced(value) or np.shape(value) != ():
         return False
-    fits = type(value) in PYTHON_SCALARS or (np.shape(value) == () and getattr(value, "dtype", None) == dtype)
-    return fits and is_start(value, name, dtype)
+    dtype = type_of(value).dtype
+    return (name not in ("and", "or", "xor") or dtype.kind in "iub") and is_start(value, name, dtype)
 
 
 @by_computations

@@ -201,3 +201,37 @@ def test_reduce_knows_our_computations(name: str, start: float) -> None:
         same(reduced(ours)(x), reduced(jax.lax)(x))
         same(minijvp.jit(reduced(ours))(x), reduced(jax.lax)(x))
     same(minijvp.jit(minijvp.grad(whole(ours)))(x), jax.grad(whole(jax.lax))(x))
+
+
+NEUTRAL = {"add": 0, "mul": 1, "max": -np.inf, "min": np.inf, "bitwise_and": -1, "bitwise_or": 0, "bitwise_xor": 0}
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32", "float64", "complex64", "int8", "int32", "bool"])
+@pytest.mark.parametrize("name", NEUTRAL)
+def test_reduce_from_the_neutral_element_is_the_reduction_that_jax_has_for_it(name: str, dtype: str) -> None:
+    x = jnp.array([[1, 2, 0], [1, 0, 3]]).astype(dtype)
+    start = NEUTRAL[name]
+    if np.isinf(start) and not jnp.issubdtype(x.dtype, jnp.inexact):
+        start = (start > 0) if dtype == "bool" else getattr(jnp.iinfo(dtype), "max" if start > 0 else "min")
+    start = np.asarray(start).astype(x.dtype)
+
+    def program(api: Any, lax: Any) -> Any:
+        try:
+            return api.make_jaxpr(lambda x: lax.reduce(x, start, getattr(lax, name), (0,)))(x)
+        except (TypeError, ValueError):
+            return None  # bits of floating numbers, sums of booleans
+
+    found, wanted = program(minijvp, ours), program(jax, jax.lax)
+    assert (found is None) == (wanted is None)
+    if found is not None:
+        assert [e.primitive.name for e in found] == [e.primitive.name for e in wanted.jaxpr.eqns]
+        reduced = lambda lax: lambda x: lax.reduce(x, start, getattr(lax, name), (0,))
+        same(minijvp.jit(reduced(ours))(x), reduced(jax.lax)(x))
+
+
+@pytest.mark.parametrize("start", [0.0, np.array(0.0), np.float32(0)])
+def test_reduce_is_weak_where_operand_and_start_are(start: Any) -> None:
+    reduced = lambda lax: lambda x: lax.reduce(lax.broadcast(x, (3,)), start, lax.add, (0,))
+    found, wanted = minijvp.jit(reduced(ours))(1.5), jax.jit(reduced(jax.lax))(1.5)
+    same(found, wanted)
+    assert found.weak_type == wanted.weak_type
