@@ -78,9 +78,9 @@ def atan2_slope(x: Any, y: Any) -> Any:
 def hypot(x: Any, y: Any) -> Any:
     """sqrt(x*x + y*y), also where the squares overflow; infinite if x or y is, whatever the other one is."""
     larger, root, _ = scaled_root(x, y)
-    infinite = like(larger, np.inf)
+    infinite = lax.full_like(larger, np.inf)
     any_is = lax.bitwise_or(lax.eq(lax.abs(x), infinite), lax.eq(lax.abs(y), infinite))
-    return lax.select(any_is, lax.full_like(larger, np.inf), lax.mul(larger, root))
+    return lax.select(any_is, infinite, lax.mul(larger, root))
 
 
 def hypot_slope(x: Any, y: Any) -> Any:
