@@ -92,6 +92,18 @@ def test_both_modes_to_second_order_and_batches() -> None:
     same(found, wanted, 1e-7)
 
 
+@pytest.mark.parametrize("name", ["cg", "bicgstab", "gmres"])
+def test_derivatives_in_directions_of_any_length(name: str) -> None:
+    """Where the tolerance of gmres in JAX is that of the right-hand side, and its small derivatives are 0."""
+    a, b = jnp.array([[4.0, 1.0, 0.0], [1.0, 3.0, 1.0], [0.0, 1.0, 5.0]]), jnp.array([1.0, 2.0, 3.0])
+    solve = lambda b: getattr(ours, name)(a, b, tol=1e-10)[0]
+    for scale in (1.0, 1e-6, 1e-20):
+        pushed = minijvp.jvp(solve, (b,), (scale * b[::-1],))[1] / scale
+        np.testing.assert_allclose(pushed, jnp.linalg.solve(a, b[::-1]), rtol=1e-8)
+        pulled = minijvp.grad(lambda b, scale=scale: scale * solve(b).sum())(b) / scale
+        np.testing.assert_allclose(pulled, jnp.linalg.solve(a.T, jnp.ones(3)), rtol=1e-8)
+
+
 def test_trees() -> None:
     """Against the matrix, since JAX 0.10 cannot differentiate all three in trees."""
     b = {"u": jnp.ones((2, 2)), "v": (jnp.asarray(3.0), jnp.arange(3.0))}
