@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from jax.tree_util import tree_leaves, tree_map, tree_structure
 
 import minijvp
 from minijvp.core.types import is_inexact
+from tests.fuzz.blurring import blur, blurred, is_blurred
 from tests.fuzz.building import Program, build
 from tests.fuzz.modes import MODES
 from tests.fuzz.plans import Plan
@@ -300,7 +300,7 @@ def rounding(program: Program, word: Word) -> list[tuple[float, bool]]:
     """
     single = program.single
     level, unit = (2.0**-20, 2.0**-24) if single else (2.0**-40, 2.0**-53)
-    code = compile(Blurring().blurred(program.source), "<program>", "exec")
+    code = blurred(program.source)
 
     def run(draw: Any, strength: Any, *args: Any) -> Any:
         scope = JUDGE.names(widened=single)
@@ -315,38 +315,10 @@ def rounding(program: Program, word: Word) -> list[tuple[float, bool]]:
         for d, s in ((0.0, 0.0), (0.3, level), (5.0, level), (9.0, level))
     ]
     found = []
-    for exact, *blurred in zip(*results, strict=True):
-        spread = max(far(exact, x) for x in blurred) * 128 * unit / level
-        unsettled = not all(np.array_equal(np.isfinite(exact), np.isfinite(x)) for x in blurred)
+    for exact, *others in zip(*results, strict=True):
+        spread = max(far(exact, x) for x in others) * 128 * unit / level
+        unsettled = not all(np.array_equal(np.isfinite(exact), np.isfinite(x)) for x in others)
         if spread > HIDING * size(exact):
             spread = np.inf
         found.append((spread, unsettled))
     return found
-
-
-class Blurring(ast.NodeTransformer):
-    """Puts `noisy(..., number)` around every call, and every sum or product, of a program."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def blurred(self, source: str) -> ast.Module:
-        return ast.fix_missing_locations(self.visit(ast.parse(source)))
-
-    def visit_Call(self, node: ast.Call) -> ast.Call:
-        self.generic_visit(node)
-        self.count += 1
-        return ast.Call(ast.Name("noisy", ast.Load()), [node, ast.Constant(self.count)], [])
-
-    def visit_BinOp(self, node: ast.BinOp) -> ast.Call:
-        return self.visit_Call(node)  # type: ignore[arg-type]
-
-
-def is_blurred(x: Any) -> bool:
-    """Whether this is an array of floating numbers of JAX; what a program knows when it is traced stays as it is."""
-    return isinstance(x, jax.Array) and is_inexact(x.dtype)
-
-
-def blur(x: Any, phase: Any, strength: Any) -> Any:
-    waves = jnp.cos(phase + 2.4 * jnp.arange(x.size).reshape(x.shape))
-    return (1 + strength * waves).astype(jnp.real(x).dtype)

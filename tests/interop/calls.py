@@ -109,7 +109,7 @@ CALLS: dict[str, dict[str, str]] = {
         "jax.numpy.linalg": "lstsq solve tensordot",
         "jax.scipy.linalg": "expm_frechet rsf2csf solve solve_triangular",
         "jax.scipy.signal": "convolve2d correlate2d",
-        "jax.scipy.sparse.linalg": "bicgstab cg gmres",
+        "jax.scipy.sparse.linalg": "bicgstab gmres",
         "jax.scipy.special": "comb",
     },
     "key, v": {
@@ -236,6 +236,7 @@ CALLS: dict[str, dict[str, str]] = {
     },
     "A, v": {
         "jax.numpy.linalg": "tensorsolve",
+        "jax.scipy.sparse.linalg": "cg",
     },
     "[v, w], 0": {
         "jax.lax": "concatenate",
