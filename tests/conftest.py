@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 from importlib.metadata import version
+from itertools import count
 
 as_users = os.environ.get("MINIJVP_TESTS") == "as-users"
 
@@ -37,16 +38,13 @@ gc.disable()  # nothing is garbage before the tests run
 
 
 TESTS_BETWEEN_CLEARINGS = 500
-tests_since = 0
+finished = count(1)
 
 
 def pytest_runtest_logfinish() -> None:
     """Forget compiled programs now and then: each is mapped into memory, and Linux gives a process so many maps."""
-    global tests_since
-    tests_since += 1
-    if tests_since == TESTS_BETWEEN_CLEARINGS:
+    if next(finished) % TESTS_BETWEEN_CLEARINGS == 0:
         jax.clear_caches()
-        tests_since = 0
 
 
 def pytest_collection_finish() -> None:
