@@ -43,7 +43,8 @@ class CallbackLinear(Callback):
         result_types: Types,
     ) -> tuple[Any, ...]:
         forward.require_real()
-        return tuple(jax.pure_callback(lambda *xs: tuple(forward(*xs)), structs(result_types), *args))
+        call = lambda *xs: tuple(forward(*xs))
+        return tuple(jax.pure_callback(call, structs(result_types), *args, vmap_method="sequential"))
 
     def type_rule(self, *types: ArrayType, result_types: Types, **params: Any) -> Types:
         return result_types

@@ -86,6 +86,20 @@ def test_under_each_transformation(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MADE)
+def test_under_transformations_of_jax(name: str) -> None:
+    near = 1e-7 if name == "differences" else 1e-12
+    ours, theirs = loss(MADE[name]), loss(by_jax)
+    xs, ys = jnp.stack([X, V]), jnp.stack([Y, X])
+    gradient = grad(ours, (0, 1))
+    gradients = [minijvp.to_jax(gradient), jit(gradient), jax.grad(minijvp.to_jax(ours), (0, 1))]
+    for axes, args in (((0, 0), (xs, ys)), ((0, None), (xs, Y)), ((None, 0), (X, ys))):
+        wanted = jax.vmap(jax.grad(theirs, (0, 1)), axes)(*args)
+        for g in gradients:
+            same(jax.vmap(g, axes)(*args), wanted, near)
+            same(jax.jit(jax.vmap(g, axes))(*args), wanted, near)
+
+
+@pytest.mark.parametrize("name", MADE)
 def test_jacobians_and_loops(name: str) -> None:
     near = 1e-7 if name == "differences" else 1e-12
     outs = lambda f: lambda x: f({"x": x, "y": Y}, 2)["y"]
