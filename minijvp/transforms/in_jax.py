@@ -123,10 +123,10 @@ def evaluate(*args: Any, jaxpr: Jaxpr) -> list[Any]:
 def types(*given: Any, jaxpr: Jaxpr) -> list[Any]:
     """The types of the outputs, which vary along the same axes of devices as the arguments."""
     if not given or not given[0].manual_axis_type.varying:
-        return [ShapedArray(t.shape, t.dtype) for t in jaxpr.out_types]
+        return [ShapedArray(t.shape, t.dtype, weak_type=t.weak_type) for t in jaxpr.out_types]
     whole = [NamedSharding(given[0].sharding.mesh, PartitionSpec(*[None] * t.ndim)) for t in jaxpr.out_types]
     places = zip(jaxpr.out_types, whole, strict=True)
-    return [given[0].update(shape=t.shape, dtype=t.dtype, weak_type=False, sharding=s) for t, s in places]
+    return [given[0].update(shape=t.shape, dtype=t.dtype, weak_type=t.weak_type, sharding=s) for t, s in places]
 
 
 def jvp(primals: Sequence[Any], tangents: Sequence[Any], *, jaxpr: Jaxpr) -> tuple[list[Any], list[Any]]:

@@ -151,3 +151,22 @@ def test_reductions_of_several_operands_and_with_initial_values() -> None:
     plus = lambda a, b: (a[0] + b[0], a[1] + b[1])
     sums = lambda x: minijvp.lax.reduce((x, jnp.ones((3, 2))), (np.array(0.0), np.array(0.0)), plus, (0,))
     same(jax.jvp(minijvp.to_jax(sums), (x,), (t,)), ((x.sum(0), jnp.full(2, 3.0)), (t.sum(0), jnp.zeros(2))), 1e-10)
+
+
+def test_weak_tangents_stay_weak() -> None:
+    weak = {"new_dtype": np.dtype(float), "weak_type": True, "sharding": None}
+
+    def fun(api: Any, np_like: Any) -> Any:
+        convert = lambda x: jax.lax.convert_element_type_p.bind(x, **weak)
+        return lambda x: (api.nn.relu(x), (convert if api is jax else minijvp.from_jax(convert))(np_like.sin(x)))
+
+    x, t = jnp.float32(0.3), jnp.float32(2.0)
+    ours, theirs = minijvp.to_jax(fun(minijvp, mnp)), fun(jax, jnp)
+    for word in (lambda f: f, jax.jit):
+        for found, expected in zip(
+            jax.tree.leaves(word(lambda x, t: jax.jvp(ours, (x,), (t,)))(x, t)),
+            jax.tree.leaves(word(lambda x, t: jax.jvp(theirs, (x,), (t,)))(x, t)),
+            strict=True,
+        ):
+            assert found.aval == expected.aval
+            same(found, expected, 1e-6)
