@@ -78,17 +78,14 @@ shared = jit(loss)
 compiled = jit(grad(loss))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def little_to_search() -> None:
-    """What other tests have made stays out of it: it may be much, and hold tracers of tests that failed."""
-    gc.collect()
-    gc.freeze()
-
-
 @pytest.fixture(autouse=True)
 def without_collector() -> Iterator[None]:
-    """Only reference counts free anything while a test runs, and nothing is being traced afterwards."""
+    """Only reference counts free anything while a test runs, and nothing is being traced afterwards.
+
+    What other tests have made stays out of every search: it may be much, and hold tracers of tests that failed.
+    """
     gc.collect()
+    gc.freeze()
     gc.disable()
     yield
     gc.enable()
@@ -96,7 +93,7 @@ def without_collector() -> Iterator[None]:
 
 
 def ours() -> Counter[type]:
-    """How many objects of our classes there are. The collector tracks all of them."""
+    """How many objects of our classes the test has made. The collector tracks all of them."""
     return Counter([type(x) for x in gc.get_objects() if isinstance(x, OURS)])
 
 
@@ -372,11 +369,10 @@ def tracers_of_jax() -> list[Any]:
 @pytest.mark.parametrize("inside", INSIDE)
 def test_no_cache_keeps_a_tracer_of_jax(inside: str, outside: str) -> None:
     fun = OUTSIDE[outside](INSIDE[inside])
-    before = len(tracers_of_jax())  # of earlier cases that failed, if any
     for n in (5, 4):  # a smaller batch at the end
         x = jnp.linspace(-1.0, 1.0, 3 * n).reshape(n, 3)
         found = jax.jit(lambda x: fun(x))(x)
-        assert len(tracers_of_jax()) == before
+        assert tracers_of_jax() == []
         np.testing.assert_allclose(found, fun(x), 1e-9, 1e-9)
     jax.jit(lambda x: fun(x))(x[:3])
-    assert len(tracers_of_jax()) == before
+    assert tracers_of_jax() == []
