@@ -265,21 +265,28 @@ def numbers(program: Program, word: Word, rows: Sequence[tuple[Any, Any, Any]]) 
             allowed = 8 * far(y, z) + ROUGH_SINGLE * size(z) + 1e-6 * max(largest, 1)
         if not np.array_equal(np.isnan(x), np.isnan(y)) or not same_infinities(x, y):
             suspects.append((i, "nan", 0.0))
-        elif far(x, z if program.single else y) > allowed:
+        if far(x, z if program.single else y) > allowed:
             suspects.append((i, "value", far(x, z if program.single else y)))
     if not suspects:
         return Verdict("right")
-    noise = rounding(program, word)
+    noise, harmless = rounding(program, word), Verdict("ill-conditioned")
     for i, kind, distance in suspects:
         x, y, _ = arrays[i]
         spread, unsettled = noise[i]
         what = f"result {i}: {show(x)}, should be {show(y)}"
         if kind == "nan":
+            if not unsettled and worse(x, y).any():
+                return Verdict("nan", what)
             if not unsettled:
-                return Verdict("nan" if np.isfinite(y).all() or not np.isfinite(x).all() else "JAX is not finite", what)
+                harmless = Verdict("JAX is not finite", what)
         elif distance > spread + ROUGH * size(y):
             return Verdict("value", f"{what}; it is off by {distance / max(size(y), 1e-300):.1e} of the largest number")
-    return Verdict("ill-conditioned")
+    return harmless
+
+
+def worse(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Where our result is not finite, and JAX's is, or is so otherwise."""
+    return ~np.isfinite(x) & ~(np.isnan(x) & np.isnan(y)) & (x != y)
 
 
 def same_infinities(x: np.ndarray, y: np.ndarray) -> bool:

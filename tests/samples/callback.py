@@ -34,7 +34,7 @@ def io_oracle(n, m):
 
 
 def look(*xs):
-    assert all(np.all(np.isfinite(x)) for x in xs)
+    assert [x.dtype for x in xs] == [float, int, int]
 
 
 SAMPLES = [
