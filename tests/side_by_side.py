@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from jax.tree_util import tree_flatten
 
 import minijvp
@@ -31,3 +33,18 @@ def both(case: Any) -> None:
     """`case(api, np)` gives the same with minijvp as with JAX."""
     ours, theirs = [case(*side) for side in SIDES]
     same(ours, theirs)
+
+
+def under_words(pairs: Iterable[tuple[Callable[..., Any], tuple]]) -> list[Any]:
+    """Programs under words of transformations, as parameters; of the longest words, three in four are marked long."""
+    pairs = list(pairs)
+    longest = max(len(word) for _, word in pairs)
+    return [
+        pytest.param(
+            program,
+            word,
+            id=f"{'-'.join(letter.__name__ for letter in word)}-{program.__name__}",
+            marks=[pytest.mark.long] if len(word) == longest and i % 4 else [],
+        )
+        for i, (program, word) in enumerate(pairs)
+    ]

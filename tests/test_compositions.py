@@ -15,6 +15,7 @@ from jax.tree_util import tree_leaves, tree_map
 
 import minijvp
 import minijvp.numpy as mnp
+from tests.side_by_side import under_words
 
 
 class Side(NamedTuple):
@@ -193,15 +194,10 @@ def possible(program: Callable[..., Any], word: tuple) -> bool:
     return program is not python_branches or not {vmap, jit} & set(word)
 
 
-CASES = [
-    pytest.param(program, word, id=f"{'-'.join(letter.__name__ for letter in word)}-{program.__name__}")
-    for program in PROGRAMS
-    for word in WORDS[1:]
-    if possible(program, word)
-]
+CASES = [(program, word) for program in PROGRAMS for word in WORDS[1:] if possible(program, word)]
 
 
-@pytest.mark.parametrize(("program", "word"), CASES)
+@pytest.mark.parametrize(("program", "word"), under_words(CASES))
 def test_word(program: Callable[..., Any], word: tuple) -> None:
     found = transformed(OURS, program, word)(*point(program))
     wanted = answers(program)[tuple(letter for letter in word if letter is not jit)]

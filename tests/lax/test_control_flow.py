@@ -16,7 +16,7 @@ from jax.tree_util import tree_leaves, tree_map
 import minijvp
 import minijvp.numpy as mnp
 from minijvp import ArgumentError, ConcretizationError
-from tests.side_by_side import SIDES, both, same
+from tests.side_by_side import SIDES, both, same, under_words
 
 lax = minijvp.lax
 FLOAT0 = jax.dtypes.float0
@@ -154,14 +154,11 @@ def transformed(side: Any, program: Callable[..., Any], word: tuple) -> Callable
 
 
 CASES = [
-    pytest.param(program, word, id=f"{'-'.join(letter.__name__ for letter in word)}-{program.__name__}")
-    for program in PROGRAMS
-    for word in WORDS
-    if program is choice_in_loop_in_choice or len(word) < 3
+    (program, word) for program in PROGRAMS for word in WORDS if program is choice_in_loop_in_choice or len(word) < 3
 ]
 
 
-@pytest.mark.parametrize(("program", "word"), CASES)
+@pytest.mark.parametrize(("program", "word"), under_words(CASES))
 def test_word(program: Callable[..., Any], word: tuple) -> None:
     found = transformed(SIDES[0], program, word)(X, jnp.int32(1))
     same(found, expected(program, tuple(letter for letter in word if letter is not jit)), 1e-9)

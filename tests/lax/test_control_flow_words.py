@@ -13,7 +13,7 @@ import pytest
 
 import minijvp
 from tests.lax.test_control_flow import LETTERS, X, jit, transformed, while_loop
-from tests.side_by_side import SIDES, same
+from tests.side_by_side import SIDES, same, under_words
 
 # What the words are made of is on trial, not the optimizations of XLA.
 QUICKLY_COMPILED = {"compiler_options": {"xla_backend_optimization_level": 0}}
@@ -53,7 +53,7 @@ def expected(program: Callable[..., Any], word: tuple) -> Any:
 
 
 CASES = [
-    pytest.param(program, word, id=f"{'-'.join(letter.__name__ for letter in word)}-{program.__name__}")
+    (program, word)
     for program in PROGRAMS
     for word in WORDS
     # Without checkpoint, test_control_flow has a program of choices and scans under all words.
@@ -61,7 +61,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("program", "word"), CASES)
+@pytest.mark.parametrize(("program", "word"), under_words(CASES))
 def test_word(program: Callable[..., Any], word: tuple) -> None:
     fun = transformed(SIDES[0], program, word)
     # Eagerly each operation is a program of its own, and there are many: short words only.
