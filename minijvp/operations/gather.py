@@ -47,7 +47,7 @@ class Gather(LinearPrimitive):
         if (
             not is_index(indices, d.start_index_map)
             or not len(slice_sizes) == len(d.offset_dims) + len(dropped) == x.ndim
-            or any(not 0 <= m <= n for m, n in zip(slice_sizes, x.shape))
+            or (indices.size and any(not 0 <= m <= n for m, n in zip(slice_sizes, x.shape)))
             or any(slice_sizes[i] > 1 for i in dropped)
         ):
             raise ArgumentError(

@@ -33,6 +33,7 @@ UNMOVED: dict[str, tuple[int, ...]] = {
     "logistic_slope": (0, 1),  # the second is a function of the first
     "tanh_slope": (0, 1),
     "schur": (0,),  # the last bit decides the phases of its vectors
+    **dict.fromkeys(("eq_to", "le_to", "lt_to"), (0, 1)),  # the signs of zeros and nans, which sums do not keep
 }
 """Arguments of the samples of a primitive that are not free, or repeat what the sample says elsewhere."""
 

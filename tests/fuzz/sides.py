@@ -141,9 +141,10 @@ def moved(s: Sample, moves: Sequence[Any], widened: bool) -> list[Any]:
     rest, found = iter(moves), []
     for x in arguments(str(s)):
         if moves and type(x) not in PYTHON_SCALARS and is_inexact(type_of(x).dtype):
-            x, move = wide(x) if widened else x, STEP * next(rest)
-            near = x * (1 + move) if s.primitive.name in SCALED else x + move
-            x = near if near.dtype == x.dtype else near.astype(x.dtype)
+            x, move = wide(x) if widened else x, next(rest)
+            if move is not None:
+                near = x * (1 + STEP * move) if s.primitive.name in SCALED else x + STEP * move
+                x = near if near.dtype == x.dtype else near.astype(x.dtype)
         elif widened and type(x) not in PYTHON_SCALARS:
             x = wide(x)
         found.append(x)

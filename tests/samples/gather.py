@@ -99,6 +99,7 @@ SAMPLES = [
     read("row-bfloat16", jnp.asarray(random(4, 3), jnp.bfloat16), index(2, 0, 2, 2), ROW),
     read("one-row", random(4, 3), np.array([2], np.int64), Place((0,), (0,), (0,), (1, 3))),
     read("no-rows", random(4, 3, **f64), np.zeros((0, 1), np.int32), ROW),
+    read("no-rows-of-none", np.zeros((0, 3)), np.zeros((0, 1), np.int32), ROW, CLIP),
     read("pair", random(3, 4, **f64), index((1, 2), (0, 1), (1, 2)), PAIR),
     read("pair-crossed", random(3, 4, **f64), index((2, 1), (0, 1), (2, 3)), CROSSED, CLIP),
     read("column", random(4, 5), index(4, 0, 0), COLUMN),

@@ -48,14 +48,14 @@ def make(b: Builder, primitive: str) -> str:
     if b.flag(0.85):  # an argument of the program, whose derivative is not lost on the way
         b.near = {v.name for v in b.scope.values if v.given and v.active}
     fixed = UNMOVED.get(primitive, ())
-    moves = ["0.0" if i in fixed else b.of_type(x) for i, x in enumerate(movable(name))]
+    moves = ["None" if i in fixed else b.of_type(x) for i, x in enumerate(movable(name))]
     if not SAMPLES[name].finite_differences:
         b.state.smooth = False
     text = f"sample({', '.join([repr(name), *moves])})"
     if moves and not has_derivative(name):
         b.state.smooth = False
         b.used.clear()
-        text = f"sample({', '.join([repr(name), *[f'lax.stop_gradient({m})' for m in moves]])})"
+        text = f"sample({', '.join([repr(name), *[m if m == 'None' else f'lax.stop_gradient({m})' for m in moves]])})"
     return text
 
 
