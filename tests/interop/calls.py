@@ -149,6 +149,9 @@ CALLS: dict[str, dict[str, str]] = {
     "key, v, w": {
         "jax.random": "beta binomial double_sided_maxwell f truncated_normal weibull_min",
     },
+    "v, w, v + 0.3": {
+        "jax.lax": "clamp",
+    },
     "v, i": {
         "jax.numpy": "delete ldexp repeat take take_along_axis tile",
     },
@@ -156,7 +159,6 @@ CALLS: dict[str, dict[str, str]] = {
         "jax.lax": "scatter scatter_add scatter_max scatter_min scatter_sub",
     },
     "v, w, u": {
-        "jax.lax": "clamp",
         "jax.nn": "dot_product_attention",
         "jax.scipy.special": "hyp1f1",
         "jax.scipy.stats.beta": "logpdf pdf",

@@ -384,7 +384,7 @@ SINGLE = [
 """Functions that compute in single precision."""
 
 DISHONEST = [
-    "lax.stop_gradient({R:(4,)}).at[{I:(2,)}].apply(jnp.sin)",
+    "jnp.asarray(lax.stop_gradient({R:(4,)})).at[{I:(2,)}].apply(jnp.sin)",
     "lax.stop_gradient({R}) * {R}",
     "lax.stop_gradient({R})",
     "random.normal({K}, (2,), 'float32').astype(f64) * {R:0}",
