@@ -123,6 +123,7 @@ from minijvp.numpy.manipulation import (
     vstack,
 )
 from minijvp.numpy.operators import install
+from minijvp.numpy.polynomials import polyfit
 from minijvp.numpy.reductions import (
     all,
     amax,
@@ -468,6 +469,7 @@ __all__ = [
     "pad",
     "permute_dims",
     "pi",
+    "polyfit",
     "positive",
     "pow",
     "power",

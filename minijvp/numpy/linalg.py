@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import jax.numpy.linalg
 
 from minijvp.interop.surface import bridge_all
+from minijvp.numpy.least_squares import lstsq as lstsq
 
 __all__ = bridge_all(globals(), jax.numpy.linalg)
 

@@ -39,11 +39,16 @@ xlogy = _absorbing("xlogy", mnp.log, lambda x, y: x / y, 0)
 xlog1py = _absorbing("xlog1py", mnp.log1p, lambda x, y: x / (1 + y), -1)
 
 
+_SPENCE_SERIES = [-1 / (k + 1) for k in range(18)]
+"""The coefficients of log(x) / (1 - x) in powers of 1 - x; the next term is less than 1e-17 where that is 1/8."""
+
+
 def _spence_slope(x: Any) -> Any:
-    largest = float(mnp.finfo(x.dtype).max)
-    at_one = 1 - x
-    series = -1 - at_one * (0.5 + at_one / 3)
-    return mnp.where(x == 1, series, mnp.log(mnp.minimum(x, largest)) / mnp.where(x == 1, 1, at_one))
+    largest, at_one = float(mnp.finfo(x.dtype).max), 1 - x
+    small = mnp.abs(at_one) < 0.125
+    series = mnp.polyval(mnp.asarray(_SPENCE_SERIES[::-1], x.dtype), mnp.where(small, at_one, 0))
+    far = mnp.where(small, 2, mnp.minimum(x, largest))
+    return mnp.where(small, series, mnp.log(far) / (1 - far))
 
 
 def _inverse_mills_ratio(x: Any) -> Any:
@@ -54,10 +59,17 @@ def _inverse_mills_ratio(x: Any) -> Any:
     return mnp.where(is_left, left, normal_density(right) / ndtr(right))
 
 
+_I1_SERIES = [1 / (2 * math.factorial(k) * math.factorial(k + 1)) for k in range(9)]
+"""The coefficients of I1(x) / x in powers of x**2 / 4 (A&S 9.6.10); the next is less than 1e-17 below 1."""
+
+
 def _i1_slope(x: Any) -> Any:
-    tiny = mnp.abs(x) < float(mnp.finfo(x.dtype).eps)
-    ratio = mnp.where(tiny, (1 - mnp.abs(x)) / 2, bessel_i1e(x) / mnp.where(tiny, 1, x))
-    return mnp.exp(mnp.abs(x)) * (bessel_i0e(x) - ratio)
+    """I0(x) - I1(x) / x (A&S 9.6.27), near 0 by the series, which is smooth there."""
+    small = mnp.abs(x) < 1
+    near, far = mnp.where(small, x, 0), mnp.where(small, 1, x)
+    series = mnp.polyval(mnp.asarray(_I1_SERIES[::-1], x.dtype), near * near / 4)
+    scaled = bessel_i0e(far) - bessel_i1e(far) / far
+    return mnp.where(small, i0(near) - series, mnp.exp(mnp.abs(far)) * scaled)
 
 
 spence = with_derivative(jax.scipy.special, "spence", _spence_slope)
