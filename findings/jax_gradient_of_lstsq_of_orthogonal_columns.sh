@@ -2,10 +2,11 @@
 # Gradients of jax.numpy.linalg.lstsq by its matrix are wrong where the columns are orthogonal (JAX 0.12.0.1).
 #
 # lstsq is differentiated by way of the singular vectors, whose derivatives divide by differences of squared singular
-# values. Those of orthogonal columns of one length are equal, and the solution is a smooth function of such a matrix, the
-# best conditioned of all; but if rounding leaves the singular values exactly equal, the gradient is nan, and if it makes
-# them differ in their last bits, as here, it is a finite wrong number: it misses the differences by more than two fifths. pinv, whose
-# derivative is stated by itself, is right. polyfit calls lstsq: its gradient by x is nan for points on both sides of 0.
+# values. Those of orthogonal columns of one length are equal, and the solution is a smooth function of such a matrix,
+# the best conditioned of all; but if rounding leaves the singular values exactly equal, the gradient is nan, and if
+# it makes them differ in their last bits, as here, it is a finite wrong number: it misses the differences by more
+# than two fifths. pinv, whose derivative is stated by itself, is right. polyfit calls lstsq: its gradient by x is nan
+# for points on both sides of 0.
 set -e
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
