@@ -22,7 +22,7 @@ from minijvp import trees
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate
 from minijvp.core.tracing import Tracer, is_traced, state
 from minijvp.core.types import ArrayType, is_inexact, type_of
-from minijvp.errors import ArgumentError, EscapedTracerError
+from minijvp.errors import ArgumentError, EscapedTracerError, MissingRuleError
 from minijvp.higher_order.captures import captured_error, reaches_tracer
 from minijvp.higher_order.custom_jvp import are_inexact, custom_jvp_call, tangent_types
 from minijvp.higher_order.custom_vjp import custom_vjp_linear
@@ -302,10 +302,21 @@ class TangentRule:
 
     def require_linear(self, nonzero: Flags) -> None:
         """Raise MissingRuleError if the rule is not linear in these tangents."""
-        if any(nonzero):
-            jaxpr, numbers, _, _ = self.for_tangents(nonzero)
-            n_inputs = len(numbers) + len(self.call.types)
-            require_linear(jaxpr, n_inputs, len(self.call.jaxpr.outputs), self.role)
+        if not any(nonzero):
+            return
+        jaxpr, numbers, taken, _ = self.for_tangents(nonzero)
+        try:
+            self.require_linear_program(jaxpr, numbers)
+        except MissingRuleError:
+            if taken == self.call.are_inexact:
+                raise
+            # The other tangents are zeros, to which the rule did more than the check knows: are they linear values?
+            self.require_linear_program(*self.program(self.call.are_inexact)[:2])
+
+    def require_linear_program(self, jaxpr: Jaxpr, numbers: list[int]) -> None:
+        """The same of a program of the rule, which takes these captured values before primals and tangents."""
+        n_inputs = len(numbers) + len(self.call.types)
+        require_linear(jaxpr, n_inputs, len(self.call.jaxpr.outputs), self.role)
 
 
 class CotangentRule:
