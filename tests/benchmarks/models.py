@@ -199,7 +199,7 @@ def lstm_loss(library: Any, **options: Any) -> Callable[[Any, Any], Any]:
             h = sigmoid(o) * xp.tanh(c)
             return (h, c), h
 
-        start = xp.zeros((xs.shape[1], params["b"].size // 4), np.float32)
+        start = xp.zeros((xs.shape[1], params["b"].size // 4), xs.dtype)
         _, hs = library.lax.scan(step, (start, start), xs, **options)
         return xp.mean(hs**2)
 
