@@ -178,6 +178,12 @@ def empty(*, shape: Any, dtype: Any, out_sharding: Any = None) -> Any:
     return families.zeros(shape=static(shape), dtype=dtype)
 
 
+@translates("empty2")
+def empty2(*, dtype: Any, memory_space: Any) -> Any:
+    """A number that nobody reads: for a branch of a choice, where JAX keeps the residuals of another one."""
+    return families.zeros(shape=(), dtype=dtype)
+
+
 @translates("device_put")
 def device_put(*xs: Any, devices: Any, srcs: Any = None, copy_semantics: Any = None) -> list[Any]:
     """The operands, held to the shardings that are given. Where single devices are named, the values are the same.

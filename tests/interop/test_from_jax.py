@@ -335,3 +335,17 @@ def test_shardings_that_say_nothing_are_left_out() -> None:
     where = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("rows"))
     held = lambda x: jnp.linalg.pinv(jnp.outer(jax.lax.with_sharding_constraint(x, where), x))
     same(minijvp.vmap(minijvp.from_jax(held))(jnp.stack([X, X + 1])), jax.vmap(held)(jnp.stack([X, X + 1])), 1e-10)
+
+
+def test_residuals_of_one_branch_in_a_rule() -> None:
+    """JAX's linearization of a choice has placeholders for them in the other branches."""
+    choice = lambda x: jax.lax.cond(x[0] > 0, lambda x: jnp.sin(x) * jnp.exp(x), lambda x: 2.0 * x, x).sum()
+    chosen = jax.custom_vjp(choice)
+    chosen.defvjp(lambda x: jax.vjp(choice, x), lambda pull, ct: pull(ct))
+    correlated = lambda x: jnp.cos(jnp.corrcoef(jnp.stack([x, x**2]))[0, 1])
+    ruled = jax.custom_vjp(correlated)
+    ruled.defvjp(lambda x: jax.vjp(correlated, x), lambda pull, ct: pull(ct))
+    for fun, point in ((chosen, X), (chosen, -X), (ruled, X)):
+        gradient = minijvp.grad(minijvp.from_jax(fun))
+        for compute in (gradient, minijvp.jit(gradient)):
+            same(compute(point), jax.grad(fun)(point))
