@@ -36,15 +36,8 @@ def both(case: Any) -> None:
 
 
 def under_words(pairs: Iterable[tuple[Callable[..., Any], tuple]]) -> list[Any]:
-    """Programs under words of transformations, as parameters; of the longest words, three in four are marked long."""
-    pairs = list(pairs)
-    longest = max(len(word) for _, word in pairs)
+    """Programs under words of transformations, as parameters that are named after both."""
     return [
-        pytest.param(
-            program,
-            word,
-            id=f"{'-'.join(letter.__name__ for letter in word)}-{program.__name__}",
-            marks=[pytest.mark.long] if len(word) == longest and i % 4 else [],
-        )
-        for i, (program, word) in enumerate(pairs)
+        pytest.param(program, word, id=f"{'-'.join(letter.__name__ for letter in word)}-{program.__name__}")
+        for program, word in pairs
     ]
