@@ -57,9 +57,9 @@ class Verdict:
 
 
 PASSING = {"right", "JAX refuses", "both refuse", "ill-conditioned", "nothing left", "JAX is not finite", "compiler"}
-"""With "compiler", JAX gives our result where nothing is compiled as a whole; or a check inside of XLA failed."""
-RET_CHECK = "RET_CHECK failure"
-"""Such a check, for example of the layout of an FFT before a decomposition: findings/."""
+"""With "compiler", JAX gives our result where nothing is compiled as a whole; or XLA gave up."""
+LAYOUT_OF_FFT = "LayoutUtil::IsMonotonicWithDim0Major"
+"""In the message where it gives up: the layout of an FFT before a decomposition, as in JAX (findings/)."""
 
 
 def judge(case: Case) -> Verdict:
@@ -98,7 +98,7 @@ def separately(program: Program, case: Case) -> Verdict:
             refusal = refusal_without_jit(program, case.word)
         if refusal is not None:
             return Verdict("both refuse", described(refusal))
-        return Verdict("compiler" if RET_CHECK in str(error) else "refused", described(error))
+        return Verdict("compiler" if LAYOUT_OF_FFT in str(error) else "refused", described(error))
     if refusal is not None:
         return Verdict("JAX refuses", described(refusal))
     return first_fault([compared(program, case.word, found, wanted, wide) for found in answers])
