@@ -17,16 +17,12 @@ from minijvp.numpy.promotion import promote
 from minijvp.numpy.reductions import sum as sum_of
 from minijvp.numpy.restated import restated
 from minijvp.numpy.ufuncs import conj, imag, real, square
+from minijvp.operations.linear_algebra import adjoint
 from minijvp.transforms.jvp import jvp
 
 product = partial(matmul, precision="highest")
 decompose = from_jax(partial(jnp.linalg.svd, full_matrices=False))
 lstsq_of_jax = from_jax(jnp.linalg.lstsq)
-
-
-def adjoint(x: Any) -> Any:
-    """The conjugate transpose of a matrix."""
-    return conj(x.T)
 
 
 # The least-squares solution is differentiated by the pseudoinverse: by way of the singular vectors its derivative would
@@ -85,6 +81,7 @@ solved.defjvp(pushed, symbolic_zeros=True)
 def least_squares(a: Any, b: Any, rcond: float) -> tuple[Any, Any, Any, Any]:
     """Solution, squared residuals, rank and singular values, of which those that are cut off count as 0."""
     columns = b if b.ndim == 2 else b[:, None]
+    # A matrix without elements has no singular values for the rule, and JAX's zeros are their own derivatives.
     x, rank, s = (solved if a.size else solved.fun)(a, columns, rcond)
     rest = columns - product(a, x)
     return x.reshape(a.shape[1], *b.shape[1:]), sum_of(square(real(rest)) + square(imag(rest)), 0), rank, s

@@ -13,7 +13,7 @@ from jax.tree_util import tree_leaves
 
 import minijvp
 import minijvp.numpy as mnp
-from minijvp import ArgumentError
+from minijvp import ArgumentError, numerical
 from tests.side_by_side import same
 
 HADAMARD = np.array([[1.0, 1.0], [1.0, -1.0]])
@@ -24,13 +24,6 @@ def normal(*shape: int, seed: int = 0) -> Any:
     return jnp.asarray(np.random.default_rng(seed).standard_normal(shape))
 
 
-def by_differences(fun: Callable[[Any], Any], x: Any, width: float = 1e-6) -> np.ndarray:
-    found = np.zeros(x.shape)
-    for i in np.ndindex(x.shape):
-        found[i] = (fun(x.at[i].add(width)) - fun(x.at[i].add(-width))) / (2 * width)
-    return found
-
-
 @pytest.mark.parametrize("name", ORTHOGONAL)
 def test_equal_singular_values(name: str) -> None:
     a = jnp.asarray(ORTHOGONAL[name])
@@ -39,12 +32,12 @@ def test_equal_singular_values(name: str) -> None:
     def loss(np_like: Any) -> Callable[[Any], Any]:
         return lambda a: (np_like.sin(np_like.linalg.lstsq(a, b)[0]) + np_like.linalg.lstsq(a, b)[1]).sum()
 
-    wanted = by_differences(loss(jnp), a)
+    wanted = numerical.gradient(loss(jnp), a)
     gradient = minijvp.grad(loss(mnp))
     for found in (gradient(a), minijvp.jit(gradient)(a), minijvp.jacfwd(loss(mnp))(a)):
         np.testing.assert_allclose(found, wanted, 1e-7, 1e-7)
     np.testing.assert_allclose(jax.grad(minijvp.to_jax(loss(mnp)))(a), wanted, 1e-7, 1e-7)
-    curvature = by_differences(lambda a: gradient(a)[0, 1], a, 1e-5)
+    curvature = numerical.gradient(lambda a: gradient(a)[0, 1], a)
     np.testing.assert_allclose(minijvp.hessian(loss(mnp))(a)[0, 1], curvature, 1e-5, 1e-6)
     np.testing.assert_allclose(minijvp.vmap(gradient)(jnp.stack([a, a])), np.stack([wanted, wanted]), 1e-7, 1e-7)
 
@@ -119,7 +112,7 @@ def test_polynomials_at_points_on_both_sides_of_zero() -> None:
     """Their columns are orthogonal, and all of one length."""
     x = jnp.linspace(-1.0, 1.0, 5)
     loss = lambda np_like: lambda x: np_like.sin(np_like.polyfit(x, Y, 1)).sum()
-    np.testing.assert_allclose(minijvp.grad(loss(mnp))(x), by_differences(loss(jnp), x), 1e-7, 1e-7)
+    np.testing.assert_allclose(minijvp.grad(loss(mnp))(x), numerical.gradient(loss(jnp), x), 1e-7, 1e-7)
 
 
 def test_bad_arguments_of_polyfit() -> None:
