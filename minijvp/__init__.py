@@ -33,9 +33,8 @@ from minijvp.tools.external import external
 from minijvp.transforms.derivatives import grad, value_and_grad
 from minijvp.transforms.jacobians import hessian, jacfwd, jacobian, jacrev
 from minijvp.transforms.jvp import jvp
-from minijvp.transforms.linear_maps import linearize, vjp
+from minijvp.transforms.linear_maps import linear_transpose, linearize, vjp
 from minijvp.transforms.staging import eval_shape, make_jaxpr
-from minijvp.transforms.transpose import linear_transpose
 from minijvp.transforms.vmap import vmap
 from minijvp.views.backward_graph import backward_graph
 from minijvp.views.draw import draw

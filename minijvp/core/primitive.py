@@ -93,6 +93,10 @@ class Primitive:
         if made_outside():
             check_rules(self, Primitive.type_rule)
 
+    def reached(self, equation: Any, inputs: tuple[bool, ...], differentiable: bool) -> Sequence[bool]:
+        """Which results of an equation depend on one of these inputs: all, where the primitive says no more."""
+        return (True,) * len(equation.outputs)
+
     def __call__(self, *args: Any, **params: Any) -> Any:
         return state.trace.process(self, args, params)
 

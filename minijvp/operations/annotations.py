@@ -78,6 +78,9 @@ class OptimizationBarrier(LinearPrimitive):
     def transpose(self, ct: tuple, *xs: Any) -> Any:
         return self.nonzero(tuple([c if is_linear(x) else None for c, x in zip(ct, xs, strict=True)]))
 
+    def reached(self, equation: Any, inputs: tuple[bool, ...], differentiable: bool) -> tuple[bool, ...]:
+        return inputs
+
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...]) -> tuple[Any, Any]:
         return self(*args), batched
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from minijvp.core.jaxpr import Equation, Jaxpr, inner_jaxprs, without_rules
+from minijvp.core.jaxpr import Jaxpr, inner_jaxprs, without_rules
 from minijvp.core.primitive import Nondifferentiable, Primitive
 from minijvp.core.tracing import traced_by_jax
 from minijvp.core.types import is_inexact
@@ -30,10 +30,6 @@ class Carrier(Primitive):
     def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
         return any(e.primitive.uses_axis(name, e.params) for jaxpr in inner_jaxprs(params) for e in jaxpr)
 
-    def reached(self, equation: Equation, inputs: tuple[bool, ...], differentiable: bool) -> Sequence[bool]:
-        """Which results of an equation depend on one of these inputs: all, where the primitive says no more."""
-        return (True,) * len(equation.outputs)
-
 
 def reached(jaxpr: Jaxpr, inputs: Sequence[bool], differentiable: bool = False) -> tuple[bool, ...]:
     """Which outputs depend on one of these inputs; with `differentiable`, so that they can have a tangent."""
@@ -42,7 +38,7 @@ def reached(jaxpr: Jaxpr, inputs: Sequence[bool], differentiable: bool = False) 
         if known.isdisjoint(e.inputs) or (differentiable and is_flat(e.primitive)):
             continue
         outputs: Sequence[Any] = e.outputs
-        if len(outputs) > 1 and isinstance(e.primitive, Carrier):
+        if len(outputs) > 1:
             flags = e.primitive.reached(e, tuple([v in known for v in e.inputs]), differentiable)
             outputs = [v for v, flag in zip(outputs, flags, strict=True) if flag]
         known.update([v for v in outputs if not differentiable or is_inexact(v.type.dtype)])

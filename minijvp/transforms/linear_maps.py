@@ -1,7 +1,8 @@
-"""Linear maps at a point, as users call them: the derivative, and its transpose.
+"""Linear maps, as users call them: the derivative at a point, its transpose, and that of a function that is linear.
 
 linearize : (a -> b) -> a -> (b, T a -o T b)
 vjp : (a -> b) -> a -> (b, CT b -o CT a)
+linear_transpose : (a -o b) -> b -o a
 """
 
 from __future__ import annotations
@@ -9,17 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from jax.tree_util import Partial, tree_flatten, tree_unflatten
 
 from minijvp import trees
 from minijvp.core.config import Budget, optional_budget
 from minijvp.core.jaxpr import Jaxpr, evaluate
-from minijvp.core.types import is_inexact, type_of
-from minijvp.errors import ArgumentError
-from minijvp.operations.families import instantiate
-from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
+from minijvp.core.tracing import is_traced, traced_by_jax
+from minijvp.core.types import ArrayType, is_inexact, type_of
+from minijvp.errors import ArgumentError, MissingRuleError
+from minijvp.operations.families import instantiate, zeros_like
+from minijvp.transforms.borders import FLOAT0, from_border, leaf_namer, require_same_tree, to_border
+from minijvp.transforms.linearity import first_error, zero_constants
 from minijvp.transforms.manual_axes import require_no_sum
 from minijvp.transforms.rematerialize import linearize_planned
+from minijvp.transforms.staging import abstract_types, stage
 from minijvp.transforms.transpose import transpose_flat
 from minijvp.trees import FlatFunction
 
@@ -110,9 +115,14 @@ class PullBack(LinearMap):
             )
         leaves, tree = tree_flatten(ct)
         require_same_tree(tree, self.out_tree, "the cotangent", "the result of the function")
-        given = from_border(leaves, self.out_types, "cotangent", leaf_namer(ct, "cotangent"))
-        cts = self.flat(constants, given)
+        cts = self.flat(constants, self.given(leaves, leaf_namer(ct, "cotangent")))
         return tree_unflatten(self.in_tree, list(map(to_border, cts, self.in_types)))
+
+    def given(self, leaves: Sequence[Any], where: Callable[[int], str]) -> list[Any]:
+        """The cotangents that a caller gave. Those of integers say nothing, and may be of any dtype, as in JAX."""
+        pairs = zip(leaves, self.out_types, strict=True)
+        leaves = [empty(t) if not is_inexact(t.dtype) and np.shape(x) == t.shape else x for x, t in pairs]
+        return from_border(leaves, self.out_types, "cotangent", where)
 
     def flat(self, constants: Sequence[Any], cts: Sequence[Any]) -> list[Any]:
         """Flat cotangents of the arguments for those of the results; None is zero."""
@@ -122,6 +132,11 @@ class PullBack(LinearMap):
         wanted = [ct for ct, n in zip(cts, self.nonzero, strict=True) if n]
         found = iter(transpose_flat(self.jaxpr, linear, args, wanted))
         return [next(found) if i else None for i in inexact]
+
+
+def empty(kind: ArrayType) -> Any:
+    """The cotangent of an integer."""
+    return np.zeros(kind.shape, FLOAT0)
 
 
 def vjp(
@@ -169,3 +184,94 @@ def pull_back(
     require_no_sum("vjp", leaves, outs[: flat_fun.n], lambda i: f"leaf {i} of the arguments")
     in_types, out_types = map(type_of, leaves), map(type_of, outs[: flat_fun.n])
     return outs, PullBack(opened, nonzero, flat_fun.in_tree, flat_fun.out_tree, in_types, out_types), constants
+
+
+class Transposed(LinearMap):
+    """The transpose of a linear function, as `linear_transpose` returns it. `in_types` are those of the function."""
+
+    def __init__(self, *parts: Any, name: str, examples: Sequence[Any]):
+        super().__init__(*parts)
+        self.name = name
+        self.examples = tuple(examples)  # traced arguments: types do not say how they vary
+
+    def __call__(self, constants: Sequence[Any], ct: Any) -> tuple[Any, ...]:
+        leaves, tree = tree_flatten(ct)
+        require_same_tree(tree, self.out_tree, "the cotangent", "the result of the function")
+        where = leaf_namer(ct, "cotangent")
+        cts = from_border(leaves, self.out_types, "cotangent", where) if self.floats() else self.integers(leaves, where)
+        n, known = len(self.in_types), len(constants)
+        linear = [False] * known + [True] * n
+        found = transpose_flat(self.jaxpr, linear, [*constants, *[None] * n], cts)
+        given = [c for c in found if c is not None]
+        require_no_sum("linear_transpose", self.examples, given, lambda i: f"argument {i}")
+        found = [zeros_like(t) if c is None else c for c, t in zip(found, self.in_types, strict=True)]
+        return tree_unflatten(self.in_tree, list(map(to_border, found, self.in_types)))
+
+    def floats(self) -> bool:
+        """Whether these are no integers."""
+        return all([is_inexact(t.dtype) for t in self.in_types + self.out_types])
+
+    def integers(self, leaves: Sequence[Any], where: Callable[[int], str]) -> list[Any]:
+        """The cotangents of integers, by a function that maps integers to integers."""
+        for i, (x, kind) in enumerate(zip(leaves, self.out_types, strict=True)):
+            given = trees.require_array(x, lambda i=i: where(i))
+            if (given.shape, given.dtype) != (kind.shape, kind.dtype):
+                raise ArgumentError(
+                    f"the cotangent at {where(i)} is {given!r}, but the value is {kind!r}.",
+                    f"{self.name} maps integers to integers, and so does its transpose.",
+                    f"Pass {kind!r}.",
+                )
+        return trees.as_arrays(leaves, where)
+
+
+def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], tuple[Any, ...]]:
+    """The transpose of a linear function: the map from cotangents of its result to those of its arguments.
+
+    linear_transpose : (a -o b) -> b -o a
+
+    Args:
+        fun: linear in all its arguments together, pytrees of arrays; returns a pytree of arrays. All of them are
+            floating or complex, or all are integers.
+        primals: examples of the arguments, of which only shapes and dtypes matter (`jax.ShapeDtypeStruct` will do).
+
+    The result takes a cotangent of the tree, shapes and dtypes of `fun`'s result, and returns a tuple with one for
+    each argument. It is a pytree of the constants of `fun`.
+
+    Raises ArgumentError for integers among floating arguments and results, MissingRuleError if `fun` is not linear.
+
+    >>> import minijvp
+    >>> [float(ct) for ct in minijvp.linear_transpose(lambda x, y: 2 * x + 3 * y, 0.0, 0.0)(1.0)]
+    [2.0, 3.0]
+    """
+    trees.require_callable(fun, "linear_transpose")
+    leaves, tree = tree_flatten(primals)
+    types = abstract_types(leaves, leaf_namer(primals, "primals"))
+    flat_fun = FlatFunction(fun, tree)
+    jaxpr = stage(flat_fun.positional, types, trees.function_name(fun))
+    require_one_kind(flat_fun.name, types, jaxpr.out_types, leaf_namer(primals, "primals"))
+    # Other operations that are not linear are found when it is transposed.
+    nothing, everything = (lambda e, linear: None), (lambda e, linear: e.outputs)
+    error = first_error(jaxpr, set(jaxpr.inputs), zero_constants(jaxpr), nothing, everything)
+    if error is not None:
+        raise MissingRuleError(f"linear_transpose of {flat_fun.name}: {error.what}", error.why, error.do)
+    opened, constants = jaxpr.hoist_constants()
+    parts = opened, (True,) * len(jaxpr.outputs), tree, flat_fun.out_tree, types, jaxpr.out_types
+    examples = [x for x in leaves if is_traced(x)] if traced_by_jax() else []
+    return Partial(Transposed(*parts, name=flat_fun.name, examples=examples), constants)
+
+
+def require_one_kind(
+    name: str, in_types: Sequence[ArrayType], out_types: Sequence[ArrayType], where: Callable[[int], str]
+) -> None:
+    """Raise ArgumentError if there are integers and others among the arguments and results of a linear function."""
+    types = (*in_types, *out_types)
+    integers = [t for t in types if t.dtype.kind in "iu"]
+    if len(integers) == len(types) or all([is_inexact(t.dtype) for t in types]):
+        return
+    i = next(i for i, t in enumerate(types) if not is_inexact(t.dtype))
+    n = len(in_types)
+    raise ArgumentError(
+        f"linear_transpose of {name}: {where(i) if i < n else f'leaf {i - n} of the result'} is {types[i]!r}.",
+        "A linear function maps floating numbers to such, or integers to integers. Others have no cotangents.",
+        "Close over arguments that are not floating, and return floating results only.",
+    )

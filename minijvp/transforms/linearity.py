@@ -27,13 +27,21 @@ Judge = Callable[[Equation, set[Atom]], MissingRuleError | None]
 Moved = Callable[[Equation, set[Atom]], Iterable[Atom]]
 """The outputs of a loop or a choice that depend on the variables that are linear."""
 
+Calls = Callable[[Equation], bool]
+"""Whether an equation just calls its program."""
+
+
+def is_call(e: Equation) -> bool:
+    """Whether an equation has a program and nothing else."""
+    return e.params.keys() == {"jaxpr"}
+
 
 def first_error(
-    jaxpr: Jaxpr, linear: set[Atom], known_zeros: set[Atom], judge: Judge, moved: Moved
+    jaxpr: Jaxpr, linear: set[Atom], known_zeros: set[Atom], judge: Judge, moved: Moved, calls: Calls = is_call
 ) -> MissingRuleError | None:
     """What is wrong with the first equation that is not linear in what depends on the variables `linear`.
 
-    Both sets grow. Programs that are just called are looked into; of loops and choices `moved` tells which outputs
+    Both sets grow. Programs of `calls` are looked into; of loops and choices `moved` tells which outputs
     depend on linear values, and nothing whether they do so linearly.
     """
     for e in jaxpr:
@@ -41,8 +49,8 @@ def first_error(
             if is_zero(e, known_zeros):
                 known_zeros.update(e.outputs)
             continue
-        if e.params.keys() == {"jaxpr"}:
-            error = error_inside(e, linear, known_zeros, judge, moved)
+        if calls(e):
+            error = error_inside(e, linear, known_zeros, judge, moved, calls)
         elif any(inner_jaxprs(e.params)) or not e.outputs:
             error = None
             linear.update(moved(e, linear))
@@ -55,14 +63,14 @@ def first_error(
 
 
 def error_inside(
-    e: Equation, linear: set[Atom], known_zeros: set[Atom], judge: Judge, moved: Moved
+    e: Equation, linear: set[Atom], known_zeros: set[Atom], judge: Judge, moved: Moved, calls: Calls
 ) -> MissingRuleError | None:
     """What is wrong in a program that is called; the outputs that are linear or zero join the others."""
     inner = e.params["jaxpr"]
     pairs = list(zip(inner.inputs, e.inputs, strict=True))
     inner_linear: set[Atom] = {v for v, x in pairs if x in linear}
     inner_zeros: set[Atom] = {v for v, x in pairs if is_known_zero(x, known_zeros)}
-    error = first_error(inner, inner_linear, inner_zeros, judge, moved)
+    error = first_error(inner, inner_linear, inner_zeros, judge, moved, calls)
     linear.update([v for v, x in zip(e.outputs, inner.outputs, strict=True) if x in inner_linear])
     known_zeros.update([v for v, x in zip(e.outputs, inner.outputs, strict=True) if is_known_zero(x, inner_zeros)])
     return error

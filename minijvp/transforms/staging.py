@@ -210,13 +210,20 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def abstract_types(leaves: Sequence[Any], where: Callable[[int], str]) -> tuple[ArrayType, ...]:
-    """The types of arrays and of `jax.ShapeDtypeStruct`s; ArgumentError names the leaf that is neither."""
+    """The types of arrays and of what has a shape and a dtype; ArgumentError names the leaf that is neither."""
     types = []
     for i, x in enumerate(leaves):
-        if isinstance(x, jax.ShapeDtypeStruct):
+        if is_abstract(x):
             dtype = jax.dtypes.canonicalize_dtype(x.dtype, allow_extended_dtype=True)
-            types.append(ArrayType(tuple(x.shape), dtype, bool(x.weak_type)))
+            types.append(ArrayType(tuple(x.shape), dtype, bool(getattr(x, "weak_type", False))))
         else:
             trees.require_array(x, lambda i=i: where(i))
             types.append(argument_type(x))
     return tuple(types)
+
+
+def is_abstract(x: Any) -> bool:
+    """Whether a value is no array and says, as `jax.ShapeDtypeStruct` does, of which shape and dtype one would be."""
+    return (
+        hasattr(x, "shape") and hasattr(x, "dtype") and not isinstance(x, (Tracer, jax.Array, np.ndarray, np.generic))
+    )

@@ -1,7 +1,5 @@
 """Transposition: a linear program read backwards.
 
-linear_transpose : (a -o b) -> b -o a
-
 Equations without a linear input are evaluated forward (this is how recomputation happens too); the others are
 transposed in reverse order, and the cotangents of a variable that is used several times add up.
 """
@@ -11,19 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jax.tree_util import tree_flatten, tree_unflatten
-
-from minijvp import trees
 from minijvp.core.config import cached_by_budget
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
-from minijvp.core.tracing import is_traced, state
-from minijvp.core.types import is_inexact
-from minijvp.errors import ArgumentError, MissingRuleError
-from minijvp.operations.families import add
-from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
-from minijvp.transforms.linearity import first_error, zero_constants
-from minijvp.transforms.manual_axes import require_no_sum
-from minijvp.transforms.staging import abstract_types, stage
+from minijvp.core.tracing import state
+from minijvp.errors import MissingRuleError
+from minijvp.operations.families import add, zeros
+from minijvp.transforms.staging import stage
 
 
 def transpose_flat(jaxpr: Jaxpr, linear: Sequence[bool], args: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
@@ -53,18 +44,56 @@ def transpose_flat(jaxpr: Jaxpr, linear: Sequence[bool], args: Sequence[Any], co
                 if all([ct is None for ct in cts]):
                     continue
             state.source = e.source or outer
-            args = [v.value if type(v) is Literal else values.get(v, v.type) for v in e.inputs]
-            found = e.primitive.transpose(cts if e.primitive.returns_tuple else cts[0], *args, **e.params)
+            operands = [v.value if type(v) is Literal else values.get(v, v.type) for v in e.inputs]
+            found = e.primitive.transpose(cts if e.primitive.returns_tuple else cts[0], *operands, **e.params)
             for v, ct in zip(e.inputs, found if type(found) is tuple else (found,)):
                 if ct is not None and type(v) is Var and v not in values:
                     received[v] = add(received[v], ct) if v in received else ct
     except (TypeError, ValueError) as error:
+        fails = isinstance(error, MissingRuleError) or is_about_linearity(error)
+        apart = known_apart(jaxpr, linear) if fails else None
+        if apart is not None:
+            return transpose_flat(apart, linear, args, cotangents)
         if e is not None and is_about_linearity(error):
             raise not_linear(e) from error
         raise
     finally:
         state.source = outer
     return [received.get(v) for v, flag in zip(jaxpr.inputs, linear, strict=True) if flag]
+
+
+def known_apart(jaxpr: Jaxpr, linear: Sequence[bool]) -> Jaxpr | None:
+    """The program, with equations of their own for results that others need and no linear input reaches.
+
+    A loop, say, whose operation computes values and their tangents. None if there are no such results.
+    """
+    active: set[Atom] = {v for v, flag in zip(jaxpr.inputs, linear, strict=True) if flag}
+    needed: set[Atom] = {v for e in jaxpr.equations for v in e.inputs} | set(jaxpr.outputs)
+    equations: list[Equation] = []
+    found = False
+    for e in jaxpr.equations:
+        flags: Sequence[bool] = (False,) * len(e.outputs)
+        if not active.isdisjoint(e.inputs):
+            flags = e.primitive.reached(e, tuple([v in active for v in e.inputs]), False)
+            active.update([v for v, flag in zip(e.outputs, flags, strict=True) if flag])
+            known = tuple([Var(v.type) if flag else v for v, flag in zip(e.outputs, flags, strict=True)])
+            if not needed.isdisjoint(known) and not e.has_effects:
+                found = True
+                # No known result depends on what stands for linear inputs.
+                nothing = {v: Var(v.type.strong()) for v in e.inputs if v in active}
+                equations += [zeros_equation(v) for v in nothing.values()]
+                equations.append(
+                    Equation(e.primitive, tuple([nothing.get(v, v) for v in e.inputs]), e.params, known, e.source)
+                )
+                outputs = tuple([v if flag else Var(v.type) for v, flag in zip(e.outputs, flags, strict=True)])
+                e = Equation(e.primitive, e.inputs, e.params, outputs, e.source)
+        equations.append(e)
+    return Jaxpr(jaxpr.constants, jaxpr.inputs, tuple(equations), jaxpr.outputs, jaxpr.name) if found else None
+
+
+def zeros_equation(v: Var) -> Equation:
+    """The equation by which a variable is zero."""
+    return Equation(zeros, (), {"shape": v.type.shape, "dtype": v.type.dtype}, (v,), None)
 
 
 def is_about_linearity(error: Exception) -> bool:
@@ -128,59 +157,3 @@ def new_transpose(
         return [ct for ct in cts if ct is not None]
 
     return stage(fun, types + ct_types, f"transpose({jaxpr.name})" if jaxpr.name else ""), out_nonzero
-
-
-def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], tuple[Any, ...]]:
-    """The transpose of a linear function: the map from cotangents of its result to those of its arguments.
-
-    linear_transpose : (a -o b) -> b -o a
-
-    Args:
-        fun: linear in all its arguments together, pytrees of arrays; returns a pytree of arrays.
-        primals: examples of the arguments, of which only shapes and dtypes matter (`jax.ShapeDtypeStruct` will do).
-
-    The result takes a cotangent of the tree, shapes and dtypes of `fun`'s result, and returns a tuple with one for
-    each argument.
-
-    Raises ArgumentError for arguments that are not floating, MissingRuleError if `fun` is not linear.
-
-    >>> import minijvp
-    >>> [float(ct) for ct in minijvp.linear_transpose(lambda x, y: 2 * x + 3 * y, 0.0, 0.0)(1.0)]
-    [2.0, 3.0]
-    """
-    trees.require_callable(fun, "linear_transpose")
-    leaves, tree = tree_flatten(primals)
-    types = abstract_types(leaves, leaf_namer(primals, "primals"))
-    for i, t in enumerate(types):
-        if not is_inexact(t.dtype):
-            raise ArgumentError(
-                f"linear_transpose received {t!r} for {leaf_namer(primals, 'primals')(i)}.",
-                "Integers and booleans have no cotangents.",
-                "Close over arguments that are not floating.",
-            )
-    flat_fun = trees.FlatFunction(fun, tree)
-    jaxpr = stage(flat_fun.positional, types, trees.function_name(fun))
-    for i, t in enumerate(jaxpr.out_types):
-        if not is_inexact(t.dtype):
-            raise ArgumentError(
-                f"linear_transpose of {flat_fun.name}: leaf {i} of the result is {t!r}.",
-                "Integers and booleans have no cotangents.",
-                "Return floating results only.",
-            )
-    # Other operations that are not linear are found when it is transposed.
-    nothing, everything = (lambda e, linear: None), (lambda e, linear: e.outputs)
-    error = first_error(jaxpr, set(jaxpr.inputs), zero_constants(jaxpr), nothing, everything)
-    if error is not None:
-        raise MissingRuleError(f"linear_transpose of {flat_fun.name}: {error.what}", error.why, error.do)
-
-    def transposed(ct: Any) -> tuple[Any, ...]:
-        given, ct_tree = tree_flatten(ct)
-        require_same_tree(ct_tree, flat_fun.out_tree, "the cotangent", "the result of the function")
-        cts = from_border(given, jaxpr.out_types, "cotangent", leaf_namer(ct, "cotangent"))
-        n = len(types)
-        found = transpose_flat(jaxpr, [True] * n, [None] * n, cts)
-        examples = [x for x in leaves if is_traced(x)]  # those that are types do not say how they vary
-        require_no_sum("linear_transpose", examples, [c for c in found if c is not None], lambda i: f"argument {i}")
-        return tree_unflatten(tree, [to_border(c, t) for c, t in zip(found, types, strict=True)])
-
-    return transposed
