@@ -7,7 +7,7 @@ from typing import Any
 
 from minijvp import trees
 from minijvp.core.config import cached_by_budget
-from minijvp.core.jaxpr import Jaxpr, evaluate, inner_jaxprs, lower, without_rules
+from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, inner_jaxprs, lower, without_rules
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import charged_to
 from minijvp.core.types import ArrayType, is_inexact, type_of
@@ -125,18 +125,26 @@ def batched_rule(
         made, out_nonzero = rule(nonzero)
         return vmap_all(made, axis, batched + tuple(chosen(batched, nonzero))), out_nonzero
 
-    return ByZeros(make, check=rule.check, separate=rule.separate)
+    return ByZeros(make, check=rule.check, separate=rule.separate, recursive=rule.recursive)
 
 
 def mixes(rule: Jaxpr, n: int) -> bool:
-    """Whether inner programs of a rule receive its inputs from number `n` on, the tangents, and maybe primals too."""
+    """Whether inner programs of a rule receive its inputs from number `n` on, the tangents, and maybe primals too.
+
+    Not counted is a linear function that is its own rule: its derivative in the tangents would call it again, forever.
+    """
     tangents: set[Any] = set(rule.inputs[n:])
     for e in rule:
         if not tangents.isdisjoint(e.inputs):
-            if any(inner_jaxprs(e.params)):
+            if any(inner_jaxprs(e.params)) and not is_recursive(e):
                 return True
             tangents.update(e.outputs)
     return False
+
+
+def is_recursive(e: Equation) -> bool:
+    """Whether an equation calls, in the rule of a function, that function."""
+    return e.primitive is custom_jvp_call and isinstance(e.params["rule"], ByZeros) and e.params["rule"].recursive
 
 
 def split(

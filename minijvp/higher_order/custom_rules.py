@@ -110,9 +110,11 @@ class CustomRules:
 
         `fwd(*args)` returns the result and residuals, a pytree of arrays. `bwd(*nondiff, residuals, cotangent)` returns
         a tuple with the cotangent of each argument that is differentiated, None for zero, and is linear in
-        `cotangent`; if it is not, only reverse mode works. With `symbolic_zeros`, `fwd` takes each array in a
-        jax.custom_derivatives.CustomVJPPrimal, which says whether it is differentiated, and zeros among the cotangents
-        are jax.custom_derivatives.SymbolicZero. `optimize_remat` is accepted: unused residuals are never computed.
+        `cotangent`; if it is not, only reverse mode works. One of another dtype is cast to that of its argument, one
+        array stands for all leaves of an argument, and what is given for integers is left aside. With `symbolic_zeros`,
+        `fwd` takes each array in a jax.custom_derivatives.CustomVJPPrimal, which says whether it is differentiated, and
+        zeros among the cotangents are jax.custom_derivatives.SymbolicZero. `optimize_remat` is accepted: unused
+        residuals are never computed.
         """
         for rule in (fwd, bwd):
             trees.require_callable(rule, "defvjp")
@@ -168,15 +170,14 @@ class custom_jvp(CustomRules):
     Args:
         fun: takes and returns pytrees of arrays.
         nondiff_argnums, nondiff_argnames: arguments that are ordinary Python values, with no derivative; the rule takes
-            them first.
+            them first. A traced one is like a value that the function closes over.
 
     Give the rule with `defjvp` or `defjvps`. The result may also have a rule for cotangents, `defvjp`, which reverse
     mode uses then. What the function and the rules close over may be traced. A rule says nothing about such values:
     the derivative by them is that of the function as it stands.
 
-    Raises ArgumentError if the rule returns other trees, shapes or dtypes than the function does, and for traced
-    arguments in nondiff_argnums, or if there is no rule; MissingRuleError for a rule that is not linear in its tangents
-    under reverse mode.
+    Raises ArgumentError if the rule returns other trees, shapes or dtypes than the function does, or if there is no
+    rule; MissingRuleError for a rule that is not linear in its tangents under reverse mode.
 
     >>> import minijvp, minijvp.numpy as mnp
     >>> @minijvp.custom_jvp
@@ -199,14 +200,14 @@ class custom_vjp(CustomRules):
     Args:
         fun: takes and returns pytrees of arrays.
         nondiff_argnums, nondiff_argnames: arguments that are ordinary Python values, with no derivative; `fwd` takes
-            them where they stand, `bwd` takes them first.
+            them where they stand, `bwd` takes them first. A traced one is like a value that the function closes over.
 
     Give the rule with `defvjp`. Forward mode (jvp, jacfwd) transposes `bwd`, which must be linear for that; for one
     that is not, give a rule for tangents as well, `defjvp`. What the function and the rules close over may be traced.
     The rule says nothing about such values: the derivative by them is that of the function as it stands.
 
     Raises ArgumentError if `fwd` or `bwd` return other trees, shapes or dtypes than the function and its arguments
-    have, for traced arguments in nondiff_argnums, or if there is no rule; MissingRuleError in forward mode for a `bwd`
+    have, or if there is no rule; MissingRuleError in forward mode for a `bwd`
     that is not linear.
 
     >>> import minijvp, minijvp.numpy as mnp

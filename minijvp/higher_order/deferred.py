@@ -38,9 +38,10 @@ class ByZeros:
     `make(nonzero)` gives a program that takes those only, after other arguments, and which of its results are not zero;
     a rule for cotangents knows the types of all that it takes and gives. `check(nonzero)` raises an error for a program
     that is not linear, where that is promised. In a `separate` one, inner programs give results or tangents, not both.
+    A `recursive` one is of a call that the rule itself makes: where it takes tangents, its function is linear.
     """
 
-    __slots__ = ("check", "given", "made", "make", "separate", "taken")
+    __slots__ = ("check", "given", "made", "make", "recursive", "separate", "taken")
 
     def __init__(
         self,
@@ -49,9 +50,10 @@ class ByZeros:
         given: tuple[ArrayType, ...] = (),
         check: Callable[[Flags], None] | None = None,
         separate: bool = False,
+        recursive: bool = False,
     ):
         self.make, self.taken, self.given, self.check = make, taken, given, check
-        self.separate = separate
+        self.separate, self.recursive = separate, recursive
         self.made: dict[Flags, tuple[Jaxpr, Flags]] = {}
 
     def __call__(self, nonzero: Flags) -> tuple[Jaxpr, Flags]:

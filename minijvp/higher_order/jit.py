@@ -12,6 +12,7 @@ from threading import Lock
 from typing import Any
 
 import jax
+import numpy as np
 from jax.extend.core import find_top_trace
 from jax.tree_util import tree_flatten, tree_unflatten
 
@@ -130,6 +131,7 @@ def as_tuple(value: Any, single: type, what: str, function: str = "jit") -> tupl
     if value is None:
         return ()
     entries = tuple(value) if isinstance(value, Iterable) and type(value) is not str else (value,)
+    entries = tuple([int(x) if isinstance(x, np.integer) else x for x in entries])
     for entry in entries:
         if not isinstance(entry, single) or type(entry) is bool:
             raise ArgumentError(

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
 from minijvp.errors import MissingRuleError
-from minijvp.transforms.linearity import first_error, is_known_zero, zero_constants
+from minijvp.higher_order.custom_jvp import is_recursive
+from minijvp.transforms.linearity import first_error, is_call, is_known_zero, zero_constants
 from minijvp.transforms.linearize import with_tangent
 from minijvp.transforms.transpose import transpose_jaxpr
 
@@ -18,7 +19,7 @@ def require_linear(rule: Jaxpr, n_inputs: int, n_outputs: int, role: str) -> Non
     """
     linear: set[Atom] = set(rule.inputs[n_inputs:])
     known_zeros = zero_constants(rule)
-    error = first_error(rule, linear, known_zeros, transposition_error, moved_outputs)
+    error = first_error(rule, linear, known_zeros, transposition_error, moved_outputs, is_plain_call)
     what = error.what if error else ""
     for v in rule.outputs[n_outputs:]:
         if not what and v not in linear and not is_known_zero(v, known_zeros):
@@ -32,6 +33,11 @@ def require_linear(rule: Jaxpr, n_inputs: int, n_outputs: int, role: str) -> Non
             "Make the tangent of the result a sum of terms, each with one tangent in it and otherwise values that "
             "depend on none; or give rules for reverse mode as well (defvjp).",
         )
+
+
+def is_plain_call(e: Equation) -> bool:
+    """Whether an equation is linear if its program is: a call, also that of the function itself by its own rule."""
+    return is_call(e) or is_recursive(e)
 
 
 def transposition_error(e: Equation, linear: set[Atom]) -> MissingRuleError | None:

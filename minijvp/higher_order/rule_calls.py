@@ -16,11 +16,11 @@ import jax
 import numpy as np
 from jax.core import ShapedArray, eval_context
 from jax.custom_derivatives import CustomVJPPrimal, SymbolicZero
-from jax.tree_util import tree_flatten, tree_leaves, tree_unflatten
+from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate
-from minijvp.core.tracing import Tracer, is_traced, state
+from minijvp.core.tracing import is_traced, state
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError, EscapedTracerError, MissingRuleError
 from minijvp.higher_order.captures import captured_error, reaches_tracer
@@ -48,28 +48,15 @@ class Call:
         self.nondiff = {i: args[i] for i in nondiff}
         self.positions = [i for i in range(len(args)) if i not in self.nondiff]
         leaves, self.tree = tree_flatten(tuple([args[i] for i in self.positions]))
-        for i in nondiff:
-            self.refuse_tracers(i)
         self.leaves = self.arrays(leaves)
         self.types = tuple(map(argument_type, self.leaves))
         self.are_inexact = tuple([is_inexact(t.dtype) for t in self.types])
         self.axis_sizes = state.axis_sizes
         self.captured: list[Any] | None = None  # while the rules are staged
+        self.outer: Call | None = None  # while one of them is: the call whose rule was staged before
         self.rules: list[ByZeros] | None = []
         self.out_tree: Any = None
         self.fwd_programs: dict[Flags, tuple[Jaxpr, Any]] = {}
-
-    def refuse_tracers(self, i: int) -> None:
-        """Raise ArgumentError if the argument at position `i`, which has no derivative, is traced."""
-        for x in tree_leaves(self.nondiff[i]):
-            if isinstance(x, Tracer):
-                raise ArgumentError(
-                    f"{trees.argument_name(self.fun, i)} of {self.name} is in nondiff_argnums and is a traced "
-                    f"{x.type!r}{x.origin()}.",
-                    "Arguments there are Python values that steer the function. A traced one would lose its "
-                    "derivative or its batch axis.",
-                    "Take it out of nondiff_argnums. A rule may ignore its tangent, or return None for its cotangent.",
-                )
 
     def arrays(self, leaves: Sequence[Any]) -> list[Any]:
         """The leaves of the arguments as arrays; ArgumentError names one that is none."""
@@ -95,13 +82,14 @@ class Call:
         leaves, self.leaves = self.leaves, []
         opened, constants = self.staged(self.primal, self.types).hoist_constants()
         self.jaxpr = opened
-        outer = self.custom.staging.get(get_ident())  # the call whose rule calls this function
-        if outer is not None and outer.captured and outer.is_like(self):
+        outer = self.caller()
+        self.recursive = outer is not None
+        if outer is not None and outer.captured:
             numbers = [outer.number(x) for x in constants]
             captured = list(outer.captured)
             rules = [outer.rule_from_inside(i, len(captured)) for i in range(outer.n_rules)]
         else:
-            captured, rules = self.new_rules(constants, outer)
+            captured, rules = self.new_rules(constants)
             numbers = list(range(len(constants)))
         given = dict(zip(numbers, opened.inputs, strict=False))
         extended = tuple([given.get(i) or Var(type_of(x)) for i, x in enumerate(captured)])
@@ -111,14 +99,20 @@ class Call:
         outs = custom_jvp_call(*captured, *leaves, jaxpr=self.jaxpr, rule=rules[0], name=self.name, **reverse)
         return tree_unflatten(self.out_tree, outs)
 
-    def new_rules(self, constants: Sequence[Any], outer: Call | None) -> tuple[list[Any], list[ByZeros]]:
-        """The captured values, and the rules of this call; `outer` is one whose rule calls this."""
+    def caller(self) -> Call | None:
+        """The call like this one whose rule, or one that it calls in turn, makes this."""
+        outer = self.custom.staging.get(get_ident())
+        while outer is not None and not outer.is_like(self):
+            outer = outer.outer
+        return outer
+
+    def new_rules(self, constants: Sequence[Any]) -> tuple[list[Any], list[ByZeros]]:
+        """The captured values, and the rules of this call."""
         custom = self.custom
         self.captured = list(constants)
         functions = (self.fun, custom.jvp, custom.fwd, custom.bwd, *self.nondiff.values())
-        # Rules that close over traced values are staged while these are there, unless it is a rule that calls.
-        traced = any(map(is_traced, constants)) or reaches_tracer(functions)
-        self.at_once = traced and outer is None
+        # Rules that close over traced values are staged while these are there, unless it is their own that calls.
+        self.at_once = not self.recursive and (any(map(is_traced, constants)) or reaches_tracer(functions))
         self.n_rules = (custom.jvp is not None) + (custom.fwd is not None)
         push = None if custom.jvp is None else TangentRule(self)
         pull = None if custom.fwd is None else CotangentRule(self, push)
@@ -151,7 +145,7 @@ class Call:
 
         separate = i == 1 or self.custom.jvp is None
         check = lambda nonzero: rule().check(nonzero)  # type: ignore[misc]
-        return ByZeros(lambda nonzero: rule()(nonzero), check=check, separate=separate)
+        return ByZeros(lambda nonzero: rule()(nonzero), check=check, separate=separate, recursive=True)
 
     def primal(self, *leaves: Any) -> list[Any]:
         """The function in flat arguments."""
@@ -170,7 +164,7 @@ class Call:
     def staged_rule(self, fun: Callable[..., Sequence[Any]], types: Sequence[ArrayType]) -> tuple[Jaxpr, list[int]]:
         """The program of a rule, its traced constants as leading inputs, and their numbers among the captured."""
         here, staging = get_ident(), self.custom.staging
-        outer = staging.get(here)
+        self.outer = outer = staging.get(here)
         staging[here] = self
         # A rule that is staged later, maybe in another program of JAX, may use no value of the one that is traced now.
         where = nullcontext() if self.at_once else eval_context()
@@ -180,6 +174,7 @@ class Call:
         except (EscapedTracerError, jax.errors.UnexpectedTracerError) as error:
             raise captured_error(self.name, None) from error
         finally:
+            self.outer = None
             if outer is None:
                 del staging[here]
             else:
@@ -224,7 +219,7 @@ class Call:
             return made, out_nonzero
 
         check = lambda nonzero: rule.require_linear(nonzero[k:])
-        return ByZeros(make, check=check, separate=isinstance(rule, CotangentRule))
+        return ByZeros(make, check=check, separate=isinstance(rule, CotangentRule), recursive=self.recursive)
 
     def with_captured(
         self, captured: Sequence[Any], args: Sequence[Any], ts: Sequence[Any], outs: Sequence[Any], found: Sequence[Any]

@@ -12,7 +12,8 @@ from minijvp import trees
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.higher_order.programs import fits
-from minijvp.transforms.borders import from_border
+from minijvp.operations.casting import convert_element_type
+from minijvp.transforms.borders import FLOAT0, from_border
 
 
 class Place:
@@ -25,17 +26,19 @@ def place_of(fun: Any) -> str:
     return trees.function_name(fun) + (f" ({code.co_filename}:{code.co_firstlineno})" if code else "")
 
 
-def entries_of(given: Any, structure: Any) -> list[Any] | None:
-    """The entries of a tree at the leaves of `structure`; None, for a leaf or all below it, is zero. None: no fit."""
+def entries_of(given: Any, structure: Any, prefix: bool = False) -> list[Any] | None:
+    """The entries of a tree at the leaves of `structure`; None, for a leaf or all below it, is zero. None: no fit.
+
+    Of a `prefix` any entry may stand for all leaves below it.
+    """
     found: list[Any] = []
     fit = True
 
     def add(entry: Any, part: Any) -> None:
         nonlocal fit
-        if isinstance(part, Place):
-            found.append(None if isinstance(entry, SymbolicZero) else entry)
-        elif entry is None:
-            found.extend([None] * tree_structure(part).num_leaves)
+        if prefix or entry is None or isinstance(part, Place):
+            zero = isinstance(entry, SymbolicZero)
+            found.extend([None if zero else entry] * tree_structure(part).num_leaves)
         else:
             fit = False
 
@@ -117,16 +120,34 @@ def cotangents_of(
         )
     entries: list[Any] = []
     for ct, part, argument in zip(result, tree.children(), names, strict=True):
-        found = entries_of(ct, part)
+        found = entries_of(ct, part, prefix=True)
         if found is None:
             raise ArgumentError(
                 f"the cotangent of {argument} from {role} has the structure {tree_structure(ct)}, but the argument "
                 f"has {part}.",
                 "Every leaf of an argument has a cotangent.",
-                "Return the same containers; None stands for zero, for a leaf or for all below it.",
+                "Return the same containers; an array stands for all leaves below it, and None there for zero.",
             )
         entries += found
+    entries = [cotangent_as(x, kind) for x, kind in zip(entries, types, strict=True)]
     return checked(entries, types, "cotangent", lambda i: f"{leaf_name(i)} from {role}")
+
+
+def cotangent_as(x: Any, kind: ArrayType) -> Any:
+    """A cotangent in the dtype of its value; None for an integer, to which whatever is given says nothing.
+
+    What is no array of that shape, or would lose its imaginary part, stays as it is.
+    """
+    if not is_inexact(kind.dtype):
+        return None
+    try:
+        given = type_of(x)
+    except ArgumentError:
+        return x
+    loses = given.dtype.kind == "c" and kind.dtype.kind != "c"
+    if given.dtype == kind.dtype or given.shape != kind.shape or loses or given.dtype == FLOAT0:
+        return x
+    return convert_element_type(x, new_dtype=kind.dtype, weak_type=False)
 
 
 def checked(entries: Sequence[Any], types: Sequence[ArrayType], what: str, where: Callable[[int], str]) -> list[Any]:

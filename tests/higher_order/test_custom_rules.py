@@ -655,11 +655,10 @@ def test_the_base_of_bad_input() -> None:
         (dict(fwd=lambda x, n: (x["a"] * n, {"r": "s"})), r"residuals\['r'\] of fwd of times.*'s' of type str"),
         (dict(bwd=lambda n, ct: ct * n), "bwd of times.*tuple of 2 .*x, n"),
         (dict(bwd=lambda n, ct: ({"a": ct * n},)), "bwd of times.*tuple of 1.*tuple of 2 .*x, n"),
-        (dict(bwd=lambda n, ct: (ct, None)), "cotangent of x from bwd of times.*structure"),
+        (dict(bwd=lambda n, ct: ({"b": ct}, None)), "cotangent of x from bwd of times.*structure"),
         (dict(bwd=lambda n, ct: ({"a": ct[0]}, None)), r"cotangent at x\['a'\] from bwd of times.*f64\[\].*f64\[3\]"),
-        (dict(bwd=lambda n, ct: ({"a": ct.astype("float32")}, None)), r"x\['a'\] from bwd of times.*f32\[3\].*f64"),
+        (dict(bwd=lambda n, ct: ({"a": ct * 1j}, None)), r"x\['a'\] from bwd of times.*c128\[3\].*f64"),
         (dict(bwd=lambda n, ct: ({"a": "s"}, None)), r"x\['a'\] from bwd of times.*type str"),
-        (dict(bwd=lambda n, ct: ({"a": ct}, ct[0])), "cotangent of n from bwd of times.*i64.*Return None"),
         (dict(kind="jvp", rule=lambda p, t: t[0]["a"]), "jvp rule of times.*pair"),
         (dict(kind="jvp", rule=lambda p, t: ((1.0, 2.0), 1.0)), "jvp rule of times.*structure"),
         (dict(kind="jvp", rule=lambda p, t: (p[0]["a"], [t[0]["a"]])), "jvp rule of times.*tangent of structure"),
@@ -694,9 +693,6 @@ def test_arguments_that_do_not_fit() -> None:
 
     static = rules(nondiff_argnums=0)
     cases = [
-        (lambda: grad(lambda x: static(x, x))(2.0), "n of <lambda> is in nondiff_argnums and is a traced"),
-        (lambda: jit(lambda x: static([x], x))(2.0), "n of <lambda> is in nondiff_argnums and is a traced"),
-        (lambda: vmap(lambda x: static({"a": x}, x))(X), "n of <lambda> is in nondiff_argnums and is a traced"),
         (lambda: grad(lambda x: rules()("s", x))(2.0), "n of <lambda> is 's' of type str(.|\n)*nondiff_argnums"),
         (lambda: grad(lambda x: static(1, x, 2))(2.0), "cannot be called so: too many positional"),
         (lambda: rules(nondiff_argnames=("m",)), "no positional parameter 'm'"),
