@@ -20,7 +20,7 @@ from minijvp.core.config import cached
 from minijvp.core.jaxpr import Jaxpr, Var
 from minijvp.core.tracing import as_constant, charged_to, state
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, short_dtype, type_of
-from minijvp.errors import JaxprError, MissingRuleError
+from minijvp.errors import JaxprError
 from minijvp.operations.casting import convert_element_type
 from minijvp.transforms.staging import stage
 
@@ -30,6 +30,9 @@ FLOAT0, BOOL = jax.dtypes.float0, np.dtype(bool)
 
 TABLE: dict[str, Translation] = {}
 """How each primitive of JAX is said with ours."""
+
+EVERY_OTHER = ""
+"""In place of a name: all primitives that the table does not have."""
 
 INLINED = 24
 """A function of JAX with at most so many equations becomes part of the program that calls it."""
@@ -104,19 +107,11 @@ def interpret(jaxpr: Any, constants: Sequence[Any], args: Sequence[Any]) -> list
 
 
 def translate(equation: JaxprEqn, inputs: Sequence[Any]) -> Sequence[Any]:
-    """The results of one equation. Raises MissingRuleError if its primitive is not in the table."""
+    """The results of one equation."""
     name = equation.primitive.name
-    translation = TABLE.get(name)
-    if translation is None:
-        line = state.source
-        raise MissingRuleError(
-            f"from_jax met the primitive {name!r} of JAX {jax.__version__}"
-            + (f", at {line}: {line.text}." if line else "."),
-            "minijvp has no operation for it, so it could be neither differentiated nor batched.",
-            "Write this part with other functions, or keep it out of what minijvp transforms (jit it with JAX and pass "
-            "its result in).",
-        )
-    out = translation(equation, *inputs) if name in CONTEXTUAL else translation(*inputs, **equation.params)
+    if name not in TABLE:
+        name = EVERY_OTHER
+    out = TABLE[name](equation, *inputs) if name in CONTEXTUAL else TABLE[name](*inputs, **equation.params)
     return out if isinstance(out, (tuple, list)) else (out,)
 
 
