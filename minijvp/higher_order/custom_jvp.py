@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from minijvp import trees
-from minijvp.core.config import cached_by_budget
-from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, inner_jaxprs, lower, without_rules
+from minijvp.core.config import cached, cached_by_budget
+from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, inner_jaxprs, jaxpr_without_rules, lower, without_rules
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import charged_to
 from minijvp.core.types import ArrayType, is_inexact, type_of
@@ -58,12 +58,12 @@ class CustomJVPCall(Carrier):
         made, ts, out_nonzero = chosen_rule(rule, primals, tangents, jaxpr)
         if isinstance(rule, ByZeros) and rule.check is not None:
             rule.check(nonzero(tangents))
-        if (isinstance(rule, ByZeros) and rule.separate) or not mixes(made, len(primals)):
+        if isinstance(rule, ByZeros) and rule.separate:
             return self.jvp(primals, tangents, jaxpr=jaxpr, rule=rule)
-        # The rule is linear in its tangents, so it is its own derivative in them, and that one comes in two parts.
-        zeros = [zeros_like(t) for t in ts]
-        outs, found = jit_primitive.linearize((*primals, *zeros), (None,) * len(primals) + tuple(ts), jaxpr=made)
-        return split(outs, found[len(jaxpr.outputs) :], jaxpr.out_types, out_nonzero)
+        if calls_itself(made, len(primals), jaxpr, name):
+            made = without_own_calls(made, len(primals), jaxpr, name)
+        outs, found = linear_in_tangents(made, primals, ts, len(jaxpr.outputs))
+        return split(outs, found, jaxpr.out_types, out_nonzero)
 
     def transpose(self, ct: tuple, *args: Any, jaxpr: Jaxpr, **rules: Any) -> tuple[Any, ...]:
         linear = list(map(is_linear, args))
@@ -128,18 +128,60 @@ def batched_rule(
     return ByZeros(make, check=rule.check, separate=rule.separate, recursive=rule.recursive)
 
 
-def mixes(rule: Jaxpr, n: int) -> bool:
-    """Whether inner programs of a rule receive its inputs from number `n` on, the tangents, and maybe primals too.
+def linear_in_tangents(
+    rule: Jaxpr, primals: Sequence[Any], ts: Sequence[Any], n: int
+) -> tuple[Sequence[Any], Sequence[Any]]:
+    """The `n` outputs and their tangents, by a rule for tangents, while it is linearized."""
+    if not mixes(rule, len(primals)):
+        outs = evaluate(rule, *primals, *ts)
+        return outs[:n], outs[n:]
+    # The rule is linear in its tangents, so it is its own derivative in them, and that one comes in two parts.
+    zeros = [zeros_like(t) for t in ts]
+    outs, found = jit_primitive.linearize((*primals, *zeros), (None,) * len(primals) + tuple(ts), jaxpr=rule)
+    return outs[:n], found[n:]
 
-    Not counted is a linear function that is its own rule: its derivative in the tangents would call it again, forever.
+
+def mixes(rule: Jaxpr, n: int) -> bool:
+    """Whether inner programs of a rule receive its inputs from number `n` on, the tangents, and maybe primals too."""
+    return any(any(inner_jaxprs(e.params)) for e in depending(rule, n))
+
+
+def calls_itself(rule: Jaxpr, n: int, jaxpr: Jaxpr, name: str) -> bool:
+    """Whether the rule of a function applies that function to its inputs from number `n` on, the tangents."""
+    return any(is_call_of(e, jaxpr, name) for e in depending(rule, n))
+
+
+@cached(maxsize=4096)
+def without_own_calls(rule: Jaxpr, n: int, jaxpr: Jaxpr, name: str) -> Jaxpr:
+    """The rule with the program of the function in place of calls of it on tangents.
+
+    In these it is linear, so that its program says it all, where the rule would be needed for itself without end.
     """
-    tangents: set[Any] = set(rule.inputs[n:])
-    for e in rule:
-        if not tangents.isdisjoint(e.inputs):
-            if any(inner_jaxprs(e.params)) and not is_recursive(e):
-                return True
-            tangents.update(e.outputs)
-    return False
+    moved = set(map(id, depending(rule, n)))
+
+    def replaced(e: Equation) -> Equation:
+        if id(e) not in moved or not is_call_of(e, jaxpr, name):
+            return e
+        return Equation(jit_primitive, e.inputs, {"jaxpr": e.params["jaxpr"]}, e.outputs, e.source)
+
+    return Jaxpr(rule.constants, rule.inputs, tuple(map(replaced, rule.equations)), rule.outputs, rule.name)
+
+
+def depending(jaxpr: Jaxpr, n: int) -> list[Equation]:
+    """The equations that depend on the inputs from number `n` on."""
+    found, known = [], set(jaxpr.inputs[n:])
+    for e in jaxpr.equations:
+        if not known.isdisjoint(e.inputs):
+            found.append(e)
+            known.update(e.outputs)
+    return found
+
+
+def is_call_of(e: Equation, jaxpr: Jaxpr, name: str) -> bool:
+    """Whether an equation in the rule of the function of this name and this program calls that function."""
+    if e.primitive is not custom_jvp_call or e.params["name"] != name:
+        return False
+    return is_recursive(e) or jaxpr_without_rules(e.params["jaxpr"]) == jaxpr_without_rules(jaxpr)
 
 
 def is_recursive(e: Equation) -> bool:

@@ -155,10 +155,7 @@ def scan(equation: JaxprEqn, *inputs: Any) -> Any:
     """A loop over the leading axis of some operands."""
     params = equation.params
     jaxpr, constants = read_open(params["jaxpr"])
-    if "ft_in" in params:  # JAX 0.12 has the three groups of operands for the numbers of them
-        n_constants, n_carry, _ = map(len, params["ft_in"].unpack())
-    else:
-        n_constants, n_carry = params["num_consts"], params["num_carry"]
+    n_constants, n_carry = constants_and_carry(params)
     return scan_primitive(
         *constants,
         *in_types(inputs, equation.invars),
@@ -169,6 +166,14 @@ def scan(equation: JaxprEqn, *inputs: Any) -> Any:
         reverse=params["reverse"],
         unroll=params["unroll"],
     )
+
+
+def constants_and_carry(params: dict[str, Any]) -> tuple[int, int]:
+    """How many constants and how many carries a scan has."""
+    if "ft_in" in params:  # JAX 0.12 has the three groups of operands for the numbers of them
+        n_constants, n_carry, _ = map(len, params["ft_in"].unpack())
+        return n_constants, n_carry
+    return params["num_consts"], params["num_carry"]
 
 
 @translates("while", contextual=True)

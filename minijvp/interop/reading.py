@@ -20,7 +20,7 @@ from minijvp.core.config import cached
 from minijvp.core.jaxpr import Jaxpr, Var
 from minijvp.core.tracing import as_constant, charged_to, state
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, short_dtype, type_of
-from minijvp.errors import JaxprError, MissingRuleError
+from minijvp.errors import ArgumentError, JaxprError
 from minijvp.operations.casting import convert_element_type
 from minijvp.transforms.staging import stage
 
@@ -31,11 +31,27 @@ FLOAT0, BOOL = jax.dtypes.float0, np.dtype(bool)
 TABLE: dict[str, Translation] = {}
 """How each primitive of JAX is said with ours."""
 
+EVERY_OTHER = ""
+"""In place of a name: all primitives that the table does not have."""
+
 INLINED = 24
 """A function of JAX with at most so many equations becomes part of the program that calls it."""
 
 CONTEXTUAL: set[str] = set()
 """Those whose translation needs the equation itself: `translation(equation, *inputs)`."""
+
+
+WITH_REFERENCES: dict[str, Translation] = {}
+"""The same where operands are references: `translation(equation, *inputs)`."""
+
+
+class Reference:
+    """An array that equations change: what stands for a reference of JAX while a program is read."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any):
+        self.value = value
 
 
 def translates(*names: str, contextual: bool = False) -> Callable[[Translation], Translation]:
@@ -104,19 +120,13 @@ def interpret(jaxpr: Any, constants: Sequence[Any], args: Sequence[Any]) -> list
 
 
 def translate(equation: JaxprEqn, inputs: Sequence[Any]) -> Sequence[Any]:
-    """The results of one equation. Raises MissingRuleError if its primitive is not in the table."""
+    """The results of one equation."""
     name = equation.primitive.name
-    translation = TABLE.get(name)
-    if translation is None:
-        line = state.source
-        raise MissingRuleError(
-            f"from_jax met the primitive {name!r} of JAX {jax.__version__}"
-            + (f", at {line}: {line.text}." if line else "."),
-            "minijvp has no operation for it, so it could be neither differentiated nor batched.",
-            "Write this part with other functions, or keep it out of what minijvp transforms (jit it with JAX and pass "
-            "its result in).",
-        )
-    out = translation(equation, *inputs) if name in CONTEXTUAL else translation(*inputs, **equation.params)
+    if any([isinstance(x, Reference) for x in inputs]):
+        out = WITH_REFERENCES.get(name, WITH_REFERENCES[EVERY_OTHER])(equation, *inputs)
+    else:
+        name = name if name in TABLE else EVERY_OTHER
+        out = TABLE[name](equation, *inputs) if name in CONTEXTUAL else TABLE[name](*inputs, **equation.params)
     return out if isinstance(out, (tuple, list)) else (out,)
 
 
@@ -129,7 +139,13 @@ def literal(atom: Any) -> Any:
 
 
 def constant(value: Any) -> Any:
-    """A constant of a program of JAX as one of ours."""
+    """A constant of a program of JAX as one of ours. Raises ArgumentError for a reference, which is none."""
+    if isinstance(value, jax.Ref):
+        raise ArgumentError(
+            f"from_jax met a {type_of_aval(value.aval)!r} in a reference (jax.new_ref) that the function did not make.",
+            "minijvp reads references as arrays that are handed on, so that what is written there would not be seen.",
+            "Make the reference inside of the function, and return what others need.",
+        )
     if isinstance(value, np.ndarray) and value.dtype == FLOAT0:
         return np.zeros(value.shape, BOOL)
     return value
@@ -138,6 +154,8 @@ def constant(value: Any) -> Any:
 def require_types(equation: JaxprEqn, outs: Sequence[Any]) -> None:
     """Raise JaxprError if a result of ours has another shape or dtype than JAX's."""
     for x, v in zip(outs, equation.outvars, strict=True):
+        if isinstance(x, Reference):
+            continue
         found, wanted = type_of(x), type_of_aval(v.aval)
         if found.shape != wanted.shape or found.dtype != wanted.dtype:
             raise JaxprError(
@@ -149,6 +167,8 @@ def require_types(equation: JaxprEqn, outs: Sequence[Any]) -> None:
 
 def in_type(x: Any, wanted: ArrayType) -> Any:
     """The value as an array or a tracer, as weakly typed as JAX has it."""
+    if isinstance(x, Reference):
+        return x
     if type(x) in PYTHON_SCALARS or isinstance(x, (np.generic, np.ndarray)):
         x = as_constant(x, wanted.dtype)  # a program is kept for longer than a jax.jit around
     if type_of(x).weak_type == wanted.weak_type:

@@ -60,24 +60,21 @@ def needs_value(name: str, error: Exception) -> NeedsValueError:
     )
 
 
-class Call:
-    """One call of a function with a rule, as a function of operands, the first `n_captured` of which it closes over.
+class OneEquation:
+    """One equation of JAX, as a function of its operands. JAX has the rules by which it is transformed."""
 
-    Those are constants of its program, and values of the surrounding one. The rule says nothing about them.
-    """
+    n_constants = n_captured = 0
 
-    def __init__(self, equation: jax_core.JaxprEqn, constants: Sequence[Any]):
+    def __init__(self, equation: jax_core.JaxprEqn, name: str):
         inputs: list[Any] = [jax_core.Var(v.aval) for v in equation.invars]
         outputs = [jax_core.Var(v.aval) for v in equation.outvars]
         names = [tuple(f"{kind}{i}" for i in range(len(vs))) for kind, vs in (("x", inputs), ("y", outputs))]
-        info = jax_core.DebugInfo("from_jax", "a function with a rule", *names)
+        info = jax_core.DebugInfo("from_jax", name, *names)
         body = equation.replace(invars=inputs, outvars=outputs)
         self.jaxpr = jax_core.Jaxpr([], inputs, outputs, [body], effects=body.effects, debug_info=info)
-        self.n_constants = len(constants)
-        self.n_captured = len(constants) + equation.params.get("num_consts", 0)
-        self.types = [*map(type_of, constants), *(type_of_aval(v.aval) for v in inputs)]
+        self.types = [type_of_aval(v.aval) for v in inputs]
         self.out_types = [type_of_aval(v.aval) for v in outputs]
-        self.name = name_of(equation)
+        self.name = name
 
     def of_some(self, operands: Sequence[Any], places: Sequence[int]) -> Callable[..., list[Any]]:
         """The function of the operands at these places, the others fixed."""
@@ -109,6 +106,19 @@ class Call:
             "The rule runs after the function, when that value is gone.",
             f"Pass the value to {self.name} as an argument (nondiff_argnums closes over what it names).",
         )
+
+
+class Call(OneEquation):
+    """One call of a function with a rule, as a function of operands, the first `n_captured` of which it closes over.
+
+    Those are constants of its program, and values of the surrounding one. The rule says nothing about them.
+    """
+
+    def __init__(self, equation: jax_core.JaxprEqn, constants: Sequence[Any]):
+        super().__init__(equation, name_of(equation))
+        self.n_constants = len(constants)
+        self.n_captured = len(constants) + equation.params.get("num_consts", 0)
+        self.types = [*map(type_of, constants), *self.types]
 
 
 def name_of(equation: jax_core.JaxprEqn) -> str:

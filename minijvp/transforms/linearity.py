@@ -112,3 +112,12 @@ def is_zero(e: Equation, known_zeros: set[Atom]) -> bool:
 def is_known_zero(x: Atom, known_zeros: set[Atom]) -> bool:
     """Whether an atom is known to be zero."""
     return x in known_zeros or (type(x) is Literal and x.value == 0)
+
+
+def zero_outputs(jaxpr: Jaxpr) -> tuple[bool, ...]:
+    """Which outputs of a program are known to be zero, whatever goes in."""
+    known_zeros = zero_constants(jaxpr)
+    for e in jaxpr:
+        if is_zero(e, known_zeros):
+            known_zeros.update(e.outputs)
+    return tuple([is_known_zero(v, known_zeros) for v in jaxpr.outputs])
