@@ -43,6 +43,7 @@ from minijvp.operations import (
     windows,
 )
 from minijvp.operations import gather as gathering
+from minijvp.operations import scatter_mul as scatter_products
 from minijvp.operations import shape as shapes
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -368,7 +369,7 @@ def scattering(original: Any, primitive: Any) -> Any:
 scatter = scattering(lax.scatter, gathering.scatter)
 scatter_add = scattering(lax.scatter_add, gathering.scatter_add)
 scatter_sub = scattering(lax.scatter_sub, gathering.scatter_sub)
-scatter_mul = scattering(lax.scatter_mul, gathering.scatter_mul)
+scatter_mul = scattering(lax.scatter_mul, scatter_products.scatter_mul)
 scatter_min = scattering(lax.scatter_min, gathering.scatter_min)
 scatter_max = scattering(lax.scatter_max, gathering.scatter_max)
 
