@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -24,7 +25,9 @@ from minijvp.errors import ArgumentError
 __all__ = [
     "argument_name",
     "as_arrays",
+    "as_index",
     "call_namer",
+    "entries_of",
     "flatten_prefix",
     "flatten_result",
     "function_name",
@@ -123,13 +126,30 @@ def needs_conversion(x: Any) -> bool:
     return type(x) in PYTHON_SCALARS or type(x).__module__ == "numpy"
 
 
-def normalize_indices(indices: Sequence[int], n: int, what: str, fun: Any) -> tuple[int, ...]:
+def as_index(x: Any) -> int | None:
+    """An integer of Python, or of NumPy or JAX (as an array without axes too), as one of Python; None for others."""
+    if type(x) is bool:
+        return None
+    try:
+        return operator.index(x)
+    except TypeError:
+        return None
+
+
+def entries_of(value: Any) -> tuple | None:
+    """The entries of a collection; None for a single value: a string, a number, an array without axes."""
+    single = isinstance(value, str) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) == 0
+    return None if single else tuple(value)
+
+
+def normalize_indices(indices: Sequence[Any], n: int, what: str, fun: Any) -> tuple[int, ...]:
     """Non-negative positions among `n` arguments; ArgumentError if one is out of range or repeated."""
     positions = []
-    for i in indices:
-        if isinstance(i, bool) or not isinstance(i, (int, np.integer)):
+    for given in indices:
+        i = as_index(given)
+        if i is None:
             raise ArgumentError(
-                f"{what} received {i!r} of type {type(i).__name__}.",
+                f"{what} received {given!r} of type {type(given).__name__}.",
                 f"{what} takes the positions of arguments, which are integers.",
                 "Pass an integer, or a tuple of integers.",
             )

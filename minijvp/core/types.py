@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -97,6 +98,24 @@ def type_of(value: Any) -> ArrayType:
     """
     reader = _type_readers.get(type(value))
     return (reader or _new_reader(value))(value)
+
+
+def abstract_type(value: Any) -> ArrayType:
+    """The type of a value, or the one that its `shape` and `dtype` describe, as those of a `jax.ShapeDtypeStruct` do.
+
+    Raises ArgumentError for anything else.
+    """
+    try:
+        return type_of(value)
+    except ArgumentError:
+        try:
+            shape = tuple([operator.index(n) for n in value.shape])
+            dtype = jax.dtypes.canonicalize_dtype(value.dtype, allow_extended_dtype=True)
+        except (AttributeError, TypeError):
+            shape = None
+        if shape is None:
+            raise
+    return ArrayType(shape, dtype, bool(getattr(value, "weak_type", False)))
 
 
 def is_arraylike(value: Any) -> bool:

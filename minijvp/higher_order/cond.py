@@ -15,7 +15,7 @@ from jax import lax
 from minijvp.core.config import Share, cached, cached_by_budget, config
 from minijvp.core.jaxpr import Equation, Jaxpr, Var, evaluate, inner_jaxprs, lower
 from minijvp.core.primitive import Axis
-from minijvp.core.types import ArrayType, ScalarType, is_inexact, type_of
+from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, is_inexact, type_of
 from minijvp.errors import JaxprError
 from minijvp.higher_order.programs import (
     ControlFlow,
@@ -112,7 +112,7 @@ class Cond(ControlFlow):
     ) -> tuple[Any, Any]:
         index, *operands = args
         if batched[0]:
-            return select_branch(axis, index, operands, batched[1:], branches), (True,) * len(branches[0].outputs)
+            return select_or_hand_on(axis, index, operands, batched[1:], branches)
         programs, extra, out_batched = vmap_branches(branches, axis, batched[1:])
         return self(index, *extra, *operands, branches=programs), out_batched
 
@@ -122,9 +122,11 @@ class Cond(ControlFlow):
         return Equation(self, equation.inputs, {"branches": branches}, outputs, equation.source)
 
     def reached(self, equation: Equation, inputs: Flags, differentiable: bool) -> Flags:
+        branches = equation.params["branches"]
         if inputs[0]:
-            return (True,) * len(equation.outputs)
-        return union([reached(b, inputs[1:], differentiable) for b in equation.params["branches"]])
+            places = [common_place(k, branches) for k in range(len(equation.outputs))]
+            return tuple([place is None or inputs[1 + place] for place in places])
+        return union([reached(b, inputs[1:], differentiable) for b in branches])
 
 
 cond = Cond("cond")
@@ -320,6 +322,41 @@ def vmap_branches(
 # A choice that differs from lane to lane runs every branch on all lanes, and selects. In the lanes that did not choose
 # it a branch computes nobody knows what, and 0 * inf in its derivative would be a NaN in a gradient. Therefore in those
 # lanes its operands are constants; and for a branch of which one lane may cost much, those of a lane that chose it.
+
+
+def select_or_hand_on(
+    axis: Axis, index: Any, operands: Sequence[Any], batched: Flags, branches: tuple[Jaxpr, ...]
+) -> tuple[tuple[Any, ...], Flags]:
+    """The outputs of the branches that the lanes chose, and which are batched: not what all hand on that is not."""
+    same = [handed_on(k, operands, batched, branches) for k in range(len(branches[0].outputs))]
+    flags = tuple([x is None for x in same])
+    if all(flags):
+        return select_branch(axis, index, operands, batched, branches), flags
+    selected: Sequence[Any] = ()
+    if any(flags):
+        rest = tuple([b.without_dead_code(flags) for b in branches])
+        selected = select_branch(axis, index, operands, batched, rest)
+    found = spread(selected, flags)
+    return tuple([x if x is not None else y for x, y in zip(same, found, strict=True)]), flags
+
+
+def common_place(k: int, branches: tuple[Jaxpr, ...]) -> int | None:
+    """The place of the operand that all branches hand on as output `k`; None if there is none."""
+    places = {b.inputs.index(out) if (out := b.outputs[k]) in b.inputs else None for b in branches}  # type: ignore[arg-type]
+    return places.pop() if len(places) == 1 else None
+
+
+def handed_on(k: int, operands: Sequence[Any], batched: Flags, branches: tuple[Jaxpr, ...]) -> Any:
+    """The operand, the same for all lanes, that is output `k` whatever they choose; None if there is none."""
+    found = None
+    for branch in branches:
+        out = branch.outputs[k]
+        place = branch.inputs.index(out) if out in branch.inputs else None  # type: ignore[arg-type]
+        if place is None or batched[place] or (found is not None and operands[place] is not found):
+            return None
+        found = operands[place]
+    fits = type(found) not in PYTHON_SCALARS and type_of(found) == branches[0].out_types[k]
+    return found if fits else None
 
 
 def select_branch(

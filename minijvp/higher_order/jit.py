@@ -12,7 +12,6 @@ from threading import Lock
 from typing import Any
 
 import jax
-import numpy as np
 from jax.extend.core import find_top_trace
 from jax.tree_util import tree_flatten, tree_unflatten
 
@@ -127,11 +126,13 @@ class StaticArguments:
 
 
 def as_tuple(value: Any, single: type, what: str, function: str = "jit") -> tuple:
-    """One entry or several as a tuple; ArgumentError if one is not of the type `single`."""
+    """One entry or several as a tuple; ArgumentError if one is not of the type `single`. Integers are Python's."""
     if value is None:
         return ()
-    entries = tuple(value) if isinstance(value, Iterable) and type(value) is not str else (value,)
-    entries = tuple([int(x) if isinstance(x, np.integer) else x for x in entries])
+    several = trees.entries_of(value)
+    entries = (value,) if several is None else several
+    if single is int:
+        entries = tuple([entry if (i := trees.as_index(entry)) is None else i for entry in entries])
     for entry in entries:
         if not isinstance(entry, single) or type(entry) is bool:
             raise ArgumentError(

@@ -77,7 +77,7 @@ def checkpoint(
     require_policy(policy)
     budget = optional_budget(memory_budget, "checkpoint")
     kept = policy if budget is None else budget_policy(policy, budget)
-    static = [None if option == () else option for option in (static_argnums, static_argnames)]
+    static = [None if trees.entries_of(option) == () else option for option in (static_argnums, static_argnames)]
     require_parameters(fun, *static)
     static_arguments = StaticArguments(fun, *static)
     held = prevent_cse if isinstance(prevent_cse, bool) else any(prevent_cse)

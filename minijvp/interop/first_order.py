@@ -434,10 +434,18 @@ def all_to_all(
 
     That is so whether `tiled` or not: without it, JAX gives the operand an axis of size 1 to join along.
     """
-    name = single_name("all_to_all", axis_name, axis_index_groups)
-    n = collectives.axis_size(name)
+    refuse_option("all_to_all", "axis_index_groups", axis_index_groups)
+    names = axis_name if isinstance(axis_name, tuple) else (axis_name,)
+    sizes = [collectives.axis_size(name) for name in names]
+    n = math.prod(sizes)
     x = shapes.move_axis(divided(x, split_axis, n), split_axis, 0)
-    x = collectives.all_to_all(x, axis_name=name, axis_size=n)
+    rest = type_of(x).shape[1:]
+    # Lanes along several axes are numbered with the last axis fastest, so the parts are a block, with an axis for each.
+    x = families.reshape(x, new_sizes=(*sizes, *rest))
+    for d, (name, size) in enumerate(zip(names, sizes, strict=True)):
+        x = shapes.move_axis(x, d, 0)
+        x = shapes.move_axis(collectives.all_to_all(x, axis_name=name, axis_size=size), 0, d)
+    x = families.reshape(x, new_sizes=(n, *rest))
     return merged(shapes.move_axis(x, 0, concat_axis), concat_axis)
 
 

@@ -240,9 +240,7 @@ def scan(equation: JaxprEqn, *inputs: Any) -> Any:
     rest = list(range(n + n_constants, n + len(inputs)))
     (body,) = opened.jaxprs
     outs, arrays = groups(body.outputs, len(body.outputs) - len(carried))
-    moved = Jaxpr(
-        (), tuple([body.inputs[i] for i in places + rest]), body.equations, (*arrays, *outs), body.name
-    )
+    moved = Jaxpr((), tuple([body.inputs[i] for i in places + rest]), body.equations, (*arrays, *outs), body.name)
     operands = [*opened.shared, *values(equation, inputs)]
     found = scan_primitive(
         *[operands[i] for i in places + rest],

@@ -10,19 +10,44 @@ import numpy as np
 
 from minijvp.core.types import PYTHON_SCALARS, is_inexact, type_of
 from minijvp.errors import ArgumentError
-from minijvp.numpy.promotion import array, cast, converted, inexact_kind, kind_of, normalize_axis, refuse
+from minijvp.numpy.promotion import (
+    array,
+    cast,
+    converted,
+    inexact_kind,
+    kind_of,
+    normalize_axes,
+    normalize_axis,
+    refuse,
+)
 from minijvp.operations import collectives as ops
 from minijvp.operations import elementwise
-from minijvp.operations.families import reshape
+from minijvp.operations.families import reduce_sum, reshape
+from minijvp.operations.reduction import reduce_max, reduce_min
 from minijvp.operations.shape import move_axis
 
 
 def names_of(axis_name: Any) -> tuple:
     """One axis name, or several."""
-    names = tuple(axis_name) if isinstance(axis_name, (tuple, list)) else (axis_name,)
+    names = as_names(axis_name)
     for name in names:
         ops.axis_size(name)
     return names
+
+
+def as_names(axis_name: Any) -> tuple:
+    """One axis name, or several, that are not known to be bound."""
+    return tuple(axis_name) if isinstance(axis_name, (tuple, list)) else (axis_name,)
+
+
+def single_name(axis_name: Any, function: str) -> Any:
+    """The one axis name; ArgumentError for several."""
+    names = names_of(axis_name)
+    if len(names) != 1:
+        raise ArgumentError(
+            f"{function} received the axis names {axis_name!r}.", "It works along one.", "Nest two calls."
+        )
+    return names[0]
 
 
 def refuse_groups(function: str, axis_index_groups: Any) -> None:
@@ -30,14 +55,24 @@ def refuse_groups(function: str, axis_index_groups: Any) -> None:
     refuse(function, "axis_index_groups", axis_index_groups, module="lax")
 
 
-def along(primitive: Callable[..., Any], x: Any, axis_name: Any, function: str, axis_index_groups: Any) -> Any:
-    """A primitive along one axis after the other, for every leaf. The results are strongly typed."""
+def along(
+    primitive: Callable[..., Any], reduction: Callable[..., Any], x: Any, axis_name: Any, axis_index_groups: Any
+) -> Any:
+    """A reduction along one axis after the other, for every leaf. The results are strongly typed.
+
+    As in JAX, an integer that is the name of no axis is an axis that the leaf has, and goes away.
+    """
+    function = primitive.__name__
     refuse_groups(function, axis_index_groups)
-    names = names_of(axis_name)
+    given = as_names(axis_name)
+    positions = [a for a in given if type(a) is int and not ops.is_bound(a)]
+    names = names_of([a for a in given if a not in positions])
 
     def leaf(v: Any) -> Any:
         v = array(v, function)
         v = converted(v, np.dtype(np.int32) if function == "psum" and v.dtype == np.bool_ else v.dtype)
+        if positions:
+            v = reduction(v, axes=normalize_axes(positions, len(type_of(v).shape), function))
         for name in names:
             v = primitive(v, axis_name=name)
         return v
@@ -59,16 +94,36 @@ def axis_size(axis_name: Any) -> int:
 def psum(x: Any, axis_name: Any, *, axis_index_groups: None = None) -> Any:
     """The sum over all lanes of the named axis, the same in every lane; of a Python scalar, a Python scalar.
 
-    Raises ArgumentError if no such axis is bound, and for `axis_index_groups`, which only devices have.
+    Raises ArgumentError if no such axis is bound, and for `axis_index_groups`, which only devices have, and Python
+    scalars, of which only the number counts.
 
     >>> import minijvp, minijvp.numpy as mnp
     >>> minijvp.vmap(lambda x: x / minijvp.lax.psum(x, 'i'), axis_name='i')(mnp.array([1.0, 3.0])).tolist()
     [0.25, 0.75]
     """
-    if type(x) in PYTHON_SCALARS:
-        refuse_groups("psum", axis_index_groups)
-        return x * axis_size(axis_name)
-    return along(ops.psum, x, axis_name, "psum", axis_index_groups)
+
+    def leaf(v: Any) -> Any:
+        if type(v) in PYTHON_SCALARS:
+            return v * (
+                axis_size(axis_name)
+                if axis_index_groups is None
+                else group_size(axis_index_groups, axis_size(axis_name))
+            )
+        return along(ops.psum, reduce_sum, v, axis_name, axis_index_groups)
+
+    return jax.tree_util.tree_map(leaf, x)
+
+
+def group_size(axis_index_groups: Any, n: int) -> int:
+    """How many of n lanes each group has; ArgumentError if they differ, or do not have each lane once."""
+    sizes = {len(group) for group in axis_index_groups}
+    if len(sizes) != 1 or sorted([i for group in axis_index_groups for i in group]) != list(range(n)):
+        raise ArgumentError(
+            f"psum of a Python number along {n} lanes received axis_index_groups={axis_index_groups!r}.",
+            "It is a Python number again, the same in all lanes, and each lane is in one group.",
+            "Make groups of one size, of all lanes.",
+        )
+    return sizes.pop()
 
 
 def pmean(x: Any, axis_name: Any, *, axis_index_groups: None = None) -> Any:
@@ -85,12 +140,12 @@ def pmean(x: Any, axis_name: Any, *, axis_index_groups: None = None) -> Any:
 
 def pmax(x: Any, axis_name: Any, *, axis_index_groups: None = None) -> Any:
     """The largest value over all lanes of the named axis. Raises ArgumentError as psum does."""
-    return along(ops.pmax, x, axis_name, "pmax", axis_index_groups)
+    return along(ops.pmax, reduce_max, x, axis_name, axis_index_groups)
 
 
 def pmin(x: Any, axis_name: Any, *, axis_index_groups: None = None) -> Any:
     """The smallest value over all lanes of the named axis. Raises ArgumentError as psum does."""
-    return along(ops.pmin, x, axis_name, "pmin", axis_index_groups)
+    return along(ops.pmin, reduce_min, x, axis_name, axis_index_groups)
 
 
 def all_gather(
@@ -108,11 +163,7 @@ def all_gather(
     """
     refuse_groups("all_gather", axis_index_groups)
     refuse("all_gather", "to", to, "varying", module="lax")
-    if len(names_of(axis_name)) != 1:
-        raise ArgumentError(
-            f"all_gather received the axis names {axis_name!r}.", "It works along one.", "Nest two calls."
-        )
-    (name,) = names_of(axis_name)
+    name = single_name(axis_name, "all_gather")
     n = ops.axis_size(name)
 
     def leaf(v: Any) -> Any:
@@ -145,7 +196,7 @@ def ppermute(x: Any, axis_name: Any, perm: Sequence[tuple[int, int]]) -> Any:
 
     Raises ArgumentError if no such axis is bound, or a lane is named twice.
     """
-    (name,) = names_of(axis_name)
+    name = single_name(axis_name, "ppermute")
     pairs = tuple((int(source), int(destination)) for source, destination in perm)
     sources, destinations = {s for s, _ in pairs}, {d for _, d in pairs}
     n = ops.axis_size(name)

@@ -12,7 +12,7 @@ from jax.tree_util import tree_map, tree_structure, tree_unflatten
 
 from minijvp.core.jaxpr import Jaxpr, Literal
 from minijvp.core.tracing import Tracer, is_traced
-from minijvp.core.types import PYTHON_SCALARS, ArrayType, type_of
+from minijvp.core.types import PYTHON_SCALARS, ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.higher_order.cond import cond as cond_primitive
 from minijvp.higher_order.cond import joined
@@ -20,7 +20,7 @@ from minijvp.higher_order.programs import Extension, fits
 from minijvp.lax.bodies import Tree, place_of, require_functions, require_same, run, staged
 from minijvp.lax.loops import run_bounded, run_scan, run_while, too_many
 from minijvp.lax.segments import segment_size
-from minijvp.numpy.promotion import array, join, kind_of, refuse
+from minijvp.numpy.promotion import array, join, kind_of
 from minijvp.operations import shape as shapes
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.elementwise import lt, ne
@@ -183,14 +183,16 @@ def scan(
         length: the number of steps.
         reverse: go from the last row to the first.
         unroll: how many steps make a turn of the compiled loop; True for all.
+        _split_transpose: JAX's experiment with another program for the transposed loop. It has the same results, and
+            changes nothing here.
         checkpoint: memory for time in reverse mode. It keeps what each step needs to be differentiated (None), or the
             carry at every `checkpoint`-th step only, and computes the steps between again: True for every step,
             "auto" for about the square root of the number of steps, where the least is kept.
 
     The loop is one operation of a program, whatever its length. Python scalars in `init` are weakly typed.
 
-    Raises ArgumentError if the rows have different numbers, `length` or `checkpoint` is none, the carry changes its
-    types, or for JAX's experiment `_split_transpose`, another way to transpose a loop.
+    Raises ArgumentError if the rows have different numbers, `length` or `checkpoint` is none, or the carry changes its
+    types.
 
     >>> import minijvp, minijvp.numpy as mnp
     >>> last, partial_sums = minijvp.lax.scan(lambda c, x: (c + x, c + x), 0.0, mnp.array([1.0, 2.0, 3.0]))
@@ -198,7 +200,6 @@ def scan(
     (6.0, [1.0, 3.0, 6.0])
     """
     require_functions("scan", [("f", f)])
-    refuse("scan", "_split_transpose", _split_transpose, False, module="lax")
     carry = Tree(init, leaf_namer(init, "init of scan"))
     rows = Tree(xs, leaf_namer(xs, "xs of scan"))
     length = common_length(rows, length)
@@ -420,27 +421,29 @@ def fori_loop(
     With bounds that are known while tracing it is a scan, else a while_loop.
 
     Args:
-        lower, upper: integers without axes, of one dtype.
+        lower, upper: integers without axes, of one dtype. Floats too: those that are known while tracing count as
+            integers, towards zero; between others the number is a float.
         body_fun: takes a number and a carry, and returns the next carry, of the same types.
         init_val: the first carry, a pytree of arrays.
         unroll: how many steps make a turn of the compiled loop, if the bounds are known.
         max_steps: how many steps there are at most if the bounds are traced, as for while_loop.
 
-    Raises ArgumentError for bounds that are no such integers, and if the carry changes its types.
+    Raises ArgumentError for bounds that are no such numbers, and if the carry changes its types.
 
     >>> import minijvp
     >>> int(minijvp.lax.fori_loop(1, 5, lambda i, x: x * i, 1))
     24
     """
     require_functions("fori_loop", [("body_fun", body_fun)])
-    lower, upper = (scalar(x, f"{k} of fori_loop", "iu", "an integer") for k, x in (("lower", lower), ("upper", upper)))
+    lower, upper = (bound(x, f"{k} of fori_loop") for k, x in (("lower", lower), ("upper", upper)))
     max_steps = require_steps(max_steps, "fori_loop")
     static = not any(is_traced(x) for x in (lower, upper))
+    if not static or is_inexact(type_of(lower).dtype) != is_inexact(type_of(upper).dtype):
+        lower, upper = same_dtype(lower, upper)
     n = max(int(upper) - int(lower), 0) if static else 0
     if max_steps is not None and n > max_steps:
         raise too_many("fori_loop", max_steps)
-    lower, upper = (int(lower), upper) if static else same_integers(lower, upper)
-    lower = array(lower, "fori_loop")
+    lower = array(int(lower) if static else lower, "fori_loop")
     carry = Tree(init_val, leaf_namer(init_val, "init_val of fori_loop"))
     counter = tree_structure(0), [type_of(lower)]
     jaxpr, carry, _ = stage_loop(
@@ -473,16 +476,24 @@ def fori_loop(
 def counting(jaxpr: Jaxpr) -> Jaxpr:
     """A body that takes a number and carries and gives the next carries, as one that gives the next number too."""
     body = Extension(jaxpr)
-    number = body.sum(jaxpr.inputs[0], Literal(1, type_of(1)))
+    counter = jaxpr.inputs[0]
+    one = 1.0 if is_inexact(counter.type.dtype) else 1
+    number = body.sum(counter, Literal(one, type_of(one)))
     return replace(body.finish(jaxpr.inputs, [number, *jaxpr.outputs]), constants=jaxpr.constants)
 
 
-def same_integers(lower: Any, upper: Any) -> tuple[Any, Any]:
+def bound(x: Any, what: str) -> Any:
+    """A bound of a counting loop; a bool that Python knows is a number."""
+    known = type(x) is bool or type(x) is np.bool_
+    return int(x) if known else scalar(x, what, "iuf", "a number")
+
+
+def same_dtype(lower: Any, upper: Any) -> tuple[Any, Any]:
     """The bounds of a loop in one dtype; ArgumentError if they have two and none of them is weak."""
     (first, first_weak), (second, second_weak) = kind_of(lower), kind_of(upper)
     if first == second:
         return lower, upper
-    if first_weak is second_weak or not first.kind == second.kind == "i":
+    if first_weak is second_weak or not first.kind == second.kind or first.kind not in "if":
         raise ArgumentError(
             f"the bounds of fori_loop are {type_of(lower)!r} and {type_of(upper)!r}.",
             "The counter goes from one to the other and has one dtype.",

@@ -63,7 +63,6 @@ atan2 = elementwise(lax.atan2, ops.atan2)
 atanh = elementwise(lax.atanh, ops.atanh)
 cbrt = approximated(lax.cbrt, ops.cbrt)
 ceil = elementwise(lax.ceil, ops.ceil)
-clamp = elementwise(lax.clamp, ops.clamp)
 complex = elementwise(lax.complex, ops.complex_)
 cos = approximated(lax.cos, ops.cos)
 cosh = elementwise(lax.cosh, ops.cosh)
@@ -124,6 +123,12 @@ lgamma = elementwise(lax.lgamma, special.lgamma)
 polygamma = elementwise(lax.polygamma, special.polygamma)
 random_gamma_grad = elementwise(lax.random_gamma_grad, special.random_gamma_grad)
 zeta = elementwise(lax.zeta, special.zeta)
+
+
+@surface(lax.clamp)
+def clamp(min: Any, x: Any, max: Any) -> Any:
+    """x, or the bound that it is beyond."""
+    return ops.clamp(*operands((min, array(x, "clamp"), max), "clamp"))
 
 
 @surface(lax.conj)

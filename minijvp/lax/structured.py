@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 
 from minijvp.core.tracing import as_constant, is_traced
-from minijvp.core.types import PYTHON_SCALARS, type_of, wrapped
+from minijvp.core.types import PYTHON_SCALARS, abstract_type, type_of, wrapped
 from minijvp.errors import ArgumentError
 from minijvp.higher_order.scatter_apply import apply_at, as_program
 from minijvp.interop.surface import bridge
@@ -43,6 +43,7 @@ from minijvp.operations import (
     windows,
 )
 from minijvp.operations import gather as gathering
+from minijvp.operations import scatter_mul as scatter_products
 from minijvp.operations import shape as shapes
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -173,7 +174,7 @@ def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
 @surface(lax.full_like)
 def full_like(x: Any, fill_value: Any, dtype: Any = None, shape: Any = None, sharding: Any = None) -> Any:
     """An array of one value, of the shape and dtype of another."""
-    t = type_of(x)
+    t = abstract_type(x)
     out = full(t.shape if shape is None else shape, fill_value, t.dtype if dtype is None else dtype)
     out = converted(out, t.dtype, t.weak_type) if dtype is None else out
     return placed(out, sharding)
@@ -368,7 +369,7 @@ def scattering(original: Any, primitive: Any) -> Any:
 scatter = scattering(lax.scatter, gathering.scatter)
 scatter_add = scattering(lax.scatter_add, gathering.scatter_add)
 scatter_sub = scattering(lax.scatter_sub, gathering.scatter_sub)
-scatter_mul = scattering(lax.scatter_mul, gathering.scatter_mul)
+scatter_mul = scattering(lax.scatter_mul, scatter_products.scatter_mul)
 scatter_min = scattering(lax.scatter_min, gathering.scatter_min)
 scatter_max = scattering(lax.scatter_max, gathering.scatter_max)
 
@@ -503,8 +504,15 @@ def select(pred: Any, on_true: Any, on_false: Any) -> Any:
 
 @surface(lax.select_n)
 def select_n(which: Any, *cases: Any) -> Any:
-    """Element by element, the case that `which` names."""
-    return elementwise.select_n(array(which, "select_n"), *[array(c, "select_n") for c in cases])
+    """Element by element, the case that `which` names; cases without axes are repeated."""
+    which, *cases = [array(x, "select_n") for x in (which, *cases)]  # type: ignore[assignment]
+    shape = next((s for x in (*cases, which) if (s := x.shape)), ())
+    return elementwise.select_n(which, *[x if x.shape else filled(x, shape) for x in cases])
+
+
+def filled(x: Any, shape: tuple[int, ...]) -> Any:
+    """A value without axes, repeated to a shape."""
+    return families.broadcast_in_dim(x, shape=shape, broadcast_dimensions=()) if shape else x
 
 
 # Products
@@ -673,14 +681,16 @@ MONOIDS = {
 @wraps(reduce_by_program)
 def reduce(operands: Any, init_values: Any, computation: Any, dimensions: Any, **options: Any) -> Any:
     """As jax.lax: the sum, product ... itself, where that is what is asked for; by a program of JAX otherwise."""
+    first, *_ = jax.tree_util.tree_leaves(operands) or [operands]
+    axes = axes_of(first, dimensions, "reduce")
     if is_traced(operands) and computation in MONOIDS and not options:
         name, reduction = MONOIDS[computation]
-        x, axes = type_of(operands), integers(dimensions)
-        if is_neutral(init_values, name) and set(axes) <= set(range(x.ndim)):
+        x = type_of(operands)
+        if is_neutral(init_values, name) and len(set(axes)) == len(axes):
             out = reduction(operands, axes)
             weak = x.weak_type and type_of(init_values).weak_type
             return casting.convert_element_type(out, new_dtype=x.dtype, weak_type=weak) if weak != x.weak_type else out
-    return reduce_by_program(operands, init_values, computation, dimensions, **options)
+    return reduce_by_program(operands, init_values, computation, axes, **options)
 
 
 def is_neutral(value: Any, name: str) -> bool:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from minijvp.core.tracing import Tracer, as_constant, is_known, state
-from minijvp.core.types import PYTHON_SCALARS, is_arraylike, type_of, wrapped, x64_enabled
+from minijvp.core.types import PYTHON_SCALARS, abstract_type, is_arraylike, type_of, wrapped, x64_enabled
 from minijvp.errors import ArgumentError
 from minijvp.numpy.promotion import array as as_operand
 from minijvp.numpy.promotion import (
@@ -85,7 +85,7 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, *, device: Any = None) 
 
 def _like(a: Any, dtype: Any, shape: Any, function: str) -> tuple[tuple[int, ...], Any, bool]:
     """The shape and dtype of the result, and whether it is weakly typed: as `a` is, if nobody asks for a dtype."""
-    t = type_of(a)
+    t = abstract_type(a)
     sizes = t.shape if shape is None else as_shape(shape, function)
     return (sizes, t.dtype, t.weak_type) if dtype is None else (sizes, as_dtype(dtype), False)
 

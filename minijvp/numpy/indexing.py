@@ -49,10 +49,10 @@ from minijvp.operations.gather import (
     scatter_add,
     scatter_max,
     scatter_min,
-    scatter_mul,
     scatter_numbers,
     scatter_sub,
 )
+from minijvp.operations.scatter_mul import scatter_mul
 from minijvp.operations.shape import concatenate, rev, squeeze
 from minijvp.operations.slicing import slice as static_slice
 

@@ -20,6 +20,7 @@ from minijvp.operations import ragged as ragged
 from minijvp.operations import random as random
 from minijvp.operations import reduction as reduction
 from minijvp.operations import reflections as reflections
+from minijvp.operations import scatter_mul as scatter_mul
 from minijvp.operations import shape as shape
 from minijvp.operations import sharding as sharding
 from minijvp.operations import slicing as slicing

@@ -47,6 +47,11 @@ def unbound(axis_name: Any) -> ArgumentError:
     )
 
 
+def is_bound(axis_name: Any) -> bool:
+    """Whether a surrounding vmap has an axis of this name."""
+    return axis_name in state.axis_sizes or axis_name in dict(named_axes())
+
+
 def axis_size(axis_name: Any) -> int:
     """The number of lanes of the surrounding vmap with this axis name.
 

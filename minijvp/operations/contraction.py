@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 import jax
+import numpy as np
 from jax import lax
 
 from minijvp.core.primitive import MULTIPLICATIONS_PER_BYTE, Axis, Primitive
@@ -25,6 +26,9 @@ Pairs = tuple[tuple[int, ...], tuple[int, ...]]
 DimensionNumbers = tuple[Pairs, Pairs]
 
 BATCH: Labels = (-1,)
+
+HALVES_TO_FLOATS = frozenset({lax.DotAlgorithmPreset.F16_F16_F32, "F16_F16_F32"})
+"""The precision by which numbers of 16 bits are multiplied and summed up as numbers of 32 bits."""
 
 
 class DotGeneral(BilinearPrimitive):
@@ -49,6 +53,8 @@ class DotGeneral(BilinearPrimitive):
         precision: Any = None,
         preferred_element_type: Any = None,
     ) -> Any:
+        if precision in HALVES_TO_FLOATS:
+            return halves_to_floats(x, y, dimension_numbers, preferred_element_type)
         return lax.dot_general(x, y, dimension_numbers, precision, preferred_element_type)
 
     def type_rule(
@@ -128,6 +134,24 @@ class ScaledDot(Primitive):
 
 dot_general = DotGeneral("dot_general")
 scaled_dot = ScaledDot("scaled_dot")
+
+
+def halves_to_floats(x: Any, y: Any, dimension_numbers: DimensionNumbers, preferred: Any) -> Any:
+    """The product by F16_F16_F32, by its meaning on a CPU, where JAX has no such algorithm.
+
+    jax.nn.dot_product_attention asks for it, and looks for the error, which under a transformation comes too late.
+    """
+    dtype = _result_dtype(x.dtype, y.dtype, lax.DotAlgorithmPreset.F16_F16_F32, preferred)
+
+    def on_cpu(x: Any, y: Any) -> Any:
+        x, y = (lax.convert_element_type(v, np.float16) for v in (x, y))
+        out = lax.dot_general(x, y, dimension_numbers, None, np.float32)
+        return lax.convert_element_type(out, dtype)
+
+    def elsewhere(x: Any, y: Any) -> Any:
+        return lax.dot_general(x, y, dimension_numbers, lax.DotAlgorithmPreset.F16_F16_F32, preferred)
+
+    return lax.platform_dependent(x, y, cpu=on_cpu, default=elsewhere)
 
 
 def contract(

@@ -9,9 +9,9 @@ from jax import lax
 
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.types import ArrayType, type_of
-from minijvp.errors import ArgumentError, MissingRuleError
+from minijvp.errors import ArgumentError
 from minijvp.operations.casting import convert_element_type
-from minijvp.operations.elementwise import div, eq, mul, neg, select_n
+from minijvp.operations.elementwise import div, eq, neg, select_n
 from minijvp.operations.families import (
     LinearPrimitive,
     add,
@@ -286,31 +286,6 @@ class ScatterReplace(Scatter):
         return ct_x, None, read_back(ct, indices, updates, **params) if is_linear(updates) else None
 
 
-class ScatterMul(Scatter):
-    """Multiplies; updates at the same place multiply."""
-
-    def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
-        x, indices, updates = primals
-        t_x, _, t_updates = tangents
-        out = self(*primals, **params)
-        tangent = None if t_x is None else self(t_x, indices, updates, **params)
-        if t_updates is None:
-            return out, tangent
-        if not params["unique_indices"]:
-            raise MissingRuleError(
-                f"{self.name} is not differentiated with respect to updates whose indices may repeat.",
-                "Several factors at one place have a derivative that this operation cannot express.",
-                "Pass unique_indices=True if no index repeats (x.at[i].multiply(v, unique_indices=True)).",
-            )
-        factors = read_back(x, indices, updates, **params)
-        return out, add_tangents(tangent, scatter_add(zeros_like(x), indices, mul(t_updates, factors), **params))
-
-    def transpose(self, ct: Any, x: Any, indices: Any, updates: Any, **params: Any) -> Any:
-        if is_linear(updates):
-            raise self.missing("transpose")
-        return self(ct, indices, updates, **params), None, None
-
-
 class ScatterExtremum(Scatter):
     """Keeps the larger or smaller of what is there and the updates; all that tie share the tangent."""
 
@@ -342,6 +317,5 @@ def number_elements(shape: tuple[int, ...]) -> Any:
 scatter = ScatterReplace("scatter", lax.scatter)
 scatter_add = ScatterAdd("scatter-add", lax.scatter_add)
 scatter_sub = ScatterSub("scatter-sub", lax.scatter_sub)
-scatter_mul = ScatterMul("scatter-mul", lax.scatter_mul)
 scatter_min = ScatterExtremum("scatter-min", lax.scatter_min)
 scatter_max = ScatterExtremum("scatter-max", lax.scatter_max)

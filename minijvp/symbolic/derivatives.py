@@ -56,8 +56,8 @@ def derivative(
             "Pass an integer from 1; to_sympy gives the function itself.",
         )
     found = expressions(f, args, names, "derivative")
-    several = not isinstance(argnums, int)
-    chosen = trees.normalize_indices(argnums if several else (argnums,), len(args), "argnums", f)
+    several = trees.entries_of(argnums)
+    chosen = trees.normalize_indices((argnums,) if several is None else several, len(args), "argnums", f)
     for i in chosen:
         require_real_floats(args[i], f"{trees.argument_name(f, i)} of {found.name}")
     for t in found.out_types:
@@ -65,7 +65,7 @@ def derivative(
     variables = tuple([found.symbols[i] for i in chosen])
     result = found.outputs
     for _ in range(order):
-        result = jacobian(result, variables if several else variables[0])
+        result = jacobian(result, variables if several is not None else variables[0])
     return result
 
 

@@ -40,8 +40,9 @@ class Selection:
         if type(argnums) is int and 0 <= argnums < len(args):
             self.single, self.keys = True, [argnums]
         else:
-            self.single = not isinstance(argnums, (tuple, list, set, frozenset, range))
-            self.keys = resolve_all(fun, (argnums,) if self.single else tuple(argnums), args, kwargs)  # type: ignore[arg-type]
+            several = trees.entries_of(argnums)
+            self.single = several is None
+            self.keys = resolve_all(fun, (argnums,) if several is None else several, args, kwargs)
         self.values = tuple([args[k] if isinstance(k, int) else kwargs[k] for k in self.keys])
         leaves, self.tree = tree_flatten(self.values)
         self.leaves = trees.as_arrays(leaves, self.leaf_name)
@@ -129,7 +130,8 @@ def grad(
         taps: the result ends in the cotangents of tapped values, by their names (see `minijvp.tap`): it is
             (gradient, taps), or (gradient, auxiliary data, taps).
         memory_budget: what may be kept between the forward and the reverse pass, as in `minijvp.config`; without one,
-            that holds where a program is staged. With one, `fun` is staged for it, as by jit, wherever it is called.
+            that holds where a program is staged. With one, `fun` is staged for it, as by jit, wherever it is called;
+            but for "auto", by which nothing is staged that is not without.
 
     The gradient has the tree, shapes and dtypes of the argument, in a tuple if `argnums` is a sequence. For a real
     function of complex arguments it is, as in JAX, the conjugate of the direction of steepest ascent.
@@ -200,7 +202,7 @@ def value_and_grad(
 def differentiation_budget(value: Any, taps: bool, who: str) -> Budget | None:
     """The budget of a gradient: "off" with taps, which have to see the function run."""
     budget = optional_budget(value, who)
-    if taps and budget not in (None, "off"):
+    if taps and budget not in (None, "auto", "off"):
         raise ArgumentError(
             f"{who} received memory_budget={value!r} and taps=True.",
             "A budget has the function staged before it is differentiated, and taps are heard while it is.",

@@ -77,7 +77,8 @@ def linearize(
         fun: takes pytrees of arrays by position and returns one; with `has_aux`, a pair of that and auxiliary data.
         primals: the point.
         memory_budget: what the linear map may keep, as in `minijvp.config`; without one, that holds where a program is
-            staged. With one, `fun` is staged for it, as by jit, wherever it is called.
+            staged. With one, `fun` is staged for it, as by jit, wherever it is called; but for "auto", by which nothing
+            is staged that is not without.
 
     Returns `(out, pushforward)` or `(out, pushforward, aux)`; `pushforward(*tangents)` takes tangents of the trees,
     shapes and dtypes of the primals (float0 for integers) and is a pytree of the residuals.
@@ -150,7 +151,8 @@ def vjp(
         fun: takes pytrees of arrays by position and returns one; with `has_aux`, a pair of that and auxiliary data.
         primals: the point.
         memory_budget: what the linear map may keep, as in `minijvp.config`; without one, that holds where a program is
-            staged. With one, `fun` is staged for it, as by jit, wherever it is called.
+            staged. With one, `fun` is staged for it, as by jit, wherever it is called; but for "auto", by which nothing
+            is staged that is not without.
 
     Returns `(out, pullback)` or `(out, pullback, aux)`. `pullback(ct)` takes the tree, shapes and dtypes of `out` and
     returns a tuple with a cotangent for each primal; integers have cotangents of dtype float0. It is a pytree of

@@ -41,8 +41,11 @@ def linearize_planned(
     """What `linearize_flat` returns; the linear program computes again what is not worth keeping.
 
     A `budget` holds for this linearization, which is staged for it; without one, that of `config` does where a program
-    is staged anyway.
+    is staged anyway. "auto" is as the default of `config`: it has nothing staged either.
     """
+    if budget == "auto":
+        with config(memory_budget="auto"):
+            return linearize_planned(fun, primals, differentiated, n_outputs)
     if budget is None:
         if is_computed(state.trace) or config.memory_budget == "off":
             return linearize_flat(fun, primals, differentiated, n_outputs)

@@ -17,7 +17,8 @@ from minijvp import trees
 from minijvp.core import source
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.tracing import Trace, Tracer, current, escaped, state, tracer_class
-from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, type_of
+from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, abstract_type, type_of
+from minijvp.errors import ArgumentError
 
 
 @tracer_class
@@ -144,7 +145,8 @@ def make_jaxpr(
 
     @wraps(fun)
     def jaxpr_maker(*args: Any, **kwargs: Any) -> Any:
-        indices: tuple = tuple(static_argnums) if isinstance(static_argnums, (tuple, list)) else (static_argnums,)
+        several = trees.entries_of(static_argnums)
+        indices = (static_argnums,) if several is None else several
         static = trees.normalize_indices(indices, len(args), "static_argnums", fun)
         positions = [i for i in range(len(args)) if i not in static]
         dynamic = tuple([args[i] for i in positions])
@@ -210,20 +212,12 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
 
 def abstract_types(leaves: Sequence[Any], where: Callable[[int], str]) -> tuple[ArrayType, ...]:
-    """The types of arrays and of what has a shape and a dtype; ArgumentError names the leaf that is neither."""
+    """The types of arrays, and of what has a shape and a dtype; ArgumentError names the leaf that is neither."""
     types = []
     for i, x in enumerate(leaves):
-        if is_abstract(x):
-            dtype = jax.dtypes.canonicalize_dtype(x.dtype, allow_extended_dtype=True)
-            types.append(ArrayType(tuple(x.shape), dtype, bool(getattr(x, "weak_type", False))))
-        else:
-            trees.require_array(x, lambda i=i: where(i))
-            types.append(argument_type(x))
+        try:
+            t = abstract_type(x)
+        except ArgumentError:
+            t = trees.require_array(x, lambda i=i: where(i))  # which names it
+        types.append(ArrayType(t.shape, t.dtype, t.weak_type) if type(t) is ScalarType else t)
     return tuple(types)
-
-
-def is_abstract(x: Any) -> bool:
-    """Whether a value is no array and says, as `jax.ShapeDtypeStruct` does, of which shape and dtype one would be."""
-    return (
-        hasattr(x, "shape") and hasattr(x, "dtype") and not isinstance(x, (Tracer, jax.Array, np.ndarray, np.generic))
-    )

@@ -19,7 +19,7 @@ from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Axis
 from minijvp.core.source import Source
 from minijvp.core.tracing import Trace, Tracer, current, detached, state, tracer_class
-from minijvp.core.types import ArrayType, type_of
+from minijvp.core.types import ARRAY_CLASSES, ArrayType, is_arraylike, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.families import broadcast_in_dim, leading_axis
 from minijvp.operations.shape import move_axis
@@ -187,8 +187,8 @@ def vmap(
     Args:
         fun: takes and returns pytrees of arrays.
         in_axes: the mapped axis of each positional argument: an integer (negative counts from the end), None for an
-            argument that is the same for all, or a tuple of those and of pytrees of them that are prefixes of the
-            arguments. Keyword arguments are mapped over axis 0.
+            argument that is the same for all (which may be anything: a function, a string), or a tuple of those and
+            of pytrees of them that are prefixes of the arguments. Keyword arguments are mapped over axis 0.
         out_axes: where the mapped axis goes in the results, likewise; None for a result that is the same for all.
         axis_name: a name by which collectives inside (minijvp.lax.psum, all_gather, axis_index ...) find the axis.
         axis_size: its size; needed only if no argument is mapped.
@@ -278,10 +278,10 @@ def flatten_mapped(
         )
     leaves, tree = tree_flatten((args, kwargs))
     where = trees.call_namer(fun, args, kwargs)
-    leaves = trees.as_arrays(leaves, where)
     axes = trees.flatten_prefix(in_axes, args, "in_axes")
     n = len(axes)
     axes += [0] * (len(leaves) - n)
+    leaves = mapped_leaves(leaves, axes, where)
     for i, (x, a) in enumerate(zip(leaves, axes, strict=True)):
         if a is None:
             continue
@@ -296,6 +296,19 @@ def flatten_mapped(
             )
         axes[i] = a % ndim
     return leaves, tree, axes
+
+
+def mapped_leaves(leaves: Sequence[Any], axes: Sequence[Any], where: Callable[[int], str]) -> list[Any]:
+    """The leaves as arrays; what is no array passes as it is where nothing is mapped over it."""
+    others = [
+        i
+        for i, (x, a) in enumerate(zip(leaves, axes, strict=True))
+        if a is None and type(x) not in ARRAY_CLASSES and not is_arraylike(x)
+    ]
+    if not others:
+        return trees.as_arrays(leaves, where)
+    kept = [i for i in range(len(leaves)) if i not in others]
+    return trees.replaced(leaves, kept, trees.as_arrays([leaves[i] for i in kept], lambda i: where(kept[i])))
 
 
 def common_size(

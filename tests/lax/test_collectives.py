@@ -342,3 +342,40 @@ def test_axes_of_devices() -> None:
     for g in (f, minijvp.jit(f), minijvp.grad(lambda x: f(x).sum()), minijvp.to_jax(f)):
         with pytest.raises(minijvp.ArgumentError, match=r"axis of jax\.shard_map with check_vma=True"):
             shared(g, True)(x)
+
+
+TWO = ("i", "j")
+SEVERAL = {
+    "all_to_all": lambda api, x: api.lax.all_to_all(x, TWO, 0, 0),
+    "all_to_all_crossed": lambda api, x: api.lax.all_to_all(x, ("j", "i"), 0, 0),
+    "all_to_all_tiled": lambda api, x: api.lax.all_to_all(x, TWO, 0, 0, tiled=True),
+    "pswapaxes": lambda api, x: api.lax.pswapaxes(x, TWO, 0),
+    "all_to_all_one": lambda api, x: api.lax.all_to_all(x[:2], ("i",), 0, 0),
+    "psum_of_an_axis": lambda api, x: api.lax.psum(x, ("i", 0)),
+    "psum_of_scalars": lambda api, x: x * api.lax.psum({"n": 1}, "j")["n"],
+    "psum_of_groups": lambda api, x: x * api.lax.psum(2, "j", axis_index_groups=[[0], [2], [1]]),
+}
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_over_several_axes(name: str) -> None:
+    x = jnp.arange(36.0).reshape(2, 3, 6) / 7
+
+    def case(api: Any, np: Any) -> Any:
+        inner = lambda x: SEVERAL[name](api, x * x)
+        fun = api.vmap(api.vmap(inner, axis_name="j"), axis_name="i")
+        return fun(x), api.grad(lambda x: np.vdot(fun(x), np.cos(fun(x))))(x)
+
+    both(case)
+
+
+def test_groups_and_names_that_do_not_fit() -> None:
+    mapped = lambda fun: minijvp.vmap(minijvp.vmap(fun, axis_name="j"), axis_name="i")(jnp.zeros((2, 3, 6)))
+    with pytest.raises(ArgumentError, match="groups of one size"):
+        mapped(lambda x: x * lax.psum(1, "j", axis_index_groups=[[0, 1], [2]]))
+    with pytest.raises(ArgumentError, match="axis_index_groups"):
+        mapped(lambda x: lax.psum(x, "j", axis_index_groups=[[0, 1, 2]]))
+    with pytest.raises(ArgumentError, match="ppermute received the axis names"):
+        mapped(lambda x: lax.ppermute(x, TWO, [(0, 1)]))
+    with pytest.raises(ArgumentError, match="axis=7"):
+        mapped(lambda x: lax.psum(x, 7))

@@ -456,10 +456,37 @@ def test_functions_that_are_none_or_take_something_else() -> None:
 
 
 def test_bounds_and_axes() -> None:
-    assert "lower of fori_loop is f64[]" in message(lambda: lax.fori_loop(0.0, 3, lambda i, c: c, 1))
+    assert "the bounds of fori_loop are f64[]" in message(lambda: lax.fori_loop(0.0, 3, lambda i, c: c, 1))
     loop = minijvp.jit(lambda a, b: lax.fori_loop(a, b, lambda i, c: c, 1))
     assert "i8[] and i32[]" in message(lambda: loop(jnp.int8(1), jnp.int32(4)))
     assert "unroll=4" in message(lambda: minijvp.jit(lambda n: lax.fori_loop(0, n, lambda i, c: c, 1, unroll=4))(3))
     assert "axis=3" in message(lambda: lax.associative_scan(mnp.add, X, axis=3))
     assert "elems['b']: f64[2]" in message(lambda: lax.associative_scan(mnp.add, {"a": X, "b": X[:2]}))
     assert "fn of associative_scan" in message(lambda: lax.associative_scan(lambda a, b: a.sum(), X))
+
+
+BOUNDS = [(0.0, 3.0), (0.5, 3.9), (jnp.float32(0), jnp.float32(3)), (3.0, 1.0), (False, True)]
+
+
+@pytest.mark.parametrize(("lower", "upper"), BOUNDS)
+def test_bounds_that_are_no_integers(lower: Any, upper: Any) -> None:
+    both(lambda api, np: api.lax.fori_loop(lower, upper, lambda i, c: (c[0] * (1 + i), c[1] + i), (2.0, 0)))
+    both(lambda api, np: api.grad(lambda c: api.lax.fori_loop(lower, upper, lambda i, c: c * (1 + i), c))(2.0))
+    if type(lower) is not bool:
+        loop = lambda api: lambda a, b, c: api.lax.fori_loop(a, b, lambda i, c: c * (1 + i), c)
+        both(lambda api, np: api.jit(loop(api))(lower, upper, 2.0))
+        both(lambda api, np: api.jit(api.jacfwd(loop(api), 2))(lower, upper, 2.0))
+
+
+@pytest.mark.parametrize(("lower", "upper"), [(0, 3.0), (0.0, 3), (np.float32(0), 3), (0, 1j), ("0", 3)])
+def test_bounds_that_do_not_fit(lower: Any, upper: Any) -> None:
+    with pytest.raises(ArgumentError, match="fori_loop"):
+        lax.fori_loop(lower, upper, lambda i, c: c, 1.0)
+
+
+def test_split_transpose_changes_no_result() -> None:
+    def case(api: Any, np: Any) -> Any:
+        loop = lambda c, x: api.lax.scan(lambda c, x: (np.sin(c) * x, c), c, x, _split_transpose=True)[0]
+        return loop(0.5, X), api.grad(loop, (0, 1))(0.5, X)
+
+    both(case)

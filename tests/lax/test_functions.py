@@ -235,3 +235,26 @@ def test_reduce_is_weak_where_operand_and_start_are(start: Any) -> None:
     found, wanted = minijvp.jit(reduced(ours))(1.5), jax.jit(reduced(jax.lax))(1.5)
     same(found, wanted)
     assert found.weak_type == wanted.weak_type
+
+
+MIXED = {
+    "select of scalars": lambda api, x: api.lax.select(x > 0.1, 1.0, 2.0),
+    "clamp of a number": lambda api, x: api.lax.clamp(x - 1, 0.5, x + 1),
+    "reduce from the end": lambda api, x: api.lax.reduce(x, 1.0, lambda a, b: a + 2 * b, (-1,)),
+    "sum from the end": lambda api, x: api.lax.reduce(x, 0.0, api.lax.add, (-1,)),
+}
+BY_HAND = {
+    "select of scalars": lambda x: jnp.where(x > 0.1, 1.0, 2.0),
+    "clamp of a number": lambda x: jnp.clip(jnp.full_like(x, 0.5), x - 1, x + 1),
+    "reduce from the end": lambda x: 1 + 2 * x.sum(-1),
+    "sum from the end": lambda x: x.sum(-1),
+}
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_numbers_and_axes_from_the_end_under_transformations(name: str) -> None:
+    """JAX's own vmap reduces another axis than the one that is counted from the end."""
+    x = jnp.asarray([[0.3, -1.2, 0.7], [0.0, 2.0, -0.4]])
+    fun, wanted = lambda x: MIXED[name](minijvp, x), BY_HAND[name](x)
+    np.testing.assert_allclose(minijvp.vmap(fun)(jnp.stack([x, x]))[1], wanted, rtol=1e-6)
+    np.testing.assert_allclose(minijvp.jit(minijvp.vmap(fun))(x[None])[0], wanted, rtol=1e-6)

@@ -7,6 +7,7 @@ import numpy as np
 from jax import lax
 
 from minijvp.operations import gather as ops
+from minijvp.operations.scatter_mul import scatter_mul
 from tests.samples import Sample, distinct, random
 
 DROP, CLIP, PROMISE = (
@@ -18,7 +19,7 @@ SCATTERS = {
     ops.scatter: lax.scatter,
     ops.scatter_add: lax.scatter_add,
     ops.scatter_sub: lax.scatter_sub,
-    ops.scatter_mul: lax.scatter_mul,
+    scatter_mul: lax.scatter_mul,
     ops.scatter_min: lax.scatter_min,
     ops.scatter_max: lax.scatter_max,
 }
@@ -129,13 +130,13 @@ for primitive in (ops.scatter, ops.scatter_sub, ops.scatter_min):
     SAMPLES.append(write(primitive, "clipped-rows", x, index(7, 0, -2), u, ROW, CLIP, **settings))
 for primitive in (ops.scatter, ops.scatter_add):
     SAMPLES.append(write(primitive, "windows", distinct(5, **f64), index(0, 3, 1), 0.9 * distinct(3, 2, **f64), WINDOW))
-for primitive in (ops.scatter, ops.scatter_mul):
+for primitive in (ops.scatter, scatter_mul):
     SAMPLES += [
         write(primitive, "unique-rows", x, index(2, 0, 9), u, ROW, **unique),
         write(primitive, "unique-columns", random(4, 5), index(2, 0), random(4, 2), COLUMN, PROMISE, **unique),
         write(primitive, "unique-pairs", x, index((2, 1), (0, 1)), u[0, :2], PAIR, CLIP, **unique),
     ]
-for primitive in (ops.scatter_add, ops.scatter_mul, ops.scatter_max):
+for primitive in (ops.scatter_add, scatter_mul, ops.scatter_max):
     whole = {"dtype": np.int32}
     SAMPLES.append(write(primitive, "int32", random(4, **whole), index(2, 0, 2), random(3, seed=1, **whole), ELEMENT))
 
@@ -144,8 +145,8 @@ ties = np.float32([1, 2, 3]), index(0, 1, 1), np.float32([1, 2, 2]), ELEMENT
 SAMPLES += [
     write(ops.scatter, "complex64", random(4, **c64), index(2, 0, 2), random(3, **c64), ELEMENT),
     write(ops.scatter_add, "complex64", random(4, 3, **c64), index(2, 0, 2), random(3, 3, **c64), ROW),
-    write(ops.scatter_mul, "complex64", random(4, **c64), index(2, 0), random(2, **c64), ELEMENT, **unique),
-    write(ops.scatter_mul, "along-axis", x[:2], along, u[:2, :2], ALONG, **unique),
+    write(scatter_mul, "complex64", random(4, **c64), index(2, 0), random(2, **c64), ELEMENT, **unique),
+    write(scatter_mul, "along-axis", x[:2], along, u[:2, :2], ALONG, **unique),
     write(ops.scatter_add, "blocks", random(4, 5, **f64), index((0, 1), (2, 3)), random(2, 2, 2, **f64), BLOCK),
     write(
         ops.scatter_add, "along-first-axis", x[:3, :2, None] + np.ones(2), along_first, np.ones((3, 2, 2)), ALONG_FIRST

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +14,7 @@ from jax.tree_util import tree_leaves, tree_structure
 
 import minijvp
 import minijvp.numpy as mnp
+from minijvp import ArgumentError
 
 FLOAT0 = jax.dtypes.float0
 X = np.array([0.3, -0.7])
@@ -290,3 +292,34 @@ def test_linear_transpose(x: Any) -> None:
         assert isinstance(require_same(transposed(fun, x), name), Exception), name
     for name, fun in AFFINE.items():  # of which JAX transposes the linear part
         assert isinstance(outcome(OURS, transposed(fun, x)), minijvp.MissingRuleError), name
+
+
+POSITIONS = (np.int64(1), np.int8(-1), np.uint8(1), np.array(1), jnp.array(1))
+
+
+@pytest.mark.parametrize("position", POSITIONS, ids=repr)
+def test_positions_are_integers_of_any_library(position: Any) -> None:
+    f = lambda x, y: x * y**2
+    assert minijvp.grad(f, position)(2.0, 3.0) == minijvp.jacfwd(f, position)(2.0, 3.0) == 12
+    (found,) = minijvp.value_and_grad(f, (position,))(2.0, 3.0)[1]
+    assert found == 12
+    assert minijvp.jit(lambda x, n: x * len(n * "a"), static_argnums=position)(2.0, 3) == 6
+    assert minijvp.grad(minijvp.checkpoint(lambda x, n: x * len(n), static_argnums=position))(2.0, "abc") == 3
+    assert len(minijvp.make_jaxpr(lambda x, n: x * len(n), static_argnums=position)(2.0, "abc").inputs) == 1
+
+    @partial(minijvp.custom_jvp, nondiff_argnums=(position,))
+    def power(x: Any, n: int) -> Any:
+        return x**n
+
+    power.defjvp(lambda n, primals, tangents: (primals[0] ** n, 10.0 * tangents[0]))
+    if int(position) >= 0:
+        assert minijvp.grad(power)(2.0, 3) == 10
+
+
+def test_an_array_of_positions_is_several() -> None:
+    f = lambda x, y: x * y**2
+    assert minijvp.grad(f, np.array([1, 0]))(2.0, 3.0) == (12, 9)
+    with pytest.raises(ArgumentError, match="argnums received True"):
+        minijvp.grad(f, True)(2.0, 3.0)
+    with pytest.raises(ArgumentError, match="static_argnums"):
+        minijvp.jit(f, static_argnums=1.0)

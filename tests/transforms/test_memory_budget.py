@@ -112,6 +112,19 @@ def test_a_budget_stages_the_function() -> None:
         minijvp.grad(fun, memory_budget=0.5)(jnp.ones(3))
 
 
+@pytest.mark.parametrize("budget", ["auto", 1.0])
+def test_the_default_budget_stages_nothing(budget: Any) -> None:
+    fun = lambda x: mnp.sum(x**2) if x[0] > 0 else mnp.sum(x)
+    x = jnp.ones(3)
+    assert minijvp.grad(fun, memory_budget=budget)(x)[0] == 2
+    assert minijvp.value_and_grad(fun, memory_budget=budget)(x)[1][0] == 2
+    assert minijvp.vjp(fun, x, memory_budget=budget)[1](1.0)[0][0] == 2
+    assert minijvp.linearize(fun, x, memory_budget=budget)[1](x) == 6
+    assert minijvp.grad(lambda x: mnp.sum(minijvp.tap(x**2, "y")), taps=True, memory_budget=budget)(x)[1]["y"][0] == 1
+    with minijvp.config(memory_budget=0.5), pytest.raises(minijvp.errors.ConcretizationError):
+        minijvp.jit(minijvp.grad(fun, memory_budget=budget))(x)
+
+
 @pytest.fixture
 def plans(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
     """The automatic plans that were followed."""

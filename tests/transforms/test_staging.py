@@ -21,6 +21,44 @@ X = jnp.array([0.3, -1.2, 2.0])
 # eval_shape
 
 
+class Described:
+    """What has a shape and a dtype, and is no array."""
+
+    def __init__(self, shape: Any, dtype: Any):
+        self.shape, self.dtype = shape, dtype
+
+
+DESCRIBED = [
+    Described((2,), "float32"),
+    Described([np.int64(2)], jnp.bfloat16),
+    Described((2,), np.dtype("float64")),
+    jax.core.ShapedArray((2,), np.dtype("int8")),
+    jax.ShapeDtypeStruct((), "float32", weak_type=True),
+]
+
+
+@pytest.mark.parametrize("x", DESCRIBED, ids=lambda x: type(x).__name__)
+def test_shapes_and_dtypes_describe_an_argument(x: Any) -> None:
+    fun = lambda np: lambda p: (np.sin(p["x"]), np.zeros_like(p["x"]))
+    wanted = jax.eval_shape(fun(jnp), {"x": x})
+    assert shapes(minijvp.eval_shape(fun(mnp), {"x": x})) == shapes(wanted)
+    assert shapes(minijvp.eval_shape(minijvp.jit(fun(mnp)), {"x": x})) == shapes(wanted)
+    assert [t.shape for t in minijvp.make_jaxpr(fun(mnp))({"x": x}).out_types] == [x.shape for x in wanted]
+    compiled = minijvp.jit(fun(mnp))
+    for info in (compiled.lower({"x": x}).out_info, compiled.trace({"x": x}).out_info, compiled.eval_shape({"x": x})):
+        assert [(i.shape, i.dtype) for i in info] == [(i.shape, i.dtype) for i in wanted]
+    like = lambda np, lax: (np.ones_like(x), np.full_like(x, 3), lax.full_like(x, 2))
+    if not isinstance(x.dtype, str) and isinstance(x.dtype, np.dtype):
+        for a, b in zip(minijvp.jit(lambda: like(mnp, minijvp.lax))(), like(jnp, jax.lax), strict=True):
+            np.testing.assert_array_equal(a, b, strict=True)
+
+
+def test_what_describes_nothing() -> None:
+    for x in (Described((2.5,), "float32"), Described((2,), "nothing"), Described(None, "float32")):
+        with pytest.raises(ArgumentError, match=r"x is .* of type Described"):
+            minijvp.eval_shape(lambda x: x, x)
+
+
 def shapes(tree: Any) -> Any:
     leaves, structure = tree_flatten(tree)
     return structure, [(x.shape, x.dtype, x.weak_type) for x in leaves]

@@ -185,3 +185,40 @@ def test_a_choice_between_a_number_and_a_lane() -> None:
     """The number is a literal of the program, and there is one of it for all lanes."""
     f = minijvp.jit(lambda x: mnp.where(x > 1, -1, mnp.asarray(2) + 1))
     np.testing.assert_array_equal(minijvp.vmap(f)(jnp.arange(3.0)), [3, 3, -1])
+
+
+@pytest.mark.parametrize("thing", [np.sin, "add", object(), float, slice(1), ..., b"x", frozenset()])
+def test_what_is_not_mapped_may_be_anything(thing: Any) -> None:
+    def fun(x: Any, y: Any) -> Any:
+        (known, z) = y
+        assert known is thing
+        return x * z if known == "add" else x + z
+
+    both(lambda api, np: api.vmap(fun, (0, None))(A, (thing, 2.0)))
+    both(lambda api, np: api.grad(lambda a: api.vmap(fun, (0, None))(a, (thing, a[0])).sum())(A))
+    with pytest.raises(ArgumentError, match=r"y\[0\] is"):
+        minijvp.vmap(fun)(A, (thing, A))
+
+
+def test_a_function_that_is_not_mapped() -> None:
+    both(lambda api, np: api.vmap(lambda x, f: f(x), (0, None))(A, np.sin))
+
+
+CHOICES = {
+    "one": lambda api, x, y: api.lax.cond(x > 1, lambda x, y: (x, y), lambda x, y: (-x, y), x, y),
+    "of three": lambda api, x, y: api.lax.switch(x.astype(int), [lambda x, y: (x * k, y) for k in range(3)], x, y),
+    "closed over": lambda api, x, y: api.lax.cond(x > 1, lambda x: (x, y), lambda x: (-x, y), x),
+    "in a loop": lambda api, x, y: api.lax.scan(
+        lambda c, _: (api.lax.cond(c[0] > 1, lambda c: (c[0] * x, c[1]), lambda c: c, c), None), (x, y), None, 3
+    )[0],
+    "in a while loop": lambda api, x, y: api.lax.while_loop(lambda c: c[0] < 9, lambda c: (c[0] + 1 + x, c[1]), (x, y)),
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_what_a_choice_hands_on_is_the_same_for_all(name: str) -> None:
+    x, y = jnp.arange(3.0), jnp.float32(2)
+    both(lambda api, np: api.vmap(lambda x: CHOICES[name](api, x, y), out_axes=(0, None))(x))
+    swapped = lambda x: minijvp.lax.cond(x > 1, lambda y, z: (y, z), lambda y, z: (z, y), y, y + 1)
+    with pytest.raises(ArgumentError, match="depends on mapped"):
+        minijvp.vmap(swapped, out_axes=None)(x)
