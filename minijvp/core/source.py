@@ -62,6 +62,17 @@ def capture(depth: int = 2) -> Source | None:
     return None
 
 
+def called(depth: int = 2) -> tuple[FrameType | None, Source | None]:
+    """The frame of the function of a library that user code called, if it has one, and the line of the call."""
+    frame: FrameType | None = sys._getframe(depth)
+    entered = None
+    while frame is not None:
+        if not is_internal(frame.f_code):
+            return entered, Source(frame.f_code, frame.f_lasti)
+        entered, frame = frame, frame.f_back
+    return entered, None
+
+
 def innermost(codes: Iterable[CodeType], instructions: Iterable[int]) -> Source | None:
     """The first of these frames, innermost first, that lies outside of minijvp and JAX."""
     for code, instruction in zip(codes, instructions, strict=True):

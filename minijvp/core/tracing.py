@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Sequence
+from types import FrameType
 from typing import Any, TypeVar
 
 import jax
@@ -200,6 +201,11 @@ except TypeError:  # in JAX 0.10 no class can be both
     ArrayTracer = jax.Array  # type: ignore[misc,assignment]
 
 
+AS_INDEX = "Python's indexing or range()"
+INSTEAD_OF_IF = "mnp.where (or mnp.select) in place of `if`"
+INSTEAD_OF_LOOPS = "lax.fori_loop in place of range(n), mnp.asarray(items)[i] in place of an element of a list"
+
+
 class Tracer:
     """A value seen by one trace. Behaves like an array; its operators are those of `minijvp.numpy`.
 
@@ -246,6 +252,11 @@ class Tracer:
         line = self.made_at()
         return f", made at {line}: {line.text}" if line else ""
 
+    def use(self, line: source.Source | None) -> str:
+        """For messages: where the value was made and where it is used, if that is known and not the same line."""
+        made = self.made_at()
+        return self.origin() + (f", used at {line}: {line.text}" if line and str(line) != str(made) else "")
+
     def known_value(self, wanted_by: str) -> Any:
         """The value one floor down, or ConcretizationError if there is none to be had."""
         if self.owner.finished():
@@ -258,10 +269,11 @@ class Tracer:
 
     def not_concrete(self, wanted_by: str) -> ConcretizationError:
         return ConcretizationError(
-            f"{wanted_by} needs the value of a traced {self.type!r}{self.origin()}.",
+            f"{wanted_by} needs the value of a traced {self.type!r}{self.use(source.capture())}.",
             f"Under {self.owner.description} the program runs once for all values, so there is no value to look at.",
-            "Use mnp.where (or mnp.select) in place of `if`, an argument in static_argnums or static_argnames of jit "
-            "for values that steer Python, or take this part of the program out of the transformation.",
+            f"Use {INSTEAD_OF_LOOPS if wanted_by == AS_INDEX else INSTEAD_OF_IF}, an argument in static_argnums or "
+            "static_argnames of jit for values that steer Python, or take this part of the program out of the "
+            "transformation.",
         )
 
     def __bool__(self) -> bool:
@@ -271,7 +283,7 @@ class Tracer:
         return int(self.known_value("int()"))
 
     def __index__(self) -> int:
-        return self.known_value("Python's indexing or range()").__index__()
+        return self.known_value(AS_INDEX).__index__()
 
     def __float__(self) -> float:
         return float(self.known_value("float()"))
@@ -350,13 +362,30 @@ class Tracer:
     def foreign(self, function: str) -> MinijvpError:
         if self.owner.finished():
             return escaped(self, function)
+        entered, line = source.called()
         return ForeignFunctionError(
-            f"{function} received a traced {self.type!r} of {self.owner.description}{self.origin()}.",
+            f"{function} received a traced {self.type!r} of {self.owner.description}{self.use(line)}.",
             "It does not know minijvp's tracers, and would have to drop the derivative or the batch axis.",
-            "Use the function of the same name in minijvp.numpy (x.at[i].set(v) on an array that is not traced: "
-            "mnp.asarray(x).at[i].set(v); table[i]: mnp.asarray(table)[i]), or make the function that calls JAX one of "
-            "minijvp, minijvp.from_jax(f), and pass it every traced value as an argument.",
+            f"{remedy(entered)} Or make the function that calls JAX one of minijvp, minijvp.from_jax(f), and pass it "
+            "every traced value as an argument.",
         )
+
+
+def remedy(entered: FrameType | None) -> str:
+    """What to write in place of a call of a library, given the frame of the function that was called, if it has one."""
+    if entered is not None and entered.f_globals.get("__name__", "").startswith("jax."):
+        owner, _, name = entered.f_code.co_qualname.rpartition(".")
+        if name == "__getitem__":
+            return "Write minijvp.numpy.asarray(x)[i] for x[i], where x is not traced and i is."
+        if "IndexUpdate" in owner:
+            return f"Write minijvp.numpy.asarray(x).at[i].{name}(v) for x.at[i].{name}(v), where x is not traced."
+        for module in (jnp, jax.lax, jax.nn):
+            if not owner and hasattr(module, name):
+                return f"Write mini{module.__name__.replace('jax', 'jvp', 1)}.{name}, the same function for tracers."
+    return (
+        "Use the function of the same name in minijvp.numpy; for an index or a method of an array x that is not "
+        "traced, write minijvp.numpy.asarray(x)[i]."
+    )
 
 
 def is_tracer_of_jax(x: Any) -> bool:
@@ -367,6 +396,11 @@ def is_tracer_of_jax(x: Any) -> bool:
 def is_traced(x: Any) -> bool:
     """Whether a value is traced, by minijvp or by JAX."""
     return isinstance(x, Tracer) or is_tracer_of_jax(x)
+
+
+def is_convertible(x: Any) -> bool:
+    """Whether a value is no array, and says by a method `__jax_array__` which one it stands for, as JAX has it."""
+    return hasattr(type(x), "__jax_array__") and not isinstance(x, (Tracer, jax.Array))
 
 
 def varying_axes(x: Any) -> frozenset[Any]:

@@ -16,7 +16,17 @@ from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
 from minijvp.core.jaxpr import Jaxpr, inner_jaxprs
-from minijvp.core.tracing import EVALUATION, Tracer, as_constant, computes, evaluating, is_traced, named_axes, state
+from minijvp.core.tracing import (
+    EVALUATION,
+    Tracer,
+    as_constant,
+    computes,
+    evaluating,
+    is_convertible,
+    is_traced,
+    named_axes,
+    state,
+)
 from minijvp.core.types import PYTHON_SCALARS, is_arraylike, is_key, type_of, x64_enabled
 from minijvp.errors import ArgumentError, EscapedTracerError, MissingRuleError
 from minijvp.higher_order.custom_jvp import are_inexact
@@ -118,6 +128,8 @@ class Bridge:
 
     def __call__(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         leaves, tree = tree_flatten((args, kwargs))
+        if self.pure:
+            leaves = [x.__jax_array__() if is_convertible(x) else x for x in leaves]
         if not state.axis_sizes and computes(state.trace) and not any([isinstance(x, Tracer) for x in leaves]):
             return self.fun(*args, **kwargs)
         key = tree, tuple([describe(x) for x in leaves]), named_axes(), x64_enabled(), is_lowered(state.trace)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minijvp.core.tracing import Tracer, as_constant, is_known, state
+from minijvp.core.tracing import Tracer, as_constant, is_convertible, is_known, state
 from minijvp.core.types import PYTHON_SCALARS, abstract_type, is_arraylike, type_of, wrapped, x64_enabled
 from minijvp.errors import ArgumentError
 from minijvp.numpy.promotion import array as as_operand
@@ -85,7 +85,7 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, *, device: Any = None) 
 
 def _like(a: Any, dtype: Any, shape: Any, function: str) -> tuple[tuple[int, ...], Any, bool]:
     """The shape and dtype of the result, and whether it is weakly typed: as `a` is, if nobody asks for a dtype."""
-    t = abstract_type(a)
+    t = type_of(as_operand(a, function)) if is_convertible(a) else abstract_type(a)
     sizes = t.shape if shape is None else as_shape(shape, function)
     return (sizes, t.dtype, t.weak_type) if dtype is None else (sizes, as_dtype(dtype), False)
 
@@ -129,6 +129,8 @@ def asarray(
         return _stacked(a, dtype)
     if is_host_value(a):
         return state.trace.lift(as_constant(a, as_dtype(dtype), copy))
+    if is_convertible(a):
+        a = as_operand(a, "asarray")
     if not isinstance(a, Tracer):
         return state.trace.lift(jnp.asarray(a, as_dtype(dtype), copy=copy))  # type: ignore[arg-type]
     dtype = as_dtype(dtype)
@@ -148,7 +150,7 @@ def require_order(order: str | None, function: str) -> None:
 
 def _stacked(values: Any, dtype: Any) -> Any:
     """Nested lists as an array."""
-    leaves = jax.tree_util.tree_leaves(values)
+    leaves = [as_operand(x, "asarray") if is_convertible(x) else x for x in jax.tree_util.tree_leaves(values)]
     if all(map(is_host_value, leaves)):
         return state.trace.lift(as_constant(values, as_dtype(dtype)))
     if not any(isinstance(x, Tracer) for x in leaves):
@@ -297,6 +299,8 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = False, device: Any = None) -> 
 
 def shape(a: Any) -> tuple[int, ...]:
     """The sizes of the axes of an array, a tracer or a nested list."""
+    if is_convertible(a):
+        a = a.__jax_array__()
     return np.shape(a) if isinstance(a, (list, tuple)) else type_of(a).shape
 
 

@@ -97,6 +97,8 @@ class Bounds(NamedTuple):
     """Negative indices count from the end."""
     modulo: bool
     """Indices are taken modulo the size of their axis."""
+    checked: bool = False
+    """Integers of Python that are promised to be in bounds are held to it where jax_check_static_indices is set."""
 
 
 def bounds(mode: Any, default: Any, wrap: bool = True) -> Bounds:
@@ -232,6 +234,11 @@ def span_of(s: slice, axis: int, n: int) -> Span:
     return Span(axis, start if step > 0 else start + (size - 1) * step, size, abs(step), step < 0)
 
 
+def indices_are_checked() -> bool:
+    """Whether JAX is told to hold integers of Python in an index to the bounds."""
+    return jax.config.jax_check_static_indices  # type: ignore[attr-defined]
+
+
 def settled(index: Any, axis: int, n: int, rules: Bounds) -> Any:
     """The index, if Python or NumPy knows it: counted from 0, and clamped where a single integer may be."""
     if type(index) is int:
@@ -239,8 +246,11 @@ def settled(index: Any, axis: int, n: int, rules: Bounds) -> Any:
             raise IndexError(f"an index is out of bounds for axis {axis} with size 0")
         if rules.modulo:
             return index % n
+        given = index
         if index < 0 and rules.wrap:
             index += n
+        if not 0 <= index < n and rules.checked and rules.mode == PROMISE and indices_are_checked():
+            raise IndexError(f"index {given} is out of bounds for axis {axis} with size {n}")
         return min(max(index, 0), n - 1) if rules.mode in (PROMISE, CLIP) else index
     if not isinstance(index, np.ndarray):
         return index
@@ -488,13 +498,17 @@ def _constant(data: bytes, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarra
 # Reading
 
 
+GETITEM = Bounds(PROMISE, True, False, True)
+
+
 def getitem(x: Any, index: Any) -> Any:
     """`x[index]` for any index of NumPy; arrays in it may be traced, masks may not. Out of bounds, indices are clamped.
 
-    Raises IndexError for an index that does not fit the axes, ArgumentError for what is no index,
+    Raises IndexError for an index that does not fit the axes, and, where JAX's setting jax_check_static_indices is set,
+    for an integer of Python that is out of bounds; ArgumentError for what is no index,
     ConcretizationError for traced masks and traced bounds of slices.
     """
-    return read(x, index, Bounds(PROMISE, True, False))
+    return read(x, index, GETITEM)
 
 
 def read(
@@ -597,7 +611,7 @@ class IndexUpdate:
         """x[index], with a choice of what is read out of bounds; "fill" gives nan, or the smallest integer."""
         refuse("ndarray.at", "out_sharding", out_sharding)
         refuse("ndarray.at", "strategy", strategy, "auto")
-        rules = bounds(mode, PROMISE, wrap_negative_indices)
+        rules = bounds(mode, PROMISE, wrap_negative_indices)._replace(checked=True)
         return read(self.array, self.index, rules, fill_value, indices_are_sorted, unique_indices)
 
     def set(self, values: Any, **options: Any) -> Any:

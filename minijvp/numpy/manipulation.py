@@ -359,6 +359,8 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
     """The rows along an axis."""
     x = array(x, "unstack")
     axis = normalize_axis(axis, len(type_of(x).shape), "unstack")
+    if not type_of(x).shape[axis]:
+        return ()
     return tuple([ops.squeeze(p, dimensions=(axis,)) for p in cut(x, range(1, type_of(x).shape[axis]), axis)])
 
 
@@ -474,7 +476,8 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> An
     """
     x = as_array(array, "pad")
     value = kwargs.get("constant_values", 0)
-    one_value = mode == "constant" and kwargs.keys() <= {"constant_values"} and not np.shape(value)
+    nested = isinstance(value, (tuple, list)) or np.ndim(value)  # one for each side, or for each side of each axis
+    one_value = mode == "constant" and kwargs.keys() <= {"constant_values"} and not nested
     copies = isinstance(mode, str) and mode in ("edge", "reflect", "symmetric", "wrap") and not kwargs
     if isinstance(pad_width, dict) or not (one_value or copies):
         return bridged_pad(x, pad_width, mode, **kwargs)

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minijvp.core.tracing import Tracer, usable
+from minijvp.core.tracing import Tracer, is_convertible, usable
 from minijvp.core.types import PYTHON_SCALARS, is_arraylike
+from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.interop.from_jax import from_jax
 from minijvp.numpy import contractions, creation, indexing, manipulation, reductions, selection, ufuncs
 from minijvp.numpy.promotion import refuse
@@ -20,7 +22,7 @@ def operator(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """A binary operator; what is no array is left to the other operand."""
 
     def method(self: Any, other: Any) -> Any:
-        if isinstance(other, Tracer) or type(other) in PYTHON_SCALARS or is_arraylike(other):
+        if isinstance(other, Tracer) or type(other) in PYTHON_SCALARS or is_arraylike(other) or is_convertible(other):
             return function(self, other)
         return NotImplemented
 
@@ -95,6 +97,8 @@ METHODS = {
 
 
 bridged_view = from_jax(lambda x, dtype, type: x.view(dtype, type))
+bridged_byteswap = from_jax(lambda x: x.byteswap())
+bridged_device_put = from_jax(jax.device_put)
 
 
 def reshape_method(self: Any, *args: Any, order: str = "C", out_sharding: Any = None) -> Any:
@@ -107,6 +111,86 @@ def reshape_method(self: Any, *args: Any, order: str = "C", out_sharding: Any = 
 def view_method(self: Any, dtype: Any = None, type: None = None) -> Any:
     """The bits of the elements as elements of another dtype."""
     return bridged_view(usable(self, "ndarray.view"), dtype, type)
+
+
+def byteswap_method(self: Any) -> Any:
+    """The elements with their bytes in the opposite order."""
+    return bridged_byteswap(usable(self, "ndarray.byteswap"))
+
+
+def to_device_method(self: Any, device: Any, *, stream: Any = None) -> Any:
+    """The elements, held to a sharding. A program runs on one device, whichever is named."""
+    refuse("ndarray.to_device", "stream", stream)
+    return bridged_device_put(usable(self, "ndarray.to_device"), device)
+
+
+def tobytes_method(self: Any, order: Any = "C") -> bytes:
+    """The bytes of the elements, where their values are known."""
+    return np.asarray(self.known_value("tobytes()")).tobytes(order)
+
+
+def contains_method(self: Any, other: Any) -> Any:
+    """Whether any element of a vector equals the number `other`: `in`, which NumPy gives other meanings beside."""
+    if self.ndim != 1 or creation.ndim(other):
+        raise ArgumentError(
+            f"`in` received a traced {self.type!r} and {other!r:.100}.",
+            "It looks for a number in a vector, as in JAX.",
+            "Write mnp.any(x == y), or mnp.isin(y, x).",
+        )
+    return reductions.any(ufuncs.equal(self, other))
+
+
+def of_memory(name: str) -> Callable[..., Any]:
+    """A method of arrays that asks for their memory, which tracers have none of."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        raise ConcretizationError(
+            f"{name}() was asked of a traced {self.type!r}{self.origin()}.",
+            NO_MEMORY,
+            "Ask it of an argument before, or of a result after the transformation.",
+        )
+
+    return method
+
+
+def attribute_of_memory(name: str) -> property:
+    """The same for an attribute: code that asks whether there is one is told no."""
+
+    def read(self: Any) -> Any:
+        raise AttributeError(
+            f"{name} was asked of a traced {self.type!r}{self.origin()}.\n{NO_MEMORY}\n"
+            "Ask it of an argument before, or of a result after the transformation.",
+            name=name,
+            obj=self,
+        )
+
+    return property(read)
+
+
+NO_MEMORY = (
+    "A tracer stands for values that are or will be computed elsewhere: it lies on no device, and has no memory."
+)
+METHODS_OF_MEMORY = (
+    "addressable_data",
+    "copy_to_host_async",
+    "delete",
+    "devices",
+    "is_deleted",
+    "is_ready",
+    "on_device_size_in_bytes",
+    "unsafe_buffer_pointer",
+)
+ATTRIBUTES_OF_MEMORY = (
+    "addressable_shards",
+    "committed",
+    "device",
+    "flat",
+    "format",
+    "global_shards",
+    "is_fully_addressable",
+    "is_fully_replicated",
+    "sharding",
+)
 
 
 def transpose_method(self: Any, *args: Any) -> Any:
@@ -199,6 +283,10 @@ def install() -> None:
         "astype": astype_method,
         "reshape": reshape_method,
         "view": view_method,
+        "byteswap": byteswap_method,
+        "to_device": to_device_method,
+        "tobytes": tobytes_method,
+        "__contains__": contains_method,
         "compress": compress_method,
         "transpose": transpose_method,
         "flatten": flatten_method,
@@ -210,5 +298,7 @@ def install() -> None:
         "real": property(ufuncs.real),
         "imag": property(ufuncs.imag),
     }
+    attributes |= {name: of_memory(name) for name in METHODS_OF_MEMORY}
+    attributes |= {name: attribute_of_memory(name) for name in ATTRIBUTES_OF_MEMORY}
     for name, attribute in attributes.items():
         setattr(Tracer, name, attribute)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minijvp.core.tracing import EVALUATION, Tracer, as_constant, is_tracer_of_jax, state
+from minijvp.core.tracing import EVALUATION, Tracer, as_constant, is_convertible, is_tracer_of_jax, state
 from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, is_inexact, type_of, wrapped, x64_enabled
 from minijvp.errors import ArgumentError
 from minijvp.operations.casting import convert_element_type
@@ -112,13 +112,18 @@ def placed(out: Any, device: Any) -> Any:
 
 
 def operand(x: Any, function: str) -> Any:
-    """`x` as a tracer, a jax array or a Python scalar. Raises ArgumentError if it is none, nor a NumPy value."""
+    """`x` as a tracer, a jax array or a Python scalar; what has a method `__jax_array__` is what that returns.
+
+    Raises ArgumentError if it is none of these, nor a NumPy value.
+    """
     cls = type(x)
     if cls in ARRAY_CLASSES or cls in PYTHON_SCALARS:
         return x
     try:
         type_of(x)
     except ArgumentError:
+        if is_convertible(x):
+            return operand(x.__jax_array__(), function)
         raise ArgumentError(
             f"minijvp.numpy.{function} received {x!r:.200} of type {cls.__name__}.",
             "It takes arrays and Python scalars, as jax.numpy does: a list would be converted element by element.",

@@ -37,7 +37,8 @@ class Fft(LinearPrimitive):
         before, after = (half, fft_lengths) if fft_type == FftType.IRFFT else (fft_lengths, half)
         after = fft_lengths if fft_type in (FftType.FFT, FftType.IFFT) else after
         dtypes = COMPLEX if fft_type == FftType.RFFT else REAL
-        if not 1 <= n <= 3 or min(fft_lengths) < 1 or x.shape[-n:] != before or str(x.dtype) not in dtypes:
+        shortest = 0 if fft_type in (FftType.FFT, FftType.IFFT) else 1
+        if not 1 <= n <= 3 or min(fft_lengths) < shortest or x.shape[-n:] != before or str(x.dtype) not in dtypes:
             raise ArgumentError(
                 f"{FftType(fft_type).name} of {x!r} with fft_lengths {fft_lengths}.",
                 f"Its last axes, one to three, must have the sizes {before}, and its dtype must be one of "

@@ -62,7 +62,7 @@ class JVPTracer(Tracer):
 
 def refuse_number(tracer: Tracer, wanted_by: str) -> None:
     """Raise ConcretizationError if a value with a tangent would become a number, and not only steer Python."""
-    if wanted_by.startswith(("float", "complex", "item", "tolist")):
+    if wanted_by.startswith(("float", "complex", "item", "tolist", "tobytes")):
         raise ConcretizationError(
             f"{wanted_by} was asked of a {tracer.type!r} that is being differentiated{tracer.origin()}.",
             "The result would be a plain number without its derivative, and the gradient would be wrong.",

@@ -11,6 +11,7 @@ import pytest
 
 import minijvp
 import minijvp.numpy as mnp
+from tests.side_by_side import both
 
 X = np.random.default_rng(0).uniform(0.2, 1.5, (3, 4))
 V = X[0]
@@ -82,6 +83,8 @@ CASES: dict[str, Any] = {
     "rot90": lambda np_, x: sum(np_.rot90(x, k).sum(0)[0] * x[0] for k in range(-1, 4)),
     "roll": lambda np_, x: np_.roll(x, 3) + np_.roll(x, -1, 0) * np_.roll(x, (1, 2), (0, 1)),
     "tile": lambda np_, x: np_.tile(x, (2, 1, 3)) + np_.tile(x[0], 3),
+    "pad-sides": lambda np_, x: np_.pad(x, 1, constant_values=(x[0, 0], 2.0)),
+    "pad-axes": lambda np_, x: np_.pad(x, ((1, 2), (0, 1)), constant_values=((1.0, x[0, 1]), (x[2, 0], 3.0))),
     "repeat": lambda np_, x: np_.repeat(x, 2, axis=1) + np_.repeat(x[0], 2),
     "repeat-total": lambda np_, x: np_.repeat(x, np_.astype(x[:, 0] > 0.5, int) + 1, 0, total_repeat_length=5),
     "repeat-counts": lambda np_, x: np_.repeat(x, np.asarray([1, 0, 2]), axis=0) * x.repeat(np.asarray([3, 0, 0]), 0),
@@ -208,3 +211,78 @@ def test_the_correlation_of_a_constant_has_no_derivative_in_either_mode() -> Non
     clipped = lambda x: mnp.clip(mnp.sqrt(x), 0.0, 1.0)
     assert np.isnan(minijvp.jvp(clipped, (-1.0,), (1.0,))[1])
     assert np.isnan(minijvp.grad(clipped)(-1.0))
+
+
+class Parameter:
+    """What is no array, and stands for one, as libraries on JAX have it."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def __jax_array__(self) -> Any:
+        return self.value
+
+
+STANDING: dict[str, Any] = {
+    "asarray": lambda np_, x, p: np_.asarray(p(x), np_.float32) * np_.array(p(x)),
+    "nested": lambda np_, x, p: np_.array([p(x[0]), x[1] * 2]) + np_.asarray([[p(x[0, 0])], [p(x[1, 1])]]),
+    "operators": lambda np_, x, p: (x + p(x)) * p(x[0]) - x / p(V),
+    "right": lambda np_, x, p: (x < p(V)) * (x + p(x)) @ p(x.T),
+    "joined": lambda np_, x, p: np_.concatenate([p(x), np_.stack([p(x[0]), x[1]])]),
+    "reshape": lambda np_, x, p: np_.reshape(p(x), (2, 6)) * np_.zeros_like(p(x), shape=(6,)) + np_.ones(6) * x[0, 0],
+    "at": lambda np_, x, p: x.at[0].set(p(x[1])),
+    "einsum": lambda np_, x, p: np_.einsum("ij,ij->i", p(x), x),
+    "bridged": lambda np_, x, p: np_.abs(np_.fft.fft(p(x))),
+    "sizes": lambda np_, x, p: x * np_.shape(p(x))[0] * np_.ndim(p(x)) * np_.size(p(x)),
+}
+
+
+@pytest.mark.parametrize("name", STANDING)
+def test_what_stands_for_an_array(name: str) -> None:
+    case = STANDING[name]
+    both(lambda api, np_: api.jit(lambda x: case(np_, x, Parameter))(X))
+    both(lambda api, np_: api.vmap(lambda x: case(np_, x, Parameter))(X[None]))
+    both(lambda api, np_: api.grad(lambda x: (case(np_, x, Parameter) ** 2).sum())(X))
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_axes_of_size_0(axis: int) -> None:
+    for shape in ((0, 3), (3, 0)):
+        x = np.zeros(shape)
+        both(lambda api, np_: api.vmap(lambda x: np_.fft.ifft(np_.fft.fft(x, axis=axis), axis=axis))(x[None]))
+        both(lambda api, np_: api.grad(lambda x: np_.fft.fft(x, axis=axis).real.sum())(x))
+        both(lambda api, np_: api.jit(lambda x: np_.unstack(x, axis=axis))(x))
+        both(lambda api, np_: api.vmap(lambda x: np_.unstack(x, axis=axis))(x[None]))
+
+
+X_UNTRACED = jnp.arange(4.0)
+FOREIGN: dict[str, Any] = {
+    "minijvp.numpy.asarray(x)[i] for x[i]": lambda i: X_UNTRACED[i],
+    "asarray(x)[i] for x[i]": lambda i: X_UNTRACED[..., i],
+    "minijvp.numpy.asarray(x).at[i].set(v)": lambda i: X_UNTRACED.at[i].set(1.0),
+    "minijvp.numpy.asarray(x).at[i].add(v)": lambda i: X_UNTRACED.at[0].add(i[0]),
+    "minijvp.numpy.asarray(x)[i]": lambda i: V[i],
+    "in minijvp.numpy": lambda i: jnp.sin(i),
+    "Write minijvp.numpy.sum": lambda i: jnp.sum(i),
+    "Write minijvp.numpy.concatenate": lambda i: jnp.concatenate([X_UNTRACED, i]),
+    "Write minijvp.nn.one_hot": lambda i: jax.nn.one_hot(i, 3),
+    "Write minijvp.numpy.take": lambda i: jnp.take(X_UNTRACED, i),
+}
+
+
+@pytest.mark.parametrize("advice", FOREIGN)
+def test_functions_of_jax_say_what_to_write(advice: str) -> None:
+    for transform in (minijvp.jit, minijvp.vmap):
+        with pytest.raises(minijvp.ForeignFunctionError) as raised:
+            transform(lambda i: FOREIGN[advice](i))(
+                np.array([[0, 1]]) if transform is minijvp.vmap else np.array([0, 1])
+            )
+        assert advice in raised.value.do
+        line = FOREIGN[advice].__code__.co_firstlineno
+        assert f"{__file__}:{line} " in raised.value.what
+
+
+def test_a_range_of_a_tracer_says_what_to_write() -> None:
+    with pytest.raises(minijvp.ConcretizationError, match=r"range\(n\)") as raised:
+        minijvp.jit(lambda n: sum(range(n)))(3)
+    assert __file__ in raised.value.what and "range(n)" in raised.value.what and "fori_loop" in raised.value.do

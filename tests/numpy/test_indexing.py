@@ -316,6 +316,31 @@ def test_empty_axes():
     assert stage(lambda x: [at(x)[A(L)].set(1.0)], types).out_types[0].shape == (0, 3)
 
 
+def test_static_indices_are_checked_where_jax_is_told_to():
+    x = jnp.arange(3.0)
+    inside = [lambda x: x[2], lambda x: x[-3], lambda x: x.at[5].get(mode="clip"), lambda x: x[A([5])]]
+    inside += [lambda x: x.at[5].set(1.0), lambda x: x[1:9]]
+    outside = [lambda x: x[3], lambda x: x[-4], lambda x: x[None, 5], lambda x: x.at[3].get()]
+    outside += [
+        lambda x: x.at[3].get(mode="promise_in_bounds"),
+        lambda x: x.at[-2].get(wrap_negative_indices=False),
+    ]
+    for index in outside:
+        np.testing.assert_array_equal(minijvp.jit(index)(x), jax.jit(index)(x))
+    jax.config.update("jax_check_static_indices", True)
+    try:
+        for index in outside:
+            for transform in (jax.jit, minijvp.jit, minijvp.vmap, minijvp.grad):
+                with pytest.raises(IndexError, match="out of bounds for axis 0 with size 3"):
+                    transform(lambda x, index=index: index(x))(x[None] if transform is minijvp.vmap else x)
+        for index in inside:
+            np.testing.assert_array_equal(minijvp.vmap(index)(x[None])[0], index(x))
+        # A write is not held to the promise, in JAX either: what it gives is undefined.
+        assert minijvp.vmap(lambda x: x.at[5].set(1.0, mode="promise_in_bounds"))(x[None]).shape == (1, 3)
+    finally:
+        jax.config.update("jax_check_static_indices", False)
+
+
 def test_arrays_without_axes():
     x = A(2.5)
     for index in ((), ..., None, True, False, (None, ...), np.array(False)):

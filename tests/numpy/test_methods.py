@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -13,35 +14,16 @@ import pytest
 import minijvp
 import minijvp.numpy as mnp
 from minijvp import Tracer
+from minijvp.numpy.operators import ATTRIBUTES_OF_MEMORY, METHODS_OF_MEMORY
 from tests.side_by_side import both
 
 PLACED = "where and how an array lies in memory is not known before there is one"
 WITHOUT = {
-    "addressable_data": PLACED,
-    "addressable_shards": PLACED,
-    "byteswap": "jax.Array has it from NumPy, and refuses it",
     "clone": PLACED,
-    "committed": PLACED,
-    "copy_to_host_async": PLACED,
-    "delete": PLACED,
-    "device": PLACED,
     "device_buffer": PLACED,
     "device_buffers": PLACED,
-    "devices": PLACED,
-    "flat": "it gives access to memory",
-    "format": PLACED,
-    "global_shards": PLACED,
-    "is_deleted": PLACED,
-    "is_fully_addressable": PLACED,
-    "is_fully_replicated": PLACED,
-    "is_ready": PLACED,
-    "on_device_size_in_bytes": PLACED,
     "platform": PLACED,
-    "sharding": PLACED,
-    "to_device": PLACED,
-    "tobytes": PLACED,
     "traceback": "made_at() gives the line that made a tracer",
-    "unsafe_buffer_pointer": PLACED,
     "unsafe_raw_buffer": PLACED,
     "aval": "`type` is minijvp's",
 }
@@ -88,3 +70,45 @@ def test_selections_of_known_values() -> None:
 def test_item_without_a_value() -> None:
     with pytest.raises(minijvp.ConcretizationError, match=r"item\(\) needs the value of a traced"):
         minijvp.jit(lambda x: x.item())(1.0)
+
+
+def test_bytes() -> None:
+    x = np.array([1.0, 2.5, 3.0])
+    both(lambda api, np: api.jit(lambda x: x.byteswap().byteswap() * x)(x))
+    both(lambda api, np: api.vmap(lambda x: x.astype("int16").byteswap())(x[None]))
+    both(lambda api, np: api.grad(lambda x: (x.byteswap().byteswap() * x).sum())(x))
+    assert minijvp.grad(lambda x: x * len(minijvp.stop_gradient(x).tobytes()))(1.0) == 8.0
+    for transform in (minijvp.grad, minijvp.jit):
+        with pytest.raises(minijvp.ConcretizationError, match=r"tobytes\(\)"):
+            transform(lambda x: x * len(x.tobytes()))(1.0)
+
+
+def test_a_tracer_on_a_device() -> None:
+    device = jax.devices()[0]
+    both(lambda api, np: api.jit(api.grad(lambda x: np.sin(x.to_device(device))))(1.0))
+    both(lambda api, np: api.vmap(lambda x: x.to_device(device) * 2)(np.arange(3.0)))
+    with pytest.raises(minijvp.ArgumentError, match="stream"):
+        minijvp.jit(lambda x: x.to_device(device, stream=1))(1.0)
+
+
+def test_membership() -> None:
+    both(lambda api, np: api.grad(lambda x: (x * 2.0 if 3.0 in x else x).sum())(np.arange(6.0)))
+    both(lambda api, np: api.jit(lambda x: x.__contains__(1.0))(np.arange(3.0)))
+    with pytest.raises(minijvp.ConcretizationError, match="bool"):
+        minijvp.jit(lambda x: x if 1.0 in x else -x)(np.arange(3.0))
+    for element, x in ((1.0, np.ones((2, 2))), (np.ones(2), np.ones(2)), (1.0, 1.0)):
+        with pytest.raises(minijvp.ArgumentError, match="looks for a number in a vector"):
+            minijvp.jit(lambda x, element=element: x * (element in x))(x)
+
+
+@pytest.mark.parametrize("name", METHODS_OF_MEMORY + ATTRIBUTES_OF_MEMORY)
+def test_a_tracer_has_no_memory(name: str) -> None:
+    def fun(x: Any) -> Any:
+        assert hasattr(x, name) == (name in METHODS_OF_MEMORY)
+        return getattr(x, name)() * x
+
+    error = minijvp.ConcretizationError if name in METHODS_OF_MEMORY else AttributeError
+    with pytest.raises(
+        error, match=rf"{name}.* was asked of a traced f\d\d\[\]\*?[.,](.|\n)*no memory(.|\n)*Ask it of"
+    ):
+        minijvp.grad(fun)(1.0)
