@@ -3,10 +3,53 @@
 from minijvp import versions  # the check of the installed versions comes first
 
 # isort: split
+from importlib import import_module
+from typing import Any
+
+import jax
+from jax import (
+    Array,
+    Device,
+    NamedSharding,
+    P,
+    ShapeDtypeStruct,
+    Shard,
+    block_until_ready,
+    check_tracer_leaks,
+    clear_caches,
+    copy_to_host_async,
+    debug_infs,
+    debug_nans,
+    default_backend,
+    default_device,
+    default_matmul_precision,
+    device_count,
+    device_get,
+    devices,
+    disable_jit,
+    effects_barrier,
+    enable_x64,
+    float0,
+    live_arrays,
+    local_device_count,
+    local_devices,
+    log_compiles,
+    make_array_from_callback,
+    make_array_from_process_local_data,
+    make_array_from_single_device_arrays,
+    make_mesh,
+    print_environment_info,
+    process_count,
+    process_index,
+    process_indices,
+    set_mesh,
+    transfer_guard,
+)
+
 from minijvp import lax, nn, numerical, numpy, random, scipy, symbolic
 from minijvp.core.config import config
 from minijvp.core.jaxpr import Jaxpr
-from minijvp.core.tracing import Tracer
+from minijvp.core.tracing import Tracer, typeof
 from minijvp.errors import (
     ArgumentError,
     ConcretizationError,
@@ -22,10 +65,13 @@ from minijvp.errors import (
 )
 from minijvp.higher_order import policies as checkpoint_policies
 from minijvp.higher_order.custom_rules import custom_jvp, custom_vjp
+from minijvp.higher_order.host_calls import pure_callback
 from minijvp.higher_order.jit import jit
+from minijvp.higher_order.passes import fwd_and_bwd
 from minijvp.higher_order.remat import checkpoint, checkpoint_name, remat
 from minijvp.higher_order.tap import tap
 from minijvp.interop import from_jax, to_jax
+from minijvp.interop.surface import bridge
 from minijvp.lax import stop_gradient
 from minijvp.lax.roots import fixed_point, root
 from minijvp.tools.checking import check_grads, check_rule
@@ -34,6 +80,7 @@ from minijvp.transforms.derivatives import grad, value_and_grad
 from minijvp.transforms.jacobians import hessian, jacfwd, jacobian, jacrev
 from minijvp.transforms.jvp import jvp
 from minijvp.transforms.linear_maps import linear_transpose, linearize, vjp
+from minijvp.transforms.scopes import ensure_compile_time_eval, named_call, named_scope
 from minijvp.transforms.staging import eval_shape, make_jaxpr
 from minijvp.transforms.vmap import vmap
 from minijvp.views.backward_graph import backward_graph
@@ -43,10 +90,94 @@ from minijvp.views.remat_plan import remat_plan
 from minijvp.views.residuals import residual_report
 from minijvp.views.traces import forward_trace, reverse_trace
 
+device_put = bridge(jax.device_put, jax, "device_put")
+
+MODULES = frozenset(
+    {
+        "ad_checkpoint",
+        "custom_batching",
+        "custom_derivatives",
+        "debug",
+        "distributed",
+        "dlpack",
+        "dtypes",
+        "experimental",
+        "export",
+        "flatten_util",
+        "image",
+        "monitoring",
+        "ops",
+        "profiler",
+        "sharding",
+        "stages",
+        "test_util",
+        "tree",
+        "tree_util",
+        "typing",
+    }
+)
+"""Modules that are imported when they are first used."""
+
+OF_JAX = frozenset(
+    {
+        "CompilerEffortLevel",
+        "Inline",
+        "allow_f16_reductions",
+        "array_garbage_collection_guard",
+        "auto_pcast",
+        "checking_leaks",
+        "debug_key_reuse",
+        "default_prng_impl",
+        "ds",
+        "enable_checks",
+        "enable_custom_prng",
+        "explain_cache_misses",
+        "get_abstract_mesh",
+        "get_mesh",
+        "host_count",
+        "host_id",
+        "host_ids",
+        "jax2tf_associative_scan_reductions",
+        "legacy_prng_key",
+        "make_user_context",
+        "memory",
+        "no_execution",
+        "no_tracing",
+        "numpy_dtype_promotion",
+        "numpy_rank_promotion",
+        "remove_size_one_mesh_axis_from_type",
+        "softmax_custom_jvp",
+        "thread_guard",
+        "threefry_partitionable",
+        "transfer_guard_device_to_device",
+        "transfer_guard_device_to_host",
+        "transfer_guard_host_to_device",
+        "use_abstract_mesh",
+        "version",
+    }
+)
+"""Other names that are JAX's own: settings for a `with` statement, devices and shardings."""
+
+ELSEWHERE = {"closure_convert": "custom_derivatives", "custom_gradient": "custom_derivatives", "reshard": "sharding"}
+"""Names that are modules' too, and are imported with them."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in MODULES:
+        return import_module(f"minijvp.{name}")
+    if name in OF_JAX:
+        return getattr(jax, name)
+    if name in ELSEWHERE:
+        return getattr(import_module(f"minijvp.{ELSEWHERE[name]}"), name)
+    raise AttributeError(f"module 'minijvp' has no attribute {name!r}")
+
+
 __all__ = [
     "ArgumentError",
+    "Array",
     "ConcretizationError",
     "DerivativeError",
+    "Device",
     "EscapedTracerError",
     "ForeignFunctionError",
     "Jaxpr",
@@ -54,24 +185,49 @@ __all__ = [
     "MinijvpError",
     "MissingPackageError",
     "MissingRuleError",
+    "NamedSharding",
+    "P",
+    "ShapeDtypeStruct",
+    "Shard",
     "Tracer",
     "UnsupportedVersionError",
     "UnusedScopeWarning",
     "backward_graph",
+    "block_until_ready",
     "check_grads",
     "check_rule",
+    "check_tracer_leaks",
     "checkpoint",
     "checkpoint_name",
     "checkpoint_policies",
+    "clear_caches",
+    "closure_convert",
     "config",
+    "copy_to_host_async",
+    "custom_gradient",
     "custom_jvp",
     "custom_vjp",
+    "debug_infs",
+    "debug_nans",
+    "default_backend",
+    "default_device",
+    "default_matmul_precision",
+    "device_count",
+    "device_get",
+    "device_put",
+    "devices",
+    "disable_jit",
     "draw",
+    "effects_barrier",
+    "enable_x64",
+    "ensure_compile_time_eval",
     "eval_shape",
     "external",
     "fixed_point",
+    "float0",
     "forward_trace",
     "from_jax",
+    "fwd_and_bwd",
     "grad",
     "hessian",
     "jacfwd",
@@ -82,10 +238,25 @@ __all__ = [
     "lax",
     "linear_transpose",
     "linearize",
+    "live_arrays",
+    "local_device_count",
+    "local_devices",
+    "log_compiles",
+    "make_array_from_callback",
+    "make_array_from_process_local_data",
+    "make_array_from_single_device_arrays",
     "make_jaxpr",
+    "make_mesh",
+    "named_call",
+    "named_scope",
     "nn",
     "numerical",
     "numpy",
+    "print_environment_info",
+    "process_count",
+    "process_index",
+    "process_indices",
+    "pure_callback",
     "random",
     "remat",
     "remat_plan",
@@ -93,11 +264,14 @@ __all__ = [
     "reverse_trace",
     "root",
     "scipy",
+    "set_mesh",
     "stop_gradient",
     "symbolic",
     "tap",
     "to_jax",
     "to_python",
+    "transfer_guard",
+    "typeof",
     "value_and_grad",
     "versions",
     "vjp",

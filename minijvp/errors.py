@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+from jax.errors import (
+    InconclusiveDimensionOperation,
+    JAXIndexError,
+    JaxRuntimeError,
+    JAXTypeError,
+    KeyReuseError,
+)
+
 __all__ = [
     "ArgumentError",
     "ConcretizationError",
+    "ConcretizationTypeError",
     "DerivativeError",
     "EscapedTracerError",
     "ForeignFunctionError",
+    "InconclusiveDimensionOperation",
+    "JAXIndexError",
+    "JAXTypeError",
+    "JaxRuntimeError",
     "JaxprError",
+    "JaxprTypeError",
+    "KeyReuseError",
     "MinijvpError",
     "MissingPackageError",
     "MissingRuleError",
+    "NonConcreteBooleanIndexError",
+    "TracerArrayConversionError",
+    "TracerBoolConversionError",
+    "TracerIntegerConversionError",
+    "UnexpectedTracerError",
     "UnsupportedVersionError",
     "UnusedScopeWarning",
 ]
@@ -70,3 +90,12 @@ class UnsupportedVersionError(MinijvpError, ImportError):
 
 class UnusedScopeWarning(RuntimeWarning):
     """Settings were made for a `with` statement that nobody wrote."""
+
+
+# By the names of jax.errors, a program written for JAX finds what is raised here in their place.
+
+ConcretizationTypeError = TracerBoolConversionError = TracerIntegerConversionError = ConcretizationError
+NonConcreteBooleanIndexError = ConcretizationError
+TracerArrayConversionError = ForeignFunctionError
+UnexpectedTracerError = EscapedTracerError
+JaxprTypeError = JaxprError

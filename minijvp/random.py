@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import jax.random
 
-from minijvp.interop.surface import bridge_all
+from minijvp.interop.surface import add_primitives, bridge_all
 
+add_primitives(globals(), jax.random)
 __all__ = bridge_all(globals(), jax.random)
 
 if TYPE_CHECKING:

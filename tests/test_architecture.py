@@ -25,8 +25,12 @@ FLOORS = [
     {"higher_order"},
     {"interop"},
     {"numpy"},
-    {"lax", "nn", "random", "scipy"},
+    {"lax", "nn", "random", "scipy", "image", "ops"},
+    {"custom_batching", "custom_derivatives", "debug", "experimental", "flatten_util"},
+    {"distributed", "dlpack", "dtypes", "export", "monitoring", "profiler", "sharding", "stages", "tree", "tree_util"},
+    {"typing"},
     {"tools", "numerical", "symbolic", "views"},
+    {"ad_checkpoint", "test_util"},
     {""},
 ]
 """From the ground up; a module imports from its own floor and from those below."""

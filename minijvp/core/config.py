@@ -12,6 +12,7 @@ from functools import lru_cache, wraps
 from numbers import Integral, Real
 from typing import Any
 
+import jax
 from jax.core import eval_context
 
 from minijvp.errors import ArgumentError, UnusedScopeWarning
@@ -71,9 +72,12 @@ class Config:
     The call alone changes nothing: it returns a `Scope`, which warns with UnusedScopeWarning if nobody enters it. A
     scope is a decorator too: the settings hold in every call of the function.
 
+    Settings of JAX, by their names, which begin with `jax_`, are read here and updated too, as `jax.config` has them.
+
     Raises ArgumentError for a setting that does not exist, and for a value that it cannot have.
 
     >>> import minijvp
+    >>> minijvp.config.update("jax_debug_nans", False)
     >>> with minijvp.config(compile_gradients_after=10):
     ...     minijvp.config.compile_gradients_after
     10
@@ -106,8 +110,18 @@ class Config:
     def __repr__(self) -> str:
         return f"config({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in fields(Settings))})"
 
-    def update(self, **changes: Any) -> None:
-        """Change settings for the whole process."""
+    def __getattr__(self, name: str) -> Any:
+        """A setting of JAX."""
+        if name.startswith("jax_"):
+            return getattr(jax.config, name)
+        raise AttributeError(f"minijvp.config has no setting {name!r}")
+
+    def update(self, name: str | None = None, value: Any = None, /, **changes: Any) -> None:
+        """Change settings for the whole process: by keywords, or one by its name, which may be one of JAX."""
+        if name is not None and name.startswith("jax_"):
+            jax.config.update(name, value)
+        elif name is not None:
+            changes[name] = value
         self._process = changed(self._process, checked(changes))
 
     def __call__(self, **changes: Any) -> Scope:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import jax
+
 from minijvp.core.primitive import Primitive
 from minijvp.core.printing import format_jaxpr
-from minijvp.core.source import Source
+from minijvp.core.source import ScopedSource, Source
 from minijvp.core.tracing import charged_to, state
 from minijvp.core.types import ArrayType
 from minijvp.errors import JaxprError
@@ -225,7 +227,14 @@ def evaluate(jaxpr: Jaxpr, *args: Any) -> list[Any]:
 
 def lower(jaxpr: Jaxpr, *args: Any) -> list[Any]:
     """The outputs, computed by raw jax.lax calls: what jax.jit traces to compile the program."""
-    return run(jaxpr, args, lambda e, inputs: e.primitive.impl(*inputs, **e.params))
+
+    def apply(e: Equation, inputs: list[Any]) -> Any:
+        if type(e.source) is ScopedSource:
+            with jax.named_scope(e.source.scope):
+                return e.primitive.impl(*inputs, **e.params)
+        return e.primitive.impl(*inputs, **e.params)
+
+    return run(jaxpr, args, apply)
 
 
 def _structure(jaxpr: Jaxpr) -> tuple:

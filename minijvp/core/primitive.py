@@ -17,6 +17,7 @@ registry: dict[str, Primitive] = {}
 """Every primitive by name. The generic tests run over it."""
 
 COMPILED_PER_PRIMITIVE = 4096
+CHOSEN_BY_THE_COMPILER = frozenset({"accuracy", "out_dtype", "out_sharding", "sharding"})
 MULTIPLICATIONS_PER_BYTE = 8
 """How many a processor does while it moves a byte to or from memory, in products of matrices: a rough guess."""
 
@@ -99,6 +100,15 @@ class Primitive:
 
     def __call__(self, *args: Any, **params: Any) -> Any:
         return state.trace.process(self, args, params)
+
+    def bind(self, *args: Any, **params: Any) -> Any:
+        """A call, as it is written for primitives of JAX: what these call by None, the compiler's choice, is left out.
+
+        >>> import minijvp
+        >>> float(minijvp.lax.mul_p.bind(2.0, 3.0, out_dtype=None))
+        6.0
+        """
+        return self(*args, **{k: v for k, v in params.items() if v is not None or k not in CHOSEN_BY_THE_COMPILER})
 
     def __repr__(self) -> str:
         return self.name

@@ -47,6 +47,21 @@ class Source(NamedTuple):
         return f"{self.file}:{self.line} ({self.function})"
 
 
+class ScopedSource(Source):
+    """An instruction of user code inside of named scopes: `outer/inner`."""
+
+    scope: str
+
+
+def within(source: Source | None, scope: str) -> Source | None:
+    """The instruction inside of one scope more, around those that it is in."""
+    if source is None:
+        return None
+    found = ScopedSource(*source)
+    found.scope = f"{scope}/{source.scope}" if isinstance(source, ScopedSource) else scope
+    return found
+
+
 def capture(depth: int = 2) -> Source | None:
     """The innermost frame outside of minijvp and JAX, or None when there is none."""
     frame: FrameType | None = sys._getframe(depth)

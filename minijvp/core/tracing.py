@@ -388,6 +388,11 @@ def remedy(entered: FrameType | None) -> str:
     )
 
 
+def typeof(x: Any) -> Any:
+    """The type of a value as jax.typeof has it, a jax.core.ShapedArray."""
+    return x.aval if isinstance(x, Tracer) else jax.typeof(x)
+
+
 def is_tracer_of_jax(x: Any) -> bool:
     """Whether JAX is tracing a value. Not by isinstance, to which tracers of minijvp answer yes."""
     return issubclass(type(x), JaxTracer)

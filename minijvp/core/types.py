@@ -132,6 +132,11 @@ def x64_enabled() -> bool:
     return jax.config.jax_enable_x64  # type: ignore[attr-defined]
 
 
+def jit_is_disabled() -> bool:
+    """Whether functions under jit run as they stand now, for whoever looks into them: inside of disable_jit."""
+    return jax.config.jax_disable_jit  # type: ignore[attr-defined]
+
+
 def is_inexact(dtype: Any) -> bool:
     """Whether values of `dtype` (float or complex of any width) have tangents."""
     cached = _inexact.get(dtype)

@@ -45,12 +45,12 @@ class Callback(Primitive):
         batched: tuple[bool, ...],
         *,
         callback: Callable[..., Any],
-        result_types: Types = (),
+        result_types: Types | None = None,
         **params: Any,
     ) -> tuple[Any, Any]:
         """The batch rule by which the function is called once for each lane."""
-        each = EachLane(callback, axis.size, batched, result_types)
-        if result_types:
+        each = EachLane(callback, axis.size, batched, result_types or ())
+        if result_types is not None:
             params["result_types"] = stacked(axis, result_types)
         outs = self(*args, callback=each, **params)
         return outs, (True,) * len(outs)
@@ -65,10 +65,16 @@ class PureCallback(Callback):
     """
 
     def impl(
-        self, *args: Any, callback: Callable[..., Any], result_types: Types, vmap_method: str | None
+        self,
+        *args: Any,
+        callback: Callable[..., Any],
+        result_types: Types,
+        vmap_method: str | None,
+        sharding: Any = None,
     ) -> tuple[Any, ...]:
         call = lambda *xs: tuple(callback(*xs))
-        return tuple(jax.pure_callback(call, structs(result_types), *args, vmap_method=vmap_method))
+        how = {"vmap_method": vmap_method, "sharding": sharding}
+        return tuple(jax.pure_callback(call, structs(result_types), *args, **how))
 
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], **params: Any) -> tuple[Any, Any]:
         method = params["vmap_method"]
@@ -95,9 +101,12 @@ class IOCallback(Callback):
     def has_effects(self, params: dict[str, Any]) -> bool:
         return True
 
-    def impl(self, *args: Any, callback: Callable[..., Any], result_types: Types, ordered: bool) -> tuple[Any, ...]:
+    def impl(
+        self, *args: Any, callback: Callable[..., Any], result_types: Types, ordered: bool, sharding: Any = None
+    ) -> tuple[Any, ...]:
         call = lambda *xs: tuple(callback(*xs))
-        return tuple(io_callback_by_jax(call, structs(result_types), *args, ordered=ordered))
+        how = {"ordered": ordered, "sharding": sharding}
+        return tuple(io_callback_by_jax(call, structs(result_types), *args, **how))
 
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], **params: Any) -> tuple[Any, Any]:
         if params["ordered"]:

@@ -8,7 +8,7 @@ its rules close over. The rules say nothing about the latter: by those the funct
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import update_wrapper
 from types import MethodType
 from typing import Any
@@ -129,37 +129,7 @@ class CustomRules:
             )
         if nothing_is_traced():
             return self.fun(*args, **kwargs)
-        return Call(self, self.by_position(args, kwargs)).apply()
-
-    def by_position(self, args: tuple, kwargs: dict[str, Any]) -> tuple:
-        """All arguments by position, default values too: rules take them so."""
-        if not kwargs and len(args) == len(self.names):
-            return args
-        try:
-            signature = inspect.signature(self.fun)
-        except (TypeError, ValueError):
-            if not kwargs:
-                return args
-            raise self.not_by_position(", ".join(kwargs)) from None
-        try:
-            bound = signature.bind(*args, **kwargs)
-        except TypeError as error:
-            raise ArgumentError(
-                f"{self.name} cannot be called so: {error}.",
-                f"Its signature is {self.name}{signature}.",
-                "Correct the call.",
-            ) from None
-        bound.apply_defaults()
-        if bound.kwargs:
-            raise self.not_by_position(", ".join(bound.kwargs))
-        return bound.args
-
-    def not_by_position(self, names: str) -> ArgumentError:
-        return ArgumentError(
-            f"{self.name}, a function with a derivative rule, takes {names} by name only.",
-            "Its rules take all arguments by position.",
-            "Give it parameters that can be passed by position (no `*` before them).",
-        )
+        return Call(self, by_position(self, args, kwargs, "with a derivative rule")).apply()
 
 
 class custom_jvp(CustomRules):
@@ -216,6 +186,39 @@ class custom_vjp(CustomRules):
     >>> float(minijvp.grad(sine)(0.0)), float(minijvp.jvp(sine, (0.0,), (2.0,))[1])
     (1.0, 2.0)
     """
+
+
+def by_position(custom: Any, args: tuple, kwargs: dict[str, Any], kind: str) -> tuple:
+    """All arguments of a function with rules by position, default values too: rules take them so."""
+    if not kwargs and len(args) == len(custom.names):
+        return args
+    try:
+        signature = inspect.signature(custom.fun)
+    except (TypeError, ValueError):
+        if not kwargs:
+            return args
+        raise not_by_position(custom.name, kind, kwargs) from None
+    try:
+        bound = signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise ArgumentError(
+            f"{custom.name} cannot be called so: {error}.",
+            f"Its signature is {custom.name}{signature}.",
+            "Correct the call.",
+        ) from None
+    bound.apply_defaults()
+    if bound.kwargs:
+        raise not_by_position(custom.name, kind, bound.kwargs)
+    return bound.args
+
+
+def not_by_position(name: str, kind: str, names: Iterable[str]) -> ArgumentError:
+    """The error for arguments that a rule cannot take."""
+    return ArgumentError(
+        f"{name}, a function {kind}, takes {', '.join(names)} by name only.",
+        "Its rules take all arguments by position.",
+        "Give it parameters that can be passed by position (no `*` before them).",
+    )
 
 
 def sum_of(ts: Sequence[Any]) -> Any:

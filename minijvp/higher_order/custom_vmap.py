@@ -14,7 +14,9 @@ from jax.custom_batching import custom_vmap
 
 from minijvp.core.jaxpr import Jaxpr, evaluate, lower
 from minijvp.core.primitive import Axis
+from minijvp.core.tracing import traced_by_jax
 from minijvp.core.types import ArrayType
+from minijvp.higher_order.custom_jvp import only_program
 from minijvp.higher_order.programs import Flags, array_types, chosen, either, groups, present
 from minijvp.operations.families import all_batched, instantiate, is_linear, nonzero, spread
 from minijvp.transforms.carrier import Carrier
@@ -49,9 +51,12 @@ class CustomVmapCall(Carrier):
     own_derivative = True
 
     def for_evaluation(self, params: dict[str, Any]) -> dict[str, Any]:
-        return params  # JAX may batch what is evaluated
+        # JAX may batch what it traces, and nobody what is computed.
+        return params if traced_by_jax() else only_program(params, "rule")
 
-    def impl(self, *args: Any, jaxpr: Jaxpr, rule: BatchRule) -> tuple[Any, ...]:
+    def impl(self, *args: Any, jaxpr: Jaxpr, rule: BatchRule | None) -> tuple[Any, ...]:
+        if rule is None:
+            return tuple(lower(jaxpr, *args))
         function = custom_vmap(lambda *xs: list(lower(jaxpr, *xs)))
 
         @function.def_vmap
@@ -60,7 +65,7 @@ class CustomVmapCall(Carrier):
 
         return tuple(function(*args))
 
-    def type_rule(self, *types: ArrayType, jaxpr: Jaxpr, rule: BatchRule) -> tuple[ArrayType, ...]:
+    def type_rule(self, *types: ArrayType, jaxpr: Jaxpr, rule: BatchRule | None) -> tuple[ArrayType, ...]:
         return tuple(array_types(jaxpr.out_types))
 
     def jvp(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, rule: BatchRule) -> tuple[Any, Any]:

@@ -32,7 +32,7 @@ from minijvp.core.tracing import (
     state,
     traced_by_jax,
 )
-from minijvp.core.types import x64_enabled
+from minijvp.core.types import jit_is_disabled, x64_enabled
 from minijvp.errors import ArgumentError, EscapedTracerError
 from minijvp.operations.families import nonzero
 from minijvp.operations.sharding import sharding_constraint
@@ -303,6 +303,8 @@ class _Jitted:
 
     def lowered(self, args: tuple, kwargs: dict[str, Any], in_jax: bool) -> Any:
         """What jax.jit traces: stage the function to our jaxpr, then evaluate that with jax.lax."""
+        if jit_is_disabled():
+            return self.fun(*args, **kwargs)
         dynamic, dynamic_kwargs, static = self.static.split(args, kwargs)
         leaves, tree = tree_flatten((dynamic, dynamic_kwargs))
         with evaluating(), staged_for(leaves):
@@ -388,6 +390,8 @@ class _Jitted:
         return self.fixed[0]
 
     def call_under_trace(self, args: tuple, kwargs: dict[str, Any]) -> Any:
+        if jit_is_disabled():
+            return self.fun(*args, **kwargs)
         dynamic, dynamic_kwargs, static = self.static.split(args, kwargs)
         leaves, tree = tree_flatten((dynamic, dynamic_kwargs))
         leaves = self.require_arrays(leaves, args, kwargs)

@@ -259,17 +259,23 @@ def checkpoint(equation: JaxprEqn, *inputs: Any) -> Any:
 @translates("pure_callback")
 def pure_callback(*inputs: Any, callback: Any, result_avals: Any, vmap_method: Any, sharding: Any = None) -> Any:
     """A call of a Python function without effects."""
-    refuse_option("pure_callback", "sharding", sharding)
     types = tuple(map(type_of_aval, result_avals))
-    return pure_callback_primitive(*inputs, callback=callback, result_types=types, vmap_method=vmap_method)
+    how = {"vmap_method": vmap_method, **where_called(sharding)}
+    return pure_callback_primitive(*inputs, callback=callback, result_types=types, **how)
 
 
 @translates("io_callback")
 def io_callback(*inputs: Any, callback: Any, result_avals: Any, ordered: bool, sharding: Any = None) -> Any:
     """A call of a Python function with effects."""
-    refuse_option("io_callback", "sharding", sharding)
     types = tuple(map(type_of_aval, result_avals))
-    return io_callback_primitive(*inputs, callback=callback, result_types=types, ordered=ordered)
+    return io_callback_primitive(
+        *inputs, callback=callback, result_types=types, ordered=ordered, **where_called(sharding)
+    )
+
+
+def where_called(sharding: Any) -> dict[str, Any]:
+    """The parameter that says from which device a callback is called, if one does."""
+    return {} if sharding is None else {"sharding": sharding}
 
 
 @translates("debug_callback")

@@ -117,18 +117,16 @@ def index_of(equation: JaxprEqn, flat: Sequence[Any]) -> Any:
     if len(indexers) > 1 or not hasattr(indexers[0], "indices"):
         raise refused(equation, "It looks at the array in another way than by one index.")
     indices = indexers[0].indices
-    if all([is_slice(i) or not jnp.ndim(i) for i in indices]) and not any([is_moving(i) for i in indices]):
+    if not any(map(is_moving, indices)):
         return tuple([slice(i.start, i.start + i.size * i.stride, i.stride) if is_slice(i) else i for i in indices])
-    # As arrays of one rank: axes of arrays come first, then those of slices, as JAX has them.
-    arrays, n_slices = [jnp.asarray(i) for i in indices if not is_slice(i)], sum(map(is_slice, indices))
-    shape = np.broadcast_shapes(*[x.shape for x in arrays])
-    rest, seen, found = iter(arrays), 0, []
+    if any([not is_slice(i) and jnp.ndim(i) for i in indices]):
+        raise refused(equation, "Its index has an array, and a slice from a place that is not known.")
+    n, found = sum(map(is_slice, indices)), []
     for i in indices:
         if is_slice(i):
-            seen += 1
-            found.append((i.start + i.stride * jnp.arange(i.size)).reshape(-1, *[1] * (n_slices - seen)))
-        else:
-            found.append(jnp.broadcast_to(next(rest), shape).reshape(*shape, *[1] * n_slices))
+            n -= 1
+            i = (i.start + i.stride * jnp.arange(i.size)).reshape(-1, *[1] * n)
+        found.append(i)
     return tuple(found)
 
 

@@ -10,12 +10,23 @@ from typing import Any
 
 import jax.numpy
 
+from minijvp.core.primitive import registry
 from minijvp.interop.from_jax import bridged, from_jax
 
 
 def public_names(module: ModuleType) -> list[str]:
     """The names that a module of JAX shows. Its primitives, which end in _p, are for its own transformations."""
     return [n for n in sorted(dir(module)) if not n.startswith("_") and not n.endswith("_p")]
+
+
+def add_primitives(namespace: dict[str, Any], original: ModuleType) -> None:
+    """Fill the namespace of a module with our primitives, by the names that JAX has for its own of the same kind.
+
+    Those have the parameters that ours take, which are those of JAX with few exceptions.
+    """
+    for name, value in vars(original).items():
+        if name.endswith("_p") and getattr(value, "name", None) in registry:
+            namespace[name] = registry[value.name]
 
 
 def bridge_all(

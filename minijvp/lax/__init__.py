@@ -14,7 +14,7 @@ from jax.lax import (
     padtype_to_pads,
 )
 
-from minijvp.interop.surface import bridge_all
+from minijvp.interop.surface import add_primitives, bridge_all
 from minijvp.lax import linalg as linalg
 from minijvp.lax.associative import associative_scan
 from minijvp.lax.collectives import (
@@ -336,6 +336,7 @@ __all__ = [
     "zeta",
 ]
 
+add_primitives(globals(), jax.lax)
 globals()["__all__"] = [*bridge_all(globals(), jax.lax), "linalg"]
 
 if TYPE_CHECKING:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import jax.lax.linalg
 
-from minijvp.interop.surface import bridge_all
+from minijvp.interop.surface import add_primitives, bridge_all
 
+add_primitives(globals(), jax.lax.linalg)
 __all__ = bridge_all(globals(), jax.lax.linalg)
 
 if TYPE_CHECKING:

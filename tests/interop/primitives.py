@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.core import ShapedArray
@@ -21,6 +22,11 @@ def defined(name: str, fun: Any, shapes: Any, multiple_results: bool = False) ->
     return primitive
 
 
+def no_tangent(x: Any) -> Any:
+    """A tangent of a value that is zero, as a symbol."""
+    return ad.Zero(jax.typeof(x).to_tangent_aval())
+
+
 def like(aval: Any) -> Any:
     return ShapedArray(aval.shape, aval.dtype)
 
@@ -35,7 +41,7 @@ scaled_sine = defined("scaled_sine", lambda x, y: jnp.sin(x) * y, lambda x, y: l
 def scaled_sine_jvp(primals: Any, tangents: Any) -> Any:
     (x, y), (dx, dy) = primals, tangents
     out = scaled_sine.bind(x, y)
-    tangent = ad.Zero.from_primal_value(out)
+    tangent = no_tangent(out)
     if not isinstance(dx, ad.Zero):
         tangent = lax.cos(x) * dx * y
     if not isinstance(dy, ad.Zero):
@@ -51,9 +57,9 @@ def scaled_sine_transpose(ct: Any, x: Any, y: Any) -> Any:
 
 def elementwise_batch(primitive: Primitive) -> Any:
     def rule(args: Any, dims: Any, **params: Any) -> Any:
-        size = next(x.shape[d] for x, d in zip(args, dims, strict=True) if d is not batching.not_mapped)
+        size = next(x.shape[d] for x, d in zip(args, dims, strict=True) if d is not None)
         moved = [
-            jnp.broadcast_to(x, (size, *x.shape)) if d is batching.not_mapped else jnp.moveaxis(x, d, 0)
+            jnp.broadcast_to(x, (size, *x.shape)) if d is None else jnp.moveaxis(x, d, 0)
             for x, d in zip(args, dims, strict=True)
         ]
         out = primitive.bind(*moved, **params)
@@ -78,11 +84,11 @@ halves = defined(
 def halves_jvp(primals: Any, tangents: Any) -> Any:
     (x,), (t,) = primals, tangents
     outs = halves.bind(x)
-    return outs, [2 * x * t, *[ad.Zero.from_primal_value(y) for y in outs[1:]]]
+    return outs, [2 * x * t, *[no_tangent(y) for y in outs[1:]]]
 
 
 def halves_batch(args: Any, dims: Any) -> Any:
-    return halves.bind(*args), [*dims, *dims, batching.not_mapped]
+    return halves.bind(*args), [*dims, *dims, None]
 
 
 ad.primitive_jvps[halves] = halves_jvp
@@ -96,13 +102,13 @@ def refuse(primals: Any, tangents: Any) -> Any:
     if any(not isinstance(t, ad.Zero) for t in tangents):
         raise RuntimeError("unexpected tangent")
     out = refuses_tangents.bind(*primals)
-    return out, ad.Zero.from_primal_value(out)
+    return out, no_tangent(out)
 
 
 ad.primitive_jvps[refuses_tangents] = refuse
 batching.primitive_batchers[refuses_tangents] = elementwise_batch(refuses_tangents)
 
-any_lane = defined("any_lane", lambda x: jnp.any(x), lambda x: ShapedArray((), jnp.bool_))
+any_lane = defined("any_lane", lambda x: jnp.any(x), lambda x: ShapedArray((), jnp.dtype(bool)))
 """Whether one element of one lane is true: the result has no batch axis."""
 
-batching.primitive_batchers[any_lane] = lambda args, dims: (any_lane.bind(*args), batching.not_mapped)
+batching.primitive_batchers[any_lane] = lambda args, dims: (any_lane.bind(*args), None)

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.experimental
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-from jax.experimental import io_callback
 from jax.experimental.layout import Format, Layout
 from jax.extend.core.primitives import scatter_add_p, scatter_p
 from jax.sharding import AxisType, NamedSharding, PartitionSpec, SingleDeviceSharding
@@ -46,8 +46,6 @@ REFUSED: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "broadcast": ("sharding", lambda x: lax.broadcast_in_dim(x, (4, 2), (0,), out_sharding=EXPLICIT)),
     "dot": ("out_sharding", lambda x: jnp.dot(x[:, None], x[None], out_sharding=EXPLICIT)),
     "einsum": ("out_sharding", lambda x: jnp.einsum("i,j->ij", x, x, out_sharding=EXPLICIT)),
-    "pure_callback": ("sharding", lambda x: jax.pure_callback(np.sin, x, x, sharding=ON_CPU)),
-    "io_callback": ("sharding", lambda x: io_callback(np.sin, x, x, sharding=ON_CPU)),
     "debug_callback": ("partitioned", lambda x: (jax.debug.callback(print, x, partitioned=True), x)[1]),
     "debug_print": ("partitioned", lambda x: (jax.debug.print("{}", x, partitioned=True), x)[1]),
     "scatter": ("function of its own", scattered(scatter_p, lambda old, new: 2 * old + new)),
@@ -125,7 +123,7 @@ def test_callbacks_keep_their_order() -> None:
         ):
             (params,) = params_of(lambda x: (fun(x), x)[1], "debug_callback", X)
             assert params["ordered"] is ordered
-        (params,) = params_of(lambda x: io_callback(np.sin, x, x, ordered=ordered), "io_callback", X)
+        (params,) = params_of(lambda x: jax.experimental.io_callback(np.sin, x, x, ordered=ordered), "io_callback", X)
         assert params["ordered"] is ordered
 
 

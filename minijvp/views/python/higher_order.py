@@ -45,6 +45,11 @@ def _linear_rule(writer: Writer, e: Equation, block: Block) -> Sequence[Atom]:
     return writer.program(forward(**e.params), e.inputs, block, e.source)
 
 
+def _linear(writer: Writer, e: Equation, block: Block) -> Sequence[Atom]:
+    """A linear function with a transpose of its own: what it does."""
+    return writer.program(e.params["forward"], e.inputs, block, e.source)
+
+
 def _solved(writer: Writer, e: Equation, block: Block) -> Sequence[Atom]:
     """A linear solve: what its solver does."""
     _, _, constants, _, b = groups(e.inputs, *e.params["const_lengths"])
@@ -288,6 +293,7 @@ RULES: dict[str, Rule] = {
     "custom_vjp_call": _called,
     "custom_vmap_call": _called,
     "custom_vjp_linear": _linear_rule,
+    "linear_call": _linear,
     "custom_linear_solve": _solved,
     **dict.fromkeys(("tap", "add_zero", "captured", "name", "stop_gradient", "copy"), _first_inputs),
     "scan": _scan,

@@ -1,0 +1,3 @@
+"""The functions of jax.dlpack: arrays of other libraries."""
+
+from jax.dlpack import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""The names of jax.dtypes: types of numbers, and how they are joined."""
+
+from jax.dtypes import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""The names of jax.profiler, which watches XLA at work."""
+
+from jax.profiler import *  # noqa: F403

@@ -1,0 +1,3 @@
+"""The names of jax.typing, for annotations."""
+
+from jax.typing import *  # noqa: F403
