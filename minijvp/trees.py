@@ -137,8 +137,8 @@ def as_index(x: Any) -> int | None:
 
 
 def entries_of(value: Any) -> tuple | None:
-    """The entries of a collection; None for a single value: a string, a number, an array without axes."""
-    single = isinstance(value, str) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) == 0
+    """The entries of a collection; None for a single value: text, a number, an array without axes."""
+    single = isinstance(value, (str, bytes)) or not isinstance(value, Iterable) or getattr(value, "ndim", 1) == 0
     return None if single else tuple(value)
 
 
