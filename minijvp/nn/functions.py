@@ -59,7 +59,8 @@ def logsumexp(
         out = operations.logsumexp(x, axes=axes)
         return mnp.expand_dims(out, axes) if keepdims else out
     # The largest term sets the scale. Those that count for nothing may be infinite by that, and are flat in x.
-    shift = stop_gradient(mnp.max(mnp.where(b != 0, x, -math.inf), axis, keepdims=True))
+    counts = mnp.where(b != 0, x, -math.inf)
+    shift = stop_gradient(mnp.max(counts, axis, keepdims=True, initial=None if x.size else -math.inf))
     shift = mnp.where(mnp.isfinite(shift), shift, 0)
     x = mnp.where(b != 0, x, stop_gradient(x))
     total = mnp.sum(elementwise.absorbing_mul(b, mnp.exp(x - shift)), axis, keepdims=keepdims)

@@ -8,6 +8,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
+from equinox import internal as eqxi
 
 import minijvp
 from tests.interop.models import Recurrent, as_doubles, normal
@@ -75,3 +77,23 @@ def test_an_ensemble() -> None:
         rows = jax.tree_util.tree_map(lambda leaf: leaf[i], found)
         for a, b in zip(*map(jax.tree_util.tree_leaves, (rows, one)), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-10)
+
+
+def test_checks_of_values() -> None:
+    """They are operations of equinox's own, one of which asks all lanes of a batch together."""
+    fun = lambda x: jnp.sin(eqx.error_if(x, x < 0, "below zero")).sum()
+    bridged, x = minijvp.from_jax(fun), jnp.array([0.5, 2.0])
+    same(minijvp.jit(minijvp.grad(bridged))(x), jnp.cos(x))
+    same(minijvp.vmap(minijvp.grad(bridged))(x), jnp.cos(x))
+    with pytest.raises(Exception, match="below zero"):
+        minijvp.jit(minijvp.grad(bridged))(-x)
+
+
+@pytest.mark.parametrize("kind", ["bounded", "checkpointed"])
+def test_its_loops(kind: str) -> None:
+    """A loop with a bound has both modes; one with checkpoints has a rule for reverse mode."""
+    step = lambda carry: (carry[0] + 1, jnp.sin(carry[1]) * carry[1])
+    loop = lambda x: eqxi.while_loop(lambda carry: carry[0] < 5, step, (0, x), kind=kind, max_steps=8)[1]
+    bridged, x = minijvp.from_jax(loop), jnp.array(1.2)
+    same(minijvp.jit(minijvp.grad(bridged))(x), jax.jit(jax.grad(loop))(x))
+    same(minijvp.jit(minijvp.vmap(minijvp.grad(bridged)))(x[None]), jax.jit(jax.grad(loop))(x)[None])

@@ -77,6 +77,17 @@ def test_numbers_of_other_kinds() -> None:
     same(minijvp.jit(lambda x, b: nn.logsumexp(x, b=b))(X, -B), jax.nn.logsumexp(X, b=-B))
 
 
+@pytest.mark.parametrize(("shape", "axis"), [((0,), None), ((2, 0), -1), ((0, 2), 0), ((0, 2), 1)])
+def test_nothing_to_add(shape: tuple[int, ...], axis: Any) -> None:
+    """The logarithm of an empty sum, with and without weights."""
+    for weights in (lambda x: None, lambda x: 1.5 + x):
+        fun = lambda x, api=nn: api.logsumexp(x, axis, weights(x))
+        of_jax = lambda x: jax.nn.logsumexp(x, axis, weights(x))
+        x = jnp.zeros(shape)
+        same(minijvp.jit(lambda x: (fun(x), minijvp.grad(lambda x: fun(x).sum())(x)))(x), (of_jax(x), x))
+        same(minijvp.vmap(fun)(x[None]), of_jax(x)[None])
+
+
 @pytest.mark.parametrize("name", ["xlogy", "xlog1py"])
 def test_products_with_logarithms(name: str) -> None:
     ours, theirs = getattr(special, name), getattr(jax.scipy.special, name)
