@@ -122,7 +122,7 @@ def test_a_tracer_in_a_function_of_jax(case: str) -> None:
     for word in ("grad", "jit"):
         with pytest.raises(minijvp.MinijvpError) as raised:
             WORDS[word](FOREIGN[case])(X)
-        assert "minijvp.numpy" in raised.value.do
+        assert ("minijvp.nn.softmax" if case == "a library" else "minijvp.numpy") in raised.value.do
     next_call_works()
 
 
