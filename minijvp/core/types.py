@@ -108,6 +108,8 @@ def abstract_type(value: Any) -> ArrayType:
     try:
         return type_of(value)
     except ArgumentError:
+        if isinstance(value, (np.ndarray, np.generic)):
+            raise  # of objects, or of text
         try:
             shape = tuple([operator.index(n) for n in value.shape])
             dtype = jax.dtypes.canonicalize_dtype(value.dtype, allow_extended_dtype=True)

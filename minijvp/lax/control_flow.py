@@ -435,6 +435,12 @@ def fori_loop(
     24
     """
     require_functions("fori_loop", [("body_fun", body_fun)])
+    if is_bool(lower) is not is_bool(upper):
+        raise ArgumentError(
+            f"the bounds of fori_loop are {lower!r:.99} and {upper!r:.99}.",
+            "The counter goes from one to the other and has one dtype.",
+            "Pass integers.",
+        )
     lower, upper = (bound(x, f"{k} of fori_loop") for k, x in (("lower", lower), ("upper", upper)))
     max_steps = require_steps(max_steps, "fori_loop")
     static = not any(is_traced(x) for x in (lower, upper))
@@ -484,8 +490,12 @@ def counting(jaxpr: Jaxpr) -> Jaxpr:
 
 def bound(x: Any, what: str) -> Any:
     """A bound of a counting loop; a bool that Python knows is a number."""
-    known = type(x) is bool or type(x) is np.bool_
-    return int(x) if known else scalar(x, what, "iuf", "a number")
+    return int(x) if is_bool(x) else scalar(x, what, "iuf", "a number")
+
+
+def is_bool(x: Any) -> bool:
+    """Whether a value is a bool that Python knows."""
+    return type(x) is bool or type(x) is np.bool_
 
 
 def same_dtype(lower: Any, upper: Any) -> tuple[Any, Any]:

@@ -504,8 +504,14 @@ def select(pred: Any, on_true: Any, on_false: Any) -> Any:
 
 @surface(lax.select_n)
 def select_n(which: Any, *cases: Any) -> Any:
-    """Element by element, the case that `which` names; cases without axes are repeated."""
+    """Element by element, the case that `which` names."""
     which, *cases = [array(x, "select_n") for x in (which, *cases)]  # type: ignore[assignment]
+    if len({x.shape for x in cases}) > 1:
+        raise ArgumentError(
+            f"select_n received cases of shapes {', '.join(str(x.shape) for x in cases)}.",
+            "One of them is taken element by element, so that they have one shape.",
+            "Give them one shape; minijvp.numpy.where broadcasts.",
+        )
     shape = next((s for x in (*cases, which) if (s := x.shape)), ())
     return elementwise.select_n(which, *[x if x.shape else filled(x, shape) for x in cases])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from importlib import import_module
 from typing import Any
 
@@ -150,7 +151,8 @@ def of_memory(name: str) -> Callable[..., Any]:
             "Ask it of an argument before, or of a result after the transformation.",
         )
 
-    return method
+    of_jax = getattr(jax.Array, name, None)  # whose signature it has
+    return method if of_jax is None else wraps(of_jax, assigned=())(method)
 
 
 def attribute_of_memory(name: str) -> property:

@@ -14,15 +14,19 @@ import minijvp
 import minijvp.numpy as mnp
 from minijvp import lax
 from minijvp.core.types import PYTHON_SCALARS, is_inexact
+from minijvp.interop.foreign import foreign
 from minijvp.views.python.code import PythonCode, to_python
 from tests.checks import arrays, assert_close, call, fix, tolerance
+from tests.interop.primitives import scaled_sine
 from tests.samples import Sample, all_samples
 
 
 def kept_samples() -> list[Sample]:
-    """The first and the last sample of each primitive: they differ most."""
+    """The first and the last sample of each primitive: they differ most. An operation of a library has no text."""
     by_name: dict[str, list[Sample]] = {}
     for sample in all_samples():
+        if sample.primitive is foreign:
+            continue
         by_name.setdefault(sample.primitive.name, []).append(sample)
     return [s for group in by_name.values() for s in {id(s): s for s in (group[0], group[-1])}.values()]
 
@@ -35,6 +39,12 @@ def test_every_primitive_is_written(sample: Sample) -> None:
     code = to_python(lambda *given: fun(*given))(*args)
     assert "minijvp" not in code.source
     assert_close(code.compile()(*args), fun(*args), tolerance(sample), code.source)
+
+
+def test_an_operation_of_a_library_is_refused() -> None:
+    fun = minijvp.from_jax(lambda x: scaled_sine.bind(x, x))
+    with pytest.raises(minijvp.MissingRuleError, match="to_python cannot write"):
+        to_python(fun)(jnp.ones(2))
 
 
 def check(fun: Any, *args: Any) -> PythonCode:
