@@ -135,7 +135,6 @@ OPTIONS: dict[str, Callable[[Any], Any]] = {
     "axis_index_groups": lambda x: [
         getattr(lax, name)(x, "i", axis_index_groups=[[0]]) for name in ("psum", "pmean", "pmax", "pmin", "all_gather")
     ],
-    "axis_index_groups ": lambda x: lax.psum(1, "i", axis_index_groups=[[0]]),
     "axis_index_groups  ": lambda x: lax.all_to_all(x[None], "i", 0, 0, axis_index_groups=[[0]]),
     "axis_index_groups   ": lambda x: lax.psum_scatter(x[None], "i", axis_index_groups=[[0]]),
     "to": lambda x: lax.all_gather(x, "i", to="reduced"),
