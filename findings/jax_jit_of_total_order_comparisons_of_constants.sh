@@ -1,9 +1,10 @@
 #!/bin/sh
 # jax.jit forgets that a comparison is a total order where both operands are constants (JAX 0.10.2 and 0.12.0.1).
 #
-# lax.lt_to, le_to and eq_to, with which jax.lax.sort orders numbers, put -nan < -inf, -0.0 < 0.0 and inf < nan. With
-# operands that are arguments, and without jit, they do. With constants XLA folds the comparison while it compiles, at
-# every optimization level, into one of IEEE: a nan compares false, and the two zeros are equal.
+# lax.lt_to, le_to and eq_to, with which jax.lax.sort orders numbers, put -nan below numbers, -0.0 below 0.0, and have a
+# nan equal to itself. With operands that are arguments, and without jit, they do. With constants XLA folds the
+# comparison while it compiles, at every optimization level, into one of IEEE: a nan compares false, and the two zeros
+# are equal.
 set -e
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -340,18 +340,25 @@ def select_or_hand_on(
     return tuple([x if x is not None else y for x, y in zip(same, found, strict=True)]), flags
 
 
+def place_of_output(k: int, branch: Jaxpr) -> int | None:
+    """The place of the operand that a branch hands on as output `k`; None if that is another value."""
+    return next((i for i, v in enumerate(branch.inputs) if v is branch.outputs[k]), None)
+
+
 def common_place(k: int, branches: tuple[Jaxpr, ...]) -> int | None:
     """The place of the operand that all branches hand on as output `k`; None if there is none."""
-    places = {b.inputs.index(out) if (out := b.outputs[k]) in b.inputs else None for b in branches}  # type: ignore[arg-type]
+    places = {place_of_output(k, b) for b in branches}
     return places.pop() if len(places) == 1 else None
 
 
 def handed_on(k: int, operands: Sequence[Any], batched: Flags, branches: tuple[Jaxpr, ...]) -> Any:
-    """The operand, the same for all lanes, that is output `k` whatever they choose; None if there is none."""
+    """The operand, the same for all lanes, that is output `k` whatever they choose; None if there is none.
+
+    Branches may name it by several places: an operand that is passed twice is one.
+    """
     found = None
     for branch in branches:
-        out = branch.outputs[k]
-        place = branch.inputs.index(out) if out in branch.inputs else None  # type: ignore[arg-type]
+        place = place_of_output(k, branch)
         if place is None or batched[place] or (found is not None and operands[place] is not found):
             return None
         found = operands[place]

@@ -60,9 +60,7 @@ class CustomJVPCall(Carrier):
             rule.check(nonzero(tangents))
         if isinstance(rule, ByZeros) and rule.separate:
             return self.jvp(primals, tangents, jaxpr=jaxpr, rule=rule)
-        if calls_itself(made, len(primals), jaxpr, name):
-            made = without_own_calls(made, len(primals), jaxpr, name)
-        outs, found = linear_in_tangents(made, primals, ts, len(jaxpr.outputs))
+        outs, found = linear_in_tangents(made, primals, ts, len(jaxpr.outputs), (jaxpr, name))
         return split(outs, found, jaxpr.out_types, out_nonzero)
 
     def transpose(self, ct: tuple, *args: Any, jaxpr: Jaxpr, **rules: Any) -> tuple[Any, ...]:
@@ -129,12 +127,17 @@ def batched_rule(
 
 
 def linear_in_tangents(
-    rule: Jaxpr, primals: Sequence[Any], ts: Sequence[Any], n: int
+    rule: Jaxpr, primals: Sequence[Any], ts: Sequence[Any], n: int, function: tuple[Jaxpr, str] | None = None
 ) -> tuple[Sequence[Any], Sequence[Any]]:
-    """The `n` outputs and their tangents, by a rule for tangents, while it is linearized."""
+    """The `n` outputs and their tangents, by the rule for tangents of a function, while it is linearized.
+
+    The function, where the rule may call it, is known by its program and its name.
+    """
     if not mixes(rule, len(primals)):
         outs = evaluate(rule, *primals, *ts)
         return outs[:n], outs[n:]
+    if function is not None:
+        rule = without_own_calls(rule, len(primals), *function)
     # The rule is linear in its tangents, so it is its own derivative in them, and that one comes in two parts.
     zeros = [zeros_like(t) for t in ts]
     outs, found = jit_primitive.linearize((*primals, *zeros), (None,) * len(primals) + tuple(ts), jaxpr=rule)
@@ -144,11 +147,6 @@ def linear_in_tangents(
 def mixes(rule: Jaxpr, n: int) -> bool:
     """Whether inner programs of a rule receive its inputs from number `n` on, the tangents, and maybe primals too."""
     return any(any(inner_jaxprs(e.params)) for e in depending(rule, n))
-
-
-def calls_itself(rule: Jaxpr, n: int, jaxpr: Jaxpr, name: str) -> bool:
-    """Whether the rule of a function applies that function to its inputs from number `n` on, the tangents."""
-    return any(is_call_of(e, jaxpr, name) for e in depending(rule, n))
 
 
 @cached(maxsize=4096)

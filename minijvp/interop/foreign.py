@@ -62,11 +62,11 @@ class ForeignEquation(OneEquation):
         """A function of JAX that uses a rule of the operation, read. Raises MissingRuleError if there is none."""
         try:
             return self.trace(fun, types)
-        except (NotImplementedError, AssertionError) as error:
+        except (NotImplementedError, AssertionError) as error:  # the latter by a rule that JAX left to be written
             line = f", at {state.source}: {state.source.text}" if state.source else ""
             raise MissingRuleError(
                 f"the operation {self.name!r} of JAX or of a library has no rule for {rule}{line}.",
-                f"minijvp does not know it and asks JAX, which says: {str(error).strip().splitlines()[0]}",
+                f"minijvp does not know it and asks JAX, which says: {repr(error).splitlines()[0]}",
                 "Put the call into a function with a rule of its own (jax.custom_jvp, jax.custom_vjp or "
                 "jax.custom_batching.custom_vmap), or use another function.",
             ) from error

@@ -144,12 +144,10 @@ def is_moving(index: Any) -> bool:
 
 
 @with_references("jit", "pjit", "closed_call", "core_call", "core_closed_call", "call", "eval_jaxpr")
-@with_references("remat2", "remat", "checkpoint", "custom_jvp_call", "custom_vjp_call")
+@with_references("remat2", "remat", "checkpoint")
 def call(equation: JaxprEqn, *inputs: Any) -> Any:
     """The equations of a program that is called."""
     params = equation.params
-    if equation.primitive.name in ("custom_jvp_call", "custom_vjp_call"):
-        raise refused(equation, "A function with a derivative rule of its own changes it, which its rule cannot say.")
     program = as_closed(params.get("jaxpr") or params.get("call_jaxpr"))
     return interpret(program.jaxpr, program.consts, inputs)
 
