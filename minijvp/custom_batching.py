@@ -19,7 +19,7 @@ from minijvp.higher_order.custom_rules import by_position
 from minijvp.higher_order.custom_vmap import BatchRule, custom_vmap_call
 from minijvp.higher_order.jit import positional_names
 from minijvp.higher_order.programs import Flags, fits
-from minijvp.higher_order.rule_results import pair, place_of
+from minijvp.higher_order.rule_results import leaves_of, pair, place_of
 from minijvp.operations.families import all_batched
 from minijvp.transforms.staging import argument_type, stage
 
@@ -133,16 +133,8 @@ class Batches:
         """The leaves of what the rule returned, all with a batch axis; ArgumentError if they do not fit the results."""
         role = f"the rule for batches of {self.name}, {place_of(self.rule)},"
         out, out_batched = pair(result, role, "the result, and which of its parts are batched")
-        leaves, found = tree_flatten(out)
-        if found != self.out_tree:
-            raise ArgumentError(
-                f"{role} returned a result of structure {found}, but {self.name} returns {self.out_tree}.",
-                "It computes a batch of the same results.",
-                "Return the same containers from both.",
-            )
+        leaves, where = leaves_of(out, role, self.name, self.out_tree), trees.result_namer(out, role)
         flags = [bool(b) for b in trees.flatten_prefix(out_batched, out, f"the second result of {role} ")]
-        where = trees.result_namer(out, role)
-        leaves = trees.as_arrays(leaves, where)
         for i, (x, t, b) in enumerate(zip(leaves, self.out_types, flags, strict=True)):
             wanted = ArrayType((axis.size, *t.shape) if b else t.shape, t.dtype)
             if not fits(argument_type(x), wanted):

@@ -58,8 +58,8 @@ def pair(result: Any, role: str, wanted: str) -> tuple[Any, Any]:
     return result[0], result[1]
 
 
-def outputs_of(out: Any, role: str, name: str, tree: Any, types: Sequence[ArrayType]) -> list[Any]:
-    """The leaves of the result that a rule returned, of the structure and the types that the function gives."""
+def leaves_of(out: Any, role: str, name: str, tree: Any) -> list[Any]:
+    """The leaves of the result that a rule returned, as arrays; ArgumentError if the function returns another tree."""
     leaves, found = tree_flatten(out)
     if found != tree:
         raise ArgumentError(
@@ -67,8 +67,12 @@ def outputs_of(out: Any, role: str, name: str, tree: Any, types: Sequence[ArrayT
             "The first thing that it returns is the result of the function.",
             "Return the same containers from both.",
         )
-    where = trees.result_namer(out, role)
-    leaves = trees.as_arrays(leaves, where)
+    return trees.as_arrays(leaves, trees.result_namer(out, role))
+
+
+def outputs_of(out: Any, role: str, name: str, tree: Any, types: Sequence[ArrayType]) -> list[Any]:
+    """The leaves of the result that a rule returned, of the structure and the types that the function gives."""
+    leaves, where = leaves_of(out, role, name, tree), trees.result_namer(out, role)
     for i, (x, kind) in enumerate(zip(leaves, types, strict=True)):
         if not fits(type_of(x), kind):
             raise ArgumentError(
