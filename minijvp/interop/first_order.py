@@ -437,16 +437,25 @@ def all_to_all(
     refuse_option("all_to_all", "axis_index_groups", axis_index_groups)
     names = axis_name if isinstance(axis_name, tuple) else (axis_name,)
     sizes = [collectives.axis_size(name) for name in names]
-    n = math.prod(sizes)
-    x = shapes.move_axis(divided(x, split_axis, n), split_axis, 0)
-    rest = type_of(x).shape[1:]
-    # Lanes along several axes are numbered with the last axis fastest, so the parts are a block, with an axis for each.
+    x = shapes.move_axis(divided(x, split_axis, math.prod(sizes)), split_axis, 0)
+    if len(names) == 1:
+        x = collectives.all_to_all(x, axis_name=names[0], axis_size=sizes[0])
+    else:
+        x = exchanged_along_several(x, names, sizes)
+    return merged(shapes.move_axis(x, 0, concat_axis), concat_axis)
+
+
+def exchanged_along_several(x: Any, names: Sequence[Any], sizes: Sequence[int]) -> Any:
+    """The parts, rows of x, that lanes along several axes send to each other.
+
+    Lanes are numbered with the last axis fastest, so the parts are a block, with an axis for each.
+    """
+    n, *rest = type_of(x).shape
     x = families.reshape(x, new_sizes=(*sizes, *rest))
     for d, (name, size) in enumerate(zip(names, sizes, strict=True)):
         x = shapes.move_axis(x, d, 0)
         x = shapes.move_axis(collectives.all_to_all(x, axis_name=name, axis_size=size), 0, d)
-    x = families.reshape(x, new_sizes=(n, *rest))
-    return merged(shapes.move_axis(x, 0, concat_axis), concat_axis)
+    return families.reshape(x, new_sizes=(n, *rest))
 
 
 @translates("pbroadcast")

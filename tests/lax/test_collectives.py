@@ -379,3 +379,10 @@ def test_groups_and_names_that_do_not_fit() -> None:
         mapped(lambda x: lax.ppermute(x, TWO, [(0, 1)]))
     with pytest.raises(ArgumentError, match="axis=7"):
         mapped(lambda x: lax.psum(x, 7))
+
+
+def test_parts_along_one_axis_take_no_detour() -> None:
+    """The blocks that several axes need are for those."""
+    for send in (minijvp.lax.all_to_all, minijvp.from_jax(jax.lax.all_to_all)):
+        mapped = minijvp.vmap(lambda x, send=send: send(x, "i", 0, 0), axis_name="i")
+        assert len(minijvp.make_jaxpr(mapped)(jnp.ones((3, 3))).equations) == 3
