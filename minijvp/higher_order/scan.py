@@ -6,14 +6,16 @@ scan : ((c, a) -> (c, b)) -> (c, [a]) -> (c, [b])
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
+import jax
 from jax import lax
 
 from minijvp.core.config import cached, cached_by_budget
 from minijvp.core.jaxpr import Equation, Jaxpr, Var, evaluate, lower
 from minijvp.core.primitive import Axis
-from minijvp.core.types import ArrayType
+from minijvp.core.types import ArrayType, jit_is_disabled
 from minijvp.higher_order.programs import (
     ControlFlow,
     Extension,
@@ -59,7 +61,9 @@ class Scan(ControlFlow):
             outs = lower(jaxpr, *constants, *carry, *x)
             return outs[:n_carry], outs[n_carry:]
 
-        carry, ys = lax.scan(step, init, list(args[fixed:]), length, reverse, unroll)
+        # Without a step to take in Python, JAX knows no types of results inside of disable_jit.
+        with jax.disable_jit(False) if jit_is_disabled() and not length else nullcontext():
+            carry, ys = lax.scan(step, init, list(args[fixed:]), length, reverse, unroll)
         return (*carry, *ys)
 
     def type_rule(

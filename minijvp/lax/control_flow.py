@@ -1,7 +1,11 @@
-"""Loops and choices that stay one operation in a program: cond, switch, scan, while_loop, and what is made of them."""
+"""Loops and choices that stay one operation in a program: cond, switch, scan, while_loop, and what is made of them.
+
+Inside of disable_jit they run in Python, and hand values to the functions of the user.
+"""
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,11 +16,12 @@ from jax.tree_util import tree_map, tree_structure, tree_unflatten
 
 from minijvp.core.jaxpr import Jaxpr, Literal
 from minijvp.core.tracing import Tracer, is_traced
-from minijvp.core.types import PYTHON_SCALARS, ArrayType, is_inexact, type_of
+from minijvp.core.types import PYTHON_SCALARS, ArrayType, is_inexact, jit_is_disabled, type_of
 from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.higher_order.cond import cond as cond_primitive
 from minijvp.higher_order.cond import joined
 from minijvp.higher_order.programs import Extension, fits
+from minijvp.lax import in_python
 from minijvp.lax.bodies import Tree, place_of, require_functions, require_same, run, staged
 from minijvp.lax.loops import run_bounded, run_scan, run_while, too_many
 from minijvp.lax.segments import segment_size
@@ -63,7 +68,10 @@ def cond(
         return cond(pred, lambda x, _: f(x), lambda _, y: g(y), x, y)
     named = [("true_fun", true_fun), ("false_fun", false_fun)]
     require_functions("cond", named)
-    return choose("cond", as_index(truth(pred, "cond")), named, given(operands, operand, "cond"))
+    pred, values = truth(pred, "cond"), given(operands, operand, "cond")
+    if (known := in_python.known_index(pred)) is not None:
+        return (true_fun if known else false_fun)(*values)
+    return choose("cond", as_index(pred), named, values)
 
 
 def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any, operand: Any = NOT_GIVEN) -> Any:
@@ -87,6 +95,8 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any, o
     require_functions("switch", named)
     index = scalar(index, "the index of switch", "iu", "an integer")
     values = given(operands, operand, "switch")
+    if (known := in_python.known_index(index)) is not None:
+        return branches[min(max(known, 0), len(named) - 1)](*values)
     return branches[0](*values) if len(named) == 1 else choose("switch", as_index(index), named, values)
 
 
@@ -205,6 +215,9 @@ def scan(
     length = common_length(rows, length)
     unroll = require_unroll(unroll, length, "scan")
     size = segment_size(checkpoint, length)
+    if jit_is_disabled() and length:
+        body = lambda c, x: pair(f, run(f, "f of scan", (c, x)))
+        return in_python.loop_over_rows(body, tree_unflatten(carry.structure, carry.leaves), rows, length, reverse)
     row = rows.structure, [t.with_shape(t.shape[1:]) for t in rows.types]
     jaxpr, carry, (_, ys) = stage_loop(
         "scan", f, "f", carry, lambda c: staged(f, "f of scan", [c.signature, row], lambda result: pair(f, result))
@@ -362,6 +375,10 @@ def while_loop(
     require_functions("while_loop", [("cond_fun", cond_fun), ("body_fun", body_fun)])
     max_steps = require_steps(max_steps, "while_loop")
     carry = Tree(init_val, leaf_namer(init_val, "init_val of while_loop"))
+    if jit_is_disabled():
+        last = in_python.loop_while(cond_fun, body_fun, tree_unflatten(carry.structure, carry.leaves), max_steps)
+        if last is not in_python.UNKNOWN:
+            return last
     jaxpr, carry, _ = stage_loop(
         "while_loop", body_fun, "body_fun", carry, lambda c: staged(body_fun, "body_fun of while_loop", [c.signature])
     )
@@ -451,6 +468,10 @@ def fori_loop(
         raise too_many("fori_loop", max_steps)
     lower = array(int(lower) if static else lower, "fori_loop")
     carry = Tree(init_val, leaf_namer(init_val, "init_val of fori_loop"))
+    if jit_is_disabled() and static:
+        numbers = [lower + i for i in range(n)]
+        body = lambda c, i: run(body_fun, "body_fun of fori_loop", (i, c))
+        return functools.reduce(body, numbers, tree_unflatten(carry.structure, carry.leaves))
     counter = tree_structure(0), [type_of(lower)]
     jaxpr, carry, _ = stage_loop(
         "fori_loop",

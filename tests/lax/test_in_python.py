@@ -1,0 +1,81 @@
+"""Inside of disable_jit choices and loops run in Python: functions receive values; results and gradients as JAX's."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import minijvp
+import minijvp.numpy as mnp
+from minijvp.errors import ArgumentError, ConcretizationError
+from tests.side_by_side import same
+
+
+def programs(m, np_):
+    """Programs that look at their values, and the list of those."""
+    seen = []
+
+    def look(x):
+        seen.append(float(m.lax.stop_gradient(x)))
+        return x
+
+    return {
+        "scan": lambda x: m.lax.scan(lambda c, r: (look(c * r), c + r), x, np_.arange(1.0, 4.0)),
+        "reverse": lambda x: m.lax.scan(
+            lambda c, r: (look(c * r["a"]), {"y": c + r["a"]}), x, {"a": np_.arange(1.0, 4.0)}, reverse=True
+        ),
+        "length": lambda x: m.lax.scan(lambda c, _: (look(c * 2), None), x, None, length=3),
+        "while_loop": lambda x: m.lax.while_loop(lambda c: look(c) < 50, lambda c: look(c * 3), x),
+        "fori_loop": lambda x: m.lax.fori_loop(1, 4, lambda i, c: look(c * i) * 1.0, x),
+        "no step": lambda x: m.lax.fori_loop(3, 3, lambda i, c: look(c * i), x),
+        "cond": lambda x: m.lax.cond(x > 1, lambda y: look(y * 2), look, x),
+        "switch": lambda x: m.lax.switch(np_.int32(7), [lambda y: look(y * 2), lambda y: look(y + 1)], x),
+        "map": lambda x: m.lax.map(lambda r: look(r * x), np_.arange(3.0)),
+    }, seen
+
+
+def total(m, np_, f):
+    return lambda x: sum(np_.sum(y) for y in jax.tree_util.tree_leaves(f(x)))
+
+
+@pytest.mark.parametrize("name", list(programs(minijvp, mnp)[0]))
+def test_functions_receive_values(name):
+    ours, seen = programs(minijvp, mnp)
+    of_jax, seen_by_jax = programs(jax, jnp)
+    x = jnp.float32(1.5)
+    with jax.disable_jit():
+        same(ours[name](x), of_jax[name](x))
+        f, g = total(minijvp, mnp, ours[name]), total(jax, jnp, of_jax[name])
+        same(minijvp.grad(f)(x), jax.grad(g)(x))
+        same(minijvp.jvp(f, (x,), (x,)), jax.jvp(g, (x,), (x,)))
+    assert seen == seen_by_jax
+    if seen:
+        with pytest.raises(ConcretizationError):
+            ours[name](x)
+
+
+def test_values_that_decide_and_are_not_there():
+    with minijvp.disable_jit():
+        tripled = lambda x: minijvp.lax.while_loop(lambda c: c < 50, lambda c: 3 * c, x)
+        same(minijvp.vmap(tripled)(mnp.arange(1.0, 4.0)), np.array([81.0, 54.0, 81.0]))
+        chosen = lambda x: minijvp.lax.cond(x > 1, lambda y: 2 * y, lambda y: -y, x)
+        same(minijvp.vmap(chosen)(mnp.arange(3.0)), np.array([0.0, -1.0, 4.0]))
+        assert float(jax.jit(minijvp.to_jax(chosen))(3.0)) == 6
+
+
+def test_loops_without_steps_and_with_too_many():
+    with minijvp.disable_jit():
+        last, rows = minijvp.lax.scan(lambda c, x: (c + x, x * x), 1.0, mnp.zeros((0,)))
+        assert (float(last), rows.shape) == (1, (0,))
+        tripled = lambda n: minijvp.lax.while_loop(lambda c: c < 50, lambda c: 3 * c, 1.0, max_steps=n)
+        assert float(tripled(4)) == 81
+        with pytest.raises(ArgumentError, match="not at its end after max_steps=3"):
+            tripled(3)
+
+
+def test_bodies_that_return_something_else():
+    with minijvp.disable_jit():
+        with pytest.raises(ArgumentError, match="returned ArrayImpl where a pair is wanted"):
+            minijvp.lax.scan(lambda c, x: c, 1.0, mnp.arange(3.0))
+        with pytest.raises(ArgumentError, match="cannot be called as it is"):
+            minijvp.lax.fori_loop(0, 3, lambda i: i, 1.0)
