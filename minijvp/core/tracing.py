@@ -257,8 +257,11 @@ class Tracer:
         made = self.made_at()
         return self.origin() + (f", used at {line}: {line.text}" if line and str(line) != str(made) else "")
 
-    def known_value(self, wanted_by: str) -> Any:
-        """The value one floor down, or ConcretizationError if there is none to be had."""
+    def known_value(self, wanted_by: str, as_number: bool = False) -> Any:
+        """The value at the bottom, or ConcretizationError if there is none to be had.
+
+        `as_number` tells that it will be computed with, and not only steer Python: refused where it has a tangent.
+        """
         if self.owner.finished():
             raise escaped(self, wanted_by)
         raise self.not_concrete(wanted_by)
@@ -266,6 +269,10 @@ class Tracer:
     def settled(self) -> Any:
         """The value itself, of a tracer that stands for one without a derivative also when its trace has finished."""
         return self
+
+    def concrete(self) -> Any:
+        """The value, where there is one to be had and no derivative would be lost; else the tracer."""
+        return self.settled()
 
     def not_concrete(self, wanted_by: str) -> ConcretizationError:
         return ConcretizationError(
@@ -286,18 +293,18 @@ class Tracer:
         return self.known_value(AS_INDEX).__index__()
 
     def __float__(self) -> float:
-        return float(self.known_value("float()"))
+        return float(self.known_value("float()", as_number=True))
 
     def __complex__(self) -> complex:
-        return complex(self.known_value("complex()"))
+        return complex(self.known_value("complex()", as_number=True))
 
     def item(self, *args: int) -> Any:
         """The value as a Python scalar, where it is known."""
-        return self.known_value("item()").item(*args)
+        return self.known_value("item()", as_number=True).item(*args)
 
     def tolist(self) -> Any:
         """The value as nested Python lists, where it is known."""
-        return self.known_value("tolist()").tolist()
+        return self.known_value("tolist()", as_number=True).tolist()
 
     def __len__(self) -> int:
         self.require_axes("len()")
@@ -330,7 +337,7 @@ class Tracer:
         return f"<{self.owner.description} {self.type!r}>"
 
     def __array__(self, *args: Any, **kwargs: Any) -> Any:
-        value = self.settled()
+        value = self.concrete()
         if value is self:
             raise self.foreign("a NumPy function or np.asarray")
         return np.asarray(value, *args, **kwargs)
@@ -341,7 +348,7 @@ class Tracer:
         # asks too; it leaves the operation to ours if it is given what is no array.
         if sys._getframe(1).f_code.co_name.startswith("_operator_"):
             return lambda: None
-        value = self.settled()
+        value = self.concrete()
         if value is not self:
             return lambda: value
         if self.owner.finished():
@@ -356,7 +363,9 @@ class Tracer:
 
     def to_concrete_value(self) -> Any:
         """The value, where there is one to look at: jnp.asarray of JAX 0.12 asks, and gives back what has none."""
-        value = usable(self, "a function of JAX")
+        value = self.concrete()
+        if value is self and self.owner.finished():
+            raise escaped(self, "a function of JAX")
         return None if value is self else value
 
     def foreign(self, function: str) -> MinijvpError:

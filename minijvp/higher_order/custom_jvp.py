@@ -17,6 +17,7 @@ from minijvp.higher_order.programs import array_types, chosen, present
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import instantiate, is_linear, nonzero, spread, zeros_like
 from minijvp.transforms.carrier import Carrier
+from minijvp.transforms.known_inputs import KnownInputs
 from minijvp.transforms.transpose import transpose_flat
 from minijvp.transforms.vmap import vmap_jaxpr
 
@@ -57,7 +58,7 @@ class CustomJVPCall(Carrier):
         rule = reverse or rule
         made, ts, out_nonzero = chosen_rule(rule, primals, tangents, jaxpr)
         if isinstance(rule, ByZeros) and rule.check is not None:
-            rule.check(nonzero(tangents))
+            rule.check(nonzero(tangents), primals)
         if isinstance(rule, ByZeros) and rule.separate:
             return self.jvp(primals, tangents, jaxpr=jaxpr, rule=rule)
         outs, found = linear_in_tangents(made, primals, ts, len(jaxpr.outputs), (jaxpr, name))
@@ -105,8 +106,9 @@ def chosen_rule(
 ) -> tuple[Jaxpr, list[Any], tuple[bool, ...]]:
     """The program of a rule, the tangents that it takes, and which outputs get one from it."""
     if isinstance(rule, ByZeros):
-        made, out_nonzero = rule(nonzero(tangents))
-        return made, present(tangents), out_nonzero
+        ts = present(tangents)
+        made, out_nonzero = rule(nonzero(tangents), KnownInputs((*primals, *ts)))
+        return made, ts, out_nonzero
     return program(rule), instantiate_inexact(tangents, map(type_of, primals)), are_inexact(jaxpr.out_types)
 
 
@@ -119,7 +121,7 @@ def batched_rule(
         ts_batched = tuple(chosen(batched, inexact))
         return Deferred(lambda: vmap_all(program(rule), axis, batched + ts_batched))
 
-    def make(nonzero: tuple[bool, ...]) -> tuple[Jaxpr, tuple[bool, ...]]:
+    def make(nonzero: tuple[bool, ...], known: KnownInputs) -> tuple[Jaxpr, tuple[bool, ...]]:
         made, out_nonzero = rule(nonzero)
         return vmap_all(made, axis, batched + tuple(chosen(batched, nonzero))), out_nonzero
 

@@ -142,6 +142,9 @@ class custom_jvp(CustomRules):
         nondiff_argnums, nondiff_argnames: arguments that are ordinary Python values, with no derivative; the rule takes
             them first. A traced one is like a value that the function closes over.
 
+    In an eager gradient `fun` and the rule may ask for values (`if x > 0`, float(x), np.asarray(x)), as without one,
+    but not under jit, or of what vmap has batched.
+
     Give the rule with `defjvp` or `defjvps`. The result may also have a rule for cotangents, `defvjp`, which reverse
     mode uses then. What the function and the rules close over may be traced. A rule says nothing about such values:
     the derivative by them is that of the function as it stands.
@@ -171,6 +174,9 @@ class custom_vjp(CustomRules):
         fun: takes and returns pytrees of arrays.
         nondiff_argnums, nondiff_argnames: arguments that are ordinary Python values, with no derivative; `fwd` takes
             them where they stand, `bwd` takes them first. A traced one is like a value that the function closes over.
+
+    In an eager gradient `fun`, `fwd` and `bwd` may ask for values (`if x > 0`, float(x), np.asarray(x)), as without
+    one, but not under jit, or of what vmap has batched.
 
     Give the rule with `defvjp`. Forward mode (jvp, jacfwd) transposes `bwd`, which must be linear for that; for one
     that is not, give a rule for tangents as well, `defjvp`. What the function and the rules close over may be traced.

@@ -30,6 +30,7 @@ from minijvp.higher_order.jit import jit_primitive
 from minijvp.higher_order.programs import array_types, chosen, present
 from minijvp.operations.families import instantiate, is_linear, nonzero, reduce_sum, spread
 from minijvp.transforms.carrier import Carrier
+from minijvp.transforms.known_inputs import KnownInputs
 from minijvp.transforms.staging import stage
 from minijvp.transforms.transpose import transpose_jaxpr
 from minijvp.transforms.vmap import vmap_jaxpr
@@ -109,8 +110,8 @@ class CustomVJPLinear(Carrier):
     def transpose(self, ct: tuple, *args: Any, bwd: Rule | ByZeros, n_residuals: int, **others: Any) -> tuple[Any, ...]:
         residuals, ts = args[:n_residuals], args[n_residuals:]
         if isinstance(bwd, ByZeros):
-            made, ct_nonzero = bwd(nonzero(ct))
             cts: Any = present(ct)
+            made, ct_nonzero = bwd(nonzero(ct), KnownInputs((*residuals, *cts)))
         else:
             made, ct_nonzero = program(bwd), (True,) * len(ts)
             cts = [instantiate(c, t) for c, t in zip(ct, made.in_types[n_residuals:], strict=True)]
@@ -237,7 +238,7 @@ def batched_bwd(
     if not isinstance(bwd, ByZeros):
         return Deferred(lambda: batch(program(bwd), ts_batched))
 
-    def make(nonzero: tuple[bool, ...]) -> tuple[Jaxpr, tuple[bool, ...]]:
+    def make(nonzero: tuple[bool, ...], known: KnownInputs) -> tuple[Jaxpr, tuple[bool, ...]]:
         made, ct_nonzero = bwd(nonzero)
         return batch(made, chosen(ts_batched, ct_nonzero)), ct_nonzero
 

@@ -5,11 +5,13 @@ The rule of a function may call the function itself: as a plain `Jaxpr` it would
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.tracing import charged_to
 from minijvp.core.types import ArrayType
+from minijvp.transforms.known_inputs import KnownInputs
 
 Flags = tuple[bool, ...]
 
@@ -35,9 +37,10 @@ class Deferred:
 class ByZeros:
     """A rule with a program for each set of tangents (or cotangents) that are not zero. Known by identity.
 
-    `make(nonzero)` gives a program that takes those only, after other arguments, and which of its results are not zero;
-    a rule for cotangents knows the types of all that it takes and gives. `check(nonzero)` raises an error for a program
-    that is not linear, where that is promised. In a `separate` one, inner programs give results or tangents, not both.
+    `make(nonzero, known)` gives a program that takes those only, after other arguments, whose values it may ask, and
+    which of its results are not zero; a rule for cotangents knows the types of all that it takes and gives.
+    `check(nonzero, values)` raises an error for a program that is not linear, where that is promised, for arguments of
+    these values. In a `separate` one, inner programs give results or tangents, not both.
     A `recursive` one is of a call that the rule itself makes: where it takes tangents, its function is linear.
     """
 
@@ -45,10 +48,10 @@ class ByZeros:
 
     def __init__(
         self,
-        make: Callable[[Flags], tuple[Jaxpr, Flags]],
+        make: Callable[[Flags, KnownInputs], tuple[Jaxpr, Flags]],
         taken: tuple[ArrayType, ...] = (),
         given: tuple[ArrayType, ...] = (),
-        check: Callable[[Flags], None] | None = None,
+        check: Callable[[Flags, Sequence[Any]], None] | None = None,
         separate: bool = False,
         recursive: bool = False,
     ):
@@ -56,12 +59,16 @@ class ByZeros:
         self.separate, self.recursive = separate, recursive
         self.made: dict[Flags, tuple[Jaxpr, Flags]] = {}
 
-    def __call__(self, nonzero: Flags) -> tuple[Jaxpr, Flags]:
+    def __call__(self, nonzero: Flags, known: KnownInputs | None = None) -> tuple[Jaxpr, Flags]:
+        """The program, for arguments of values that may be known."""
         found = self.made.get(nonzero)
         if found is None:
+            known = known or KnownInputs()
             # Its equations carry the lines of the rule, not the one that is being differentiated now.
             with charged_to(None):
-                found = self.made[nonzero] = self.make(nonzero)
+                found = self.make(nonzero, known)
+            if not known.asked:
+                self.made[nonzero] = found
         return found
 
     def __repr__(self) -> str:

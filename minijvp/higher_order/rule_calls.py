@@ -31,6 +31,7 @@ from minijvp.higher_order.linear_rules import require_linear
 from minijvp.higher_order.programs import array_types, chosen, groups, present
 from minijvp.higher_order.rule_results import cotangents_of, forward_results_of, place_of, tangents_of
 from minijvp.operations.families import add_tangents, instantiate, nonzero, spread, zeros_like
+from minijvp.transforms.known_inputs import KnownInputs
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.transforms.staging import argument_type, stage
 
@@ -80,7 +81,8 @@ class Call:
     def apply(self) -> Any:
         """The result of the call."""
         leaves, self.leaves = self.leaves, []
-        opened, constants = self.staged(self.primal, self.types).hoist_constants()
+        known = KnownInputs(leaves, has_rules=True)
+        opened, constants = self.staged(self.primal, self.types, known).hoist_constants()
         self.jaxpr = opened
         outer = self.caller()
         self.recursive = outer is not None
@@ -144,8 +146,8 @@ class Call:
             return rules[i]
 
         separate = i == 1 or self.custom.jvp is None
-        check = lambda nonzero: rule().check(nonzero)  # type: ignore[misc]
-        return ByZeros(lambda nonzero: rule()(nonzero), check=check, separate=separate, recursive=True)
+        check = lambda nonzero, values: rule().check(nonzero, values)  # type: ignore[misc]
+        return ByZeros(lambda nonzero, known: rule()(nonzero, known), check=check, separate=separate, recursive=True)
 
     def primal(self, *leaves: Any) -> list[Any]:
         """The function in flat arguments."""
@@ -153,15 +155,19 @@ class Call:
         outs, self.out_tree = tree_flatten(result)
         return trees.as_arrays(outs, trees.result_namer(result, self.name))
 
-    def staged(self, fun: Callable[..., Sequence[Any]], types: Sequence[ArrayType]) -> Jaxpr:
+    def staged(
+        self, fun: Callable[..., Sequence[Any]], types: Sequence[ArrayType], known: KnownInputs | None = None
+    ) -> Jaxpr:
         """The program of a function in flat arguments, with the named axes that there are at the call."""
         outer, state.axis_sizes = state.axis_sizes, self.axis_sizes
         try:
-            return stage(fun, types, self.name)
+            return stage(fun, types, self.name, known=known)
         finally:
             state.axis_sizes = outer
 
-    def staged_rule(self, fun: Callable[..., Sequence[Any]], types: Sequence[ArrayType]) -> tuple[Jaxpr, list[int]]:
+    def staged_rule(
+        self, fun: Callable[..., Sequence[Any]], types: Sequence[ArrayType], known: KnownInputs | None = None
+    ) -> tuple[Jaxpr, list[int]]:
         """The program of a rule, its traced constants as leading inputs, and their numbers among the captured."""
         here, staging = get_ident(), self.custom.staging
         self.outer = outer = staging.get(here)
@@ -170,7 +176,7 @@ class Call:
         where = nullcontext() if self.at_once else eval_context()
         try:
             with where:
-                closed = self.staged(fun, types)
+                closed = self.staged(fun, types, known)
         except (EscapedTracerError, jax.errors.UnexpectedTracerError) as error:
             raise captured_error(self.name, None) from error
         finally:
@@ -199,7 +205,7 @@ class Call:
         """The rule with captured values among the operands, by which the function is differentiated as it stands."""
         k, n, n_out = self.n_captured, len(self.types), len(self.jaxpr.outputs)
 
-        def make(nonzero: Flags) -> tuple[Jaxpr, Flags]:
+        def make(nonzero: Flags, known: KnownInputs) -> tuple[Jaxpr, Flags]:
             out_nonzero: Flags = ()
             types = self.jaxpr.in_types
 
@@ -215,10 +221,10 @@ class Call:
                 out_nonzero = tuple([t is not None for t in found])
                 return [*outs, *present(found)]
 
-            made = self.staged(fun, [*types, *[t.strong() for t in chosen(types, nonzero)]])
+            made = self.staged(fun, [*types, *[t.strong() for t in chosen(types, nonzero)]], known)
             return made, out_nonzero
 
-        check = lambda nonzero: rule.require_linear(nonzero[k:])
+        check = lambda nonzero, values: rule.require_linear(nonzero[k:], values[k:])
         return ByZeros(make, check=check, separate=isinstance(rule, CotangentRule), recursive=self.recursive)
 
     def with_captured(
@@ -258,7 +264,7 @@ class TangentRule:
         self.made: dict[Flags, Any] = {}
         self.full = call.at_once_or_later(lambda: self.program(call.are_inexact))
 
-    def program(self, nonzero: Flags) -> tuple[Jaxpr, list[int], Flags]:
+    def program(self, nonzero: Flags, known: KnownInputs | None = None) -> tuple[Jaxpr, list[int], Flags]:
         """The program for the tangents that are not zero, the captured values that it takes, and nonzero results."""
         call = self.call
         custom = call.custom
@@ -275,31 +281,40 @@ class TangentRule:
             out_nonzero = tuple([t is not None for t in found])
             return [*outs, *present(found)]
 
-        jaxpr, numbers = call.staged_rule(fun, [*call.types, *tangent_types(chosen(call.types, nonzero))])
+        jaxpr, numbers = call.staged_rule(fun, [*call.types, *tangent_types(chosen(call.types, nonzero))], known)
         return jaxpr, numbers, out_nonzero
 
-    def for_tangents(self, nonzero: Flags) -> tuple[Jaxpr, list[int], Flags, Flags]:
-        """The program for these tangents, the captured values and the tangents that it takes, and those it gives."""
+    def for_tangents(
+        self, nonzero: Flags, args: Sequence[Any] = (), ts: Sequence[Any] = ()
+    ) -> tuple[Jaxpr, list[int], Flags, Flags]:
+        """The program for these tangents, the captured values and the tangents that it takes, and those it gives.
+
+        The rule may ask for the values of arguments and tangents, where they are given.
+        """
         if self.full is not None:
             jaxpr, numbers, out_nonzero = self.full()
             return jaxpr, numbers, self.call.are_inexact, out_nonzero
-        if nonzero not in self.made:
-            self.made[nonzero] = self.program(nonzero)
-        jaxpr, numbers, out_nonzero = self.made[nonzero]
+        made = self.made.get(nonzero)
+        if made is None:
+            known = KnownInputs((*args, *ts))
+            made = self.program(nonzero, known)
+            if not known.asked:
+                self.made[nonzero] = made
+        jaxpr, numbers, out_nonzero = made
         return jaxpr, numbers, nonzero, out_nonzero
 
     def __call__(self, captured: Sequence[Any], args: Sequence[Any], ts: Sequence[Any]) -> tuple[Any, Any]:
-        jaxpr, numbers, taken, out_nonzero = self.for_tangents(nonzero(ts))
+        jaxpr, numbers, taken, out_nonzero = self.for_tangents(nonzero(ts), args, present(ts))
         given = [instantiate(t, kind) for t, kind in chosen(zip(ts, self.call.types, strict=True), taken)]
         outs = evaluate(jaxpr, *[captured[i] for i in numbers], *args, *given)
         n = len(self.call.jaxpr.outputs)
         return outs[:n], spread(outs[n:], out_nonzero)
 
-    def require_linear(self, nonzero: Flags) -> None:
-        """Raise MissingRuleError if the rule is not linear in these tangents."""
+    def require_linear(self, nonzero: Flags, values: Sequence[Any]) -> None:
+        """Raise MissingRuleError if the rule is not linear in these tangents, for arguments of these values."""
         if not any(nonzero):
             return
-        jaxpr, numbers, taken, _ = self.for_tangents(nonzero)
+        jaxpr, numbers, taken, _ = self.for_tangents(nonzero, values, [None] * sum(nonzero))
         n_inputs = len(numbers) + len(self.call.types)
         try:
             require_linear(jaxpr, n_inputs, len(self.call.jaxpr.outputs), self.role)
@@ -307,7 +322,7 @@ class TangentRule:
             if taken == self.call.are_inexact:
                 raise
             # The others are zeros here, of which the check loses sight; linear in all is linear in some.
-            self.require_linear(self.call.are_inexact)
+            self.require_linear(self.call.are_inexact, values)
 
 
 class CotangentRule:
@@ -323,7 +338,7 @@ class CotangentRule:
         fwd = self.forward(self.call.are_inexact)
         return fwd, self.backward(fwd, (True,) * sum(are_inexact(self.call.jaxpr.out_types)))
 
-    def forward(self, nonzero: Flags) -> tuple[Jaxpr, list[int], Any]:
+    def forward(self, nonzero: Flags, known: KnownInputs | None = None) -> tuple[Jaxpr, list[int], Any]:
         """The program of `fwd`, the captured values that it takes, and the structure of the residuals."""
         call = self.call
         custom = call.custom
@@ -339,9 +354,11 @@ class CotangentRule:
             )
             return [*outs, *residuals]
 
-        return *call.staged_rule(fun, call.types), residual_tree
+        return *call.staged_rule(fun, call.types, known), residual_tree
 
-    def backward(self, fwd: tuple[Jaxpr, list[int], Any], nonzero: Flags) -> tuple[Jaxpr, list[int], Flags]:
+    def backward(
+        self, fwd: tuple[Jaxpr, list[int], Any], nonzero: Flags, known: KnownInputs | None = None
+    ) -> tuple[Jaxpr, list[int], Flags]:
         """The program of `bwd` for cotangents that are not zero, the captured values it takes, and nonzero results."""
         call = self.call
         custom = call.custom
@@ -366,21 +383,25 @@ class CotangentRule:
             return present(found)
 
         types = [*residual_types, *[t.strong() for t in chosen(out_types, given_flags)]]
-        return *call.staged_rule(fun, types), ct_nonzero
+        return *call.staged_rule(fun, types, known), ct_nonzero
 
-    def programs(self, nonzero: Flags) -> tuple[tuple[Jaxpr, list[int], Any], list[int]]:
+    def programs(self, nonzero: Flags, args: Sequence[Any]) -> tuple[tuple[Jaxpr, list[int], Any], list[int]]:
         """The program of `fwd` with its captured values and tree of residuals, and the captured values for `bwd`."""
         if self.full is not None:
             fwd, (_, numbers, _) = self.full()
             return fwd, numbers
         key = nonzero if self.call.custom.symbolic_vjp else ()
-        if key not in self.made:
-            self.made[key] = self.forward(nonzero)
-        return self.made[key], []
+        made = self.made.get(key)
+        if made is None:
+            known = KnownInputs(args)
+            made = self.forward(nonzero, known)
+            if not known.asked:
+                self.made[key] = made
+        return made, []
 
     def __call__(self, captured: Sequence[Any], args: Sequence[Any], ts: Sequence[Any]) -> tuple[Any, Any]:
         call, push = self.call, self.push
-        fwd, numbers = self.programs(nonzero(ts))
+        fwd, numbers = self.programs(nonzero(ts), args)
         outs = evaluate(fwd[0], *[captured[i] for i in fwd[1]], *args)
         n = len(call.jaxpr.outputs)
         residuals = [*[captured[i] for i in numbers], *outs[n:]]
@@ -393,16 +414,23 @@ class CotangentRule:
         given = [instantiate(t, kind) for t, kind in chosen(zip(ts, call.types, strict=True), call.are_inexact)]
         out_inexact = are_inexact(call.jaxpr.out_types)
         taken, given_types = tangent_types(call.jaxpr.out_types), tangent_types(call.types)
-        bwd = ByZeros(lambda flags: self.pulled(fwd, types, k, flags), taken, given_types)
+        bwd = ByZeros(lambda flags, known: self.pulled(fwd, types, k, flags, known), taken, given_types)
         params |= dict(bwd=bwd, n_residuals=len(types), name=call.name)
         return outs[:n], spread(custom_vjp_linear(*residuals, *given, **params), out_inexact)
 
     def pulled(
-        self, fwd: tuple[Jaxpr, list[int], Any], types: Sequence[ArrayType], k: int, nonzero: Flags
+        self,
+        fwd: tuple[Jaxpr, list[int], Any],
+        types: Sequence[ArrayType],
+        k: int,
+        nonzero: Flags,
+        known: KnownInputs,
     ) -> tuple[Jaxpr, Flags]:
         """The program of `bwd` for residuals, of which it reads the first `k`, and cotangents that are not zero."""
         taken = nonzero if self.full is None else (True,) * len(nonzero)
-        jaxpr, _, ct_nonzero = self.backward(fwd, nonzero) if self.full is None else self.full()[1]
+        read = KnownInputs((*known.values[:k], *known.values[len(types) :]))
+        jaxpr, _, ct_nonzero = self.backward(fwd, nonzero, read) if self.full is None else self.full()[1]
+        known.asked |= read.asked
         if k == len(types) and taken == nonzero:
             return jaxpr, ct_nonzero
         ct_types = tangent_types(self.call.jaxpr.out_types)
@@ -427,7 +455,7 @@ class CotangentRule:
 
         return call.staged(fun, [*types, *tangent_types(call.types)])
 
-    def require_linear(self, nonzero: Flags) -> None:
+    def require_linear(self, nonzero: Flags, values: Sequence[Any]) -> None:
         """Nothing: reverse mode takes rules that are not linear, and forward mode finds out by itself."""
 
 

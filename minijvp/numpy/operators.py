@@ -127,7 +127,7 @@ def to_device_method(self: Any, device: Any, *, stream: Any = None) -> Any:
 
 def tobytes_method(self: Any, order: Any = "C") -> bytes:
     """The bytes of the elements, where their values are known."""
-    return np.asarray(self.known_value("tobytes()")).tobytes(order)
+    return np.asarray(self.known_value("tobytes()", as_number=True)).tobytes(order)
 
 
 def contains_method(self: Any, other: Any) -> Any:

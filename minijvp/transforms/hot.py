@@ -24,8 +24,8 @@ from minijvp.core.config import config
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var, evaluate, inner_jaxprs
 from minijvp.core.tracing import EVALUATION, Trace, Tracer, current, escaped, evaluating, state, tracer_class
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, type_of
-from minijvp.errors import MinijvpError
-from minijvp.transforms.jvp import refuse_number
+from minijvp.errors import ConcretizationError, MinijvpError
+from minijvp.transforms.jvp import no_number
 from minijvp.transforms.linearize import with_tangent
 from minijvp.transforms.staging import stage
 from minijvp.transforms.steps import compiled
@@ -81,15 +81,23 @@ class Program:
         self.run: Callable[..., tuple[Any, ...]] | None = None
         self.nonzero: tuple[bool, ...] = ()
 
-    def compile(self, jaxpr: Jaxpr, differentiated: Sequence[bool], gradient: Gradient) -> None:
-        """Compile the gradient of an open jaxpr: its outputs, and the cotangents that are not zero."""
+    def compile(self, jaxpr: Jaxpr, differentiated: Sequence[bool], gradient: Gradient) -> bool:
+        """Compile the gradient of an open jaxpr: its outputs, and the cotangents that are not zero.
+
+        Returns whether that could be done: not if a rule in it asks for values.
+        """
 
         def flat(*args: Any) -> list[Any]:
             outs, cts = gradient(lambda *xs: evaluate(jaxpr, *xs), args, differentiated)
             self.nonzero = tuple([ct is not None for ct in cts])
             return [*outs, *[ct for ct in cts if ct is not None]]
 
-        self.run = compiled(stage(flat, jaxpr.in_types, jaxpr.name))
+        try:
+            self.run = compiled(stage(flat, jaxpr.in_types, jaxpr.name))
+        except ConcretizationError:
+            return False
+        tree.programs += 1
+        return True
 
 
 @tracer_class
@@ -109,11 +117,12 @@ class PendingTracer(Tracer):
     def made_at(self) -> source.Source | None:
         return self.owner.line_of(self.variable)
 
-    def known_value(self, wanted_by: str) -> Any:
+    def known_value(self, wanted_by: str, as_number: bool = False) -> Any:
         if self.owner.depends(self.variable):
             if self.owner.finished():
                 raise self.foreign(wanted_by)
-            refuse_number(self, wanted_by)
+            if as_number:
+                raise no_number(self, wanted_by)
         return self.owner.value(self.variable)
 
     def settled(self) -> Any:
@@ -374,11 +383,10 @@ def run(
         jaxpr = trace.program(variables)
         flags = [*trace.differentiated, *[False] * len(trace.constants)]
         after = config.compile_gradients_after
-        if after is None or program.met < min(after, 2) or not worth_compiling(jaxpr):
+        recurring = after is not None and program.met >= min(after, 2) and worth_compiling(jaxpr)
+        if not recurring or not program.compile(jaxpr, flags, gradient):
             past.misses += 1
             return gradient(lambda *xs: evaluate(jaxpr, *xs), trace.arguments(), flags)
-        program.compile(jaxpr, flags, gradient)
-        tree.programs += 1
     past.misses = 0
     assert program.run is not None
     results = program.run(*trace.arguments())

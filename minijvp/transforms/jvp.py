@@ -52,22 +52,21 @@ class JVPTracer(Tracer):
                 return line
         return None
 
-    def known_value(self, wanted_by: str) -> Any:
+    def known_value(self, wanted_by: str, as_number: bool = False) -> Any:
         if self.owner.finished():
             raise self.foreign(wanted_by)
-        if self.tangent is not None:
-            refuse_number(self, wanted_by)
-        return self.primal.known_value(wanted_by) if isinstance(self.primal, Tracer) else self.primal
+        if as_number and self.tangent is not None:
+            raise no_number(self, wanted_by)
+        return self.primal.known_value(wanted_by, as_number) if isinstance(self.primal, Tracer) else self.primal
 
 
-def refuse_number(tracer: Tracer, wanted_by: str) -> None:
-    """Raise ConcretizationError if a value with a tangent would become a number, and not only steer Python."""
-    if wanted_by.startswith(("float", "complex", "item", "tolist", "tobytes")):
-        raise ConcretizationError(
-            f"{wanted_by} was asked of a {tracer.type!r} that is being differentiated{tracer.origin()}.",
-            "The result would be a plain number without its derivative, and the gradient would be wrong.",
-            "Keep the array; where the derivative is not wanted, say so: float(minijvp.stop_gradient(x)).",
-        )
+def no_number(tracer: Tracer, wanted_by: str) -> ConcretizationError:
+    """The error for a value with a tangent that would become a number, and not only steer Python."""
+    return ConcretizationError(
+        f"{wanted_by} was asked of a {tracer.type!r} that is being differentiated{tracer.origin()}.",
+        "The result would be a plain number without its derivative, and the gradient would be wrong.",
+        "Keep the array; where the derivative is not wanted, say so: float(minijvp.stop_gradient(x)).",
+    )
 
 
 class JVPTrace(Trace):

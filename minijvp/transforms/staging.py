@@ -18,7 +18,8 @@ from minijvp.core import source
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.tracing import Trace, Tracer, current, escaped, state, tracer_class
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, abstract_type, type_of
-from minijvp.errors import ArgumentError
+from minijvp.errors import ArgumentError, ConcretizationError
+from minijvp.transforms.known_inputs import KnownInputs
 
 
 @tracer_class
@@ -34,25 +35,42 @@ class StagingTracer(Tracer):
         self.variable = variable
         self.type = variable.type
 
+    owner: StagingTrace
+
     def made_at(self) -> source.Source | None:
-        assert isinstance(self.owner, StagingTrace)
         for e in self.owner.equations:
             if self.variable in e.outputs:
                 return e.source
         return None
 
+    def known_value(self, wanted_by: str, as_number: bool = False) -> Any:
+        if self.owner.known is None or self.owner.finished():
+            return super().known_value(wanted_by, as_number)
+        trace = self.owner
+        return trace.known.value_of(self, trace.equations, dict(trace.constants.values()), wanted_by, as_number)
+
+    def concrete(self) -> Any:
+        if self.owner.known is None or self.owner.finished():
+            return self
+        try:
+            return self.known_value("a function of NumPy or JAX", as_number=True)
+        except ConcretizationError:
+            return self
+
 
 class StagingTrace(Trace):
     """Records every operation as an equation; values that are not its tracers become constants.
 
-    A program that is `lowered` is handed to XLA as it stands, and not transformed before.
+    A program that is `lowered` is handed to XLA as it stands, and not transformed before. What its tracers stand for
+    can be asked where the values of its inputs are `known`.
     """
 
-    __slots__ = ("constants", "equations", "lowered", "name")
+    __slots__ = ("constants", "equations", "known", "lowered", "name")
 
-    def __init__(self, name: str = "", lowered: bool = False):
+    def __init__(self, name: str = "", lowered: bool = False, known: KnownInputs | None = None):
         self.name = name
         self.lowered = lowered
+        self.known = known
         self.equations: list[Equation] = []
         self.constants: dict[int, tuple[Var, Any]] = {}
 
@@ -103,11 +121,17 @@ class StagingTrace(Trace):
 
 
 def stage(
-    fun: Callable[..., Sequence[Any]], types: Sequence[ArrayType], name: str = "", lowered: bool = False
+    fun: Callable[..., Sequence[Any]],
+    types: Sequence[ArrayType],
+    name: str = "",
+    lowered: bool = False,
+    known: KnownInputs | None = None,
 ) -> Jaxpr:
     """The program of a function of flat arguments that returns a flat list."""
-    trace = StagingTrace(name, lowered)
+    trace = StagingTrace(name, lowered, known)
     inputs = [trace.new_input(t) for t in types]
+    if known is not None:
+        known.bind([x.variable for x in inputs])
     with current(trace):
         outputs = fun(*inputs)
         return trace.finish(inputs, outputs).without_dead_code()

@@ -54,10 +54,10 @@ class BatchTracer(Tracer):
     def made_at(self) -> Source | None:
         return self.value.made_at() if isinstance(self.value, Tracer) else None
 
-    def known_value(self, wanted_by: str) -> Any:
+    def known_value(self, wanted_by: str, as_number: bool = False) -> Any:
         if self.batched or self.owner.finished():
-            return super().known_value(wanted_by)
-        return self.value.known_value(wanted_by) if isinstance(self.value, Tracer) else self.value
+            return super().known_value(wanted_by, as_number)
+        return self.value.known_value(wanted_by, as_number) if isinstance(self.value, Tracer) else self.value
 
 
 class BatchTrace(Trace):
