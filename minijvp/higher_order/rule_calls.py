@@ -189,8 +189,8 @@ class Call:
         if traced and self.captured is None:
             raise captured_error(self.name, traced[0][1])
         inputs = tuple([v for v, _ in traced]) + closed.inputs
-        known = tuple([(v, x) for v, x in closed.constants if not is_traced(x)])
-        return Jaxpr(known, inputs, closed.equations, closed.outputs, self.name), [self.number(x) for _, x in traced]
+        untraced = tuple([(v, x) for v, x in closed.constants if not is_traced(x)])
+        return Jaxpr(untraced, inputs, closed.equations, closed.outputs, self.name), [self.number(x) for _, x in traced]
 
     def number(self, x: Any) -> int:
         """The number of a traced value among the captured, to which it is added."""

@@ -26,7 +26,7 @@ class KnownInputs:
         self.values = values
         self.has_rules = has_rules
         self.asked = False
-        self.places: dict[Var, int] = {}
+        self.places: dict[Atom, int] = {}
         self.computed: dict[Atom, Any] = {}
 
     def bind(self, inputs: Sequence[Var]) -> None:
@@ -35,13 +35,13 @@ class KnownInputs:
         self.computed = {}
 
     def value_of(
-        self, tracer: Any, equations: Sequence[Equation], constants: dict[Var, Any], wanted_by: str, as_number: bool
+        self, tracer: Any, equations: Sequence[Equation], constants: dict[Any, Any], wanted_by: str, as_number: bool
     ) -> Any:
         """The value of a tracer, by the equations so far; ConcretizationError if it depends on what is not known."""
         needed, computed = needed_for(tracer.variable, equations)
         if any([e.has_effects for e in computed]):
             raise tracer.not_concrete(wanted_by)  # computed once more, they would happen twice
-        leaves: dict[Var, Any] = {}
+        leaves: dict[Atom, Any] = {}
         for v in needed:
             if v in self.places:
                 x, number = self.values[self.places[v]] if self.values else None, as_number and not self.has_rules

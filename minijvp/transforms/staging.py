@@ -44,10 +44,10 @@ class StagingTracer(Tracer):
         return None
 
     def known_value(self, wanted_by: str, as_number: bool = False) -> Any:
-        if self.owner.known is None or self.owner.finished():
+        trace, known = self.owner, self.owner.known
+        if known is None or trace.finished():
             return super().known_value(wanted_by, as_number)
-        trace = self.owner
-        return trace.known.value_of(self, trace.equations, dict(trace.constants.values()), wanted_by, as_number)
+        return known.value_of(self, trace.equations, dict(trace.constants.values()), wanted_by, as_number)
 
     def concrete(self) -> Any:
         if self.owner.known is None or self.owner.finished():
