@@ -90,14 +90,17 @@ def resolve_all(fun: Callable[..., Any], wanted: tuple, args: tuple, kwargs: dic
 
 def resolve(fun: Callable[..., Any], key: Any, args: tuple, kwargs: dict[str, Any]) -> int | str:
     """Where the argument that `key` names stands in this call."""
-    if not isinstance(key, str):
-        return trees.normalize_indices((key,), len(args), "argnums", fun)[0]
-    if key in kwargs:
+    if isinstance(key, str) and key in kwargs:
         return key
     try:
-        names = list(inspect.signature(fun).parameters)
+        names = list(inspect.signature(fun).parameters) if isinstance(key, str) or kwargs else []
     except (TypeError, ValueError):
         names = []
+    if not isinstance(key, str):
+        position = trees.as_index(key)
+        if position is not None and len(args) <= position < len(names) and names[position] in kwargs:
+            return names[position]  # passed by name
+        return trees.normalize_indices((key,), len(args), "argnums", fun)[0]
     if key in names and names.index(key) < len(args):
         return names.index(key)
     raise ArgumentError(
@@ -123,7 +126,8 @@ def grad(
 
     Args:
         fun: takes pytrees of arrays and returns a real number (an array of shape ()).
-        argnums: the arguments to differentiate: a position, a name (keyword arguments too), or a sequence of these.
+        argnums: the arguments to differentiate: a position, a name, or a sequence of these; both find an argument that
+            is passed by name too.
         has_aux: `fun` returns a pair (number, auxiliary data), and the result is (gradient, auxiliary data).
         holomorphic: arguments and result are complex, and `fun` is holomorphic.
         allow_int: integer arguments are allowed; their gradients have dtype float0.

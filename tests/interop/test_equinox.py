@@ -12,6 +12,7 @@ import pytest
 from equinox import internal as eqxi
 
 import minijvp
+from minijvp import ArgumentError
 from tests.interop.models import Recurrent, as_doubles, normal
 from tests.side_by_side import same
 
@@ -97,3 +98,9 @@ def test_its_loops(kind: str) -> None:
     bridged, x = minijvp.from_jax(loop), jnp.array(1.2)
     same(minijvp.jit(minijvp.grad(bridged))(x), jax.jit(jax.grad(loop))(x))
     same(minijvp.jit(minijvp.vmap(minijvp.grad(bridged)))(x[None]), jax.jit(jax.grad(loop))(x)[None])
+
+
+def test_a_module_among_the_arguments_is_split_first() -> None:
+    model = eqx.nn.MLP(2, "scalar", 3, 1, key=jax.random.key(0))
+    with pytest.raises(ArgumentError, match=r"activation is (.|\n)*params, static = eqx.partition\(module"):
+        minijvp.grad(minijvp.from_jax(lambda m: m(jnp.ones(2))))(model)

@@ -323,3 +323,14 @@ def test_an_array_of_positions_is_several() -> None:
         minijvp.grad(f, True)(2.0, 3.0)
     with pytest.raises(ArgumentError, match="static_argnums"):
         minijvp.jit(f, static_argnums=1.0)
+
+
+def test_an_argument_that_is_passed_by_name_has_its_position() -> None:
+    f = lambda x, y=2.0: x * x * y
+    assert float(minijvp.grad(f)(x=2.0, y=3.0)) == 12
+    assert float(minijvp.grad(f, 1)(2.0, y=3.0)) == 4
+    assert [float(g) for g in minijvp.jacrev(f, (1, 0))(y=3.0, x=2.0)] == [4, 12]
+    assert float(minijvp.hessian(f)(x=2.0)) == 4
+    for call in (lambda: minijvp.grad(f, 1)(x=2.0), lambda: minijvp.grad(lambda **k: k["x"])(x=2.0)):
+        with pytest.raises(ArgumentError, match="out of range"):
+            call()
