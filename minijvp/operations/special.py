@@ -5,6 +5,7 @@ Derivatives as in elementwise.py, by the same handbook: chapters 6, 7, 9, 23 and
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +15,7 @@ from jax import lax
 
 from minijvp.core.types import PYTHON_SCALARS
 from minijvp.errors import MissingRuleError
-from minijvp.operations import accurate
+from minijvp.operations import accurate, incomplete_gamma
 from minijvp.operations.bitwise import bitwise_and
 from minijvp.operations.elementwise import (
     abs_,
@@ -126,19 +127,45 @@ igammac = SpecialFunction(
 igamma_grad_a = SpecialFunction(
     "igamma_grad_a",
     lax.igamma_grad_a,
-    _no_derivative("igamma_grad_a", "a"),
+    lambda t, out, a, x: mul(t, mul(_gamma_density(out, a, x), igamma_ratio(a, x, order=2))),
     lambda t, out, a, x: mul(t, mul(_gamma_density(out, a, x), _log_excess(out, a, x))),
 )
 
 
 def _random_gamma_grad_x(t: Any, out: Any, a: Any, x: Any) -> Any:
-    # out is -igamma_grad_a / density; the logarithmic derivative of the density in x is (a - 1) / x - 1.
-    slope = sub(div(sub(full_like(out, a), 1.0), x), 1.0)
-    return neg(mul(t, add(_log_excess(out, a, x), mul(out, slope))))
+    # out is -igamma_grad_a / density.
+    return neg(mul(t, add(_log_excess(out, a, x), mul(out, _density_slope(out, a, x)))))
 
 
+def _density_slope(out: Any, a: Any, x: Any) -> Any:
+    """The derivative of the logarithm of the density in x: (a - 1) / x - 1."""
+    return sub(div(sub(full_like(out, a), 1.0), full_like(out, x)), 1.0)
+
+
+def _derivative_of_density(out: Any, a: Any, x: Any, order: int) -> Any:
+    """The derivative of the density in a, of an order, over the density, by those of its logarithm."""
+    logs = [_log_excess(out, a, x), *[neg(polygamma(float(k), full_like(out, a))) for k in range(1, order)]]
+    found = [full_like(out, 1.0)]
+    for n in range(order):
+        terms = [mul(mul(found[n - k], logs[k]), float(math.comb(n, k))) for k in range(n + 1)]
+        found.append(functools.reduce(add, terms))
+    return found[order]
+
+
+igamma_ratio = SpecialFunction(
+    "igamma_ratio",
+    incomplete_gamma.igamma_ratio,
+    lambda t, out, a, x, order: mul(t, sub(igamma_ratio(a, x, order=order + 1), mul(out, _log_excess(out, a, x)))),
+    lambda t, out, a, x, order: mul(
+        t, sub(_derivative_of_density(out, a, x, order), mul(out, _density_slope(out, a, x)))
+    ),
+    doc="The derivative of igamma in a, of an order, over that in x: see minijvp.operations.incomplete_gamma.",
+)
 random_gamma_grad = SpecialFunction(
-    "random_gamma_grad", lax.random_gamma_grad, _no_derivative("random_gamma_grad", "a"), _random_gamma_grad_x
+    "random_gamma_grad",
+    lax.random_gamma_grad,
+    lambda t, out, a, x: neg(mul(t, add(igamma_ratio(a, x, order=2), mul(out, _log_excess(out, a, x))))),
+    _random_gamma_grad_x,
 )
 
 
@@ -183,5 +210,5 @@ bessel_i1e = SpecialFunction(
     "bessel_i1e", lax.bessel_i1e, lambda t, out, x: mul(t, sub(bessel_difference(x), _bessel_ratio(out, x)))
 )
 
-differ_in_jax(gaussian, digamma, zeta, igamma, igammac, igamma_grad_a, random_gamma_grad, regularized_incomplete_beta)
-differ_in_jax(bessel_difference, bessel_i0e, bessel_i1e)
+differ_in_jax(gaussian, digamma, zeta, igamma, igammac, igamma_grad_a, igamma_ratio, random_gamma_grad)
+differ_in_jax(regularized_incomplete_beta, bessel_difference, bessel_i0e, bessel_i1e)

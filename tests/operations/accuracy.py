@@ -343,11 +343,13 @@ def lower_gamma(a: Any, x: Any) -> Any:
 
 
 @cache
-def lower_gamma_in_a(a: Any, x: Any) -> Any:
-    h = mp.mpf(10) ** -20
-    if x > a:
-        return (upper_gamma(a - h, x) - upper_gamma(a + h, x)) / (2 * h)
-    return (lower_gamma(a + h, x) - lower_gamma(a - h, x)) / (2 * h)
+def lower_gamma_in_a(a: Any, x: Any, order: int = 1) -> Any:
+    """The derivative in `a` of an order, by differences."""
+    with mp.workdps(3 * DIGITS):
+        h = mp.mpf(10) ** -40
+        part = (lambda b: -upper_gamma(b, x)) if x > a else (lambda b: lower_gamma(b, x))
+        terms = [(-1) ** k * mp.binomial(order, k) * part(a + (order - 2 * k) * h) for k in range(order + 1)]
+        return sum(terms) / (2 * h) ** order
 
 
 def upper_gamma(a: Any, x: Any) -> Any:
@@ -358,9 +360,13 @@ def log_excess(a: Any, x: Any) -> Any:
     return mp.log(x) - mp.digamma(a)
 
 
+def gamma_ratio(a: Any, x: Any, order: int) -> Any:
+    return lower_gamma_in_a(a, x, order) / gamma_density(a, x)
+
+
 def sample_slope(a: Any, x: Any) -> Any:
     """Of a number with the gamma distribution, by its parameter."""
-    return -lower_gamma_in_a(a, x) / gamma_density(a, x)
+    return -gamma_ratio(a, x, 1)
 
 
 def beta_density(a: Any, b: Any, x: Any) -> Any:
@@ -537,18 +543,32 @@ PRIMITIVES = [
     ),
     Reference(
         "igamma_grad_a",
-        [REFUSED, lambda a, x: gamma_density(a, x) * log_excess(a, x)],
+        [lambda a, x: lower_gamma_in_a(a, x, 2), lambda a, x: gamma_density(a, x) * log_excess(a, x)],
         pairs(everywhere, GAMMA_A, GAMMA_X),
         value=lower_gamma_in_a,
         flushed=lambda a, x: 1e4,
-        worse={"as igamma": (1024, 2048)},
+        worse={"as igamma; " + CROSSING: (1 << 14, 1 << 15)},
     ),
     Reference(
         "random_gamma_grad",
-        [REFUSED, lambda a, x: -log_excess(a, x) - sample_slope(a, x) * ((a - 1) / x - 1)],
+        [
+            lambda a, x: -gamma_ratio(a, x, 2) - sample_slope(a, x) * log_excess(a, x),
+            lambda a, x: -log_excess(a, x) - sample_slope(a, x) * ((a - 1) / x - 1),
+        ],
         pairs(lambda a, x: 0.3 * a < x < 2 * a + 1, (0.5, 1, 1.5, 3, 7.3, 20), (0.2, 0.5, 1, 2, 3.3, 7, 10, 20, 30)),
         value=sample_slope,
         worse={XLA.format("random_gamma_grad") + "; " + CROSSING: (4096, 4096)},
+    ),
+    Reference(
+        "igamma_ratio",
+        [
+            lambda a, x: gamma_ratio(a, x, 3) - gamma_ratio(a, x, 2) * log_excess(a, x),
+            lambda a, x: log_excess(a, x) ** 2 - mp.polygamma(1, a) - gamma_ratio(a, x, 2) * ((a - 1) / x - 1),
+        ],
+        pairs(lambda a, x: 0.3 * a < x < 2 * a + 1, (0.5, 1, 1.5, 3, 7.3, 20), (0.2, 0.5, 1, 2, 3.3, 7, 10, 20, 30)),
+        value=lambda a, x: gamma_ratio(a, x, 2),
+        params={"order": 2},
+        worse={CROSSING: (4096, 4096)},
     ),
     Reference(
         "regularized_incomplete_beta",

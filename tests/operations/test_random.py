@@ -193,10 +193,15 @@ def test_gamma_samples_that_underflow() -> None:
     assert (np.exp(out) == 0).any()
 
 
-def test_gamma_has_no_second_derivative() -> None:
-    fun = minijvp.grad(lambda a: mnp.sum(ops.random_gamma(KEY, a, log_space=False)))
-    with pytest.raises(MissingRuleError, match="random_gamma_grad in its argument a"):
-        minijvp.jvp(fun, (A,), (A,))
+@pytest.mark.parametrize("name", ["gamma", "loggamma", "dirichlet"])
+def test_second_derivatives_of_gamma_samples(name: str) -> None:
+    """Forward over reverse is JAX's; JAX has no reverse over reverse."""
+    ours = lambda a: mnp.sum(getattr(minijvp.random, name)(KEY, a) ** 2)
+    theirs = lambda a: jnp.sum(getattr(jax.random, name)(KEY, a) ** 2)
+    expected = [jax.jit(jax.jacfwd(jax.grad(theirs)))(A)]
+    assert_close([minijvp.jit(minijvp.hessian(ours))(A)], expected, 1e-9, "forward over reverse")
+    assert_close([minijvp.jit(minijvp.jacrev(minijvp.grad(ours)))(A)], expected, 1e-9, "reverse over reverse")
+    assert_close([jax.jit(jax.hessian(minijvp.to_jax(ours)))(A)], expected, 1e-9, "in JAX")
 
 
 def test_state_of_the_bit_generator() -> None:

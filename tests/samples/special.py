@@ -7,6 +7,7 @@ import numpy as np
 from jax import lax
 
 from minijvp.operations import special as ops
+from minijvp.operations.incomplete_gamma import igamma_ratio
 from tests.samples import Sample, random
 
 F32, F64 = np.float32, np.float64
@@ -35,6 +36,11 @@ def of(label: str, primitive: Any, *args: Any, function: Any = None, **more: Any
         return function(*(jnp.full(last.shape, x, last.dtype) if jnp.asarray(x).weak_type else x for x in xs))
 
     return Sample(primitive, args, oracle, label=label, **more)
+
+
+def ratio(order: int) -> Any:
+    """What igamma_ratio computes: mpmath judges it in tests/operations/test_accuracy.py."""
+    return lambda a, x: igamma_ratio(a, x, order)
 
 
 positive, other = random(3, 2, dtype=F64, low=0.3, high=3.0), random(3, 2, dtype=F64, low=0.5, high=4.0, seed=1)
@@ -78,6 +84,11 @@ SAMPLES = [
     ),
     of("float64", ops.igamma_grad_a, 1.5, other, **NONE),
     of("float32", ops.igamma_grad_a, 2.5, other.astype(F32), **NONE),
+    of("both", ops.igamma_grad_a, positive, other, **NONE),
+    *(
+        of(f"{np.dtype(d)}", ops.igamma_ratio, 1.5, np.array(x, d), function=ratio(n), params={"order": n}, **LOOP)
+        for n, x, d in ((2, [0.5, 3.0, 20.0], F64), (2, [0.5, 20.0], F32), (3, [1.0], F64))
+    ),
     of("float64", ops.random_gamma_grad, 1.5, other, **LOOP),
     of("float32", ops.random_gamma_grad, 2.5, np.array([1.5], F32), **LOOP),
     of("float64", ops.regularized_incomplete_beta, 1.5, 2.5, fraction, function=lax.betainc),

@@ -24,7 +24,7 @@ WITHOUT_FORMULA = {
     # On the bits of numbers
     *("shift_left", "shift_right_arithmetic", "shift_right_logical", "population_count", "clz", "mulhi", "nextafter"),
     # Derivatives of incomplete functions
-    *("igamma_grad_a", "random_gamma_grad"),
+    *("igamma_grad_a", "igamma_ratio", "random_gamma_grad"),
     # The largest of a window
     "select_and_gather_add",
     "select_and_scatter_add",
