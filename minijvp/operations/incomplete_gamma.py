@@ -93,7 +93,7 @@ def power(a: Any, x: Any, order: int) -> Series:
     """x**e gamma(a) / gamma(a + e), by the derivatives of its logarithm."""
     logs = [jnp.log(x) - lax.digamma(a)]
     logs += [-lax.polygamma(jnp.full_like(a, k), a) / math.factorial(k + 1) for k in range(1, order)]
-    found = [jnp.ones_like(x)]
+    found: Series = [jnp.ones_like(x)]
     for k in range(1, order + 1):
         found.append(sum(j * logs[j - 1] * found[k - j] for j in range(1, k + 1)) / k)
     return found

@@ -19,8 +19,8 @@ LEFT_OUT: dict[str, str] = {
 GAMMA = "JAX has second derivatives in the first argument in forward mode only: they go through its loops"
 ONLY_ONCE: dict[str, str] = dict.fromkeys(
     """
-    igamma_ratio random_gamma random_gamma_grad random.gamma random.beta random.chisquare random.dirichlet random.f random.loggamma
-    random.t random.generalized_normal random.binomial random.multinomial random.double_sided_maxwell
+    igamma_ratio random_gamma random_gamma_grad random.gamma random.beta random.chisquare random.dirichlet random.f
+    random.loggamma random.t random.generalized_normal random.binomial random.multinomial random.double_sided_maxwell
     """.split(),
     GAMMA,
 )
