@@ -208,6 +208,10 @@ def test_ufunc_methods() -> None:
     x = jnp.arange(1.0, 4.0)
     np.testing.assert_allclose(minijvp.grad(lambda x: mnp.multiply.reduce(x))(x), [6.0, 3.0, 2.0])
     np.testing.assert_allclose(minijvp.grad(lambda x: mnp.add.outer(x, x).sum())(x), [6.0, 6.0, 6.0])
+    product = mnp.frompyfunc(lambda a, b: a * b, 2, 1, identity=1)
+    assert (product.nin, product.nout, product.identity) == (2, 1, 1)
+    np.testing.assert_allclose(minijvp.grad(lambda x: product.reduce(x))(x), [6.0, 3.0, 2.0])
+    np.testing.assert_allclose(minijvp.jit(lambda x: product.outer(x, x))(x), np.outer(x, x))
 
 
 def test_bridged_classes() -> None:

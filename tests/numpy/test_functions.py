@@ -286,3 +286,28 @@ def test_a_range_of_a_tracer_says_what_to_write() -> None:
     with pytest.raises(minijvp.ConcretizationError, match=r"range\(n\)") as raised:
         minijvp.jit(lambda n: sum(range(n)))(3)
     assert __file__ in raised.value.what and "range(n)" in raised.value.what and "fori_loop" in raised.value.do
+
+
+CLOSING: dict[str, Any] = {
+    "piecewise": lambda np_, x: np_.piecewise(x, [x < 0.5], [lambda v: v * x[0, 0], lambda v: x[1, 1]]),
+    "piecewise-itself": lambda np_, x: (lambda y: np_.piecewise(V, [V < 0.5], [lambda v: y, lambda v: v]))(x[0, 0]),
+    "apply_along_axis": lambda np_, x: np_.apply_along_axis(lambda v: np_.sum(v) * x, 0, np.ones((2, 2))),
+    "apply_over_axes": lambda np_, x: np_.apply_over_axes(lambda a, axis: np_.sum(a, axis) * x[0, 0], x, [0]),
+    "fromfunction": lambda np_, x: np_.fromfunction(lambda i, j: x[i, j] * (i + j), (2, 3), dtype=int),
+    "vectorize": lambda np_, x: np_.vectorize(lambda a: a * x[0], signature="()->(n)")(np.ones(3)),
+    "frompyfunc": lambda np_, x: np_.frompyfunc(lambda a, b: a + b * x[0, 0], 2, 1, identity=0).reduce(x, axis=0),
+    "pad": lambda np_, x: np_.pad(
+        x, 1, lambda v, width, axis, options: v.at[: width[0]].set(x[0, 0]).at[v.shape[0] - width[1] :].set(0.0)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CLOSING)
+def test_what_is_called_closes_over_traced_values(name: str) -> None:
+    def case(api: Any, np_: Any) -> Any:
+        fun = lambda x: CLOSING[name](np_, x)
+        total = lambda x: np_.sum(np_.sin(fun(x)))
+        batch = np.stack([X, 2 * X])
+        return fun(jnp.array(X)), api.jit(fun)(X), api.vmap(fun)(batch), api.grad(total)(X), api.jit(api.grad(total))(X)
+
+    both(case)
