@@ -165,7 +165,6 @@ def test_creation_is_part_of_the_program() -> None:
         ("no arrays", lambda x: mnp.concatenate([]) + x),
         ("order='X'", lambda x: mnp.reshape(x, 3, order="X")),
         ("received the shape", lambda x: mnp.zeros(x) + x),
-        ("received a traced number", lambda x: mnp.arange(x)),
         ("of type list", lambda x: mnp.sin([1.0, 2.0]) + x),
         ("shapes", lambda x: mnp.stack([x, mnp.ones(4)])),
         ("entries have shapes", lambda x: mnp.array([x, x[:2]])),
@@ -311,3 +310,60 @@ def test_what_is_called_closes_over_traced_values(name: str) -> None:
         return fun(jnp.array(X)), api.jit(fun)(X), api.vmap(fun)(batch), api.grad(total)(X), api.jit(api.grad(total))(X)
 
     both(case)
+
+
+BY_VALUES: dict[str, tuple[str, Any]] = {
+    "unique": ("size=", lambda np_, x: np_.unique(x)),
+    "unique_counts": ("size=", lambda np_, x: np_.unique_counts(x)),
+    "nonzero": ("size=", lambda np_, x: np_.nonzero(x)),
+    "where": ("size=", lambda np_, x: np_.where(x > 1)),
+    "argwhere": ("size=", lambda np_, x: np_.argwhere(x)),
+    "flatnonzero": ("size=", lambda np_, x: np_.flatnonzero(x)),
+    "extract": ("size=", lambda np_, x: np_.extract(x > 1, x)),
+    "compress": ("size=", lambda np_, x: np_.compress(x > 1, x)),
+    "union1d": ("size=", lambda np_, x: np_.union1d(x, x)),
+    "intersect1d": ("size=", lambda np_, x: np_.intersect1d(x, x)),
+    "setdiff1d": ("size=", lambda np_, x: np_.setdiff1d(x, x)),
+    "setxor1d": ("size=", lambda np_, x: np_.setxor1d(x, x)),
+    "bincount": ("needs a value", lambda np_, x: np_.bincount(x.astype(int))),
+    "repeat": ("total_repeat_length", lambda np_, x: np_.repeat(x, x.astype(int))),
+    "split": ("Python numbers", lambda np_, x: np_.split(x, x.astype(int))),
+    "arange": ("static_argnums", lambda np_, x: np_.arange(x[0])),
+    "mask": (r"mnp\.where", lambda np_, x: x[x > 1]),
+    "mask-of-an-update": (r"mnp\.where", lambda np_, x: x.at[x > 1].set(x)),
+}
+
+
+@pytest.mark.parametrize("name", BY_VALUES)
+def test_shapes_by_values_that_are_not_known(name: str) -> None:
+    """The error is one of JAX's kind, by JAX's name of it."""
+    advice, fun = BY_VALUES[name]
+    for ours, theirs in ((minijvp.jit, jax.jit), (minijvp.vmap, jax.vmap)):
+        x = np.arange(3.0) if ours is minijvp.jit else np.ones((2, 3))
+        with pytest.raises((TypeError, IndexError)) as wanted:
+            theirs(lambda x: fun(jnp, x))(x)
+        with pytest.raises(getattr(minijvp.errors, wanted.type.__name__), match=advice) as raised:
+            ours(lambda x: fun(mnp, x))(x)
+        kind = next(cls for cls in wanted.type.__mro__ if cls.__module__ == "builtins")
+        assert issubclass(raised.type, kind)
+
+
+def test_shapes_by_known_values() -> None:
+    x = np.array([1.0, 2.0, 4.0, 5.0])
+
+    def case(api: Any, np_: Any) -> Any:
+        places = lambda x: [p.sum() * i for i, p in enumerate(np_.split(x * 2, x[:2].astype(int)))]
+        counted = lambda x: np_.sum(np_.arange(x[1]) * x[:2])
+        spaced = lambda x: np_.sum(np_.arange(x[0], x[3], x[1]) * x[:2])
+        repeated = lambda x: np_.sum(np_.repeat(x, x.astype(int)) ** 2)
+        cases = lambda x: sum(places(x)), counted, spaced, repeated
+        return [(api.grad(f)(x), api.jvp(f, (x,), (x,))) for f in cases]
+
+    both(case)
+
+
+def test_there_is_no_memory_to_write_to() -> None:
+    for fun in (lambda np_, x: np_.sum(x, out=x), lambda np_, x: np_.einsum("i", x, out=x)):
+        for library, np_ in ((minijvp, mnp), (jax, jnp)):
+            with pytest.raises(NotImplementedError, match="out"):
+                library.jit(lambda x: fun(np_, x))(V)
