@@ -329,6 +329,8 @@ BY_VALUES: dict[str, tuple[str, Any]] = {
     "repeat": ("total_repeat_length", lambda np_, x: np_.repeat(x, x.astype(int))),
     "split": ("Python numbers", lambda np_, x: np_.split(x, x.astype(int))),
     "arange": ("static_argnums", lambda np_, x: np_.arange(x[0])),
+    "polymul": ("size", lambda np_, x: np_.polymul(x, x, trim_leading_zeros=True)),
+    "polydiv": ("leading zeros", lambda np_, x: np_.polydiv(x, x[:2], trim_leading_zeros=True)),
     "mask": (r"mnp\.where", lambda np_, x: x[x > 1]),
     "mask-of-an-update": (r"mnp\.where", lambda np_, x: x.at[x > 1].set(x)),
 }
@@ -356,10 +358,21 @@ def test_shapes_by_known_values() -> None:
         counted = lambda x: np_.sum(np_.arange(x[1]) * x[:2])
         spaced = lambda x: np_.sum(np_.arange(x[0], x[3], x[1]) * x[:2])
         repeated = lambda x: np_.sum(np_.repeat(x, x.astype(int)) ** 2)
-        cases = lambda x: sum(places(x)), counted, spaced, repeated
+        product = lambda x: np_.sum(np_.polymul(x * np.array([0.0, 1, 1, 1]), x[1:], trim_leading_zeros=True) ** 2)
+        cases = lambda x: sum(places(x)), counted, spaced, repeated, product
         return [(api.grad(f)(x), api.jvp(f, (x,), (x,))) for f in cases]
 
     both(case)
+
+
+def test_the_rest_of_a_division_has_a_derivative_without_its_zeros_too() -> None:
+    """In JAX it has none then: what is left of a value that is looked at is a constant."""
+    x, total = jnp.array([1.0, 2.0, 4.0, 5.0]), lambda parts: sum(jnp.sum(jnp.sin(part)) for part in parts)
+    ours = lambda x: mnp.concatenate(mnp.polydiv(x, x[:2], trim_leading_zeros=True))
+    assert [part.shape for part in mnp.polydiv(x, x[:2], trim_leading_zeros=True)] == [(3,), (1,)]
+    assert minijvp.grad(lambda x: mnp.polydiv(x, x, trim_leading_zeros=True)[1].sum())(x).tolist() == [0.0] * 4
+    wanted = jax.grad(lambda x: total(jnp.polydiv(x, x[:2])))(x)
+    np.testing.assert_allclose(minijvp.grad(lambda x: mnp.sin(ours(x)).sum())(x), wanted, rtol=1e-12)
 
 
 def test_there_is_no_memory_to_write_to() -> None:
