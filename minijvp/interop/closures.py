@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import CellType, FunctionType
 from typing import Any
 
@@ -12,35 +13,33 @@ from minijvp.core.tracing import Tracer
 from minijvp.higher_order.captures import DEPTH, is_empty, parts_of
 
 
-class standing_in:
+@contextmanager
+def standing_in(functions: Any, tracers: Sequence[Tracer], stand_ins: Sequence[Any]) -> Iterator[None]:
     """Context manager: inside, variables that functions close over hold other values in place of these tracers.
 
     Where JAX checks the type of an argument or of a result, it takes nothing but its own arrays: a tracer that says by
     `__jax_array__` what stands for it is refused there.
     """
-
-    def __init__(self, functions: Any, tracers: Sequence[Tracer], stand_ins: Sequence[Any]):
-        self.pairs = list(zip(tracers, stand_ins, strict=True))
-        self.functions = functions
-        self.put: list[tuple[CellType, Any, Any]] = []
-
-    def __enter__(self) -> None:
-        for cell in cells_of(self.functions) if self.pairs else ():
+    pairs = list(zip(tracers, stand_ins, strict=True))
+    put: list[tuple[CellType, Any, Any]] = []
+    try:
+        for cell in cells_of(functions) if pairs else ():
             held = cell.cell_contents
             leaves, tree = tree_flatten(held, is_leaf=lambda x: isinstance(x, Tracer))
-            found = [self.instead_of(x) for x in leaves]
+            found = [instead_of(x, pairs) for x in leaves]
             if any([x is not y for x, y in zip(leaves, found, strict=True)]):
                 cell.cell_contents = other = tree_unflatten(tree, found)
-                self.put.append((cell, held, other))
-
-    def __exit__(self, *exception: object) -> None:
-        for cell, held, other in self.put:
+                put.append((cell, held, other))
+        yield
+    finally:
+        for cell, held, other in put:
             if not is_empty(cell) and cell.cell_contents is other:  # the function may have assigned to it
                 cell.cell_contents = held
 
-    def instead_of(self, x: Any) -> Any:
-        """What stands for a value, or the value."""
-        return next((stand_in for tracer, stand_in in self.pairs if tracer is x), x)
+
+def instead_of(x: Any, pairs: Sequence[tuple[Tracer, Any]]) -> Any:
+    """What stands for a value, or the value."""
+    return next((stand_in for tracer, stand_in in pairs if tracer is x), x)
 
 
 def cells_of(value: Any, depth: int = DEPTH, seen: set[int] | None = None) -> Iterator[CellType]:
