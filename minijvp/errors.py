@@ -32,6 +32,7 @@ __all__ = [
     "TracerBoolConversionError",
     "TracerIntegerConversionError",
     "UnexpectedTracerError",
+    "UnsupportedArgumentError",
     "UnsupportedVersionError",
     "UnusedScopeWarning",
 ]
@@ -53,8 +54,16 @@ class ArgumentError(MinijvpError, TypeError, ValueError):
     """An argument of a public function has the wrong tree, shape, dtype, axis or type."""
 
 
+class UnsupportedArgumentError(ArgumentError, NotImplementedError):
+    """An argument that functions of NumPy have was given, and means nothing here: `out`."""
+
+
 class ConcretizationError(MinijvpError, TypeError):
     """Python asked a tracer for a concrete value (`if`, `int()`, `float()` ...) that it does not have."""
+
+
+class NonConcreteBooleanIndexError(ConcretizationError, IndexError):
+    """A traced mask chose the elements of an array: how many those are is not known."""
 
 
 # The next two are no TypeErrors: JAX replaces a TypeError about an argument by one of its own, or ignores it.
@@ -95,7 +104,6 @@ class UnusedScopeWarning(RuntimeWarning):
 # By the names of jax.errors, a program written for JAX finds what is raised here in their place.
 
 ConcretizationTypeError = TracerBoolConversionError = TracerIntegerConversionError = ConcretizationError
-NonConcreteBooleanIndexError = ConcretizationError
 TracerArrayConversionError = ForeignFunctionError
 UnexpectedTracerError = EscapedTracerError
 JaxprTypeError = JaxprError

@@ -28,10 +28,11 @@ __all__ = [
     "as_index",
     "call_namer",
     "entries_of",
+    "flatten_numbers",
     "flatten_prefix",
-    "flatten_result",
     "function_name",
     "is_float0",
+    "is_float0_for_jax",
     "leaf_paths",
     "normalize_indices",
     "replaced",
@@ -211,6 +212,11 @@ def is_float0(x: Any) -> bool:
     return isinstance(x, np.ndarray) and x.dtype == jax.dtypes.float0
 
 
+def is_float0_for_jax(x: Any) -> bool:
+    """Whether this is such an array, or what JAX traces in its place."""
+    return getattr(x, "dtype", None) == jax.dtypes.float0
+
+
 @register_pytree_node_class
 class Float0:
     """An array of float0, which holds no numbers, as a part of a tree and not a leaf."""
@@ -226,9 +232,9 @@ class Float0:
         return np.zeros(shape, jax.dtypes.float0)
 
 
-def flatten_result(result: Any) -> tuple[list[Any], Any]:
-    """The leaves of a result that a program can compute, and the tree that gives the result back."""
-    leaves, tree = tree_flatten(result)
+def flatten_numbers(value: Any, is_float0: Callable[[Any], bool] = is_float0) -> tuple[list[Any], Any]:
+    """The leaves that a program can take or compute, and the tree that gives the value back, with arrays of float0."""
+    leaves, tree = tree_flatten(value)
     if any(map(is_float0, leaves)):
         kept = [Float0(x.shape) if is_float0(x) else x for x in leaves]
         return tree_flatten(tree_unflatten(tree, kept))

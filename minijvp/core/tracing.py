@@ -90,7 +90,8 @@ def computes(trace: Trace) -> bool:
 class ThreadState(threading.local):
     """What a thread is doing: its current trace, the line that equations are charged to, the named batch axes.
 
-    And whether all that is staged for a program of JAX varies along the same axes of devices.
+    And whether all that is staged for a program of JAX varies along the same axes of devices, and what stands for
+    tracers in a function that JAX traces.
     """
 
     def __init__(self) -> None:
@@ -98,6 +99,7 @@ class ThreadState(threading.local):
         self.source: source.Source | None = None
         self.axis_sizes: dict[Any, int] = {}
         self.vary_alike = False
+        self.capturing: Capturing | None = None
 
 
 EVALUATION = EvalTrace()
@@ -190,6 +192,54 @@ class detached(evaluating):
     def __exit__(self, *exception: object) -> None:
         self.outside.__exit__(None, None, None)
         super().__exit__(*exception)
+
+
+class Capturing:
+    """Context manager: JAX traces a function inside, which may use tracers that it closes over.
+
+    What stands for them there are further arguments, `stand_ins`. Those that it lacks are noted in `tracers` when they
+    are used: then it is traced once more. A tracer of a transformation inside of the function is none of these.
+    """
+
+    __slots__ = ("outside", "owners", "previous", "stand_ins", "tracers")
+
+    def __init__(self) -> None:
+        self.outside = state.capturing
+        self.owners = [state.trace]
+        while hasattr(self.owners[-1], "parent"):
+            self.owners.append(self.owners[-1].parent)
+        self.tracers: list[Tracer] = []
+        self.stand_ins: Sequence[Any] = ()
+
+    def __enter__(self) -> Capturing:
+        self.previous = state.capturing
+        state.capturing = self
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        state.capturing = self.previous
+
+    def find(self, tracer: Tracer) -> Any:
+        """What stands for a tracer, or None."""
+        for x, stand_in in zip(self.tracers, self.stand_ins, strict=False):
+            if x is tracer:
+                return stand_in
+        if tracer.owner in self.owners:
+            self.tracers.append(tracer)
+            return None
+        return None if self.outside is None else self.outside.find(tracer)
+
+
+def for_jax(tracer: Tracer) -> Any:
+    """The value of a tracer for JAX: what it is settled to, or what stands for it in a function that JAX traces.
+
+    The tracer itself, if there is none.
+    """
+    value = tracer.settled()
+    if value is not tracer or state.capturing is None:
+        return value
+    found = state.capturing.find(tracer)
+    return tracer if found is None else found
 
 
 try:
@@ -348,7 +398,9 @@ class Tracer:
         # asks too; it leaves the operation to ours if it is given what is no array.
         if sys._getframe(1).f_code.co_name.startswith("_operator_"):
             return lambda: None
-        value = self.concrete()
+        value = for_jax(self)
+        if value is self:
+            value = self.concrete()
         if value is not self:
             return lambda: value
         if self.owner.finished():
@@ -461,8 +513,8 @@ def usable(x: Tracer, used_by: str) -> Any:
 
 
 def settled(values: Sequence[Any]) -> Sequence[Any]:
-    """The values, with those in the place of tracers that are settled; `values` itself, if there are none."""
-    found = [x.settled() if isinstance(x, Tracer) else x for x in values]
+    """The values, with those that JAX knows in the place of tracers; `values` itself, if there are none."""
+    found = [for_jax(x) if isinstance(x, Tracer) else x for x in values]
     return values if all([x is y for x, y in zip(found, values, strict=True)]) else found
 
 

@@ -306,7 +306,7 @@ class _Jitted:
         if jit_is_disabled():
             return self.fun(*args, **kwargs)
         dynamic, dynamic_kwargs, static = self.static.split(args, kwargs)
-        leaves, tree = tree_flatten((dynamic, dynamic_kwargs))
+        leaves, tree = trees.flatten_numbers((dynamic, dynamic_kwargs), trees.is_float0_for_jax)
         with evaluating(), staged_for(leaves):
             types = tuple(map(argument_type, leaves))
             jaxpr, out_tree = stage_tree(self.static.close(static), tree, types, lowered=True)
@@ -393,7 +393,7 @@ class _Jitted:
         if jit_is_disabled():
             return self.fun(*args, **kwargs)
         dynamic, dynamic_kwargs, static = self.static.split(args, kwargs)
-        leaves, tree = tree_flatten((dynamic, dynamic_kwargs))
+        leaves, tree = trees.flatten_numbers((dynamic, dynamic_kwargs))
         leaves = self.require_arrays(leaves, args, kwargs)
         types = tuple(map(argument_type, leaves))
         key = (tree, types, static, x64_enabled(), named_axes(), config.memory_budget)

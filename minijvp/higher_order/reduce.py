@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import prod
 from typing import Any
 
+import numpy as np
 from jax import lax
 
 from minijvp.core.jaxpr import Jaxpr, evaluate, lower
@@ -13,10 +14,12 @@ from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.casting import convert_element_type
+from minijvp.operations.elementwise import select_n
 from minijvp.operations.families import all_batched, broadcast_in_dim, leading_axis, reshape, shifted
 from minijvp.operations.reduction import joined, require_axes
 from minijvp.operations.shape import concatenate
 from minijvp.operations.slicing import slice as static_slice
+from minijvp.operations.windows import cropped, window_shape, window_slices, with_batch_axis
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.vmap import vmap_jaxpr
 
@@ -38,19 +41,7 @@ class Reduce(Primitive):
         return tuple(lax.reduce(args[:n], starts, lambda x, y: tuple(lower(jaxpr, *x, *y)), dimensions))
 
     def type_rule(self, *types: ArrayType, jaxpr: Jaxpr, dimensions: tuple[int, ...]) -> tuple[ArrayType, ...]:
-        n = len(types) // 2
-        operands, starts = types[:n], types[n:]
-        fits = [
-            x.shape == operands[0].shape and s.shape == () and (type(s) is ScalarType or s.dtype == x.dtype)
-            for x, s in zip(operands, starts, strict=False)
-        ]
-        if len(types) != 2 * n or not n or not all(fits) or len(jaxpr.inputs) != 2 * n or len(jaxpr.outputs) != n:
-            raise ArgumentError(
-                f"reduce of {', '.join(map(repr, operands))} from {', '.join(map(repr, starts))}, by a function of "
-                f"{len(jaxpr.inputs)} numbers with {len(jaxpr.outputs)} results.",
-                "Operands have one shape, each has an initial value of its dtype without axes, and the function takes "
-                "two numbers of each and gives one.",
-            )
+        operands = require_fitting(self.name, types, jaxpr)
         for x in operands:
             require_axes(self.name, x, dimensions)
         shape = tuple([m for d, m in enumerate(operands[0].shape) if d not in dimensions])
@@ -71,6 +62,84 @@ class Reduce(Primitive):
         if not any(batched[n:]):
             return self(*args, jaxpr=jaxpr, dimensions=dimensions), (True,) * n
         return tuple(reduce_in_halves(args, jaxpr, dimensions)), (True,) * n
+
+
+class ReduceWindows(Primitive):
+    """The operands, each window over them reduced together by `jaxpr`, beginning with as many initial values.
+
+    `jaxpr` is as that of `reduce`, and initial values are neutral too: they are the elements of the padding.
+    """
+
+    returns_tuple = True
+    recomputable = "fair"
+    own_derivative = True  # JAX has none backwards, nor for initial values
+
+    def impl(self, *args: Any, jaxpr: Jaxpr, **params: Any) -> Any:
+        n = len(args) // 2
+        starts = [lax.convert_element_type(s, x.dtype) for x, s in zip(args[:n], args[n:], strict=True)]
+        found = [cropped(x, s, **params) for x, s in zip(args[:n], starts, strict=True)]
+        combine = lambda x, y: tuple(lower(jaxpr, *x, *y))
+        return lax.reduce_window(tuple([x for x, _ in found]), tuple(starts), combine, **found[0][1])
+
+    def type_rule(self, *types: ArrayType, jaxpr: Jaxpr, **params: Any) -> tuple[ArrayType, ...]:
+        operands = require_fitting(self.name, types, jaxpr)
+        return tuple([ArrayType(window_shape(x, **params), x.dtype) for x in operands])
+
+    def jvp(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, **params: Any) -> tuple[tuple, tuple]:
+        if all(t is None for t in tangents):
+            return self(*primals, jaxpr=jaxpr, **params), (None,) * len(jaxpr.outputs)
+        outs, ts = jvp_flat(lambda *args: reduce_by_places(args, jaxpr, params), primals, tangents)
+        return tuple(outs), tuple(ts)
+
+    def batch(
+        self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, jaxpr: Jaxpr, **params: Any
+    ) -> tuple[Any, Any]:
+        n, params = len(args) // 2, with_batch_axis(params)
+        args = (*all_batched(axis, args[:n], batched[:n]), *args[n:])
+        if not any(batched[n:]):
+            return self(*args, jaxpr=jaxpr, **params), (True,) * n
+        return tuple(reduce_by_places(args, jaxpr, params)), (True,) * n
+
+
+def require_fitting(name: str, types: Sequence[ArrayType], jaxpr: Jaxpr) -> Sequence[ArrayType]:
+    """The types of the operands of a reduction. Raises ArgumentError if they, and what goes with them, do not fit."""
+    n = len(types) // 2
+    operands, starts = types[:n], types[n:]
+    fits = [
+        x.shape == operands[0].shape and s.shape == () and (type(s) is ScalarType or s.dtype == x.dtype)
+        for x, s in zip(operands, starts, strict=False)
+    ]
+    if len(types) != 2 * n or not n or not all(fits) or len(jaxpr.inputs) != 2 * n or len(jaxpr.outputs) != n:
+        raise ArgumentError(
+            f"{name} of {', '.join(map(repr, operands))} from {', '.join(map(repr, starts))}, by a function of "
+            f"{len(jaxpr.inputs)} numbers with {len(jaxpr.outputs)} results.",
+            "Operands have one shape, each has an initial value of its dtype without axes, and the function takes "
+            "two numbers of each and gives one.",
+        )
+    return operands
+
+
+def reduce_by_places(args: Sequence[Any], jaxpr: Jaxpr, params: dict[str, Any]) -> list[Any]:
+    """What `reduce_windows` gives, by elementwise operations: the elements at one place in all windows after another.
+
+    An initial value may have the first of the axes, along which nothing slides.
+    """
+    n = len(args) // 2
+    xs, starts, pieces = args[:n], [], []
+    shape = window_shape(type_of(xs[0]), **params)
+    for x, start in zip(xs, args[n:], strict=True):
+        dtype = type_of(x).dtype
+        starts.append(initial(start, dtype, shape))
+        if not type_of(start).shape:
+            pieces.append(window_slices(x, initial(start, dtype, ()), **params))
+            continue
+        inside = window_slices(np.ones(type_of(x).shape, bool), np.False_, **params)
+        found = window_slices(x, dtype.type(0), **params)
+        pieces.append([select_n(known, starts[-1], piece) for known, piece in zip(inside, found, strict=True)])
+    outs = starts
+    for place in zip(*pieces, strict=True):
+        outs = each(jaxpr, [*outs, *place])
+    return outs
 
 
 def reduce_in_halves(args: Sequence[Any], jaxpr: Jaxpr, dimensions: tuple[int, ...]) -> list[Any]:
@@ -121,3 +190,4 @@ def each(jaxpr: Jaxpr, operands: Sequence[Any], shape: tuple[int, ...] | None = 
 
 
 reduce = Reduce("reduce")
+reduce_windows = ReduceWindows("reduce_windows")

@@ -245,19 +245,6 @@ def computation(jaxpr: Any) -> str | None:
     return e.primitive.name if is_plain and (e.invars == jaxpr.invars or turned) else None
 
 
-@translates("reduce_window")
-def reduce_window(*inputs: Any, jaxpr: Any, consts: Any, **params: Any) -> Any:
-    """Windows of one operand, reduced by one of the operations that are known by name."""
-    name = computation(jaxpr)
-    if len(inputs) != 2 or name not in COMPUTATIONS or consts:
-        raise MissingRuleError(
-            f"from_jax met a reduce_window of {len(inputs) // 2} operands by a function of its own: {jaxpr!s:.300}",
-            "minijvp reduces windows by add, mul, max, min, and, or, xor.",
-            "Write it with one of these, or slice the windows out and reduce an axis.",
-        )
-    return windows.reduce_window(*inputs, computation=name, **without_placement("reduce_window", params))
-
-
 @translates("scatter")
 def scatter(x: Any, indices: Any, updates: Any, *, update_jaxpr: Any, update_consts: Any, **params: Any) -> Any:
     """Updates written over slices, or, where the program of an update does not read it, a function of what is there."""

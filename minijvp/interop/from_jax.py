@@ -18,19 +18,23 @@ from minijvp import trees
 from minijvp.core.jaxpr import Jaxpr, inner_jaxprs
 from minijvp.core.tracing import (
     EVALUATION,
+    Capturing,
     Tracer,
     as_constant,
     computes,
     evaluating,
+    for_jax,
     is_convertible,
     is_traced,
     named_axes,
     state,
 )
 from minijvp.core.types import PYTHON_SCALARS, is_arraylike, is_key, type_of, x64_enabled
-from minijvp.errors import ArgumentError, EscapedTracerError, MissingRuleError
+from minijvp.errors import ArgumentError, EscapedTracerError, ForeignFunctionError, MissingRuleError
+from minijvp.higher_order.captures import reaches_tracer
 from minijvp.higher_order.custom_jvp import are_inexact
 from minijvp.higher_order.deferred import ByZeros, Deferred
+from minijvp.interop.closures import standing_in
 from minijvp.interop.rules import TRACING_ERRORS, LostValueError, NeedsValueError, needs_value
 from minijvp.interop.traced import Traced, is_lowered, program_of_jax
 from minijvp.transforms.staging import argument_type, shape_struct
@@ -63,9 +67,9 @@ def from_jax(fun: Callable[..., Any]) -> Callable[..., Any]:
     their values; for integers and booleans there is a program for each value. Where `fun` needs the values of arrays
     that are not traced, as jnp.repeat needs its counts, it gets them.
 
-    Every value that is differentiated or batched must be an argument: a tracer that `fun` closes over raises
-    ForeignFunctionError. Other values that it closes over are looked at when it is traced, as jax.jit does it: pass
-    what changes as an argument.
+    Traced values that `fun` closes over are further arguments; JAX traces it in every call then, once more for each
+    that it meets. Other values that it closes over are looked at when it is traced, as jax.jit does it: pass what
+    changes as an argument.
 
     Raises ArgumentError if JAX cannot trace `fun` (`if` on a traced value), MissingRuleError for a primitive of JAX
     that minijvp does not have.
@@ -93,16 +97,19 @@ def bridged(fun: Callable[..., Any], pure: bool = False) -> Callable[..., Any]:
 
 
 class Program:
-    """What JAX traced, which leaves it takes, and how its results make up the result."""
+    """What JAX traced, which leaves it takes and which tracers besides, and how its results make up the result."""
 
-    __slots__ = ("leaves", "out_tree", "static_outputs", "traced")
+    __slots__ = ("captured", "leaves", "out_tree", "static_outputs", "traced")
 
-    def __init__(self, traced: Traced, leaves: list[int], out_tree: Any, static_outputs: dict):
-        self.traced, self.leaves = traced, leaves
+    def __init__(
+        self, traced: Traced, leaves: list[int], captured: Sequence[Tracer], out_tree: Any, static_outputs: dict
+    ):
+        self.traced, self.leaves, self.captured = traced, leaves, captured
         self.out_tree, self.static_outputs = out_tree, static_outputs
 
     def __call__(self, leaves: Sequence[Any]) -> Any:
-        outs = list(program_of_jax(*[as_operand(leaves[i]) for i in self.leaves], traced=self.traced))
+        operands = [*[as_operand(leaves[i]) for i in self.leaves], *self.captured]
+        outs = list(program_of_jax(*operands, traced=self.traced))
         for i in sorted(self.static_outputs):
             outs.insert(i, self.static_outputs[i])
         return tree_unflatten(self.out_tree, outs)
@@ -131,7 +138,11 @@ class Bridge:
         if self.pure:
             leaves = [x.__jax_array__() if is_convertible(x) else x for x in leaves]
         if not state.axis_sizes and computes(state.trace) and not any([isinstance(x, Tracer) for x in leaves]):
-            return self.fun(*args, **kwargs)
+            try:
+                return self.fun(*args, **kwargs)
+            except (TypeError, ValueError, ForeignFunctionError):
+                if not reaches_tracer((self.fun, leaves)):
+                    raise
         key = tree, tuple([describe(x) for x in leaves]), named_axes(), x64_enabled(), is_lowered(state.trace)
         try:
             programs = self.programs.get(key)
@@ -180,7 +191,8 @@ class Bridge:
         known, program = found
         if programs is None or programs.known != known:
             programs = Programs(known)
-        if (known < COMPUTED or self.pure) and not program.traced.closes_over_tracers:
+        lasts = not program.captured and not program.traced.closes_over_tracers
+        if (known < COMPUTED or self.pure) and lasts:
             if sum([len(p.by_values) for p in self.programs.values()]) >= READ_PER_FUNCTION:
                 self.programs.clear()
             self.programs[key] = programs
@@ -192,25 +204,41 @@ class Bridge:
         unknown = [i for i, x in enumerate(leaves) if is_unknown(x, known)]
         out_tree = None
         static_outputs: dict[int, Any] = {}
+        capturing = Capturing()
+        captured: tuple[Tracer, ...] = ()
 
         def flat(*args: Any) -> list[Any]:
             nonlocal out_tree
-            inner_args, inner_kwargs = tree_unflatten(tree, trees.replaced(leaves, unknown, args))
-            outs, out_tree = tree_flatten(self.fun(*inner_args, **inner_kwargs))
+            capturing.stand_ins = args[len(unknown) :]
+            inner_args, inner_kwargs = tree_unflatten(tree, trees.replaced(leaves, unknown, args[: len(unknown)]))
+            with capturing, standing_in((self.fun, leaves), captured, capturing.stand_ins):
+                outs, out_tree = tree_flatten(self.fun(*inner_args, **inner_kwargs))
+                outs = [for_jax(x) if isinstance(x, Tracer) else x for x in outs]
             static_outputs.clear()
             static_outputs.update(
                 {i: x for i, x in enumerate(outs) if type(x) in PYTHON_SCALARS or not is_arraylike(x)}
             )
             return [x for i, x in enumerate(outs) if i not in static_outputs]
 
-        types = [shape_struct(argument_type(leaves[i])) for i in unknown]
+        while True:
+            captured = tuple(capturing.tracers)
+            try:
+                traced = self.traced(flat, [*[leaves[i] for i in unknown], *captured], known)
+            except Exception:
+                if len(capturing.tracers) == len(captured):
+                    raise
+            if len(capturing.tracers) == len(captured):
+                return Program(traced, unknown, captured, out_tree, static_outputs)
+
+    def traced(self, flat: Callable[..., list[Any]], args: Sequence[Any], known: int) -> Traced:
+        """What JAX traces of a function of arguments like these."""
+        types = [shape_struct(argument_type(x)) for x in args]
         name, lowered = trees.function_name(self.fun), is_lowered(state.trace)
         with evaluating(), jax.ensure_compile_time_eval() if known == COMPUTED else nullcontext():
             if lowered:
-                traced = Traced.by_jit(flat, types, name)
-            else:
-                traced = Traced(jax.make_jaxpr(flat, axis_env=list(state.axis_sizes.items()))(*types), name)
-        return Program(traced, unknown, out_tree, static_outputs)
+                # What jax.jit traced is kept by the function: here each is traced with other tracers to stand for.
+                return Traced.by_jit(lambda *xs: flat(*xs), types, name)
+            return Traced(jax.make_jaxpr(flat, axis_env=list(state.axis_sizes.items()))(*types), name)
 
     def leaked(self, error: Exception) -> EscapedTracerError:
         """The error for a function that uses a tracer of JAX which an earlier call left somewhere."""

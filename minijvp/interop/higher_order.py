@@ -25,11 +25,13 @@ from minijvp.higher_order.jit import jit_primitive
 from minijvp.higher_order.linear_solve import custom_linear_solve
 from minijvp.higher_order.policies import of_jax
 from minijvp.higher_order.reduce import reduce as reduce_primitive
+from minijvp.higher_order.reduce import reduce_windows
 from minijvp.higher_order.scan import scan as scan_primitive
 from minijvp.higher_order.while_loop import while_loop as while_primitive
-from minijvp.interop.first_order import held, refuse_option, static
+from minijvp.interop.first_order import COMPUTATIONS, computation, held, refuse_option, static, without_placement
 from minijvp.interop.reading import INLINED, in_types, interpret, read_open, read_together, translates, type_of_aval
 from minijvp.interop.rules import Call, batch_rule, captured, jvp_rule, vjp_rule_by_zeros, vjp_rules
+from minijvp.operations import windows
 from minijvp.operations.elementwise import select_n
 from minijvp.operations.families import broadcast_in_dim
 from minijvp.operations.floating import frexp, ldexp
@@ -318,6 +320,20 @@ def reduce(equation: JaxprEqn, *inputs: Any) -> Any:
     refuse_option("reduce", "out_sharding", params.get("out_sharding"))
     operands = in_types(inputs, equation.invars)
     return reduce_primitive(*operands, jaxpr=jaxpr, dimensions=static(params["dimensions"]))
+
+
+@translates("reduce_window", contextual=True)
+def reduce_window(equation: JaxprEqn, *inputs: Any) -> Any:
+    """Windows reduced by one of the operations that are known by name, or by a program of two elements of each."""
+    params = dict(equation.params)
+    closed = ClosedJaxpr(params.pop("jaxpr"), params.pop("consts"))
+    how = without_placement("reduce_window", params)
+    name = computation(closed.jaxpr)
+    if len(inputs) == 2 and name in COMPUTATIONS:
+        return windows.reduce_window(*inputs, computation=name, **how)
+    jaxpr, constants = read_open(closed)
+    refuse_option("reduce_window", "a function over arrays", constants or None)
+    return reduce_windows(*in_types(inputs, equation.invars), jaxpr=jaxpr, **how)
 
 
 @translates("call_hi_primitive", contextual=True)

@@ -22,7 +22,7 @@ from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import is_tracer_of_jax
 from minijvp.core.types import ArrayType, is_inexact, type_of
-from minijvp.errors import ArgumentError, MissingRuleError
+from minijvp.errors import ArgumentError, ConcretizationError, MissingRuleError
 from minijvp.higher_order.custom_jvp import are_inexact
 from minijvp.higher_order.custom_vjp import custom_vjp_linear
 from minijvp.higher_order.custom_vmap import BatchRule
@@ -44,7 +44,7 @@ class LostValueError(ArgumentError):
     """A rule needs a value that was traced with the function and is gone."""
 
 
-class NeedsValueError(ArgumentError):
+class NeedsValueError(ArgumentError, ConcretizationError):
     """Python code of a function, or of a rule, needs a value that JAX does not know while it traces."""
 
 

@@ -68,7 +68,8 @@ def maker(original: Callable[..., Any], module: ModuleType, name: str) -> Callab
 
     @wraps(original)
     def make(*args: Any, **kwargs: Any) -> Any:
-        return from_jax(original(*args, **kwargs))
+        made = original(*args, **kwargs)
+        return like_ufunc(from_jax(made), made) if isinstance(made, jax.numpy.ufunc) else from_jax(made)
 
     return entitled(make, original, module, name)
 
@@ -112,13 +113,21 @@ def entitled(function: Any, original: Callable[..., Any], module: ModuleType, na
 
 
 UFUNC_METHODS = ("accumulate", "at", "outer", "reduce", "reduceat")
+UFUNC_ATTRIBUTES = ("identity", "nargs", "nin", "nout")
+
+
+def like_ufunc(function: Any, original: Any) -> Any:
+    """The function with the methods and the attributes of a ufunc of jax.numpy."""
+    for method in UFUNC_METHODS:
+        setattr(function, method, from_jax(getattr(original, method)))
+    for name in UFUNC_ATTRIBUTES:
+        setattr(function, name, getattr(original, name))
+    return function
 
 
 def add_ufunc_methods(namespace: dict[str, Any]) -> None:
-    """Give the functions of a namespace that are ufuncs in jax.numpy the methods of one."""
+    """Make those functions of a namespace like ufuncs that are ufuncs in jax.numpy."""
     for name in public_names(jax.numpy):
         original = getattr(jax.numpy, name)
         if isinstance(original, jax.numpy.ufunc):
-            for method in UFUNC_METHODS:
-                bridged = from_jax(getattr(original, method))
-                setattr(namespace[name], method, bridged)
+            like_ufunc(namespace[name], original)

@@ -707,6 +707,9 @@ def is_neutral(value: Any, name: str) -> bool:
     return (name not in ("and", "or", "xor") or dtype.kind in "iub") and is_start(value, name, dtype)
 
 
+windows_by_program = bridge(lax.reduce_window, lax, "reduce_window")
+
+
 @by_computations
 @surface(lax.reduce_window)
 def reduce_window(
@@ -719,15 +722,16 @@ def reduce_window(
     base_dilation: Any = None,
     window_dilation: Any = None,
 ) -> Any:
-    """Windows of the operand, each reduced by add, mul, max, min, bitwise_and, bitwise_or or bitwise_xor."""
-    x = array(operand, "reduce_window")
+    """Windows of the operand, each reduced by a function of two numbers; or of several, by one of two tuples.
+
+    The function is associative, and the initial values are neutral for it, as jax.lax wants it. Differentiated, a
+    function other than add, max and min costs an operation for each place in a window.
+    """
     name = COMPUTATIONS.get(getattr(computation, "__name__", ""))
-    if name is None:
-        raise ArgumentError(
-            f"reduce_window under a transformation received the computation {computation!r}.",
-            f"It knows the derivatives of {', '.join(sorted(COMPUTATIONS))}, by their names.",
-            "Pass one of those functions of minijvp.lax, jax.lax or jax.numpy.",
-        )
+    if name is None or isinstance(operand, (tuple, list, dict)):
+        more = (window_dimensions, window_strides, padding, base_dilation, window_dilation)
+        return windows_by_program(operand, init_value, computation, *more)
+    x = array(operand, "reduce_window")
     ones = (1,) * len(type_of(x).shape)
     size = integers(window_dimensions)
     strides = ones if window_strides is None else integers(window_strides)

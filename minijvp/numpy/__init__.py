@@ -123,7 +123,7 @@ from minijvp.numpy.manipulation import (
     vstack,
 )
 from minijvp.numpy.operators import install
-from minijvp.numpy.polynomials import polyfit
+from minijvp.numpy.polynomials import polydiv, polyfit, polymul
 from minijvp.numpy.reductions import (
     all,
     amax,
@@ -469,7 +469,9 @@ __all__ = [
     "pad",
     "permute_dims",
     "pi",
+    "polydiv",
     "polyfit",
+    "polymul",
     "positive",
     "pow",
     "power",

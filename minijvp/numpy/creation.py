@@ -25,6 +25,7 @@ from minijvp.numpy.promotion import (
     normalize_axis,
     refuse,
     scalar_like,
+    shape_values,
     surface,
 )
 from minijvp.operations import elementwise
@@ -200,21 +201,15 @@ def array(
 
 @surface(jnp.arange)
 def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None, *, device: Any = None) -> Any:
-    """Evenly spaced numbers from `start` to before `stop`."""
-    for x in (start, stop, step):
-        if isinstance(x, Tracer):
-            raise _traced_length("arange")
+    """Evenly spaced numbers from `start` to before `stop`. Traced ones count by their values, where those are known.
+
+    Raises ConcretizationError where they are not.
+    """
+    do = "Use Python numbers, or arguments in static_argnums of jit."
+    start, stop, step = [shape_values(x, "arange", do) if isinstance(x, Tracer) else x for x in (start, stop, step)]
     if type(start) is int and stop is None and step is None and dtype is None:
         return iota(dtype=as_dtype(int), shape=(max(start, 0),), dimension=0)
     return state.trace.lift(jnp.arange(start, stop, step, dtype))
-
-
-def _traced_length(function: str) -> ArgumentError:
-    return ArgumentError(
-        f"minijvp.numpy.{function} received a traced number.",
-        "The length of the result must be known while the program is traced.",
-        "Use Python numbers, or arguments in static_argnums of jit.",
-    )
 
 
 @surface(jnp.eye)

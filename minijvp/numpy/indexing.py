@@ -22,7 +22,7 @@ from jax import lax
 
 from minijvp.core.tracing import Tracer, evaluating
 from minijvp.core.types import PYTHON_SCALARS, is_key, type_of, wrapped
-from minijvp.errors import ArgumentError, ConcretizationError
+from minijvp.errors import ArgumentError, ConcretizationError, NonConcreteBooleanIndexError
 from minijvp.higher_order.scatter_apply import apply_at, as_program
 from minijvp.interop.from_jax import from_jax
 from minijvp.numpy.promotion import (
@@ -32,6 +32,7 @@ from minijvp.numpy.promotion import (
     cast,
     join,
     kind_of,
+    known_values,
     normalize_axis,
     operand,
     refuse,
@@ -203,18 +204,16 @@ def is_mask(e: Any) -> bool:
 
 
 def concrete_mask(mask: Any) -> np.ndarray:
-    """A boolean index as a NumPy array. Raises ConcretizationError if its value is not known."""
-    try:
-        while isinstance(mask, Tracer):
-            mask = mask.known_value("a boolean index")
-    except ConcretizationError:
-        raise ConcretizationError(
+    """A boolean index as a NumPy array. Raises NonConcreteBooleanIndexError if its value is not known."""
+    found = known_values(mask)
+    if found is None:
+        raise NonConcreteBooleanIndexError(
             f"x[mask] received a traced mask, {type_of(mask)!r}.",
             "How many elements it chooses depends on values, and shapes must be known while tracing.",
             "Use mnp.where(mask, x, other) to pick element by element, mnp.sum(x, where=mask) and the like to "
             "reduce, and mnp.where(mask, new, x) for x.at[mask].set(new).",
-        ) from None
-    return np.asarray(mask)
+        )
+    return found
 
 
 def span_of(s: slice, axis: int, n: int) -> Span:

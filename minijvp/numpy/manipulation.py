@@ -29,6 +29,7 @@ from minijvp.numpy.promotion import (
     promote,
     refuse,
     same_shape,
+    shape_values,
     surface,
 )
 from minijvp.numpy.ufuncs import constant, literal, where
@@ -316,6 +317,8 @@ def split_evenly(function: str, x: Any, sections: Any, axis: int, exactly: bool)
     x = array(x, function)
     axis = normalize_axis(axis, len(type_of(x).shape), function)
     n = type_of(x).shape[axis]
+    if np.ndim(sections) and not isinstance(sections, (tuple, list)):
+        sections = shape_values(sections, function, "Pass them as Python numbers.")
     if isinstance(sections, (tuple, list, np.ndarray)):
         return cut(x, [p if p >= 0 else p + n for p in map(int, sections)], axis)
     sections = operator.index(sections)
@@ -446,7 +449,8 @@ def repeat(
 ) -> Any:
     """Each element repeated, along an axis; `repeats` is a number, or one for each element.
 
-    With `total_repeat_length`, the size of the axis of the result, `repeats` may be traced.
+    With `total_repeat_length`, the size of the axis of the result, `repeats` may be traced. Raises ConcretizationError
+    if it is, and its values are not known, without.
     """
     if total_repeat_length is not None:
         return bridged_repeat(a, repeats, axis, total_repeat_length=total_repeat_length)
@@ -455,7 +459,7 @@ def repeat(
         x, axis = ravel(x), 0
     axis = normalize_axis(axis, len(x.shape), "repeat")
     n = x.shape[axis]
-    counts = np.asarray(repeats).ravel()
+    counts = shape_values(repeats, "repeat", "Pass total_repeat_length, the size of the axis of the result.").ravel()
     if counts.size == 1:
         x = ops.expand_dims(x, (axis + 1,))
         shape = list(x.shape)

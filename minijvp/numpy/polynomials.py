@@ -1,4 +1,4 @@
-"""Polynomials that fit data, by our least squares."""
+"""Polynomials that fit data, by our least squares, and products and quotients without leading zeros."""
 
 from __future__ import annotations
 
@@ -6,18 +6,41 @@ from operator import index
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from minijvp.errors import ArgumentError
 from minijvp.interop.from_jax import from_jax
 from minijvp.numpy.contractions import outer
 from minijvp.numpy.least_squares import least_squares, lstsq
 from minijvp.numpy.linalg import inv
-from minijvp.numpy.promotion import promote
+from minijvp.numpy.promotion import promote, shape_values
 from minijvp.numpy.reductions import sum as sum_of
 from minijvp.numpy.restated import restated
+from minijvp.numpy.selection import trim_zeros
 from minijvp.numpy.ufuncs import sqrt, square
 
 vander = from_jax(jnp.vander)
+bridged_polymul, bridged_polydiv = from_jax(jnp.polymul), from_jax(jnp.polydiv)
+
+
+@restated(jnp, "polymul")
+def polymul(a1: Any, a2: Any, *, trim_leading_zeros: bool = False) -> Any:
+    """The coefficients of the product of two polynomials. Raises ConcretizationError if unknown zeros are to go."""
+    a1, a2 = promote("polymul", a1, a2, inexact=True)
+    if trim_leading_zeros and max(len(a1), len(a2)) > 1:
+        a1, a2 = trim_zeros(a1, "f"), trim_zeros(a2, "f")
+    return bridged_polymul(a1, a2)
+
+
+@restated(jnp, "polydiv")
+def polydiv(u: Any, v: Any, *, trim_leading_zeros: bool = False) -> tuple[Any, Any]:
+    """The coefficients of the quotient and the rest. Raises ConcretizationError if unknown zeros are to go."""
+    quotient, rest = bridged_polydiv(u, v)
+    if trim_leading_zeros:
+        do = "Leave trim_leading_zeros away: the rest has leading zeros then."
+        kept = np.flatnonzero(np.abs(shape_values(rest, "polydiv", do)) >= np.sqrt(jnp.finfo(rest.dtype).eps))
+        rest = rest[kept[0] :] if len(kept) else rest[:0]
+    return quotient, rest
 
 
 @restated(jnp, "polyfit")

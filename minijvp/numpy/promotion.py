@@ -13,7 +13,7 @@ import numpy as np
 
 from minijvp.core.tracing import EVALUATION, Tracer, as_constant, is_convertible, is_tracer_of_jax, state
 from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, is_inexact, type_of, wrapped, x64_enabled
-from minijvp.errors import ArgumentError
+from minijvp.errors import ArgumentError, ConcretizationError, UnsupportedArgumentError
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import broadcast_in_dim
 from minijvp.operations.sharding import sharding_constraint
@@ -136,6 +136,28 @@ def array(x: Any, function: str) -> Any:
     """`x` as a tracer or a jax array; Python scalars become weakly typed."""
     x = operand(x, function)
     return as_constant(x) if type(x) in PYTHON_SCALARS else x
+
+
+def known_values(x: Any) -> np.ndarray | None:
+    """The values of an array or of what a tracer stands for, as a NumPy array; None if they are not known."""
+    try:
+        while isinstance(x, Tracer):
+            x = x.known_value("a function whose result has another shape for other values")
+    except ConcretizationError:
+        return None
+    return None if is_tracer_of_jax(x) else np.asarray(x)
+
+
+def shape_values(x: Any, function: str, do: str) -> np.ndarray:
+    """The values of an argument that the shape of the result depends on. Raises ConcretizationError without them."""
+    found = known_values(x)
+    if found is None:
+        raise ConcretizationError(
+            f"minijvp.numpy.{function} received a traced {type_of(x)!r} whose values are not known.",
+            "The shape of the result depends on them, and must be known while the program is traced.",
+            do,
+        )
+    return found
 
 
 def kind_of(x: Any) -> Kind:
@@ -364,7 +386,7 @@ def refuse(function: str, name: str, value: Any, default: Any = None, module: st
     if value is default or (isinstance(value, (str, bool, int)) and value == default):
         return
     placing = name == "out" or name in PLACEMENT
-    raise ArgumentError(
+    raise (UnsupportedArgumentError if name == "out" else ArgumentError)(
         f"minijvp.{module}.{function} received {name}, and {name} is not supported.",
         "Results are new arrays; where they lie is decided outside."
         if placing

@@ -13,12 +13,13 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from minijvp.core.tracing import EVALUATION, Tracer, is_tracer_of_jax, state
-from minijvp.errors import ArgumentError, ConcretizationError
+from minijvp.core.tracing import EVALUATION, state
+from minijvp.errors import ConcretizationError
 from minijvp.interop.from_jax import from_jax
+from minijvp.interop.rules import NeedsValueError
 from minijvp.numpy.indexing import getitem, take
 from minijvp.numpy.manipulation import atleast_1d, concatenate, ravel
-from minijvp.numpy.promotion import array, refuse
+from minijvp.numpy.promotion import array, known_values, refuse
 from minijvp.numpy.ufuncs import where as where_both
 
 
@@ -27,20 +28,16 @@ class NotKnownError(Exception):
 
 
 def known(x: Any) -> Any:
-    """The values of an array or of what a tracer stands for, as a NumPy array."""
-    while isinstance(x, Tracer):
-        try:
-            x = x.known_value("a selection of elements")
-        except ConcretizationError:
-            raise NotKnownError from None
-    if is_tracer_of_jax(x):
+    """The values of an array or of what a tracer stands for, as a NumPy array. Raises NotKnownError without them."""
+    found = known_values(x)
+    if found is None:
         raise NotKnownError
-    return np.asarray(x)
+    return found
 
 
-def unknown_shape(function: str) -> ArgumentError:
+def unknown_shape(function: str) -> ConcretizationError:
     """The error for a selection by values that are not known."""
-    return ArgumentError(
+    return ConcretizationError(
         f"minijvp.numpy.{function} received a traced array whose values select the elements of the result.",
         "How many those are is not known while a program is traced.",
         "Pass size=, the number of elements to make room for, where the function has it"
@@ -69,8 +66,8 @@ def selecting(original: Callable[..., Any]) -> Callable[[Callable[..., Any]], Ca
                 pass
             try:
                 return bridged(*args, **kwargs)
-            except ArgumentError as error:
-                raise unknown_shape(original.__name__) if "cannot trace" in error.what else error from error
+            except NeedsValueError as error:
+                raise unknown_shape(original.__name__) from error
 
         function.__doc__ = by_values.__doc__
         return function

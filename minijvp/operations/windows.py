@@ -108,7 +108,7 @@ class ReduceWindowSum(WindowPrimitive, LinearPrimitive):
 
     def impl(self, x: Any, **params: Any) -> Any:
         zero = start_of("add", x.dtype)
-        x, params = _cropped(x, zero, **params)
+        x, params = cropped(x, zero, **params)
         return lax.reduce_window(x, zero, lax.add, **params)
 
     def transpose(
@@ -148,7 +148,7 @@ class ReduceWindowExtremum(WindowPrimitive):
 
     def impl(self, x: Any, **params: Any) -> Any:
         start = start_of(self.select_prim, x.dtype)
-        x, params = _cropped(x, start, **params)
+        x, params = cropped(x, start, **params)
         return lax.reduce_window(x, start, self.function, **params)
 
     def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
@@ -167,7 +167,7 @@ class ReduceWindow(WindowPrimitive):
 
     def impl(self, x: Any, init_value: Any, *, computation: str, **params: Any) -> Any:
         init_value = lax.convert_element_type(init_value, x.dtype)
-        x, params = _cropped(x, start_of(computation, x.dtype), **params)
+        x, params = cropped(x, start_of(computation, x.dtype), **params)
         function = registry[computation].impl
 
         # A function of our own: JAX takes the known ones for reductions that start at their identity.
@@ -208,8 +208,8 @@ class SelectAndGatherAdd(WindowPrimitive, LinearPrimitive):
     """The element of `tangents` at the place where `operand` is largest ("ge") or smallest ("le") in each window."""
 
     def impl(self, t: Any, x: Any, *, select_prim: str, **params: Any) -> Any:
-        t, _ = _cropped(t, start_of("add", t.dtype), **params)
-        x, params = _cropped(x, start_of(select_prim, x.dtype), **params)
+        t, _ = cropped(t, start_of("add", t.dtype), **params)
+        x, params = cropped(x, start_of(select_prim, x.dtype), **params)
         return lax.select_and_gather_add_p.bind(t, x, select_prim=SELECT[select_prim], **params)
 
     def transpose(
@@ -260,7 +260,7 @@ class SelectAndScatterAdd(WindowPrimitive, LinearPrimitive):
         return select_and_gather_add(ct, x, base_dilation=ones, window_dilation=ones, **params), None
 
 
-def _cropped(x: Any, fill: Any, *, padding: Padding, base_dilation: Sizes, **params: Any) -> tuple[Any, dict[str, Any]]:
+def cropped(x: Any, fill: Any, *, padding: Padding, base_dilation: Sizes, **params: Any) -> tuple[Any, dict[str, Any]]:
     """In an impl: x without the elements that negative padding takes away, and parameters without negative padding.
 
     XLA mistakes windows of one element with negative padding for no windows at all, and ends the process.

@@ -212,7 +212,7 @@ def stage_tree(
         nonlocal out_tree
         args, kwargs = tree_unflatten(tree, leaves)
         result = fun(*args, **kwargs)
-        outputs, out_tree = trees.flatten_result(result)
+        outputs, out_tree = trees.flatten_numbers(result)
         return trees.as_arrays(outputs, trees.result_namer(result, name))
 
     jaxpr = stage(flat_fun, types, name, lowered)

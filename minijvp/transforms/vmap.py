@@ -210,7 +210,7 @@ def vmap(
 
     @wraps(fun)
     def mapped(*args: Any, **kwargs: Any) -> Any:
-        leaves, tree, axes = flatten_mapped(fun, in_axes, args, kwargs)
+        leaves, tree, axes, numberless = flatten_mapped(fun, in_axes, args, kwargs)
         size = common_size(fun, leaves, axes, axis_size, trees.call_namer(fun, args, kwargs))
         axis = Axis(size, axis_name, mesh_axes)
         batched = [a is not None for a in axes]
@@ -220,7 +220,8 @@ def vmap(
 
         def flat_fun(*xs: Any) -> list[Any]:
             nonlocal out_tree, result
-            inner_args, inner_kwargs = tree_unflatten(tree, xs)
+            empty = [np.zeros(type_of(xs[i]).shape, jax.dtypes.float0) for i in numberless]
+            inner_args, inner_kwargs = tree_unflatten(tree, trees.replaced(xs, numberless, empty) if empty else xs)
             result = fun(*inner_args, **inner_kwargs)
             outs, out_tree = tree_flatten(result)
             without_numbers.extend(map(trees.is_float0, outs))
@@ -267,8 +268,11 @@ def require_axis(name: Any, size: Any, what: str = "axis_name") -> None:
 
 def flatten_mapped(
     fun: Callable[..., Any], in_axes: Any, args: tuple, kwargs: dict[str, Any]
-) -> tuple[list[Any], Any, list[int | None]]:
-    """The leaves of the arguments, their tree, and for each leaf its mapped axis (not negative) or None."""
+) -> tuple[list[Any], Any, list[int | None], list[int]]:
+    """The leaves of the arguments, their tree, the mapped axis of each (not negative) or None, and which stand in.
+
+    Those are booleans in the place of mapped arrays of float0, which have axes and no numbers.
+    """
     if isinstance(in_axes, tuple) and len(in_axes) != len(args):
         raise ArgumentError(
             f"in_axes={in_axes} has {len(in_axes)} entr{'ies' if len(in_axes) != 1 else 'y'}, but "
@@ -281,6 +285,9 @@ def flatten_mapped(
     axes = trees.flatten_prefix(in_axes, args, "in_axes")
     n = len(axes)
     axes += [0] * (len(leaves) - n)
+    numberless = [i for i, x in enumerate(leaves) if axes[i] is not None and trees.is_float0(x)]
+    if numberless:
+        leaves = trees.replaced(leaves, numberless, [np.zeros(leaves[i].shape, bool) for i in numberless])
     leaves = mapped_leaves(leaves, axes, where)
     for i, (x, a) in enumerate(zip(leaves, axes, strict=True)):
         if a is None:
@@ -295,7 +302,7 @@ def flatten_mapped(
                 + (" Keyword arguments are always mapped over axis 0: pass this one by position." if i >= n else ""),
             )
         axes[i] = a % ndim
-    return leaves, tree, axes
+    return leaves, tree, axes, numberless
 
 
 def mapped_leaves(leaves: Sequence[Any], axes: Sequence[Any], where: Callable[[int], str]) -> list[Any]:

@@ -245,7 +245,7 @@ def backward_graph(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
                 leaves[i] = trace.pack(x, (BackwardNode(namer(i), (t,), next(trace.numbers)), 0))
         args, kwargs = trees.tree_unflatten(tree, leaves)
         result = fun(*args, **kwargs)
-        outs, out_tree = trees.flatten_result(result)
+        outs, out_tree = trees.flatten_numbers(result)
         places = trace.unpack(trees.as_arrays(outs, trees.result_namer(result, trees.function_name(fun))))[1]
     if not any(places):
         raise ArgumentError(

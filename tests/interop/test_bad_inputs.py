@@ -92,19 +92,6 @@ def test_a_value_that_is_left_behind() -> None:
     next_call_works()
 
 
-@pytest.mark.parametrize("word", WORDS)
-def test_a_tracer_that_is_closed_over(word: str) -> None:
-    def outer(x: Any) -> Any:
-        inner = minijvp.from_jax(lambda y: (jnp.sin(y) * x).sum())
-        return inner(x)
-
-    with pytest.raises(minijvp.ForeignFunctionError) as raised:
-        WORDS[word](outer)(X)
-    assert "from_jax" in raised.value.do
-    assert "pass it every traced value as an argument" in raised.value.do
-    next_call_works()
-
-
 FOREIGN = {
     "a function": lambda x: jnp.sin(x).sum(),
     "a reduction": lambda x: jnp.dot(x, jnp.ones(3)),

@@ -15,7 +15,7 @@ import minijvp
 import minijvp.numpy as mnp
 from minijvp.core.types import type_of
 from tests.interop.models import normal
-from tests.side_by_side import same
+from tests.side_by_side import both, same
 
 X = jnp.array([0.3, -1.2, 2.0])
 
@@ -349,3 +349,91 @@ def test_residuals_of_one_branch_in_a_rule() -> None:
         gradient = minijvp.grad(minijvp.from_jax(fun))
         for compute in (gradient, minijvp.jit(gradient)):
             same(compute(point), jax.grad(fun)(point))
+
+
+# Traced values that a function closes over
+
+
+class Layer:
+    """An object with an array, which a method uses."""
+
+    def __init__(self, w: Any):
+        self.w = w
+
+    def __call__(self, y: Any) -> Any:
+        return y * self.w
+
+
+def library_of(np_: Any) -> Any:
+    return minijvp if np_ is mnp else jax
+
+
+CLOSING: dict[str, Any] = {
+    "operator": lambda np_, bridge, x: bridge(lambda y: (jnp.sin(y) * x).sum())(x),
+    "function": lambda np_, bridge, x: bridge(lambda y: jnp.sum(x) * y + jnp.dot(x, y))(x),
+    "nothing-traced-given": lambda np_, bridge, x: bridge(lambda y: jax.vmap(lambda a: a * jnp.sum(x))(y))(np.ones(3)),
+    "attributes": lambda np_, bridge, x: bridge(
+        lambda y: (x.T @ y, x.at[0].set(2.0), x[..., 1], np_.where(x > 1, x, y))
+    )(x),
+    "scan": lambda np_, bridge, x: bridge(
+        lambda y: jax.lax.scan(lambda c, i: (c * x[0] + i, c), y[1], jnp.arange(3.0))
+    )(x),
+    "cond": lambda np_, bridge, x: bridge(lambda y: jax.lax.cond(y[0] > 0, lambda: x, lambda: x * 2))(x),
+    "compiled": lambda np_, bridge, x: bridge(jax.jit(lambda y: y * x[0] + jnp.cos(x).sum()))(x),
+    "tree": lambda np_, bridge, x: bridge(
+        (lambda p: lambda y: jax.lax.fori_loop(0, 2, lambda i, c: c * p["w"], y))({"w": x})
+    )(x),
+    "attribute": lambda np_, bridge, x: bridge(Layer(x))(jnp.cos(jnp.arange(3.0))),
+    "itself": lambda np_, bridge, x: bridge(lambda y: x)(x),
+    "bridge-inside": lambda np_, bridge, x: bridge(
+        lambda y: library_of(np_).grad(lambda z: bridge(lambda w: jnp.sum(jnp.sin(w) * x * y * z))(z))(y[0])
+    )(x),
+    "jit-inside": lambda np_, bridge, x: bridge(lambda y: library_of(np_).jit(lambda z: np_.sum(x * z * y))(1.5))(x),
+}
+
+
+@pytest.mark.parametrize("name", CLOSING)
+def test_a_function_closes_over_traced_values(name: str) -> None:
+    def case(api: Any, np_: Any) -> Any:
+        fun = lambda x: CLOSING[name](np_, minijvp.from_jax if np_ is mnp else lambda f: f, x)
+        total = lambda x: sum(np_.sum(out * np_.cos(out)) for out in jax.tree.leaves(fun(x)))
+        batch = jnp.stack([X, 2 * X])
+        found = fun(X), api.jit(fun)(X), api.vmap(fun)(batch), api.grad(total)(X), api.jit(api.grad(total))(X)
+        return *found, api.vmap(api.grad(total))(batch), api.jvp(total, (X,), (X,))
+
+    both(case)
+
+
+def test_a_program_with_values_of_a_trace_is_for_that_trace() -> None:
+    held = Layer(1.0)
+    bridged = minijvp.from_jax(lambda y: held(y))
+
+    def fun(x: Any) -> Any:
+        held.w = x
+        return bridged(x)
+
+    same([minijvp.grad(fun)(x) for x in (1.0, 3.0)], [jnp.array(2.0), jnp.array(6.0)])
+    assert isinstance(held.w, jax.Array)
+    with pytest.raises(minijvp.EscapedTracerError):
+        minijvp.jit(bridged)(2.0)
+
+
+def test_a_variable_holds_the_traced_value_again() -> None:
+    seen = []
+
+    def fun(x: Any) -> Any:
+        def inner(y: Any) -> Any:
+            nonlocal count
+            count = count + 1
+            return jnp.sum(x) * y
+
+        count, before = 0, x
+        out = minijvp.from_jax(inner)(x[0])
+        seen.append((before is x, count))
+        with pytest.raises(ZeroDivisionError):
+            minijvp.from_jax(lambda y: jnp.sum(x) * y / (1 // 0))(x)
+        seen.append((before is x, count))
+        return out
+
+    same(minijvp.grad(fun)(X), jax.grad(lambda x: jnp.sum(x) * x[0])(X))
+    assert seen == [(True, 2), (True, 2)]

@@ -50,13 +50,6 @@ REFUSED: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "debug_print": ("partitioned", lambda x: (jax.debug.print("{}", x, partitioned=True), x)[1]),
     "scatter": ("function of its own", scattered(scatter_p, lambda old, new: 2 * old + new)),
     "scatter-add": ("update_jaxpr", scattered(scatter_add_p, lambda old, new: old - new)),
-    "reduce_window": ("function of its own", lambda x: lax.reduce_window(x, 1.0, lambda a, b: a * b * 2, (2,))),
-    "reduce_window-several": (
-        "2 operands",
-        lambda x: lax.reduce_window((x, x), (0.0, 0.0), lambda a, b: (a[0] + b[0], a[1] + b[1]), (2,), (1,), "VALID")[
-            0
-        ],
-    ),
     "device_put": ("device", lambda x: jax.device_put(x, Format(Layout((0,)), ON_CPU))),
     "layout": ("layout", lambda x: jax.jit(jnp.sin, in_shardings=Format(Layout((0,)), ON_CPU))(x)),
 }

@@ -11,6 +11,7 @@ import pytest
 from jax import lax
 
 import minijvp
+import minijvp.numpy as mnp
 from minijvp import lax as ours
 from tests.side_by_side import same
 
@@ -164,11 +165,53 @@ def test_a_generic_window_is_reduced_by_its_name() -> None:
     np.testing.assert_allclose(minijvp.grad(product)(x)[1, 1], slope, rtol=1e-6)
 
 
+WINDOWS: dict[str, Any] = {
+    "largest-and-its-place": lambda lax, np_, x: lax.reduce_window(
+        (x, np_.arange(12).reshape(3, 4)),
+        (-np_.inf, -1),
+        lambda a, b: tuple(np_.where(a[0] >= b[0], u, v) for u, v in zip(a, b, strict=True)),
+        (2, 2),
+    ),
+    "mean-and-size": lambda lax, np_, x: lax.reduce_window(
+        {"sum": x, "n": np_.ones((3, 4))},
+        {"sum": 0.0, "n": 0.0},
+        lambda a, b: {k: lax.add(a[k], b[k]) for k in a},
+        (2, 3),
+        (1, 2),
+        "SAME",
+        (1, 2),
+        (2, 1),
+    ),
+    "of-one": lambda lax, np_, x: lax.reduce_window(x, 0.0, lambda a, b: a + b + a * b, (2, 1), None, ((1, 0), (0, 2))),
+}
+
+
+@pytest.mark.parametrize("name", WINDOWS)
+def test_windows_by_a_function(name: str) -> None:
+    """JAX has a derivative forwards, of all operands together; backwards it is the same."""
+    slopes = []
+    for lax_, np_, api in ((ours, mnp, minijvp), (lax, jnp, jax)):
+        fun = lambda x: jax.tree.leaves(WINDOWS[name](lax_, np_, x))
+        batch = jnp.stack([X, np.cos(X)])
+        slopes.append([fun(jnp.array(X)), api.jit(fun)(X), api.vmap(fun)(batch), api.jit(api.vmap(fun))(batch)])
+        if name == "of-one":
+            slopes[-1] += [api.jvp(fun, (X,), (np.sin(X),)), api.vmap(lambda t: api.jvp(fun, (X,), (t,)))(batch)]
+    same(*slopes)
+    weighed = lambda x: mnp.sum(
+        mnp.cos(jax.tree.leaves(WINDOWS[name](ours, mnp, x))[-1 if name != "largest-and-its-place" else 0])
+    )
+    along = lambda t: minijvp.jvp(weighed, (X,), (t,))[1]
+    rows = np.eye(12).reshape(12, 3, 4)
+    np.testing.assert_allclose(minijvp.grad(weighed)(X), minijvp.vmap(along)(rows).reshape(3, 4), rtol=1e-12)
+    step = 1e-6
+    found = [(weighed(X + step * row) - weighed(X - step * row)) / (2 * step) for row in rows]
+    np.testing.assert_allclose(minijvp.jit(minijvp.grad(weighed))(X), np.reshape(found, (3, 4)), rtol=1e-6, atol=1e-8)
+
+
 @pytest.mark.parametrize(
     ("message", "call"),
     [
         ("padding='AROUND'", lambda x: ours.conv(x[None, None], x[None, None], (1, 1), "AROUND")),
-        ("computation", lambda x: ours.reduce_window(x, 0.0, lambda a, b: a - b, (2, 2))),
         ("axis=2", lambda x: ours.rev(x, (2,))),
         ("operands of types", lambda x: ours.add(x, x[0])),
     ],

@@ -165,7 +165,6 @@ def test_creation_is_part_of_the_program() -> None:
         ("no arrays", lambda x: mnp.concatenate([]) + x),
         ("order='X'", lambda x: mnp.reshape(x, 3, order="X")),
         ("received the shape", lambda x: mnp.zeros(x) + x),
-        ("received a traced number", lambda x: mnp.arange(x)),
         ("of type list", lambda x: mnp.sin([1.0, 2.0]) + x),
         ("shapes", lambda x: mnp.stack([x, mnp.ones(4)])),
         ("entries have shapes", lambda x: mnp.array([x, x[:2]])),
@@ -286,3 +285,98 @@ def test_a_range_of_a_tracer_says_what_to_write() -> None:
     with pytest.raises(minijvp.ConcretizationError, match=r"range\(n\)") as raised:
         minijvp.jit(lambda n: sum(range(n)))(3)
     assert __file__ in raised.value.what and "range(n)" in raised.value.what and "fori_loop" in raised.value.do
+
+
+CLOSING: dict[str, Any] = {
+    "piecewise": lambda np_, x: np_.piecewise(x, [x < 0.5], [lambda v: v * x[0, 0], lambda v: x[1, 1]]),
+    "piecewise-itself": lambda np_, x: (lambda y: np_.piecewise(V, [V < 0.5], [lambda v: y, lambda v: v]))(x[0, 0]),
+    "apply_along_axis": lambda np_, x: np_.apply_along_axis(lambda v: np_.sum(v) * x, 0, np.ones((2, 2))),
+    "apply_over_axes": lambda np_, x: np_.apply_over_axes(lambda a, axis: np_.sum(a, axis) * x[0, 0], x, [0]),
+    "fromfunction": lambda np_, x: np_.fromfunction(lambda i, j: x[i, j] * (i + j), (2, 3), dtype=int),
+    "vectorize": lambda np_, x: np_.vectorize(lambda a: a * x[0], signature="()->(n)")(np.ones(3)),
+    "frompyfunc": lambda np_, x: np_.frompyfunc(lambda a, b: a + b * x[0, 0], 2, 1, identity=0).reduce(x, axis=0),
+    "pad": lambda np_, x: np_.pad(
+        x, 1, lambda v, width, axis, options: v.at[: width[0]].set(x[0, 0]).at[v.shape[0] - width[1] :].set(0.0)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CLOSING)
+def test_what_is_called_closes_over_traced_values(name: str) -> None:
+    def case(api: Any, np_: Any) -> Any:
+        fun = lambda x: CLOSING[name](np_, x)
+        total = lambda x: np_.sum(np_.sin(fun(x)))
+        batch = np.stack([X, 2 * X])
+        return fun(jnp.array(X)), api.jit(fun)(X), api.vmap(fun)(batch), api.grad(total)(X), api.jit(api.grad(total))(X)
+
+    both(case)
+
+
+BY_VALUES: dict[str, tuple[str, Any]] = {
+    "unique": ("size=", lambda np_, x: np_.unique(x)),
+    "unique_counts": ("size=", lambda np_, x: np_.unique_counts(x)),
+    "nonzero": ("size=", lambda np_, x: np_.nonzero(x)),
+    "where": ("size=", lambda np_, x: np_.where(x > 1)),
+    "argwhere": ("size=", lambda np_, x: np_.argwhere(x)),
+    "flatnonzero": ("size=", lambda np_, x: np_.flatnonzero(x)),
+    "extract": ("size=", lambda np_, x: np_.extract(x > 1, x)),
+    "compress": ("size=", lambda np_, x: np_.compress(x > 1, x)),
+    "union1d": ("size=", lambda np_, x: np_.union1d(x, x)),
+    "intersect1d": ("size=", lambda np_, x: np_.intersect1d(x, x)),
+    "setdiff1d": ("size=", lambda np_, x: np_.setdiff1d(x, x)),
+    "setxor1d": ("size=", lambda np_, x: np_.setxor1d(x, x)),
+    "bincount": ("needs a value", lambda np_, x: np_.bincount(x.astype(int))),
+    "repeat": ("total_repeat_length", lambda np_, x: np_.repeat(x, x.astype(int))),
+    "split": ("Python numbers", lambda np_, x: np_.split(x, x.astype(int))),
+    "arange": ("static_argnums", lambda np_, x: np_.arange(x[0])),
+    "polymul": ("size", lambda np_, x: np_.polymul(x, x, trim_leading_zeros=True)),
+    "polydiv": ("leading zeros", lambda np_, x: np_.polydiv(x, x[:2], trim_leading_zeros=True)),
+    "mask": (r"mnp\.where", lambda np_, x: x[x > 1]),
+    "mask-of-an-update": (r"mnp\.where", lambda np_, x: x.at[x > 1].set(x)),
+}
+
+
+@pytest.mark.parametrize("name", BY_VALUES)
+def test_shapes_by_values_that_are_not_known(name: str) -> None:
+    """The error is one of JAX's kind, by JAX's name of it."""
+    advice, fun = BY_VALUES[name]
+    for ours, theirs in ((minijvp.jit, jax.jit), (minijvp.vmap, jax.vmap)):
+        x = np.arange(3.0) if ours is minijvp.jit else np.ones((2, 3))
+        with pytest.raises((TypeError, IndexError)) as wanted:
+            theirs(lambda x: fun(jnp, x))(x)
+        with pytest.raises(getattr(minijvp.errors, wanted.type.__name__), match=advice) as raised:
+            ours(lambda x: fun(mnp, x))(x)
+        kind = next(cls for cls in wanted.type.__mro__ if cls.__module__ == "builtins")
+        assert issubclass(raised.type, kind)
+
+
+def test_shapes_by_known_values() -> None:
+    x = np.array([1.0, 2.0, 4.0, 5.0])
+
+    def case(api: Any, np_: Any) -> Any:
+        places = lambda x: [p.sum() * i for i, p in enumerate(np_.split(x * 2, x[:2].astype(int)))]
+        counted = lambda x: np_.sum(np_.arange(x[1]) * x[:2])
+        spaced = lambda x: np_.sum(np_.arange(x[0], x[3], x[1]) * x[:2])
+        repeated = lambda x: np_.sum(np_.repeat(x, x.astype(int)) ** 2)
+        product = lambda x: np_.sum(np_.polymul(x * np.array([0.0, 1, 1, 1]), x[1:], trim_leading_zeros=True) ** 2)
+        cases = lambda x: sum(places(x)), counted, spaced, repeated, product
+        return [(api.grad(f)(x), api.jvp(f, (x,), (x,))) for f in cases]
+
+    both(case)
+
+
+def test_the_rest_of_a_division_has_a_derivative_without_its_zeros_too() -> None:
+    """In JAX it has none then: what is left of a value that is looked at is a constant."""
+    x, total = jnp.array([1.0, 2.0, 4.0, 5.0]), lambda parts: sum(jnp.sum(jnp.sin(part)) for part in parts)
+    ours = lambda x: mnp.concatenate(mnp.polydiv(x, x[:2], trim_leading_zeros=True))
+    assert [part.shape for part in mnp.polydiv(x, x[:2], trim_leading_zeros=True)] == [(3,), (1,)]
+    assert minijvp.grad(lambda x: mnp.polydiv(x, x, trim_leading_zeros=True)[1].sum())(x).tolist() == [0.0] * 4
+    wanted = jax.grad(lambda x: total(jnp.polydiv(x, x[:2])))(x)
+    np.testing.assert_allclose(minijvp.grad(lambda x: mnp.sin(ours(x)).sum())(x), wanted, rtol=1e-12)
+
+
+def test_there_is_no_memory_to_write_to() -> None:
+    for fun in (lambda np_, x: np_.sum(x, out=x), lambda np_, x: np_.einsum("i", x, out=x)):
+        for library, np_ in ((minijvp, mnp), (jax, jnp)):
+            with pytest.raises(NotImplementedError, match="out"):
+                library.jit(lambda x: fun(np_, x))(V)

@@ -222,3 +222,20 @@ def test_what_a_choice_hands_on_is_the_same_for_all(name: str) -> None:
     swapped = lambda x: minijvp.lax.cond(x > 1, lambda y, z: (y, z), lambda y, z: (z, y), y, y + 1)
     with pytest.raises(ArgumentError, match="depends on mapped"):
         minijvp.vmap(swapped, out_axes=None)(x)
+
+
+def test_arguments_without_numbers() -> None:
+    none, n, x = np.zeros(3, jax.dtypes.float0), np.arange(3), np.arange(3.0)
+
+    def case(api: Any, np_: Any) -> Any:
+        push = lambda t: api.jvp(lambda n, y: y * n, (n, x), (t["a"], x))
+        sizes = lambda t, y: (y * t.shape[0] + t.size, t)
+        jitted = api.jit(push)({"a": none}), api.jit(sizes)(none, x), api.jit(lambda t: api.jit(sizes)(t, x))(none)
+        mapped = api.vmap(lambda t, n, y: api.jvp(lambda n, y: y * n, (n, y), (t, y)))(none, n, x)
+        rows = np.zeros((3, 2), jax.dtypes.float0)
+        shapes = api.vmap(lambda t, y: (y + t.ndim, t), in_axes=(1, None))(rows, x), api.vmap(lambda t: t)(none)
+        both_at_once = api.jit(api.vmap(lambda t, y: (y + t.size, t)))(rows, x)
+        derived = api.grad(lambda y: np_.sum(api.jit(sizes)(none, y)[0]))(x)
+        return jitted, mapped, shapes, both_at_once, derived, api.vmap(lambda t, y: (t, y), (None, 0))(none, x)
+
+    both(case)

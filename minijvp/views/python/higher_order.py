@@ -16,6 +16,7 @@ from minijvp.higher_order.reverse_loop import Walk, pull_program, slots
 from minijvp.higher_order.while_loop import while_cotangents, while_curvature, while_loop, while_tangents
 from minijvp.operations.families import spread
 from minijvp.views.python.literals import dtype_name
+from minijvp.views.python.operations import without_negative
 from minijvp.views.python.text import (
     Assignment,
     Block,
@@ -167,6 +168,29 @@ def _cond(writer: Writer, e: Equation, block: Block) -> Sequence[Atom]:
 
 
 def _reduce(writer: Writer, e: Equation, block: Block) -> Sequence[Atom]:
+    over = tupled([writer.operands.strict(v) for v in e.inputs[: len(e.outputs)]])
+    return _reduced(writer, e, block, "reduce", over, f"{tuple(e.params['dimensions'])}")
+
+
+def _reduce_windows(writer: Writer, e: Equation, block: Block) -> Sequence[Atom]:
+    n, p = len(e.outputs), {k: v for k, v in e.params.items() if k != "jaxpr"}
+    over, starts = (
+        [writer.operands.strict(v) for v in e.inputs[:n]],
+        [
+            writer.typed(v, x.type.strong())
+            for v, x in zip(e.inputs[n:], _like(e.params["jaxpr"].inputs[:n]), strict=True)
+        ],
+    )
+    if any([m < 0 for pair in p["padding"] for m in pair]):  # XLA wants no negative padding
+        config, padding = without_negative(p["padding"], p["base_dilation"])
+        over = [code("lax.pad(", x, ", ", start, f", {config})") for x, start in zip(over, starts, strict=True)]
+        p |= {"padding": padding, "base_dilation": (1,) * len(config)}
+    how = listed(code(f"{k}=", writer.operands.literal(v)) for k, v in p.items())
+    return _reduced(writer, e, block, "reduce_window", tupled(over), how)
+
+
+def _reduced(writer: Writer, e: Equation, block: Block, name: str, over: Code, how: Any) -> Sequence[Atom]:
+    """A reduction by a function of two numbers of each operand."""
     n, jaxpr = len(e.outputs), e.params["jaxpr"]
     x, y = _like(jaxpr.inputs[:n]), _like(jaxpr.inputs[n:])
 
@@ -175,8 +199,7 @@ def _reduce(writer: Writer, e: Equation, block: Block) -> Sequence[Atom]:
 
     function = _define(block, _hint(jaxpr, "combine"), (x, y), combine, as_sequence=True)
     starts = tupled([writer.typed(v, t.type) for v, t in zip(e.inputs[n:], x, strict=True)])
-    over = tupled([writer.operands.strict(v) for v in e.inputs[:n]])
-    text = code("lax.reduce(", over, ", ", starts, ", ", function, f", {tuple(e.params['dimensions'])})")
+    text = code(f"lax.{name}(", over, ", ", starts, ", ", function, ", ", how, ")")
     block.statements.append(Assignment(e.outputs, text, e.source, as_tuple=True))
     return e.outputs
 
@@ -300,6 +323,7 @@ RULES: dict[str, Rule] = {
     "while": _while,
     "cond": _cond,
     "reduce": _reduce,
+    "reduce_windows": _reduce_windows,
     "scatter_apply": _scatter_apply,
     "while_tangents": _tangents_of_loop,
     "while_cotangents": _cotangents_of_loop,

@@ -432,6 +432,12 @@ def _operands_padded(e: Equation, operands: Operands) -> Code | None:
     return code("lax.pad(", x, ", ", operands.exact(value, x.type.dtype), f", {tuple(e.params['padding_config'])})")
 
 
+def without_negative(padding: Sequence[tuple[int, int]], base_dilation: Sequence[int]) -> tuple[list, tuple]:
+    """What lax.pad does with an operand beforehand, so that windows need no negative padding; and what they need."""
+    config = [(min(lo, 0), min(hi, 0), d - 1) for (lo, hi), d in zip(padding, base_dilation, strict=True)]
+    return config, tuple([(max(lo, 0), max(hi, 0)) for lo, hi in padding])
+
+
 def _reduce_window(e: Equation, operands: Operands) -> Code | None:
     """A reduction of windows by a function of two numbers; XLA wants no negative padding."""
     x, start = e.inputs
@@ -442,9 +448,8 @@ def _reduce_window(e: Equation, operands: Operands) -> Code | None:
     whole = code(x)
     if any([n < 0 for pair in p["padding"] for n in pair]):
         fill = operands.literal(start_of(name, x.type.dtype))
-        config = [(min(lo, 0), min(hi, 0), d - 1) for (lo, hi), d in zip(p["padding"], p["base_dilation"], strict=True)]
+        config, p["padding"] = without_negative(p["padding"], p["base_dilation"])
         whole = code("lax.pad(", x, ", ", fill, f", {config})")
-        p["padding"] = tuple([(max(lo, 0), max(hi, 0)) for lo, hi in p["padding"]])
         p["base_dilation"] = (1,) * len(config)
     how = listed(code(f"{k}=", operands.literal(v)) for k, v in p.items())
     begin = operands.exact(start, x.type.dtype)
