@@ -60,6 +60,7 @@ from minijvp.errors import (
     MinijvpError,
     MissingPackageError,
     MissingRuleError,
+    UnboundAxisError,
     UnsupportedVersionError,
     UnusedScopeWarning,
 )
@@ -190,6 +191,7 @@ __all__ = [
     "ShapeDtypeStruct",
     "Shard",
     "Tracer",
+    "UnboundAxisError",
     "UnsupportedVersionError",
     "UnusedScopeWarning",
     "backward_graph",

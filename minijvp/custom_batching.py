@@ -82,8 +82,9 @@ class custom_vmap:
                 "Its batches would be by none.",
                 f"Give it one before the first call: {self.name}.def_vmap(rule).",
             )
-        if nothing_is_traced():
-            return self.fun(*args, **kwargs)
+        if nothing_is_traced():  # as when it is staged, the function takes and returns arrays
+            args, kwargs = trees.with_arrays((args, kwargs), lambda _: trees.call_namer(self.fun, args, kwargs))
+            return trees.with_arrays(self.fun(*args, **kwargs), lambda out: trees.result_namer(out, self.name))
         args = by_position(self, args, kwargs, "with a rule for batches")
         leaves, tree = tree_flatten(args)
         leaves = trees.as_arrays(leaves, trees.call_namer(self.fun, args, {}))

@@ -31,6 +31,7 @@ __all__ = [
     "TracerArrayConversionError",
     "TracerBoolConversionError",
     "TracerIntegerConversionError",
+    "UnboundAxisError",
     "UnexpectedTracerError",
     "UnsupportedArgumentError",
     "UnsupportedVersionError",
@@ -81,8 +82,12 @@ class MissingPackageError(MinijvpError, ImportError):
     """A function needs a package that comes with an extra of minijvp and is not installed."""
 
 
-class MissingRuleError(MinijvpError, TypeError):
-    """A primitive has no rule for the transformation that met it."""
+class MissingRuleError(MinijvpError, TypeError, ValueError, NotImplementedError):
+    """A primitive has no rule for the transformation that met it. JAX raises each of the three."""
+
+
+class UnboundAxisError(ArgumentError, NameError):
+    """A collective named an axis that no transformation around it has."""
 
 
 class JaxprError(MinijvpError, TypeError):

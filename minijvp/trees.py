@@ -119,6 +119,12 @@ FUNCTIONS_APART = (
 )
 
 
+def with_arrays(tree: Any, where: Callable[[Any], Callable[[int], str]]) -> Any:
+    """The tree with its leaves as arrays; `where` of the tree names a leaf in messages."""
+    leaves, structure = tree_flatten(tree)
+    return tree_unflatten(structure, as_arrays(leaves, where(tree)))
+
+
 def require_array(x: Any, where: Callable[[], str]) -> ArrayType:
     """The type of a leaf; ArgumentError names the leaf if it is no array."""
     try:

@@ -15,6 +15,7 @@ import minijvp.numpy as mnp
 from minijvp import ArgumentError, MissingRuleError
 from tests.side_by_side import both, same
 
+N = np.ones(2)
 X, Y = jnp.array([0.3, 0.5, 1.0]), jnp.array([2.0, 3.0, 4.0])
 
 
@@ -143,3 +144,7 @@ def test_errors() -> None:
     with pytest.raises(MissingRuleError, match=r"closes over a f64\[\].*batched"):
         minijvp.vmap(closes_over)(X)
     assert float(minijvp.grad(closes_over)(3.0)) == 2.0
+
+
+def test_functions_see_arrays_without_a_batch_too() -> None:
+    both(lambda api, np: api.custom_batching.sequential_vmap(lambda x, n: (x.astype(int), x * n.shape[0], 1))(2.5, N))

@@ -21,6 +21,7 @@ from minijvp import (
     ForeignFunctionError,
     MinijvpError,
     MissingRuleError,
+    UnboundAxisError,
     eval_shape,
     grad,
     hessian,
@@ -135,10 +136,9 @@ def test_holomorphic_needs_complex_arguments_and_results() -> None:
         grad(lambda x: mnp.real(x), holomorphic=True)(jnp.asarray(1j))
 
 
-def test_jacobians_need_floating_results() -> None:
-    for transform in (jacfwd, jacrev):
-        with fails(ArgumentError, "i64[3]"):
-            transform(lambda x: jnp.arange(3))(1.0)
+def test_jacobians_by_rows_need_floating_results() -> None:
+    with fails(ArgumentError, "i64[3]"):  # jacfwd makes zeros of them, as JAX does
+        jacrev(lambda x: jnp.arange(3))(1.0)
 
 
 # --- grad: the arguments
@@ -400,7 +400,7 @@ def test_collectives_need_a_bound_axis(collective: Any) -> None:
         lambda: grad(lambda x: collective(x).sum())(x),
         lambda: vmap(jit(lambda x: x), axis_name="rows")(x) + collective(x),
     ):
-        with fails(ArgumentError, "'rows'", "not bound"):
+        with fails(UnboundAxisError, "'rows'", "not bound"):
             run()
 
 
@@ -961,6 +961,8 @@ def test_messages_have_three_sentences() -> None:
 def test_classes() -> None:
     """Errors about arguments are what Python code catches: TypeError and ValueError."""
     assert issubclass(ArgumentError, TypeError) and issubclass(ArgumentError, ValueError)
-    assert issubclass(ConcretizationError, TypeError) and issubclass(MissingRuleError, TypeError)
+    assert issubclass(ConcretizationError, TypeError)
+    # JAX raises each of these where a rule is missing.
+    assert all(issubclass(MissingRuleError, kind) for kind in (TypeError, ValueError, NotImplementedError))
     # JAX would replace a TypeError about an argument by its own.
     assert not issubclass(ForeignFunctionError, TypeError) and not issubclass(EscapedTracerError, TypeError)

@@ -100,13 +100,17 @@ class StaticArguments:
         """Dynamic positional, dynamic keyword, and static arguments (as a hashable key)."""
         if not self.argnums and not self.argnames:
             return args, kwargs, ()
-        positions = {i % len(args) for i in self.argnums if -len(args) <= i < len(args)}
+        positions = self.positions(args)
         dynamic = tuple(x for i, x in enumerate(args) if i not in positions)
         static = tuple((i, type(args[i]), args[i]) for i in sorted(positions))
         static += tuple((k, type(kwargs[k]), kwargs[k]) for k in sorted(kwargs) if k in self.argnames)
         for name, _, value in static:
             require_hashable(value, name, self.fun)
         return dynamic, {k: v for k, v in kwargs.items() if k not in self.argnames}, static
+
+    def positions(self, args: tuple) -> set[int]:
+        """Which of the positional arguments are static."""
+        return {i % len(args) for i in self.argnums if -len(args) <= i < len(args)}
 
     def close(self, static: tuple) -> Callable[..., Any]:
         """The function of the dynamic arguments, the static ones fixed."""

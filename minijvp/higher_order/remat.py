@@ -85,7 +85,7 @@ def checkpoint(
     @wraps(fun)
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
         if nothing_is_traced():
-            return fun(*args, **kwargs)
+            return computed(static_arguments, args, kwargs)
         dynamic, dynamic_kwargs, static = static_arguments.split(args, kwargs)
         leaves, tree = tree_flatten((dynamic, dynamic_kwargs))
         fixed = {key for key, _, _ in static}
@@ -102,6 +102,17 @@ def checkpoint(
 
 
 remat = checkpoint
+
+
+def computed(of: StaticArguments, args: tuple, kwargs: dict[str, Any]) -> Any:
+    """The result where nothing differentiates it. As when it is staged, the function takes and returns arrays."""
+    dynamic = {i: x for i, x in enumerate(args) if i not in of.positions(args)}
+    named = {k: x for k, x in kwargs.items() if k not in of.argnames}
+    dynamic, named = trees.with_arrays(
+        (dynamic, named), lambda _: trees.call_namer(of.fun, tuple(dynamic.values()), named, list(dynamic))
+    )
+    result = of.fun(*[dynamic.get(i, x) for i, x in enumerate(args)], **{**kwargs, **named})
+    return trees.with_arrays(result, lambda tree: trees.result_namer(tree, trees.function_name(of.fun)))
 
 
 def require_parameters(fun: Callable[..., Any], argnums: Any, argnames: Any) -> None:

@@ -76,6 +76,18 @@ def run(fun: Callable[..., Any], role: str, args: Sequence[Any]) -> Any:
         raise
 
 
+def pair(f: Callable[..., Any], result: Any) -> tuple[Any, Any]:
+    """The carry and the row that the body of a scan returned; ArgumentError if it returned something else."""
+    if not isinstance(result, (tuple, list)) or len(result) != 2:
+        found = f"{type(result).__name__}" + (f" of {len(result)}" if isinstance(result, (tuple, list)) else "")
+        raise ArgumentError(
+            f"f of scan, {place_of(f)}, returned {found} where a pair is wanted.",
+            "The body of a scan returns the next carry, and a row of the result.",
+            "Return (carry, y); a loop without results returns (carry, None).",
+        )
+    return result[0], result[1]
+
+
 def staged(
     fun: Callable[..., Any],
     role: str,

@@ -5,7 +5,6 @@ Inside of disable_jit they run in Python, and hand values to the functions of th
 
 from __future__ import annotations
 
-import functools
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -21,9 +20,9 @@ from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.higher_order.cond import cond as cond_primitive
 from minijvp.higher_order.cond import joined
 from minijvp.higher_order.programs import Extension, fits
-from minijvp.lax import in_python
-from minijvp.lax.bodies import Tree, place_of, require_functions, require_same, run, staged
+from minijvp.lax.bodies import Tree, pair, place_of, require_functions, require_same, run, staged
 from minijvp.lax.loops import run_bounded, run_scan, run_while, too_many
+from minijvp.lax.plain import count_plainly, number_of, scan_plainly, while_plainly
 from minijvp.lax.segments import segment_size
 from minijvp.numpy.promotion import array, join, kind_of
 from minijvp.operations import shape as shapes
@@ -68,10 +67,9 @@ def cond(
         return cond(pred, lambda x, _: f(x), lambda _, y: g(y), x, y)
     named = [("true_fun", true_fun), ("false_fun", false_fun)]
     require_functions("cond", named)
-    pred, values = truth(pred, "cond"), given(operands, operand, "cond")
-    if (known := in_python.known_index(pred)) is not None:
-        return (true_fun if known else false_fun)(*values)
-    return choose("cond", as_index(pred), named, values)
+    index, values = as_index(truth(pred, "cond")), given(operands, operand, "cond")
+    which = number_of(index)
+    return choose("cond", index, named, values) if which is None else named[not which][1](*values)
 
 
 def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any, operand: Any = NOT_GIVEN) -> Any:
@@ -93,11 +91,12 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any, o
     if not named:
         raise ArgumentError("switch received no branches.", "One of them is to run.", "Give it a function at least.")
     require_functions("switch", named)
-    index = scalar(index, "the index of switch", "iu", "an integer")
+    index = as_index(scalar(index, "the index of switch", "iu", "an integer"))
     values = given(operands, operand, "switch")
-    if (known := in_python.known_index(index)) is not None:
-        return branches[min(max(known, 0), len(named) - 1)](*values)
-    return branches[0](*values) if len(named) == 1 else choose("switch", as_index(index), named, values)
+    which = 0 if len(named) == 1 else number_of(index)
+    if which is None:
+        return choose("switch", index, named, values)
+    return named[min(max(which, 0), len(named) - 1)][1](*values)
 
 
 def given(operands: tuple, operand: Any, function: str) -> tuple:
@@ -216,26 +215,13 @@ def scan(
     unroll = require_unroll(unroll, length, "scan")
     size = segment_size(checkpoint, length)
     if jit_is_disabled() and length:
-        body = lambda c, x: pair(f, run(f, "f of scan", (c, x)))
-        return in_python.loop_over_rows(body, tree_unflatten(carry.structure, carry.leaves), rows, length, reverse)
+        return scan_plainly(f, carry, rows, length, reverse)
     row = rows.structure, [t.with_shape(t.shape[1:]) for t in rows.types]
     jaxpr, carry, (_, ys) = stage_loop(
         "scan", f, "f", carry, lambda c: staged(f, "f of scan", [c.signature, row], lambda result: pair(f, result))
     )
     last, results = run_scan(jaxpr, carry.leaves, rows.leaves, length, bool(reverse), unroll, size)
     return tree_unflatten(carry.structure, last), tree_unflatten(ys.structure, results)
-
-
-def pair(f: Callable[..., Any], result: Any) -> tuple[Any, Any]:
-    """The carry and the row that the body of a scan returned; ArgumentError if it returned something else."""
-    if not isinstance(result, (tuple, list)) or len(result) != 2:
-        found = f"{type(result).__name__}" + (f" of {len(result)}" if isinstance(result, (tuple, list)) else "")
-        raise ArgumentError(
-            f"f of scan, {place_of(f)}, returned {found} where a pair is wanted.",
-            "The body of a scan returns the next carry, and a row of the result.",
-            "Return (carry, y); a loop without results returns (carry, None).",
-        )
-    return result[0], result[1]
 
 
 def common_length(rows: Tree, length: Any) -> int:
@@ -374,11 +360,11 @@ def while_loop(
     """
     require_functions("while_loop", [("cond_fun", cond_fun), ("body_fun", body_fun)])
     max_steps = require_steps(max_steps, "while_loop")
-    carry = Tree(init_val, leaf_namer(init_val, "init_val of while_loop"))
     if jit_is_disabled():
-        last = in_python.loop_while(cond_fun, body_fun, tree_unflatten(carry.structure, carry.leaves), max_steps)
-        if last is not in_python.UNKNOWN:
-            return last
+        init_val, ended = while_plainly(cond_fun, body_fun, init_val, max_steps)
+        if ended:
+            return init_val
+    carry = Tree(init_val, leaf_namer(init_val, "init_val of while_loop"))
     jaxpr, carry, _ = stage_loop(
         "while_loop", body_fun, "body_fun", carry, lambda c: staged(body_fun, "body_fun of while_loop", [c.signature])
     )
@@ -466,12 +452,10 @@ def fori_loop(
     n = max(int(upper) - int(lower), 0) if static else 0
     if max_steps is not None and n > max_steps:
         raise too_many("fori_loop", max_steps)
-    lower = array(int(lower) if static else lower, "fori_loop")
     carry = Tree(init_val, leaf_namer(init_val, "init_val of fori_loop"))
     if jit_is_disabled() and static:
-        numbers = [lower + i for i in range(n)]
-        body = lambda c, i: run(body_fun, "body_fun of fori_loop", (i, c))
-        return functools.reduce(body, numbers, tree_unflatten(carry.structure, carry.leaves))
+        return count_plainly(body_fun, int(lower), n, carry)
+    lower = array(int(lower) if static else lower, "fori_loop")
     counter = tree_structure(0), [type_of(lower)]
     jaxpr, carry, _ = stage_loop(
         "fori_loop",

@@ -12,7 +12,7 @@ from jax import lax
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import named_axes, state, typed_axes
 from minijvp.core.types import ArrayType, type_of
-from minijvp.errors import ArgumentError
+from minijvp.errors import ArgumentError, UnboundAxisError
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.elementwise import div, eq, mul, select_n
 from minijvp.operations.families import LinearPrimitive, leading_axis, reduce_sum, zeros_like
@@ -37,10 +37,10 @@ class Collective:
         return params["axis_name"] == name
 
 
-def unbound(axis_name: Any) -> ArgumentError:
+def unbound(axis_name: Any) -> UnboundAxisError:
     """The error for an axis name that no surrounding vmap has."""
     known = sorted([str(name) for name, _ in named_axes()])
-    return ArgumentError(
+    return UnboundAxisError(
         f"the axis name {axis_name!r} is not bound.",
         f"A collective speaks along the axis of a surrounding vmap; known here: {known}.",
         f"Call the function under vmap(..., axis_name={axis_name!r}).",

@@ -19,9 +19,9 @@ from jax.tree_util import tree_leaves
 import minijvp
 import minijvp.numpy as mnp
 from minijvp import ArgumentError, checkpoint, grad, jacfwd, jit, jvp, make_jaxpr, vjp, vmap
-from tests.side_by_side import same
+from tests.side_by_side import both, same
 
-X, V = jnp.array([0.3, -1.2, 2.0]), jnp.array([1.0, 0.5, -2.0])
+X, V, ONES = jnp.array([0.3, -1.2, 2.0]), jnp.array([1.0, 0.5, -2.0]), np.ones(2, "float32")
 W = jnp.array([[0.2, -0.4, 0.1], [0.5, 0.3, -0.7], [-0.1, 0.6, 0.4]])
 SIDES = (minijvp, mnp, minijvp.checkpoint_name, minijvp.lax), (jax, jnp, checkpoint_name, jax.lax)
 
@@ -357,3 +357,11 @@ def test_static_arguments_that_a_function_does_not_have(options: dict[str, Any])
         minijvp.checkpoint(lambda x, n: x**n, **options)
     with pytest.raises(minijvp.ArgumentError, match="static arguments that do not fit"):
         minijvp.checkpoint(**options)(lambda x, n: x**n)
+
+
+def test_functions_see_arrays_without_a_derivative_too() -> None:
+    def case(api: Any, np: Any) -> Any:
+        f = api.checkpoint(lambda n, x, *, y: (n, x.astype(int), {"y": y["y"].at[0].add(n * x)}, 1), static_argnums=0)
+        return f(2, 3.5, y={"y": ONES}), api.checkpoint(lambda s, x: x * len(s), static_argnums=0)("ab", 1.0)
+
+    both(case)

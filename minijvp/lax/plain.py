@@ -1,0 +1,75 @@
+"""Loops and choices inside of disable_jit, by Python's own `for`, `while` and `if`: their functions see the values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+from jax.tree_util import tree_map, tree_unflatten
+
+from minijvp import trees
+from minijvp.core.types import jit_is_disabled
+from minijvp.errors import ConcretizationError
+from minijvp.lax.bodies import Tree, pair, run
+from minijvp.lax.loops import too_many
+from minijvp.numpy.manipulation import stack
+from minijvp.numpy.promotion import array
+from minijvp.transforms.borders import leaf_namer
+
+NOT_KNOWN = ConcretizationError, jax.errors.ConcretizationTypeError, jax.errors.TracerIntegerConversionError
+
+
+def number_of(x: Any, read: Callable[[Any], int] = int) -> int | None:
+    """The number of a branch, or whether a loop goes on (by `bool`), inside of disable_jit; None if it is not known.
+
+    Inside of vmap or of a function that is staged it is not known, and the choice stays an operation.
+    """
+    if not jit_is_disabled():
+        return None
+    try:
+        return read(x)
+    except NOT_KNOWN:
+        return None
+
+
+def as_arrays(value: Any, what: str) -> Any:
+    """A tree with its leaves as arrays."""
+    return trees.with_arrays(value, lambda tree: leaf_namer(tree, what))
+
+
+def scan_plainly(
+    f: Callable[[Any, Any], tuple[Any, Any]], carry: Tree, rows: Tree, length: int, reverse: bool
+) -> tuple[Any, Any]:
+    """The last carry and the stacked results, of one step at least: without any, nobody knows what a result is."""
+    value, results = tree_unflatten(carry.structure, carry.leaves), []
+    for i in reversed(range(length)) if reverse else range(length):
+        row = tree_unflatten(rows.structure, [x[i] for x in rows.leaves])
+        value, result = pair(f, run(f, "f of scan", (value, row)))
+        results.append(as_arrays(result, "a result of scan"))
+    if reverse:
+        results.reverse()
+    return as_arrays(value, "the carry of scan"), tree_map(lambda *ys: stack(ys), *results)
+
+
+def while_plainly(
+    cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], value: Any, max_steps: int | None
+) -> tuple[Any, bool]:
+    """The last carry and True; or False, and the carry from which on the condition is not known."""
+    value, steps = as_arrays(value, "init_val of while_loop"), 0
+    while True:
+        going_on = number_of(run(cond_fun, "cond_fun of while_loop", (value,)), bool)
+        if not going_on:
+            return value, going_on is not None
+        if steps == max_steps:
+            raise too_many("while_loop", steps)
+        value = as_arrays(run(body_fun, "body_fun of while_loop", (value,)), "the carry of while_loop")
+        steps += 1
+
+
+def count_plainly(body_fun: Callable[[Any, Any], Any], lower: int, n: int, carry: Tree) -> Any:
+    """The carry after `n` steps from `lower`."""
+    value = tree_unflatten(carry.structure, carry.leaves)
+    for i in range(lower, lower + n):
+        value = run(body_fun, "body_fun of fori_loop", (array(i, "fori_loop"), value))
+    return as_arrays(value, "the carry of fori_loop")
