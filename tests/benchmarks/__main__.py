@@ -21,6 +21,7 @@ from tests.benchmarks import (
     control_flow,
     eager,
     growth,
+    libraries,
     published,
     quaternion,
     rematerialisation,
@@ -32,7 +33,7 @@ from tests.benchmarks.contenders import INSTALLED, PACKAGES
 from tests.benchmarks.report import Row, summary, table
 from tests.benchmarks.timing import FULL, QUICK, Settings
 
-MODULES = (eager, staging, compiled, growth, published, control_flow, bridge, quaternion, rematerialisation)
+MODULES = (eager, staging, compiled, growth, published, control_flow, bridge, libraries, quaternion, rematerialisation)
 BENCHMARKS: list[Benchmark] = [b for module in MODULES for b in module.BENCHMARKS]
 
 NOTES = """\
