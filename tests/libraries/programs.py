@@ -16,7 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import tree_flatten, tree_map, tree_unflatten
 
-
 LIBRARIES = """
 beartype blackjax brax distrax dynamax e3nn_jax evosax flowjax gpjax haiku jax_md jaxopt jaxtyping jraph mujoco
 mujoco.mjx netket penzai quax tensorflow_probability tinygp
