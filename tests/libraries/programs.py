@@ -334,8 +334,9 @@ def blackjax_variational() -> Program:
     def after_a_step(x: Any, key: Any) -> Any:
         state = meanfield_vi.init(x["mean"], optimizer)
         state = state._replace(mu=x["mean"], rho=x["scale"])
-        state, info = meanfield_vi.step(key, state, log_density, optimizer, num_samples=3)
-        return info.elbo + jnp.sum(state.mu**2) + jnp.sum(state.rho)
+        after: Any
+        after, info = meanfield_vi.step(key, state, log_density, optimizer, num_samples=3)
+        return info.elbo + jnp.sum(jnp.square(after.mu)) + jnp.sum(after.rho)
 
     return Program(after_a_step, {"mean": normal(0, 3), "scale": normal(1, 3)}, (jax.random.key(0),))
 
@@ -550,15 +551,16 @@ def jraph_graph_network() -> Program:
 
     def loss(params: Any, graph: Any) -> Any:
         dense = lambda name: lambda *xs: jnp.tanh(jnp.concatenate(xs, -1) @ params[name])
-        network: Any = jraph.GraphNetwork(
+        make: Any = jraph.GraphNetwork
+        network = make(
             update_edge_fn=dense("edges"),
             update_node_fn=dense("nodes"),
             update_global_fn=dense("globals"),
             attention_logit_fn=lambda edges, *rest: edges @ params["attention"],
             attention_reduce_fn=lambda edges, weights: edges * weights,
         )
-        out: Any = network(network(graph))
-        return (out.globals**2).sum() + (out.nodes * jraph.get_node_padding_mask(graph)[:, None]).sum()
+        out, real = network(network(graph)), jnp.asarray(jraph.get_node_padding_mask(graph))
+        return (out.globals**2).sum() + (out.nodes * real[:, None]).sum()
 
     params = {"edges": normal(3, 8, 2), "nodes": normal(4, 8, 2), "globals": normal(5, 6, 2)}
     return Program(loss, {**params, "attention": normal(6, 2, 1)}, (graph,))
