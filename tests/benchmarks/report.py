@@ -40,6 +40,8 @@ LOOPS = "loops beyond JAX"
 BRIDGE = "bridge"
 QUATERNION = "quaternion"
 REMATERIALISATION = "rematerialisation"
+LIBRARIES_STAGING = "libraries: trace + lower"
+LIBRARIES_RUN = "libraries: compiled run time"
 
 GROUPS: dict[str, Goal | None] = {
     EAGER: Goal(0.12, 0.25),
@@ -53,6 +55,8 @@ GROUPS: dict[str, Goal | None] = {
     OBJECTIVES_EAGER: Goal(0.12, 0.25),
     OBJECTIVES_HOT: Goal(0.03, 0.10),
     OBJECTIVES_RUN: Goal(1.0, 1.03),
+    LIBRARIES_STAGING: Goal(0.9, 1.5),
+    LIBRARIES_RUN: Goal(1.03, 1.1),
     TINY: None,
     TRACE: None,
     LOWER: None,
