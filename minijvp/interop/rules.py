@@ -30,7 +30,6 @@ from minijvp.higher_order.deferred import ByZeros, Deferred, Flags
 from minijvp.higher_order.programs import chosen, groups
 from minijvp.interop.reading import read, type_of_aval
 from minijvp.operations.families import spread
-from minijvp.transforms.known_inputs import KnownInputs
 from minijvp.transforms.staging import shape_struct, stage
 from minijvp.trees import replaced
 
@@ -157,7 +156,7 @@ def jvp_rule(call: Call, symbolic_zeros: bool = False) -> Deferred | ByZeros:
         return call.trace(rule, [*call.types, *inexact(chosen(call.types, nonzero))])
 
     if symbolic_zeros:
-        return ByZeros(lambda nonzero, known: (for_tangents(nonzero), are_inexact(call.out_types)))
+        return ByZeros(lambda nonzero, _: (for_tangents(nonzero), are_inexact(call.out_types)))
     return Deferred(lambda: for_tangents(are_inexact(call.types)))
 
 
@@ -214,12 +213,12 @@ def vjp_rules(call: Call) -> tuple[Deferred, Deferred]:
 def vjp_rule_by_zeros(call: Call) -> ByZeros:
     """The rules of a function that wants to know which tangents and cotangents are zero, as a rule for tangents."""
 
-    def make(nonzero: Flags, known: KnownInputs) -> tuple[Jaxpr, Flags]:
+    def make(nonzero: Flags) -> tuple[Jaxpr, Flags]:
         vjp = VJP(call, nonzero)
         n, n_out, out_nonzero = len(call.types), len(call.out_types), are_inexact(call.out_types)
         given = tuple(inexact(chosen(call.types, nonzero)))
         bwd = ByZeros(
-            lambda flags, known: (vjp.backward(flags), (True,) * len(given)), tuple(inexact(call.out_types)), given
+            lambda flags, _: (vjp.backward(flags), (True,) * len(given)), tuple(inexact(call.out_types)), given
         )
 
         def fun(*args: Any) -> list[Any]:
@@ -229,7 +228,7 @@ def vjp_rule_by_zeros(call: Call) -> ByZeros:
 
         return stage(fun, [*call.types, *given], call.name), out_nonzero
 
-    return ByZeros(make, separate=True)
+    return ByZeros(lambda nonzero, _: make(nonzero), separate=True)
 
 
 def batch_rule(call: Call) -> BatchRule:
