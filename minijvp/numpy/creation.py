@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from minijvp.core.tracing import Tracer, as_constant, is_convertible, is_known, state
-from minijvp.core.types import PYTHON_SCALARS, abstract_type, is_arraylike, type_of, wrapped, x64_enabled
+from minijvp.core.types import PYTHON_SCALARS, abstract_type, is_arraylike, is_inexact, type_of, wrapped, x64_enabled
 from minijvp.errors import ArgumentError
 from minijvp.numpy.promotion import array as as_operand
 from minijvp.numpy.promotion import (
@@ -201,15 +201,21 @@ def array(
 
 @surface(jnp.arange)
 def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None, *, device: Any = None) -> Any:
-    """Evenly spaced numbers from `start` to before `stop`. Traced ones count by their values, where those are known.
+    """Evenly spaced numbers from `start` to before `stop`, which may be traced where their values are known.
 
-    Raises ConcretizationError where they are not.
+    How many there are depends on the values; the derivatives by `start` and `step` are those of start + i * step, where
+    JAX has zeros. Raises ConcretizationError where values are not known.
     """
-    do = "Use Python numbers, or arguments in static_argnums of jit."
-    start, stop, step = [shape_values(x, "arange", do) if isinstance(x, Tracer) else x for x in (start, stop, step)]
     if type(start) is int and stop is None and step is None and dtype is None:
         return iota(dtype=as_dtype(int), shape=(max(start, 0),), dimension=0)
-    return state.trace.lift(jnp.arange(start, stop, step, dtype))
+    do = "Use Python numbers, or arguments in static_argnums of jit."
+    known = [shape_values(x, "arange", do) if isinstance(x, Tracer) else x for x in (start, stop, step)]
+    out = state.trace.lift(jnp.arange(*known, dtype))
+    if stop is not None and is_inexact(out.dtype):
+        for x, value, factor in ((start, known[0], 1), (step, known[2], np.arange(out.size))):
+            if isinstance(x, Tracer) and is_inexact(x.dtype):
+                out = out + ((x - value) * factor).astype(out.dtype)  # adds nothing but the derivative
+    return out
 
 
 @surface(jnp.eye)

@@ -356,13 +356,25 @@ def test_shapes_by_known_values() -> None:
     def case(api: Any, np_: Any) -> Any:
         places = lambda x: [p.sum() * i for i, p in enumerate(np_.split(x * 2, x[:2].astype(int)))]
         counted = lambda x: np_.sum(np_.arange(x[1]) * x[:2])
-        spaced = lambda x: np_.sum(np_.arange(x[0], x[3], x[1]) * x[:2])
         repeated = lambda x: np_.sum(np_.repeat(x, x.astype(int)) ** 2)
         product = lambda x: np_.sum(np_.polymul(x * np.array([0.0, 1, 1, 1]), x[1:], trim_leading_zeros=True) ** 2)
-        cases = lambda x: sum(places(x)), counted, spaced, repeated, product
+        cases = lambda x: sum(places(x)), counted, repeated, product
         return [(api.grad(f)(x), api.jvp(f, (x,), (x,))) for f in cases]
 
     both(case)
+
+
+def test_evenly_spaced_numbers_have_derivatives() -> None:
+    """In JAX they have none: what is left of a value that is looked at is a constant."""
+    x = np.array([1.0, 2.0, 4.0, 5.0])
+    ours = lambda x: mnp.sum(mnp.sin(mnp.arange(x[0], x[3], x[1])) * x[:2] + mnp.arange(x[1], 3.5)[0])
+    plain = lambda x: jnp.sum(jnp.sin(x[0] + x[1] * jnp.arange(2)) * x[:2] + x[1])
+    np.testing.assert_allclose(ours(x), plain(x), rtol=1e-12)
+    np.testing.assert_allclose(minijvp.grad(ours)(x), jax.grad(plain)(x), rtol=1e-12)
+    np.testing.assert_allclose(minijvp.hessian(ours)(x), jax.hessian(plain)(x), rtol=1e-12)
+    out, tangent = minijvp.jvp(lambda s: mnp.arange(s, 4), (jnp.bfloat16(1),), (jnp.bfloat16(2),))
+    assert (out.tolist(), tangent.tolist(), tangent.dtype) == ([1, 2, 3], [2, 2, 2], jnp.bfloat16)
+    assert not minijvp.grad(lambda x: mnp.sum(mnp.arange(x, 4.0, dtype=int) * 1.0))(1.0)
 
 
 def test_the_rest_of_a_division_has_a_derivative_without_its_zeros_too() -> None:
