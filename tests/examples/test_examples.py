@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
+
+from tests.examples.documents import blocks, run_block
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,33 +75,16 @@ def test_a_licence_is_learned(tmp_path: Path) -> None:
     assert size > 20_000
 
 
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCKS = {
-    f"{path.stem}-{i}": code
-    for path in DOCUMENTS
-    for i, code in enumerate(re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL))
-}
+MACHINE = ROOT / "docs" / "machine.md"  # one program, for test_machine.py
+DOCUMENTS = [ROOT / "README.md", *sorted(set((ROOT / "docs").glob("*.md")) - {MACHINE})]
+BLOCKS = {f"{path.stem}-{i}": code for path in DOCUMENTS for i, code in enumerate(blocks(path))}
 
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_code_in_documents_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each block by itself, with the values that its comments begin with."""
+    """Each block by itself."""
     monkeypatch.chdir(tmp_path)
-    names: dict = {}
-    for line in logical_lines(BLOCKS[name]):
-        found = re.match(r"^( *)(\S.*\))(?:\[.*\])?  # (-?[\d.]+(?:e-?\d+)?)(?=[,:; ]|$)", line)
-        exec(line, names)
-        if found is not None and not found[1]:
-            value = eval(line.partition("  # ")[0], names)
-            np.testing.assert_allclose(np.ravel(value)[0], float(found[3].rstrip(".")), rtol=1e-4, atol=1e-12)
-
-
-def logical_lines(code: str) -> list[str]:
-    """The statements of a block, each with the comment behind it."""
-    lines = code.splitlines()
-    tree = ast.parse(code)
-    starts = [min([n.lineno, *[d.lineno for d in getattr(n, "decorator_list", [])]]) - 1 for n in tree.body]
-    return ["\n".join(lines[a:b]) for a, b in zip(starts, [*starts[1:], len(lines)], strict=True)]
+    run_block(BLOCKS[name], {})
 
 
 def test_a_budget_takes_memory_from_a_gradient(tmp_path: Path) -> None:
