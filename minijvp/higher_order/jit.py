@@ -168,7 +168,7 @@ def jitted({arguments}):
 
 
 def plain_parameters(fun: Callable[..., Any]) -> list[str] | None:
-    """The names of the parameters, one at least, if each can be given by position or by name and none has a default."""
+    """The parameters as they are written, one at least, if they have no defaults and none is by name only."""
     # Our own wrappers take what they wrap takes. Another's, though it names what it wraps, may take more.
     while hasattr(fun, "__wrapped__") and hasattr(fun, "__code__") and fun.__code__.co_filename.startswith(PACKAGE):
         fun = fun.__wrapped__
@@ -176,9 +176,9 @@ def plain_parameters(fun: Callable[..., Any]) -> list[str] | None:
         parameters = list(inspect.signature(fun, follow_wrapped=False).parameters.values())
     except (TypeError, ValueError):
         return None
-    plain = all(p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty for p in parameters)
-    names = [p.name for p in parameters]
-    return names if plain and names and not any(n.startswith("__") for n in names) else None
+    kinds = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.VAR_POSITIONAL
+    plain = all(p.kind in kinds and p.default is p.empty and not p.name.startswith("__") for p in parameters)
+    return list(map(str, (p.replace(annotation=p.empty) for p in parameters))) if plain and parameters else None
 
 
 def require_hashable(value: Hashable, name: int | str, fun: Callable[..., Any]) -> None:
