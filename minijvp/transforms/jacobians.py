@@ -68,8 +68,8 @@ def columns_at_a_time(
         def push(*tangents: Any) -> list[Any]:
             nonlocal outs
             outs, out_tangents = jvp_flat(flat_fun.positional, leaves, tangents)
-            if holomorphic:
-                require_result(selection, outs[: flat_fun.n], who, jnp.complexfloating)
+            # Integers have blocks of zeros, as in JAX; booleans have none.
+            require_result(selection, outs[: flat_fun.n], who, jnp.complexfloating if holomorphic else jnp.number)
             return [instantiate(t, x) for t, x in zip(out_tangents[: flat_fun.n], outs, strict=False)]
 
         columns = over_basis(push, leaves)
