@@ -214,7 +214,7 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None, *,
     if stop is not None and is_inexact(out.dtype):
         for x, value, factor in ((start, known[0], 1), (step, known[2], np.arange(out.size))):
             if isinstance(x, Tracer) and is_inexact(x.dtype):
-                out = out + ((x - value) * factor).astype(out.dtype)  # adds nothing but the derivative
+                out = out + (operator.sub(x, value) * factor).astype(out.dtype)  # adds nothing but the derivative
     return out
 
 

@@ -7,6 +7,7 @@ with such power series in place of numbers. Series are lists of arrays of jax.la
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -16,8 +17,6 @@ from jax import lax
 
 STEPS = 2000
 """Terms, or fractions, after which a sum that has not converged is left as it is; as in JAX."""
-
-Series = list[Any]
 
 
 def igamma_ratio(a: Any, x: Any, order: int) -> Any:
@@ -45,7 +44,7 @@ def below(a: Any, x: Any, order: int) -> Any:
     n = order + 1
     first = [jnp.ones_like(x), *[jnp.zeros_like(x)] * order]
 
-    def step(state: tuple[Any, Series, Series, Any]) -> tuple[Any, Series, Series, Any]:
+    def step(state: Any) -> Any:
         m, term, total, _ = state
         divisor, following = a + m, []
         for k in range(n):  # (a + m + e) * following = x * term
@@ -63,7 +62,7 @@ def above(a: Any, x: Any, order: int) -> Any:
     zeros = [jnp.zeros_like(x)] * order
     tiny = 1 / jnp.finfo(x.dtype).max ** 0.25
 
-    def following(c: Any, y: Any, z: Any, last: Series, before: Series) -> Series:
+    def following(c: Any, y: Any, z: Any, last: list[Any], before: list[Any]) -> list[Any]:
         """last * (z - e) - before * c * (y - e)."""
         shift = lambda s, k: s[k - 1] if k else 0.0
         return [last[k] * z - shift(last, k) - c * (before[k] * y - shift(before, k)) for k in range(len(last))]
@@ -89,30 +88,32 @@ def above(a: Any, x: Any, order: int) -> Any:
     return x * coefficient(product(ratio, power(a, x, order)), order)
 
 
-def power(a: Any, x: Any, order: int) -> Series:
+def power(a: Any, x: Any, order: int) -> list[Any]:
     """x**e gamma(a) / gamma(a + e), by the derivatives of its logarithm."""
     logs = [jnp.log(x) - lax.digamma(a)]
     logs += [-lax.polygamma(jnp.full_like(a, k), a) / math.factorial(k + 1) for k in range(1, order)]
-    found: Series = [jnp.ones_like(x)]
+    found = [jnp.ones_like(x)]
     for k in range(1, order + 1):
-        found.append(sum(j * logs[j - 1] * found[k - j] for j in range(1, k + 1)) / k)
+        terms = [j * logs[j - 1] * found[k - j] for j in range(1, k + 1)]
+        found.append(functools.reduce(lax.add, terms) / k)
     return found
 
 
-def product(x: Series, y: Series) -> Series:
+def product(x: list[Any], y: list[Any]) -> list[Any]:
     """The product of two series."""
     return [sum(x[j] * y[k - j] for j in range(k + 1)) for k in range(len(x))]
 
 
-def quotient(x: Series, y: Series) -> Series:
+def quotient(x: list[Any], y: list[Any]) -> list[Any]:
     """The quotient of two series."""
-    found: Series = []
-    for k in range(len(x)):
-        found.append((x[k] - sum(y[k - j] * found[j] for j in range(k))) / y[0])
+    found = [x[0] / y[0]]
+    for k in range(1, len(x)):
+        terms = [y[k - j] * found[j] for j in range(k)]
+        found.append((x[k] - functools.reduce(lax.add, terms)) / y[0])
     return found
 
 
-def coefficient(series: Series, order: int) -> Any:
+def coefficient(series: list[Any], order: int) -> Any:
     """The derivative that a series has at 0."""
     return math.factorial(order) * series[order]
 
