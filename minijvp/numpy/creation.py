@@ -210,11 +210,12 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None, *,
         return iota(dtype=as_dtype(int), shape=(max(start, 0),), dimension=0)
     do = "Use Python numbers, or arguments in static_argnums of jit."
     known = [shape_values(x, "arange", do) if isinstance(x, Tracer) else x for x in (start, stop, step)]
-    out = state.trace.lift(jnp.arange(*known, dtype))
+    out = state.trace.lift(jnp.arange(known[0], known[1], known[2], dtype))
     if stop is not None and is_inexact(out.dtype):
-        for x, value, factor in ((start, known[0], 1), (step, known[2], np.arange(out.size))):
-            if isinstance(x, Tracer) and is_inexact(x.dtype):
-                out = out + (operator.sub(x, value) * factor).astype(out.dtype)  # adds nothing but the derivative
+        moving: list[Any] = [(start, known[0], 1), (step, known[2], np.arange(out.size))]
+        for x, value, factor in moving:
+            if x is not value and is_inexact(type_of(x).dtype):
+                out = out + ((x - value) * factor).astype(out.dtype)  # adds nothing but the derivative
     return out
 
 
