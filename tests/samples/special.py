@@ -86,7 +86,7 @@ SAMPLES = [
     of("float32", ops.igamma_grad_a, 2.5, other.astype(F32), **NONE),
     of("both", ops.igamma_grad_a, positive, other, **NONE),
     *(
-        of(f"{np.dtype(d)}", ops.igamma_ratio, 1.5, np.array(x, d), function=ratio(n), params={"order": n}, **LOOP)
+        of(f"{np.dtype(d)}-{n}", ops.igamma_ratio, 1.5, np.array(x, d), function=ratio(n), params={"order": n}, **LOOP)
         for n, x, d in ((2, [0.5, 3.0, 20.0], F64), (2, [0.5, 20.0], F32), (3, [1.0], F64))
     ),
     of("float64", ops.random_gamma_grad, 1.5, other, **LOOP),
