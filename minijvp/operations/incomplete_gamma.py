@@ -1,8 +1,9 @@
 """Derivatives of the incomplete gamma function in its first argument, of any order.
 
 Each of them is a coefficient of the function at a + e, as a power series in e: the series and the continued fraction by
-which it is computed are those of M. Abramowitz and I. A. Stegun, Handbook of Mathematical Functions, 6.5.29 and 6.5.31,
-with such power series in place of numbers. Series are lists of arrays of jax.lax, cut off behind the same power.
+which it is computed are those of M. Abramowitz and I. A. Stegun, Handbook of Mathematical Functions, 6.5.29 and 6.5.31
+(of which every second fraction is taken), with such power series in place of numbers. Series are lists of arrays, cut
+off behind the same power.
 """
 
 from __future__ import annotations

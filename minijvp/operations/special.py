@@ -16,7 +16,7 @@ from jax import lax
 from minijvp.core.types import PYTHON_SCALARS
 from minijvp.errors import MissingRuleError
 from minijvp.operations import accurate, incomplete_gamma
-from minijvp.operations.bitwise import bitwise_and
+from minijvp.operations.bitwise import bitwise_and, bitwise_or
 from minijvp.operations.elementwise import (
     abs_,
     div,
@@ -124,17 +124,23 @@ igammac = SpecialFunction(
     lambda t, out, a, x: neg(mul(t, igamma_grad_a(a, x))),
     lambda t, out, a, x: neg(mul(t, _gamma_density(out, a, x))),
 )
+
+
+def _between_ends(out: Any, x: Any, slope: Callable[[Any], Any]) -> Any:
+    """A derivative of what does not change at the ends of x, 0 and infinity: there it is zero."""
+    x = full_like(out, x)
+    at_end = bitwise_or(eq(x, 0.0), eq(x, math.inf))
+    return select_n(at_end, slope(select_n(at_end, x, full_like(x, 1.0))), full_like(x, 0.0))
+
+
 igamma_grad_a = SpecialFunction(
     "igamma_grad_a",
     lax.igamma_grad_a,
-    lambda t, out, a, x: mul(t, mul(_gamma_density(out, a, x), igamma_ratio(a, x, order=2))),
+    lambda t, out, a, x: mul(
+        t, _between_ends(out, x, lambda x: mul(_gamma_density(out, a, x), igamma_ratio(full_like(out, a), x, order=2)))
+    ),
     lambda t, out, a, x: mul(t, mul(_gamma_density(out, a, x), _log_excess(out, a, x))),
 )
-
-
-def _random_gamma_grad_x(t: Any, out: Any, a: Any, x: Any) -> Any:
-    # out is -igamma_grad_a / density.
-    return neg(mul(t, add(_log_excess(out, a, x), mul(out, _density_slope(out, a, x)))))
 
 
 def _density_slope(out: Any, a: Any, x: Any) -> Any:
@@ -152,20 +158,31 @@ def _derivative_of_density(out: Any, a: Any, x: Any, order: int) -> Any:
     return found[order]
 
 
+def _ratio_in_a(out: Any, a: Any, x: Any, order: int) -> Any:
+    """The derivative of igamma_ratio(a, x, order) = `out` in a."""
+    further = lambda x: sub(igamma_ratio(full_like(out, a), x, order=order + 1), mul(out, _log_excess(out, a, x)))
+    return _between_ends(out, x, further)
+
+
+def _ratio_in_x(out: Any, a: Any, x: Any, order: int) -> Any:
+    """The derivative of igamma_ratio(a, x, order) = `out` in x."""
+    slope = lambda x: sub(_derivative_of_density(out, a, x, order), mul(out, _density_slope(out, a, x)))
+    return _between_ends(out, x, slope)
+
+
 igamma_ratio = SpecialFunction(
     "igamma_ratio",
     incomplete_gamma.igamma_ratio,
-    lambda t, out, a, x, order: mul(t, sub(igamma_ratio(a, x, order=order + 1), mul(out, _log_excess(out, a, x)))),
-    lambda t, out, a, x, order: mul(
-        t, sub(_derivative_of_density(out, a, x, order), mul(out, _density_slope(out, a, x)))
-    ),
+    lambda t, out, a, x, order: mul(t, _ratio_in_a(out, a, x, order)),
+    lambda t, out, a, x, order: mul(t, _ratio_in_x(out, a, x, order)),
     doc="The derivative of igamma in a, of an order, over that in x: see minijvp.operations.incomplete_gamma.",
 )
+# It is the ratio of order 1 with the other sign.
 random_gamma_grad = SpecialFunction(
     "random_gamma_grad",
     lax.random_gamma_grad,
-    lambda t, out, a, x: neg(mul(t, add(igamma_ratio(a, x, order=2), mul(out, _log_excess(out, a, x))))),
-    _random_gamma_grad_x,
+    lambda t, out, a, x: neg(mul(t, _ratio_in_a(neg(out), a, x, 1))),
+    lambda t, out, a, x: neg(mul(t, _ratio_in_x(neg(out), a, x, 1))),
 )
 
 

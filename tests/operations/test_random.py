@@ -193,6 +193,25 @@ def test_gamma_samples_that_underflow() -> None:
     assert (np.exp(out) == 0).any()
 
 
+def test_second_derivatives_of_samples_that_underflow() -> None:
+    """A sample that is 0 to all its digits stays there, as in JAX."""
+    a = jnp.full(4, 1e-3)
+    assert (ops.random_gamma(KEY, a, log_space=False) == 0).tolist() == [False, False, True, False]
+    second = lambda api: api.jvp(api.grad(lambda a: api.random.gamma(KEY, a).sum()), (a,), (a,))[1]
+    assert_close([second(minijvp)], [second(jax)], 1e-10, "second derivative")
+    assert second(minijvp)[2] == 0
+
+
+@pytest.mark.parametrize("a", [0.4, 1.0, 2.5])
+def test_incomplete_gamma_at_its_ends(a: float) -> None:
+    """It is 0 and 1 there for every a. (At infinity JAX's own igamma_grad_a, the first derivative, is nan.)"""
+    first = minijvp.grad(minijvp.lax.igamma)
+    second = minijvp.grad(first)
+    third = minijvp.grad(second)
+    assert [float(f(a, 0.0)) for f in (first, second, third)] == [0, 0, 0]
+    assert [float(f(a, np.inf)) for f in (second, third)] == [0, 0]
+
+
 @pytest.mark.parametrize("name", ["gamma", "loggamma", "dirichlet"])
 def test_second_derivatives_of_gamma_samples(name: str) -> None:
     """Forward over reverse is JAX's; JAX has no reverse over reverse."""
