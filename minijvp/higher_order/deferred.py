@@ -11,7 +11,7 @@ from typing import Any
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.tracing import charged_to
 from minijvp.core.types import ArrayType
-from minijvp.transforms.known_inputs import KnownInputs
+from minijvp.transforms.known_inputs import KnownInputs, kept_unless_asked
 
 Flags = tuple[bool, ...]
 
@@ -61,15 +61,10 @@ class ByZeros:
 
     def __call__(self, nonzero: Flags, known: KnownInputs | None = None) -> tuple[Jaxpr, Flags]:
         """The program, for arguments of values that may be known."""
-        found = self.made.get(nonzero)
-        if found is None:
-            known = known or KnownInputs()
-            # Its equations carry the lines of the rule, not the one that is being differentiated now.
-            with charged_to(None):
-                found = self.make(nonzero, known)
-            if not known.asked:
-                self.made[nonzero] = found
-        return found
+        given = known or KnownInputs()
+        # Its equations carry the lines of the rule, not the one that is being differentiated now.
+        with charged_to(None):
+            return kept_unless_asked(self.made, nonzero, given, lambda: self.make(nonzero, given))
 
     def __repr__(self) -> str:
         return f"<{'made' if self.made else 'deferred'}>"

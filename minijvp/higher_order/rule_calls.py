@@ -31,7 +31,7 @@ from minijvp.higher_order.linear_rules import require_linear
 from minijvp.higher_order.programs import array_types, chosen, groups, present
 from minijvp.higher_order.rule_results import cotangents_of, forward_results_of, place_of, tangents_of
 from minijvp.operations.families import add_tangents, instantiate, nonzero, spread, zeros_like
-from minijvp.transforms.known_inputs import KnownInputs
+from minijvp.transforms.known_inputs import KnownInputs, kept_unless_asked
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.transforms.staging import argument_type, stage
 
@@ -294,12 +294,8 @@ class TangentRule:
         if self.full is not None:
             jaxpr, numbers, out_nonzero = self.full()
             return jaxpr, numbers, self.call.are_inexact, out_nonzero
-        made = self.made.get(nonzero)
-        if made is None:
-            known = KnownInputs((*args, *ts))
-            made = self.program(nonzero, known)
-            if not known.asked:
-                self.made[nonzero] = made
+        known = KnownInputs((*args, *ts))
+        made = kept_unless_asked(self.made, nonzero, known, lambda: self.program(nonzero, known))
         jaxpr, numbers, out_nonzero = made
         return jaxpr, numbers, nonzero, out_nonzero
 
@@ -391,13 +387,8 @@ class CotangentRule:
             fwd, (_, numbers, _) = self.full()
             return fwd, numbers
         key = nonzero if self.call.custom.symbolic_vjp else ()
-        made = self.made.get(key)
-        if made is None:
-            known = KnownInputs(args)
-            made = self.forward(nonzero, known)
-            if not known.asked:
-                self.made[key] = made
-        return made, []
+        known = KnownInputs(args)
+        return kept_unless_asked(self.made, key, known, lambda: self.forward(nonzero, known)), []
 
     def __call__(self, captured: Sequence[Any], args: Sequence[Any], ts: Sequence[Any]) -> tuple[Any, Any]:
         call, push = self.call, self.push

@@ -6,11 +6,13 @@ NumPy, may look at them then, as it may outside of any transformation. Nothing i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, TypeVar
 
 from minijvp.core.jaxpr import Atom, Equation, Literal, Var
 from minijvp.core.tracing import Tracer, detached, is_tracer_of_jax
+
+Made = TypeVar("Made")
 
 
 class KnownInputs:
@@ -64,6 +66,16 @@ class KnownInputs:
     def read(self, atom: Atom) -> Any:
         """The value of an atom that was computed."""
         return atom.value if isinstance(atom, Literal) else self.computed[atom]
+
+
+def kept_unless_asked(kept: dict[Any, Made], key: Hashable, known: KnownInputs, make: Callable[[], Made]) -> Made:
+    """What is kept by that key, or what `make` stages anew: kept too, unless it asked for what is known."""
+    found = kept.get(key)
+    if found is None:
+        found = make()
+        if not known.asked:
+            kept[key] = found
+    return found
 
 
 def needed_for(variable: Var, equations: Sequence[Equation]) -> tuple[set[Atom], list[Equation]]:
