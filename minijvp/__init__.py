@@ -61,6 +61,7 @@ from minijvp.errors import (
     MissingPackageError,
     MissingRuleError,
     UnboundAxisError,
+    UnsupportedArgumentError,
     UnsupportedVersionError,
     UnusedScopeWarning,
 )
@@ -192,6 +193,7 @@ __all__ = [
     "Shard",
     "Tracer",
     "UnboundAxisError",
+    "UnsupportedArgumentError",
     "UnsupportedVersionError",
     "UnusedScopeWarning",
     "backward_graph",

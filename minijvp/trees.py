@@ -114,8 +114,8 @@ def as_arrays(leaves: Sequence[Any], where: Callable[[int], str]) -> list[Any]:
 
 
 FUNCTIONS_APART = (
-    "Keep functions out of what is traced: close over them. Those of a module of Equinox are split off by "
-    "params, static = eqx.partition(module, eqx.is_inexact_array), and put back inside by eqx.combine(params, static)."
+    "Functions in a module of Equinox are split off by params, static = eqx.partition(module, eqx.is_inexact_array), "
+    "and put back inside by eqx.combine(params, static)."
 )
 
 
@@ -131,7 +131,7 @@ def require_array(x: Any, where: Callable[[], str]) -> ArrayType:
         return type_of(x)
     except ArgumentError as error:
         what = f"{where()} is {x!r:.200} of type {type(x).__name__}, which is not an array."
-        raise ArgumentError(what, error.why, FUNCTIONS_APART if callable(x) else error.do) from None
+        raise ArgumentError(what, error.why, f"{error.do} {FUNCTIONS_APART}" if callable(x) else error.do) from None
 
 
 def needs_conversion(x: Any) -> bool:

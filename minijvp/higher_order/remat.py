@@ -106,7 +106,8 @@ remat = checkpoint
 
 def computed(of: StaticArguments, args: tuple, kwargs: dict[str, Any]) -> Any:
     """The result where nothing differentiates it. As when it is staged, the function takes and returns arrays."""
-    dynamic = {i: x for i, x in enumerate(args) if i not in of.positions(args)}
+    fixed = of.positions(args)
+    dynamic = {i: x for i, x in enumerate(args) if i not in fixed}
     named = {k: x for k, x in kwargs.items() if k not in of.argnames}
     dynamic, named = trees.with_arrays(
         (dynamic, named), lambda _: trees.call_namer(of.fun, tuple(dynamic.values()), named, list(dynamic))

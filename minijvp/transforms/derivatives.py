@@ -90,16 +90,18 @@ def resolve_all(fun: Callable[..., Any], wanted: tuple, args: tuple, kwargs: dic
 
 def resolve(fun: Callable[..., Any], key: Any, args: tuple, kwargs: dict[str, Any]) -> int | str:
     """Where the argument that `key` names stands in this call."""
-    if isinstance(key, str) and key in kwargs:
+    position = None if isinstance(key, str) else trees.as_index(key)
+    if not isinstance(key, str) and (position is None or position < len(args) or not kwargs):
+        return trees.normalize_indices((key,), len(args), "argnums", fun)[0]
+    if key in kwargs:
         return key
     try:
-        names = list(inspect.signature(fun).parameters) if isinstance(key, str) or kwargs else []
+        names = list(inspect.signature(fun).parameters)
     except (TypeError, ValueError):
         names = []
-    if not isinstance(key, str):
-        position = trees.as_index(key)
-        if position is not None and len(args) <= position < len(names) and names[position] in kwargs:
-            return names[position]  # passed by name
+    if position is not None:
+        if position < len(names) and names[position] in kwargs:
+            return names[position]
         return trees.normalize_indices((key,), len(args), "argnums", fun)[0]
     if key in names and names.index(key) < len(args):
         return names.index(key)
