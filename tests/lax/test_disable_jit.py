@@ -1,14 +1,19 @@
 """Inside of disable_jit choices and loops run in Python: functions receive values; results and gradients as JAX's."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.tree_util import tree_leaves, tree_map
 
 import minijvp
 import minijvp.numpy as mnp
+from minijvp.core.types import jit_is_disabled
 from minijvp.errors import ArgumentError, ConcretizationError
-from tests.side_by_side import same
+from tests.side_by_side import both, same
 
 
 def programs(m, np_):
@@ -35,7 +40,7 @@ def programs(m, np_):
 
 
 def total(m, np_, f):
-    return lambda x: sum(np_.sum(y) for y in jax.tree_util.tree_leaves(f(x)))
+    return lambda x: sum(np_.sum(y) for y in tree_leaves(f(x)))
 
 
 @pytest.mark.parametrize("name", list(programs(minijvp, mnp)[0]))
@@ -79,3 +84,46 @@ def test_bodies_that_return_something_else():
             minijvp.lax.scan(lambda c, x: c, 1.0, mnp.arange(3.0))
         with pytest.raises(ArgumentError, match="cannot be called as it is"):
             minijvp.lax.fori_loop(0, 3, lambda i: i, 1.0)
+
+
+X = jnp.array([0.3, -1.2, 2.0])
+
+
+def plainly(case: Callable[[Any, Any], Any]) -> None:
+    def inside(api: Any, np: Any) -> Any:
+        with api.disable_jit():
+            return tree_map(np.asarray, case(api, np))
+
+    both(inside)
+
+
+PLAIN_LOOPS: dict[str, Callable[[Any, Any], Any]] = {
+    "scan": lambda api, np: api.lax.scan(lambda c, x: (c + x if x > 0 else c, (c, float(x))), 0.5, X),
+    "scan_reverse": lambda api, np: api.lax.scan(lambda c, x: (c + x if c > 1 else c - x, c), 0.5, X, reverse=True),
+    "scan_of_trees": lambda api, np: api.lax.scan(
+        lambda c, x: ({"c": int(c["c"]) + 1}, None), {"c": 0}, None, length=3
+    ),
+    "while_loop": lambda api, np: api.lax.while_loop(lambda c: bool(c < 9), lambda c: c + int(c) + 1, 1),
+    "fori_loop": lambda api, np: api.lax.fori_loop(2, 5, lambda i, c: c * i if int(i) % 2 else c, 1.5),
+    "no_steps": lambda api, np: api.lax.fori_loop(5, 2, lambda i, c: c * int(i), 1.5),
+    "cond": lambda api, np: [api.lax.cond(p, lambda x: x * float(x), lambda x: -x, 3.0) for p in (True, False, 2)],
+    "switch": lambda api, np: [api.lax.switch(i, [np.sin, lambda x: int(x)], 3.5) for i in (-1, 0, 1, 7)],
+    "map": lambda api, np: api.lax.map(lambda x: x if x > 0 else -2 * x, X),
+    "grad": lambda api, np: api.grad(lambda x: api.lax.fori_loop(0, 3, lambda i, c: c * x if c < 5 else c, 1.0))(2.0),
+    "grad_of_cond": lambda api, np: api.grad(lambda x: api.lax.cond(x > 1, lambda x: x * x if x < 3 else x, np.sin, x))(
+        2.0
+    ),
+    "vmap": lambda api, np: api.vmap(lambda p, x: api.lax.cond(p > 0, np.sin, np.cos, x))(X, X),
+    "vmap_of_switch": lambda api, np: api.vmap(lambda i, x: api.lax.switch(i, [np.sin, np.cos], x))(np.arange(3), X),
+    "vmap_of_while": lambda api, np: api.vmap(lambda n: api.lax.while_loop(lambda c: c < n, lambda c: c + 1, 0.0))(X),
+    "jit_of_while": lambda api, np: api.jit(lambda n: api.lax.while_loop(lambda c: c < n, lambda c: c + int(n), 0.0))(
+        3.0
+    ),
+    "staged": lambda api, np: api.checkpoint(lambda x: api.lax.while_loop(lambda c: c < x, lambda c: c + 1, 0.0))(3.0),
+}
+
+
+@pytest.mark.parametrize("case", PLAIN_LOOPS.values(), ids=PLAIN_LOOPS)
+def test_without_jit_functions_see_values(case: Callable[[Any, Any], Any]) -> None:
+    plainly(case)
+    assert not jit_is_disabled()
