@@ -17,6 +17,8 @@ from minijvp.higher_order.captures import DEPTH, is_empty, parts_of
 def standing_in(functions: Any, tracers: Sequence[Tracer], stand_ins: Sequence[Any]) -> Iterator[None]:
     """Context manager: inside, variables that functions close over hold other values in place of these tracers.
 
+    A variable that holds a tracer belongs to the trace that runs now, so no other thread reads it meanwhile.
+
     Where JAX checks the type of an argument or of a result, it takes nothing but its own arrays: a tracer that says by
     `__jax_array__` what stands for it is refused there.
     """

@@ -224,7 +224,7 @@ class Bridge:
             captured = tuple(capturing.tracers)
             try:
                 traced = self.traced(flat, [*[leaves[i] for i in unknown], *captured], known)
-            except Exception:
+            except Exception:  # of any kind, where it met tracers for which nothing stood yet
                 if len(capturing.tracers) == len(captured):
                     raise
             if len(capturing.tracers) == len(captured):

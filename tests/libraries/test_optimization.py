@@ -41,7 +41,8 @@ def test_checked_types() -> None:
     """A tracer of minijvp has the shape and the dtype that an annotation asks for, and no other."""
     w, found = normal(2, 2, 3), []
     for api, np in SIDES:
-        loss = lambda x, w, layer=checked.layer(np): layer(x, w).sum()  # noqa: B008
+        layer = checked.layer(np)
+        loss = lambda x, w: layer(x, w).sum()
         grad = api.grad(loss, (0, 1))
         found.append([api.jit(grad)(X, w), api.vmap(grad, (0, None))(jnp.stack([X, 2 * X]), w)])
     same(*found)
