@@ -47,9 +47,16 @@ from jax import (
 )
 
 from minijvp import lax, nn, numerical, numpy, random, scipy, symbolic
+from minijvp.calls import policies as checkpoint_policies
+from minijvp.calls.host_calls import pure_callback
+from minijvp.calls.jit import jit
+from minijvp.calls.passes import fwd_and_bwd
+from minijvp.calls.remat import checkpoint, checkpoint_name, remat
 from minijvp.core.config import config
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.tracing import Tracer, typeof
+from minijvp.custom_rules.decorators import custom_jvp, custom_vjp
+from minijvp.custom_rules.tap import tap
 from minijvp.errors import (
     ArgumentError,
     ConcretizationError,
@@ -65,13 +72,6 @@ from minijvp.errors import (
     UnsupportedVersionError,
     UnusedScopeWarning,
 )
-from minijvp.higher_order import policies as checkpoint_policies
-from minijvp.higher_order.custom_rules import custom_jvp, custom_vjp
-from minijvp.higher_order.host_calls import pure_callback
-from minijvp.higher_order.jit import jit
-from minijvp.higher_order.passes import fwd_and_bwd
-from minijvp.higher_order.remat import checkpoint, checkpoint_name, remat
-from minijvp.higher_order.tap import tap
 from minijvp.interop import from_jax, to_jax
 from minijvp.interop.surface import bridge
 from minijvp.lax import stop_gradient

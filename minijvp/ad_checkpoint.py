@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from minijvp.higher_order import policies as checkpoint_policies
-from minijvp.higher_order.remat import checkpoint_name
+from minijvp.calls import policies as checkpoint_policies
+from minijvp.calls.remat import checkpoint_name
 from minijvp.views.residuals import residual_report
 
 __all__ = ["checkpoint_name", "checkpoint_policies", "print_saved_residuals"]

@@ -10,16 +10,16 @@ from typing import Any
 from jax.tree_util import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from minijvp import lax, trees
+from minijvp.calls.jit import positional_names
+from minijvp.calls.programs import Flags, fits
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import nothing_is_traced
 from minijvp.core.types import ArrayType
+from minijvp.custom_rules.custom_vmap import BatchRule, custom_vmap_call
+from minijvp.custom_rules.decorators import by_position
+from minijvp.custom_rules.rule_results import leaves_of, pair, place_of
 from minijvp.errors import ArgumentError, MissingRuleError
-from minijvp.higher_order.custom_rules import by_position
-from minijvp.higher_order.custom_vmap import BatchRule, custom_vmap_call
-from minijvp.higher_order.jit import positional_names
-from minijvp.higher_order.programs import Flags, fits
-from minijvp.higher_order.rule_results import leaves_of, pair, place_of
 from minijvp.operations.families import all_batched
 from minijvp.transforms.staging import argument_type, stage
 

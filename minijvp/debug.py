@@ -10,10 +10,10 @@ import jax.debug
 from jax.debug import visualize_array_sharding, visualize_sharding
 
 from minijvp import trees
+from minijvp.calls.callback import debug_callback
+from minijvp.calls.host_calls import HostCall
 from minijvp.core.tracing import nothing_is_traced
 from minijvp.errors import ArgumentError
-from minijvp.higher_order.callback import debug_callback
-from minijvp.higher_order.host_calls import HostCall
 from minijvp.interop.surface import bridge
 
 __all__ = ["callback", "inspect_array_sharding", "log", "print", "visualize_array_sharding", "visualize_sharding"]

@@ -28,7 +28,7 @@ jax.config.update("jax_enable_x64", True)
 from minijvp.core.config import config  # noqa: E402
 from minijvp.transforms.staging import StagingTrace  # noqa: E402
 
-# Few gradients recur in tests; those of tests/transforms/test_hot.py do.
+# Few gradients recur in tests; those of tests/optimize/test_recurring.py do.
 config.update(compile_gradients_after=1 if as_users else None)
 
 finish = StagingTrace.finish

@@ -8,23 +8,23 @@ from contextlib import contextmanager
 import pytest
 
 import minijvp
-from minijvp.transforms import planning, rematerialize
+from minijvp.optimize.rematerialize import linearization, planning
 
 
 @contextmanager
 def forced_plans() -> Iterator[None]:
     """Context manager: programs of any size are planned, and plans followed if they save anything."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (planning, rematerialize):
+        for module in (planning, linearization):
             patch.setattr(module, "SMALL", 0)
-        patch.setattr(rematerialize, "NOTICEABLE", 0)
+        patch.setattr(linearization, "NOTICEABLE", 0)
         patch.setattr(planning, "NEGLIGIBLE", 0.0)
         patch.setattr(planning, "WORTHWHILE", 1.0)
         patch.setattr(planning, "TIME", 10.0)
         patch.setattr(planning, "EQUATIONS_PER_REGION", 3)
-        rematerialize._linearize_jaxpr_planned.cache_clear()
+        linearization._linearize_jaxpr_planned.cache_clear()
         try:
             with minijvp.config(memory_budget="auto"):
                 yield
         finally:
-            rematerialize._linearize_jaxpr_planned.cache_clear()
+            linearization._linearize_jaxpr_planned.cache_clear()

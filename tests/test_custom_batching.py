@@ -111,7 +111,7 @@ def test_methods_and_eager_derivatives_compile_nothing_new() -> None:
     jax.tree_util.register_static(Scaled)
     Scaled.apply.def_vmap(lambda n, batched, self, x: (3 * self.factor * x, True))
     assert minijvp.vmap(Scaled().apply)(X).tolist() == (6 * X).tolist()
-    f, compiled = marked(minijvp, mnp), minijvp.higher_order.custom_vmap.custom_vmap_call._compiled
+    f, compiled = marked(minijvp, mnp), minijvp.custom_rules.custom_vmap.custom_vmap_call._compiled
     minijvp.grad(f)(0.3)
     n = len(compiled)
     assert float(minijvp.grad(f)(0.4)) == pytest.approx(np.cos(0.4))

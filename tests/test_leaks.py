@@ -36,13 +36,13 @@ from minijvp import (
     vjp,
     vmap,
 )
+from minijvp.calls.jit import jit_primitive
 from minijvp.core.jaxpr import Equation, Jaxpr, Var
 from minijvp.core.primitive import registry
 from minijvp.core.tracing import EVALUATION, Trace, Tracer, live_traces, state
-from minijvp.higher_order.jit import jit_primitive
+from minijvp.optimize.eager import steps
 from minijvp.transforms import jvp as forward
 from minijvp.transforms import linearize as linearization
-from minijvp.transforms import steps
 from minijvp.transforms import transpose as transposition
 from minijvp.transforms import vmap as batching
 

@@ -312,12 +312,12 @@ UNREAD = {
     "interop/higher_order.py remat_opt fun_jaxpr_thunk": "the function with fewer results",
     "interop/higher_order.py remat_opt num_consts": "of the function",
     "interop/higher_order.py remat_opt num_res": "of the function",
-    "higher_order/custom_rules.py CustomRules.__get__ owner": "of every descriptor",
-    "higher_order/custom_rules.py CustomRules.defvjp optimize_remat": "residuals that nobody reads are never computed",
+    "custom_rules/decorators.py CustomRules.__get__ owner": "of every descriptor",
+    "custom_rules/decorators.py CustomRules.defvjp optimize_remat": "residuals that nobody reads are never computed",
 }
 """Parameters that functions do not read, with the reasons why their results do not depend on them."""
 
-PUBLIC_FILES = ["higher_order/jit.py", "higher_order/remat.py", "higher_order/custom_rules.py"]
+PUBLIC_FILES = ["calls/jit.py", "calls/remat.py", "custom_rules/decorators.py"]
 PUBLIC_FILES += [f"transforms/{n}.py" for n in ("derivatives", "jacobians", "jvp", "linear_maps", "staging", "vmap")]
 
 

@@ -23,7 +23,7 @@ import minijvp
 import minijvp.numpy as mnp
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, type_of
-from minijvp.transforms.steps import step
+from minijvp.optimize.eager.steps import step
 from tests.interop.calls import CALLS
 from tests.samples import Sample, all_samples
 

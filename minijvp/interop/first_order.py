@@ -11,11 +11,11 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from minijvp.control_flow.scatter_apply import apply_at
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.primitive import Primitive, registry
 from minijvp.core.types import type_of
 from minijvp.errors import MissingRuleError
-from minijvp.higher_order.scatter_apply import apply_at
 from minijvp.interop.reading import TABLE, read, translates
 from minijvp.operations import (
     casting,

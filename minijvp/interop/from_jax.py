@@ -30,10 +30,10 @@ from minijvp.core.tracing import (
     state,
 )
 from minijvp.core.types import PYTHON_SCALARS, is_arraylike, is_key, type_of, x64_enabled
+from minijvp.custom_rules.captures import reaches_tracer
+from minijvp.custom_rules.custom_jvp import are_inexact
+from minijvp.custom_rules.deferred import ByZeros, Deferred
 from minijvp.errors import ArgumentError, EscapedTracerError, ForeignFunctionError, MissingRuleError
-from minijvp.higher_order.captures import reaches_tracer
-from minijvp.higher_order.custom_jvp import are_inexact
-from minijvp.higher_order.deferred import ByZeros, Deferred
 from minijvp.interop.closures import standing_in
 from minijvp.interop.rules import TRACING_ERRORS, LostValueError, NeedsValueError, needs_value
 from minijvp.interop.traced import Traced, is_lowered, program_of_jax

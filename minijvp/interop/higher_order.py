@@ -11,23 +11,23 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, JaxprEqn
 from jax.tree_util import tree_leaves, tree_unflatten
 
+from minijvp.calls.callback import debug_callback as debug_callback_primitive
+from minijvp.calls.callback import io_callback as io_callback_primitive
+from minijvp.calls.callback import pure_callback as pure_callback_primitive
+from minijvp.calls.checkpoint import checkpoint as checkpoint_primitive
+from minijvp.calls.jit import jit_primitive
+from minijvp.calls.policies import of_jax
+from minijvp.control_flow.cond import cond as cond_primitive
+from minijvp.control_flow.reduce import reduce as reduce_primitive
+from minijvp.control_flow.reduce import reduce_windows
+from minijvp.control_flow.scan import scan as scan_primitive
+from minijvp.control_flow.while_loop import while_loop as while_primitive
 from minijvp.core.jaxpr import Jaxpr, evaluate, inner_jaxprs
 from minijvp.core.types import type_of
-from minijvp.higher_order.callback import debug_callback as debug_callback_primitive
-from minijvp.higher_order.callback import io_callback as io_callback_primitive
-from minijvp.higher_order.callback import pure_callback as pure_callback_primitive
-from minijvp.higher_order.checkpoint import checkpoint as checkpoint_primitive
-from minijvp.higher_order.cond import cond as cond_primitive
-from minijvp.higher_order.custom_jvp import custom_jvp_call
-from minijvp.higher_order.custom_vjp import custom_vjp_call
-from minijvp.higher_order.custom_vmap import custom_vmap_call
-from minijvp.higher_order.jit import jit_primitive
-from minijvp.higher_order.linear_solve import custom_linear_solve
-from minijvp.higher_order.policies import of_jax
-from minijvp.higher_order.reduce import reduce as reduce_primitive
-from minijvp.higher_order.reduce import reduce_windows
-from minijvp.higher_order.scan import scan as scan_primitive
-from minijvp.higher_order.while_loop import while_loop as while_primitive
+from minijvp.custom_rules.custom_jvp import custom_jvp_call
+from minijvp.custom_rules.custom_vjp import custom_vjp_call
+from minijvp.custom_rules.custom_vmap import custom_vmap_call
+from minijvp.custom_rules.linear_solve import custom_linear_solve
 from minijvp.interop.first_order import COMPUTATIONS, computation, held, refuse_option, static, without_placement
 from minijvp.interop.reading import INLINED, in_types, interpret, read_open, read_together, translates, type_of_aval
 from minijvp.interop.rules import Call, batch_rule, captured, jvp_rule, vjp_rule_by_zeros, vjp_rules

@@ -17,14 +17,14 @@ from jax.core import eval_context
 from jax.extend.core import ClosedJaxpr, JaxprEqn
 from jax.tree_util import tree_unflatten
 
+from minijvp.calls.programs import chosen, groups
+from minijvp.control_flow.cond import cond as cond_primitive
+from minijvp.control_flow.scan import scan as scan_primitive
+from minijvp.control_flow.while_loop import while_loop as while_primitive
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate
 from minijvp.core.tracing import state
 from minijvp.core.types import type_of
 from minijvp.errors import MissingRuleError
-from minijvp.higher_order.cond import cond as cond_primitive
-from minijvp.higher_order.programs import chosen, groups
-from minijvp.higher_order.scan import scan as scan_primitive
-from minijvp.higher_order.while_loop import while_loop as while_primitive
 from minijvp.interop.higher_order import as_closed, constants_and_carry
 from minijvp.interop.reading import (
     EVERY_OTHER,

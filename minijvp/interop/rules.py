@@ -17,17 +17,17 @@ from jax.extend import core as jax_core
 from jax.interpreters import ad
 from jax.tree_util import tree_flatten, tree_unflatten
 
+from minijvp.calls.programs import chosen, groups
 from minijvp.core import source
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import is_tracer_of_jax
 from minijvp.core.types import ArrayType, is_inexact, type_of
+from minijvp.custom_rules.custom_jvp import are_inexact
+from minijvp.custom_rules.custom_vjp import custom_vjp_linear
+from minijvp.custom_rules.custom_vmap import BatchRule
+from minijvp.custom_rules.deferred import ByZeros, Deferred, Flags
 from minijvp.errors import ArgumentError, ConcretizationError, MissingRuleError
-from minijvp.higher_order.custom_jvp import are_inexact
-from minijvp.higher_order.custom_vjp import custom_vjp_linear
-from minijvp.higher_order.custom_vmap import BatchRule
-from minijvp.higher_order.deferred import ByZeros, Deferred, Flags
-from minijvp.higher_order.programs import chosen, groups
 from minijvp.interop.reading import read, type_of_aval
 from minijvp.operations.families import spread
 from minijvp.transforms.staging import shape_struct, stage

@@ -8,10 +8,10 @@ from typing import Any
 from jax.tree_util import tree_unflatten
 
 from minijvp import trees
+from minijvp.calls.jit import call
 from minijvp.core.tracing import EVALUATION, state
 from minijvp.core.types import type_of
 from minijvp.errors import ArgumentError
-from minijvp.higher_order.jit import call
 from minijvp.lax.bodies import Tree, place_of, require_functions, require_same
 from minijvp.numpy.promotion import converted, normalize_axis
 from minijvp.operations import shape as shapes

@@ -9,11 +9,11 @@ from typing import Any
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
+from minijvp.calls.programs import fits
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.tracing import Tracer
 from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import ArgumentError
-from minijvp.higher_order.programs import fits
 from minijvp.transforms.staging import stage
 
 Signature = tuple[Any, Sequence[ArrayType]]

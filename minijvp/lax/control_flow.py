@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 import numpy as np
 from jax.tree_util import tree_map, tree_structure, tree_unflatten
 
+from minijvp.calls.programs import Extension, fits
+from minijvp.control_flow.cond import cond as cond_primitive
+from minijvp.control_flow.cond import joined
 from minijvp.core.jaxpr import Jaxpr, Literal
 from minijvp.core.tracing import Tracer, is_traced
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, is_inexact, jit_is_disabled, type_of
 from minijvp.errors import ArgumentError, ConcretizationError
-from minijvp.higher_order.cond import cond as cond_primitive
-from minijvp.higher_order.cond import joined
-from minijvp.higher_order.programs import Extension, fits
 from minijvp.lax.bodies import Tree, pair, place_of, require_functions, require_same, run, staged
 from minijvp.lax.loops import run_bounded, run_scan, run_while, too_many
 from minijvp.lax.plain import count_plainly, number_of, scan_plainly, while_plainly
@@ -346,7 +346,7 @@ def while_loop(
 
     Under vmap the loop runs as long as a lane wants to; lanes that are done keep their values. It is differentiated in
     reverse mode too: the way back computes the steps again, from a number of kept carries that does not depend on
-    how many steps there were (see minijvp.higher_order.reverse_loop).
+    how many steps there were (see minijvp.control_flow.reverse_loop).
 
     A loop that is not at its end after `max_steps` raises ArgumentError; where nobody can tell before the program runs
     (under jit or vmap), all floats of the result are NaN, and so are their derivatives.

@@ -11,16 +11,16 @@ from typing import Any
 
 from jax.tree_util import tree_unflatten
 
+from minijvp.calls.programs import groups
 from minijvp.core.config import cached
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate, inner_jaxprs
 from minijvp.core.types import is_inexact, type_of
+from minijvp.custom_rules.custom_jvp import are_inexact, custom_jvp_call, instantiate_inexact, tangent_types
+from minijvp.custom_rules.custom_vjp import first_error, transposed_program
+from minijvp.custom_rules.deferred import Deferred
+from minijvp.custom_rules.linear_solve import PROGRAMS
+from minijvp.custom_rules.linear_solve import custom_linear_solve as linear_solve_primitive
 from minijvp.errors import ArgumentError, MissingRuleError
-from minijvp.higher_order.custom_jvp import are_inexact, custom_jvp_call, instantiate_inexact, tangent_types
-from minijvp.higher_order.custom_vjp import first_error, transposed_program
-from minijvp.higher_order.deferred import Deferred
-from minijvp.higher_order.linear_solve import PROGRAMS
-from minijvp.higher_order.linear_solve import custom_linear_solve as linear_solve_primitive
-from minijvp.higher_order.programs import groups
 from minijvp.lax.bodies import Signature, Tree, place_of, require_functions, require_same, staged
 from minijvp.lax.control_flow import promoted_carry
 from minijvp.lax.structured import stop_gradient

@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from minijvp.calls.jit import call
+from minijvp.calls.programs import chosen, groups
+from minijvp.control_flow.cond import cond as cond_primitive
+from minijvp.control_flow.cond import joined
+from minijvp.control_flow.scan import scan as scan_primitive
+from minijvp.control_flow.while_loop import while_loop as while_primitive
 from minijvp.core.jaxpr import Atom, Jaxpr, Var, evaluate
 from minijvp.core.tracing import is_traced, settled
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
-from minijvp.higher_order.cond import cond as cond_primitive
-from minijvp.higher_order.cond import joined
-from minijvp.higher_order.jit import call
-from minijvp.higher_order.programs import chosen, groups
-from minijvp.higher_order.scan import scan as scan_primitive
-from minijvp.higher_order.while_loop import while_loop as while_primitive
 from minijvp.lax.segments import scan_segments
 from minijvp.operations.casting import convert_element_type
 from minijvp.transforms.staging import stage

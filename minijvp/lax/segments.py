@@ -7,13 +7,13 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+from minijvp.calls.checkpoint import checkpoint as checkpoint_primitive
+from minijvp.calls.programs import groups
+from minijvp.control_flow.scan import scan as scan_primitive
+from minijvp.control_flow.scan import stacked
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.types import type_of
 from minijvp.errors import ArgumentError
-from minijvp.higher_order.checkpoint import checkpoint as checkpoint_primitive
-from minijvp.higher_order.programs import groups
-from minijvp.higher_order.scan import scan as scan_primitive
-from minijvp.higher_order.scan import stacked
 from minijvp.operations import shape as shapes
 from minijvp.operations.families import reshape
 from minijvp.operations.slicing import slice as slice_primitive

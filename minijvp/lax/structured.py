@@ -11,10 +11,10 @@ import jax
 import numpy as np
 from jax import lax
 
+from minijvp.control_flow.scatter_apply import apply_at, as_program
 from minijvp.core.tracing import as_constant, is_traced
 from minijvp.core.types import PYTHON_SCALARS, abstract_type, type_of, wrapped
 from minijvp.errors import ArgumentError
-from minijvp.higher_order.scatter_apply import apply_at, as_program
 from minijvp.interop.surface import bridge
 from minijvp.lax import elementwise as named
 from minijvp.numpy.promotion import (

@@ -9,7 +9,7 @@ import jax.nn
 
 import minijvp.numpy as mnp
 from minijvp.core.types import is_inexact, type_of
-from minijvp.higher_order.custom_rules import custom_jvp
+from minijvp.custom_rules.decorators import custom_jvp
 from minijvp.interop.from_jax import from_jax
 from minijvp.lax.structured import stop_gradient
 from minijvp.numpy.promotion import array, normalize_axes, promote_pair

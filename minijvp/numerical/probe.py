@@ -15,12 +15,12 @@ import numpy as np
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
+from minijvp.calls.jit import call
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import evaluating, is_traced
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError
-from minijvp.higher_order.jit import call
 from minijvp.interop.from_jax import from_jax
 from minijvp.tools.levels import computed, np_array
 from minijvp.tools.reports import precision

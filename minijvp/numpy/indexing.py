@@ -20,10 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from minijvp.control_flow.scatter_apply import apply_at, as_program
 from minijvp.core.tracing import Tracer, evaluating
 from minijvp.core.types import PYTHON_SCALARS, is_key, type_of, wrapped
 from minijvp.errors import ArgumentError, ConcretizationError, NonConcreteBooleanIndexError
-from minijvp.higher_order.scatter_apply import apply_at, as_program
 from minijvp.interop.from_jax import from_jax
 from minijvp.numpy.promotion import (
     array,

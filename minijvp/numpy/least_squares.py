@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
+from minijvp.custom_rules.decorators import custom_jvp
 from minijvp.errors import ArgumentError
-from minijvp.higher_order.custom_rules import custom_jvp
 from minijvp.interop.from_jax import from_jax
 from minijvp.numpy.contractions import matmul
 from minijvp.numpy.promotion import promote

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from minijvp.higher_order.custom_rules import custom_jvp
+from minijvp.custom_rules.decorators import custom_jvp
 from minijvp.interop.from_jax import from_jax
 from minijvp.interop.surface import entitled
 from minijvp.numpy.promotion import surface

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jax.scipy.special
 
 import minijvp.numpy as mnp
-from minijvp.higher_order.custom_rules import custom_jvp
+from minijvp.custom_rules.decorators import custom_jvp
 from minijvp.interop.from_jax import from_jax
 from minijvp.interop.surface import bridge_all
 from minijvp.lax.elementwise import bessel_i0e, bessel_i1e

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from minijvp.calls.call import Call
+from minijvp.calls.callback import Callback
+from minijvp.calls.checkpoint import Checkpoint
+from minijvp.calls.programs import ControlFlow
 from minijvp.core.jaxpr import Equation, Literal, inner_jaxprs, run
 from minijvp.core.types import ArrayType
+from minijvp.custom_rules.custom_jvp import CustomJVPCall
+from minijvp.custom_rules.custom_vjp import CustomVJPCall
+from minijvp.custom_rules.tap import Tap
 from minijvp.errors import ArgumentError, MinijvpError, MissingRuleError
-from minijvp.higher_order.callback import Callback
-from minijvp.higher_order.checkpoint import Checkpoint
-from minijvp.higher_order.custom_jvp import CustomJVPCall
-from minijvp.higher_order.custom_vjp import CustomVJPCall
-from minijvp.higher_order.programs import ControlFlow
-from minijvp.higher_order.tap import Tap
 from minijvp.symbolic.arrays import ARRAYS, Elements, UnknownOperand, each, elements, is_known, known, linear
 from minijvp.symbolic.elements import elementwise
-from minijvp.transforms.call import Call
 
 CALLS = (Call, Checkpoint, CustomJVPCall, CustomVJPCall)
 """Primitives that are the program that they carry. A rule of its author's for the derivative is not looked at."""

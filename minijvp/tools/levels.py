@@ -12,10 +12,10 @@ import numpy as np
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
+from minijvp.calls.jit import jit
 from minijvp.core.jaxpr import Jaxpr, inner_jaxprs
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError, MissingRuleError
-from minijvp.higher_order.jit import jit
 from minijvp.operations.families import instantiate
 from minijvp.tools.differences import difference_quotients, remainder_slopes, size
 from minijvp.tools.reports import Report, precision

@@ -19,10 +19,10 @@ from minijvp.core.config import Budget, optional_budget
 from minijvp.core.tracing import EVALUATION, detached, nothing_is_traced, state
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
+from minijvp.optimize.eager.recurring import recorded_gradient, recurs
+from minijvp.optimize.rematerialize.linearization import linearize_planned
 from minijvp.transforms.borders import to_border
-from minijvp.transforms.hot import recorded_gradient, recurs
 from minijvp.transforms.manual_axes import require_no_sum
-from minijvp.transforms.rematerialize import linearize_planned
 from minijvp.transforms.taps import Taps
 from minijvp.transforms.transpose import transpose_flat
 from minijvp.trees import FlatFunction

@@ -24,11 +24,11 @@ from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import instantiate, leading_axis, reshape
 from minijvp.operations.shape import move_axis
 from minijvp.operations.slicing import slice as slice_primitive
+from minijvp.optimize.eager.steps import in_one_step, takes_steps
 from minijvp.transforms.borders import to_border
 from minijvp.transforms.derivatives import Argnums, Selection, require_differentiable
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.linear_maps import pull_back
-from minijvp.transforms.steps import in_one_step, takes_steps
 from minijvp.transforms.vmap import vmap_flat
 
 

@@ -17,9 +17,9 @@ from minijvp.core.source import Source
 from minijvp.core.tracing import Trace, Tracer, current, detached, state, tracer_class
 from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import ArgumentError, ConcretizationError
+from minijvp.optimize.eager.steps import Program, hand_on, has_steps, program, program_of, run, takes_steps
 from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
 from minijvp.transforms.staging import stage
-from minijvp.transforms.steps import Program, hand_on, has_steps, program, program_of, run, takes_steps
 from minijvp.trees import FlatFunction
 
 

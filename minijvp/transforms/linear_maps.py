@@ -20,10 +20,10 @@ from minijvp.core.tracing import is_traced, traced_by_jax
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.operations.families import instantiate, zeros_like
+from minijvp.optimize.rematerialize.linearization import linearize_planned
 from minijvp.transforms.borders import FLOAT0, from_border, leaf_namer, require_same_tree, to_border
 from minijvp.transforms.linearity import first_error, zero_constants
 from minijvp.transforms.manual_axes import require_no_sum
-from minijvp.transforms.rematerialize import linearize_planned
 from minijvp.transforms.staging import abstract_types, stage
 from minijvp.transforms.transpose import transpose_flat
 from minijvp.trees import FlatFunction

@@ -20,9 +20,9 @@ from minijvp.core.tracing import Trace, current, detached, settled, state
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, is_inexact, type_of
 from minijvp.errors import EscapedTracerError
 from minijvp.operations.families import zeros_like
+from minijvp.optimize.eager.steps import Program, hand_on, has_steps, program, program_of, run, step, takes_steps
 from minijvp.transforms.jvp import JVPTrace, JVPTracer
 from minijvp.transforms.staging import StagingTrace, StagingTracer, stage
-from minijvp.transforms.steps import Program, hand_on, has_steps, program, program_of, run, step, takes_steps
 
 
 class LinearTrace(StagingTrace):

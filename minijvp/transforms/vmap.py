@@ -23,8 +23,8 @@ from minijvp.core.types import ARRAY_CLASSES, ArrayType, is_arraylike, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.families import broadcast_in_dim, leading_axis
 from minijvp.operations.shape import move_axis
+from minijvp.optimize.eager.steps import Program, hand_on, program, run, step, takes_steps
 from minijvp.transforms.staging import stage
-from minijvp.transforms.steps import Program, hand_on, program, run, step, takes_steps
 
 
 @tracer_class

@@ -25,10 +25,10 @@ from minijvp.core.tracing import Trace, Tracer, current, evaluating, state
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.families import add_tangents, instantiate
+from minijvp.optimize.eager.steps import one_equation
 from minijvp.transforms.borders import from_border
 from minijvp.transforms.jvp import JVPTrace
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
-from minijvp.transforms.steps import one_equation
 from minijvp.transforms.transpose import transpose_flat
 from minijvp.views.graph import Graph, Node, equation_label, equation_text, kind_of, short_value
 from minijvp.views.svg import Picture, picture

@@ -291,6 +291,10 @@ def inner_graphs(e: Equation, style: Style, depth: int) -> tuple[Graph, ...]:
     return tuple(found)
 
 
+CARRYING = ("calls", "control_flow", "custom_rules")
+"""Where primitives with programs or functions of their users are defined; of functions no jaxpr tells."""
+
+
 def kind_of(e: Equation) -> str:
     """The kind of an equation, from what its primitive declares, or from where it is defined."""
     floor, _, module = type(e.primitive).__module__.rpartition(".")
@@ -300,7 +304,7 @@ def kind_of(e: Equation) -> str:
         return "elementwise"
     if module != "random" and e.primitive.recomputable == "free":
         return "movement"
-    return OF_MODULE.get(module, "call" if floor.endswith("higher_order") else "elementwise")
+    return OF_MODULE.get(module, "call" if floor.endswith(CARRYING) else "elementwise")
 
 
 def describe(name: str, t: ArrayType) -> str:

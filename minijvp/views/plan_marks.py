@@ -14,8 +14,8 @@ from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.printing import Names
 from minijvp.core.source import Source
 from minijvp.core.types import ArrayType
-from minijvp.transforms.planning import Plan
-from minijvp.transforms.rematerialize import Parts, renamed
+from minijvp.optimize.rematerialize.linearization import Parts, renamed
+from minijvp.optimize.rematerialize.planning import Plan
 from minijvp.views.graph import Mark
 from minijvp.views.residuals import Index, inner_programs
 from minijvp.views.traces import source_text

@@ -12,11 +12,11 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from minijvp.calls.programs import groups
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var, evaluate
 from minijvp.core.printing import Names
 from minijvp.core.source import Source
 from minijvp.core.types import is_inexact, type_of
-from minijvp.higher_order.programs import groups
 from minijvp.operations.families import add_tangents, spread
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.linearize import linearize_flat

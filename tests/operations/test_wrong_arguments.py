@@ -11,8 +11,8 @@ from jax import lax
 
 import minijvp
 from minijvp import ArgumentError, MissingRuleError
+from minijvp.control_flow.reduce import reduce
 from minijvp.core.types import ArrayType
-from minijvp.higher_order.reduce import reduce
 from minijvp.operations.contraction import scaled_dot
 from minijvp.operations.elementwise import mul
 from minijvp.operations.fft import fft

@@ -1,11 +1,11 @@
-"""Samples of minijvp.higher_order.callback."""
+"""Samples of minijvp.calls.callback."""
 
 import jax
 import numpy as np
 from jax.experimental import io_callback as io_callback_by_jax
 
+from minijvp.calls.callback import debug_callback, io_callback, pure_callback
 from minijvp.core.types import ArrayType
-from minijvp.higher_order.callback import debug_callback, io_callback, pure_callback
 from tests.samples import Sample, random
 
 

@@ -1,11 +1,11 @@
-"""Samples of minijvp.higher_order.checkpoint."""
+"""Samples of minijvp.calls.checkpoint."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from minijvp.calls.checkpoint import checkpoint
 from minijvp.core.types import type_of
-from minijvp.higher_order.checkpoint import checkpoint
 from minijvp.operations import elementwise as ops
 from minijvp.operations.families import reduce_sum
 from minijvp.transforms.staging import stage

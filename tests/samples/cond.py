@@ -1,12 +1,12 @@
-"""Samples of minijvp.higher_order.cond."""
+"""Samples of minijvp.control_flow.cond."""
 
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
 import minijvp.numpy as mnp
+from minijvp.control_flow.cond import cond as cond_primitive
 from minijvp.core.types import type_of
-from minijvp.higher_order.cond import cond as cond_primitive
 from minijvp.transforms.staging import stage
 from tests.samples import Sample, random
 

@@ -1,11 +1,11 @@
-"""Samples of minijvp.higher_order.custom_jvp."""
+"""Samples of minijvp.custom_rules.custom_jvp."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from minijvp.core.types import type_of
-from minijvp.higher_order.custom_jvp import custom_jvp_call
+from minijvp.custom_rules.custom_jvp import custom_jvp_call
 from minijvp.operations import elementwise as ops
 from minijvp.operations.families import add
 from minijvp.transforms.staging import stage

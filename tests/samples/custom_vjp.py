@@ -1,11 +1,11 @@
-"""Samples of minijvp.higher_order.custom_vjp."""
+"""Samples of minijvp.custom_rules.custom_vjp."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from minijvp.core.types import type_of
-from minijvp.higher_order.custom_vjp import custom_vjp_call, custom_vjp_linear
+from minijvp.custom_rules.custom_vjp import custom_vjp_call, custom_vjp_linear
 from minijvp.operations import elementwise as ops
 from minijvp.operations.families import add
 from minijvp.transforms.staging import stage

@@ -1,9 +1,9 @@
-"""Samples of minijvp.higher_order.custom_vmap. Here the rule gives what batching the program gives."""
+"""Samples of minijvp.custom_rules.custom_vmap. Here the rule gives what batching the program gives."""
 
 import jax.numpy as jnp
 
 from minijvp.core.types import type_of
-from minijvp.higher_order.custom_vmap import BatchRule, custom_vmap_call
+from minijvp.custom_rules.custom_vmap import BatchRule, custom_vmap_call
 from minijvp.operations import elementwise as ops
 from minijvp.transforms.staging import stage
 from minijvp.transforms.vmap import vmap_jaxpr

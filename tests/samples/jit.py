@@ -1,10 +1,10 @@
-"""Samples of minijvp.higher_order.jit."""
+"""Samples of minijvp.calls.jit."""
 
 import jax.numpy as jnp
 import numpy as np
 
+from minijvp.calls.jit import jit_primitive
 from minijvp.core.types import type_of
-from minijvp.higher_order.jit import jit_primitive
 from minijvp.operations import elementwise as ops
 from minijvp.operations.families import reduce_sum
 from minijvp.transforms.staging import stage

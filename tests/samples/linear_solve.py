@@ -1,4 +1,4 @@
-"""Samples of minijvp.higher_order.linear_solve.
+"""Samples of minijvp.custom_rules.linear_solve.
 
 The solvers have the matrix of the sample written into them, so that arguments can vary one at a time.
 """
@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from minijvp.core.types import type_of
-from minijvp.higher_order.linear_solve import PROGRAMS, custom_linear_solve
+from minijvp.custom_rules.linear_solve import PROGRAMS, custom_linear_solve
 from minijvp.operations import contraction
 from minijvp.operations import elementwise as ops
 from minijvp.operations.families import add

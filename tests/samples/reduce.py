@@ -1,4 +1,4 @@
-"""Samples of minijvp.higher_order.reduce."""
+"""Samples of minijvp.control_flow.reduce."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from minijvp.control_flow.reduce import reduce, reduce_windows
 from minijvp.core.types import ArrayType
-from minijvp.higher_order.reduce import reduce, reduce_windows
 from minijvp.operations import elementwise as ops
 from minijvp.operations.families import add
 from minijvp.transforms.staging import stage

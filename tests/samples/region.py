@@ -1,11 +1,11 @@
-"""Samples of minijvp.transforms.region."""
+"""Samples of minijvp.optimize.rematerialize.region."""
 
 import jax.numpy as jnp
 import numpy as np
 
 from minijvp.core.types import type_of
 from minijvp.operations import elementwise as ops
-from minijvp.transforms.region import region
+from minijvp.optimize.rematerialize.region import region
 from minijvp.transforms.staging import stage
 from tests.samples import Sample, random
 from tests.samples.jit import two, two_by_jax

@@ -1,12 +1,12 @@
-"""Samples of minijvp.higher_order.scan."""
+"""Samples of minijvp.control_flow.scan."""
 
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
 import minijvp.numpy as mnp
+from minijvp.control_flow.scan import scan as scan_primitive
 from minijvp.core.types import type_of
-from minijvp.higher_order.scan import scan as scan_primitive
 from minijvp.transforms.staging import stage
 from tests.samples import Sample, random
 

@@ -1,4 +1,4 @@
-"""Samples of minijvp.higher_order.scatter_apply."""
+"""Samples of minijvp.control_flow.scatter_apply."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from minijvp.control_flow.scatter_apply import scatter_apply
 from minijvp.core.types import ArrayType
-from minijvp.higher_order.scatter_apply import scatter_apply
 from minijvp.operations import elementwise as ops
 from minijvp.transforms.staging import stage
 from tests.samples import Sample, random

@@ -1,9 +1,9 @@
-"""Samples of minijvp.transforms.steps."""
+"""Samples of minijvp.optimize.eager.steps."""
 
 import jax.numpy as jnp
 
 from minijvp.operations import contraction, elementwise
-from minijvp.transforms import steps
+from minijvp.optimize.eager import steps
 from minijvp.transforms.linearize import linearized
 from tests.samples import Sample, random
 

@@ -1,9 +1,9 @@
-"""Samples of minijvp.higher_order.tap."""
+"""Samples of minijvp.custom_rules.tap."""
 
 from jax.tree_util import tree_structure
 
 from minijvp.core.types import type_of
-from minijvp.higher_order.tap import add_zero, tap_primitive
+from minijvp.custom_rules.tap import add_zero, tap_primitive
 from minijvp.transforms.staging import stage
 from tests.samples import Sample, random
 

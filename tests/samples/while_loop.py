@@ -1,4 +1,4 @@
-"""Samples of minijvp.higher_order.while_loop, judged by loops of a static number of steps."""
+"""Samples of minijvp.control_flow.while_loop, judged by loops of a static number of steps."""
 
 import jax
 import jax.numpy as jnp
@@ -6,8 +6,8 @@ import numpy as np
 from jax import lax
 
 import minijvp.numpy as mnp
+from minijvp.control_flow import while_loop as ops
 from minijvp.core.types import type_of
-from minijvp.higher_order import while_loop as ops
 from minijvp.transforms.staging import stage
 from tests.samples import Sample, random
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from minijvp.calls.programs import chosen, groups
+from minijvp.control_flow.reverse_loop import Walk, pull_program, slots
+from minijvp.control_flow.while_loop import while_cotangents, while_curvature, while_loop, while_tangents
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.types import type_of
-from minijvp.higher_order.custom_vjp import forward
-from minijvp.higher_order.programs import chosen, groups
-from minijvp.higher_order.reverse_loop import Walk, pull_program, slots
-from minijvp.higher_order.while_loop import while_cotangents, while_curvature, while_loop, while_tangents
+from minijvp.custom_rules.custom_vjp import forward
 from minijvp.operations.families import spread
 from minijvp.views.python.literals import dtype_name
 from minijvp.views.python.operations import without_negative

@@ -1,0 +1,1 @@
+"""Primitives that carry one program and call it: each transformation of the call calls the transformed program."""

@@ -1,0 +1,154 @@
+"""Rematerialisation: reverse mode computes again what it would have stored."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+from minijvp.calls.call import Call
+from minijvp.calls.carrier import Carrier, reached
+from minijvp.calls.jit import jit_primitive
+from minijvp.calls.policies import Within, as_policy, everything_saveable
+from minijvp.calls.programs import array_types, present
+from minijvp.core.config import cached_by_budget, config
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate, lower
+from minijvp.core.primitive import Axis
+from minijvp.core.types import ArrayType
+from minijvp.operations.annotations import optimization_barrier
+from minijvp.operations.families import is_linear, nonzero, spread
+from minijvp.transforms.jvp import jvp_jaxpr
+from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
+from minijvp.transforms.staging import stage
+from minijvp.transforms.transpose import transpose_jaxpr
+from minijvp.transforms.vmap import vmap_jaxpr
+
+
+class Checkpoint(Carrier):
+    """The outputs of an open jaxpr. Of its linearization the inputs are residuals, and what `policy` keeps.
+
+    All else is computed again; with `prevent_cse` the compiler may not merge that with the first time. A policy is
+    asked about each operation, inside inner calls of jit too; loops and choices are one operation.
+    """
+
+    recomputable = "never"
+    own_derivative = True
+
+    def impl(self, *args: Any, jaxpr: Jaxpr, prevent_cse: bool, policy: Hashable) -> tuple[Any, ...]:
+        return tuple(lower(jaxpr, *args))
+
+    def type_rule(self, *types: ArrayType, jaxpr: Jaxpr, prevent_cse: bool, policy: Hashable) -> tuple[ArrayType, ...]:
+        return tuple(array_types(jaxpr.out_types))
+
+    def jvp(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, **options: Any) -> tuple[Any, Any]:
+        jvp, out_nonzero = jvp_jaxpr(jaxpr, nonzero(tangents))
+        outs = self(*primals, *present(tangents), jaxpr=jvp, **options)
+        n = len(jaxpr.outputs)
+        return outs[:n], spread(outs[n:], out_nonzero)
+
+    def linearize(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, **options: Any) -> tuple[Any, Any]:
+        policy = as_policy(options["policy"])
+        budget = policy.budget if isinstance(policy, Within) else "off"
+        if policy is everything_saveable or isinstance(policy, Within):
+            with config(memory_budget=budget):  # by itself, not with the whole as a call of jit
+                return Call.linearize(jit_primitive, primals, tangents, jaxpr=jaxpr)
+        saving, pushed, out_nonzero = parts(jaxpr, nonzero(tangents), policy)
+        outs = self(*primals, jaxpr=saving, **options)
+        n = len(jaxpr.outputs)
+        ts = self(*primals, *outs[n:], *present(tangents), jaxpr=pushed, **options)
+        return outs[:n], spread(ts, out_nonzero)
+
+    def transpose(self, ct: tuple, *args: Any, jaxpr: Jaxpr, **options: Any) -> tuple[Any, ...]:
+        linear = tuple(map(is_linear, args))
+        pulled, ct_nonzero = pullback(jaxpr, linear, nonzero(ct), options["prevent_cse"])
+        known = [x for x, flag in zip(args, linear, strict=True) if not flag]
+        cts = iter(spread(self(*known, *present(ct), jaxpr=pulled, **options), ct_nonzero))
+        return tuple([next(cts) if flag else None for flag in linear])
+
+    def batch(
+        self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, jaxpr: Jaxpr, **options: Any
+    ) -> tuple[Any, Any]:
+        batch, out_batched = vmap_jaxpr(jaxpr, axis, batched)
+        return self(*args, jaxpr=batch, **options), out_batched
+
+    def reached(self, equation: Equation, inputs: tuple[bool, ...], differentiable: bool) -> Sequence[bool]:
+        return reached(equation.params["jaxpr"], inputs, differentiable)
+
+
+@cached_by_budget(maxsize=4096)
+def parts(jaxpr: Jaxpr, nonzero: tuple[bool, ...], policy: Hashable) -> tuple[Jaxpr, Jaxpr, tuple[bool, ...]]:
+    """The program that gives the outputs and what is kept, the one that gives tangents, and which outputs have one.
+
+    The latter takes the inputs, what is kept, and the nonzero tangents.
+    """
+    known, linear, origins, out_nonzero = linearize_jaxpr(jaxpr, nonzero)
+    known, n_out = inlined(known), len(jaxpr.outputs)
+    kept, remaining = split_by(known, as_policy(policy))
+    residuals = tuple(residuals_of(origins, known.inputs, known.outputs, n_out))
+    again = Jaxpr(known.constants, known.inputs, tuple(remaining), residuals).without_dead_code()
+    needed = {v for e in again for v in e.inputs} | set(again.outputs)
+    kept = tuple([v for v in kept if v in needed])
+    again = Jaxpr(again.constants, known.inputs + kept, again.equations, residuals, jaxpr.name)
+    n = len(again.inputs)
+
+    def fun(*args: Any) -> list[Any]:
+        return evaluate(linear, *evaluate(again, *args[:n]), *args[n:])
+
+    tangents = [t.strong() for t, flag in zip(jaxpr.in_types, nonzero, strict=True) if flag]
+    pushed = stage(fun, [*again.in_types, *tangents], jaxpr.name)
+    if not kept:
+        return jaxpr, pushed, out_nonzero
+    saving = Jaxpr(known.constants, known.inputs, known.equations, known.outputs[:n_out] + kept, jaxpr.name)
+    return saving.without_dead_code(), pushed, out_nonzero
+
+
+def split_by(jaxpr: Jaxpr, policy: Any) -> tuple[list[Var], list[Equation]]:
+    """The variables that a policy keeps, and the equations without those that give them."""
+    kept: list[Var] = []
+    remaining = []
+    for e in jaxpr:
+        if policy(e.primitive, *[v.type for v in e.inputs], **e.params):
+            kept += e.outputs
+        else:
+            remaining.append(e)
+    return kept, remaining
+
+
+def inlined(jaxpr: Jaxpr) -> Jaxpr:
+    """The same program with the equations of inner calls of jit in their place."""
+    equations: list[Equation] = []
+    values: dict[Atom, Atom] = {}
+
+    def add(inner: Jaxpr) -> None:
+        for e in inner:
+            atoms = tuple([values.get(v, v) for v in e.inputs])
+            if e.primitive is jit_primitive:
+                called = e.params["jaxpr"]
+                values.update(zip(called.inputs, atoms, strict=True))
+                add(called)
+                found: list[Any] = [values.get(v, v) for v in called.outputs]
+                values.update(zip(e.outputs, found, strict=True))
+            else:
+                outputs = tuple([Var(v.type) for v in e.outputs])
+                values.update(zip(e.outputs, outputs, strict=True))
+                equations.append(Equation(e.primitive, atoms, e.params, outputs, e.source))
+
+    add(jaxpr)
+    return Jaxpr(jaxpr.constants, jaxpr.inputs, tuple(equations), tuple([values.get(v, v) for v in jaxpr.outputs]), "")
+
+
+@cached_by_budget(maxsize=4096)
+def pullback(
+    jaxpr: Jaxpr, linear: tuple[bool, ...], nonzero: tuple[bool, ...], prevent_cse: bool
+) -> tuple[Jaxpr, tuple[bool, ...]]:
+    """The transposed program, as `transpose_jaxpr` gives it, which begins when the cotangents are there."""
+    transposed, ct_nonzero = transpose_jaxpr(jaxpr, linear, nonzero)
+    if not prevent_cse:
+        return transposed, ct_nonzero
+
+    def fun(*args: Any) -> list[Any]:
+        return evaluate(transposed, *optimization_barrier(*args))
+
+    return stage(fun, transposed.in_types, transposed.name), ct_nonzero
+
+
+checkpoint = Checkpoint("checkpoint")

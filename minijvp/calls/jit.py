@@ -1,0 +1,466 @@
+"""Compilation by XLA: as a wrapper around jax.jit when nothing is traced, and as a primitive when something is.
+
+jit : (a -> b) -> (a -> b)
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import partial, wraps
+from threading import Lock
+from typing import Any
+
+import jax
+from jax.extend.core import find_top_trace
+from jax.tree_util import tree_flatten, tree_unflatten
+
+from minijvp import trees
+from minijvp.calls.call import Call, applied
+from minijvp.calls.in_jax import has_own_derivatives, lower_with_rules
+from minijvp.core.config import Budget, Settings, config, other_budgets
+from minijvp.core.jaxpr import Jaxpr, evaluate, lower
+from minijvp.core.primitive import Primitive
+from minijvp.core.source import PACKAGE
+from minijvp.core.tracing import (
+    EVALUATION,
+    JAX_EVALUATION,
+    evaluating,
+    is_traced,
+    live_traces,
+    named_axes,
+    refuse_tracers,
+    settled,
+    state,
+    traced_by_jax,
+)
+from minijvp.core.types import jit_is_disabled, x64_enabled
+from minijvp.errors import ArgumentError, EscapedTracerError
+from minijvp.operations.families import nonzero
+from minijvp.operations.sharding import sharding_constraint
+from minijvp.optimize.rematerialize.linearization import is_part_of_plan, linearize_jaxpr_planned
+from minijvp.transforms.linearize import linearize_jaxpr
+from minijvp.transforms.manual_axes import staged_for
+from minijvp.transforms.staging import argument_type, stage_tree
+
+STAGED_PER_FUNCTION = 1024
+
+
+class Jit(Call):
+    """The outputs of an open jaxpr, computed as one compiled program. Equal programs share one compilation."""
+
+    linearized = staticmethod(linearize_jaxpr_planned)
+
+    def linearize(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr) -> tuple[Any, Any]:
+        if is_part_of_plan(jaxpr):
+            return applied(linearize_jaxpr(jaxpr, nonzero(tangents)), evaluate, primals, tangents)
+        return super().linearize(primals, tangents, jaxpr=jaxpr)
+
+    def impl(self, *args: Any, jaxpr: Jaxpr) -> tuple[Any, ...]:
+        return Primitive.evaluate(self, args, {"jaxpr": jaxpr})
+
+    def compile(self, params: dict[str, Any]) -> Any:
+        jaxpr = params["jaxpr"]
+
+        def compiled(*args: Any) -> tuple[Any, ...]:
+            return tuple(lower(jaxpr, *args))
+
+        compiled.__name__ = jaxpr.name or "compiled"
+        return jax.jit(compiled)
+
+
+jit_primitive = Jit("jit")
+call = jit_primitive.call
+
+
+class Staged:
+    """What a call of a jitted function needs under a trace: its program, its constants and the tree of its result."""
+
+    __slots__ = ("constants", "jaxpr", "out_tree")
+
+    def __init__(self, closed: Jaxpr, out_tree: Any):
+        self.jaxpr, self.constants = closed.hoist_constants()
+        self.out_tree = out_tree
+
+
+class StaticArguments:
+    """Which arguments of a function are static, by position and by name."""
+
+    def __init__(self, fun: Callable[..., Any], argnums: Any, argnames: Any):
+        self.fun = fun
+        self.argnums = as_tuple(argnums, int, "static_argnums")
+        self.argnames = as_tuple(argnames, str, "static_argnames")
+        names = positional_names(fun)
+        if argnums is None:
+            self.argnums = tuple(names.index(n) for n in self.argnames if n in names)
+        elif argnames is None:
+            self.argnames = tuple(names[i] for i in self.argnums if -len(names) <= i < len(names))
+
+    def split(self, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any], tuple]:
+        """Dynamic positional, dynamic keyword, and static arguments (as a hashable key)."""
+        if not self.argnums and not self.argnames:
+            return args, kwargs, ()
+        positions = self.positions(args)
+        dynamic = tuple(x for i, x in enumerate(args) if i not in positions)
+        static = tuple((i, type(args[i]), args[i]) for i in sorted(positions))
+        static += tuple((k, type(kwargs[k]), kwargs[k]) for k in sorted(kwargs) if k in self.argnames)
+        for name, _, value in static:
+            require_hashable(value, name, self.fun)
+        return dynamic, {k: v for k, v in kwargs.items() if k not in self.argnames}, static
+
+    def positions(self, args: tuple) -> set[int]:
+        """Which of the positional arguments are static."""
+        return {i % len(args) for i in self.argnums if -len(args) <= i < len(args)}
+
+    def close(self, static: tuple) -> Callable[..., Any]:
+        """The function of the dynamic arguments, the static ones fixed."""
+        if not static:
+            return self.fun
+        by_name = {k: v for k, _, v in static if isinstance(k, str)}
+        by_position = {k: v for k, _, v in static if isinstance(k, int)}
+
+        @wraps(self.fun)
+        def fun(*dynamic: Any, **kwargs: Any) -> Any:
+            rest = iter(dynamic)
+            n = len(dynamic) + len(by_position)
+            args = [by_position[i] if i in by_position else next(rest) for i in range(n)]
+            return self.fun(*args, **by_name, **kwargs)
+
+        return fun
+
+
+def as_tuple(value: Any, single: type, what: str, function: str = "jit") -> tuple:
+    """One entry or several as a tuple; ArgumentError if one is not of the type `single`. Integers are Python's."""
+    if value is None:
+        return ()
+    several = trees.entries_of(value)
+    entries = (value,) if several is None else several
+    if single is int:
+        entries = tuple([entry if (i := trees.as_index(entry)) is None else i for entry in entries])
+    for entry in entries:
+        if not isinstance(entry, single) or type(entry) is bool:
+            raise ArgumentError(
+                f"{function} received {what}={value!r}.",
+                "Positions of arguments are integers, and their names are strings.",
+                "Pass one, or a tuple of them: ...argnums takes positions, ...argnames takes names.",
+            )
+    return entries
+
+
+def positional_names(fun: Callable[..., Any]) -> list[str]:
+    """The names of the parameters that can be given by position, as far as they are known."""
+    try:
+        parameters = inspect.signature(fun).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
+FIXED_WRAPPER = """
+def jitted({arguments}):
+    if __live_traces and __state.trace is not __evaluation:
+        return __under_trace({packed}, {{}})
+    try:
+        return (__in_force() if __other_budgets{or_in_jax} else __compiled)({arguments})
+    except __errors as error:
+        return __recover(error, {packed}, {{}})
+"""
+
+
+def plain_parameters(fun: Callable[..., Any]) -> list[str] | None:
+    """The parameters as they are written, one at least, if they have no defaults and none is by name only."""
+    # Our own wrappers take what they wrap takes. Another's, though it names what it wraps, may take more.
+    while hasattr(fun, "__wrapped__") and hasattr(fun, "__code__") and fun.__code__.co_filename.startswith(PACKAGE):
+        fun = fun.__wrapped__
+    try:
+        parameters = list(inspect.signature(fun, follow_wrapped=False).parameters.values())
+    except (TypeError, ValueError):
+        return None
+    kinds = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.VAR_POSITIONAL
+    plain = all(p.kind in kinds and p.default is p.empty and not p.name.startswith("__") for p in parameters)
+    return list(map(str, (p.replace(annotation=p.empty) for p in parameters))) if plain and parameters else None
+
+
+def require_hashable(value: Hashable, name: int | str, fun: Callable[..., Any]) -> None:
+    """Raise ArgumentError for a static argument that cannot be looked up."""
+    try:
+        hash(value)
+    except TypeError:
+        where = f"static argument {name!r}" if isinstance(name, str) else trees.argument_name(fun, name)
+        raise ArgumentError(
+            f"{where} of {trees.function_name(fun)} is of type {type(value).__name__}, which cannot be hashed: "
+            f"{value!r:.200}",
+            "jit compiles once for each value of its static arguments, and looks them up by hash.",
+            "Pass something hashable (a tuple for a list), or let jit trace this argument: take it out of "
+            "static_argnums and static_argnames.",
+        ) from None
+
+
+def jit(
+    fun: Callable[..., Any] | None = None,
+    /,
+    *,
+    in_shardings: Any = None,
+    out_shardings: Any = None,
+    static_argnums: int | Sequence[int] | None = None,
+    static_argnames: str | Iterable[str] | None = None,
+    donate_argnums: int | Sequence[int] | None = None,
+    donate_argnames: str | Iterable[str] | None = None,
+    keep_unused: bool = False,
+    inline: bool = False,
+    compiler_options: dict[str, Any] | None = None,
+) -> Any:
+    """A function that computes what `fun` does, compiled by XLA once for each set of argument types.
+
+    jit : (a -> b) -> (a -> b)
+
+    Args:
+        fun: takes and returns pytrees of arrays; runs once per set of types (tree, shapes, dtypes, static values).
+        in_shardings, out_shardings: a sharding, or a pytree of them that is a prefix of the arguments or the result.
+        static_argnums, static_argnames: arguments that are ordinary Python values; they must be hashable.
+        donate_argnums, donate_argnames: arguments whose memory the result may take over. Inside a transformation
+            nothing is donated.
+        keep_unused: keep arguments that the program does not read.
+        inline: inside another program, insert the equations and not a call.
+        compiler_options: passed on to XLA.
+
+    The result has `trace`, `lower`, `eval_shape` and `clear_cache` as the result of jax.jit has them;
+    `lower(...).compile()` gives `cost_analysis()` and `memory_analysis()`. Called under another memory budget (see
+    `minijvp.config`), it is compiled for that too.
+
+    Raises ArgumentError for arguments that are neither arrays nor static, and for static ones that cannot be hashed;
+    EscapedTracerError for tracers whose transformation has ended.
+
+    >>> import minijvp, minijvp.numpy as mnp
+    >>> fast = minijvp.jit(minijvp.grad(lambda x: mnp.tanh(x) ** 2))
+    >>> round(float(fast(0.5)), 4)
+    0.7269
+    """
+    options: dict[str, Any] = {
+        "static_argnums": static_argnums,
+        "static_argnames": static_argnames,
+        "donate_argnums": donate_argnums,
+        "donate_argnames": donate_argnames,
+        "keep_unused": keep_unused,
+        "inline": inline,
+        "compiler_options": compiler_options,
+    }
+    shardings = {"in_shardings": in_shardings, "out_shardings": out_shardings}
+    options.update({k: v for k, v in shardings.items() if v is not None})
+    if fun is None:
+        return partial(jit, **options)
+    trees.require_callable(fun, "jit")
+    return _Jitted(fun, options).wrapper()
+
+
+deciding = Lock()
+
+
+class _Jitted:
+    """A function under jit: its compiled form, and its programs for use under a trace."""
+
+    def __init__(self, fun: Callable[..., Any], options: dict[str, Any]):
+        self.fun = fun
+        self.options = options
+        self.inline = options["inline"]
+        self.shardings = options.get("in_shardings"), options.get("out_shardings")
+        self.static = StaticArguments(fun, options["static_argnums"], options["static_argnames"])
+        self.staged: dict[tuple, Staged] = {}
+        # Given both, an option means by each what it says; given one, JAX infers the other.
+        self.tells_positions_from_names = any(
+            options[f"{what}_argnums"] is not None and options[f"{what}_argnames"] is not None
+            for what in ("static", "donate")
+        )
+
+        self.forms: dict[tuple[Budget, bool], Any] = {}
+        self.has_rules, self.is_plain = False, False
+        self.fixed: list[Any] = []
+
+    # JAX drops the rules of a program that it differentiates, unless they are lowered with it, which takes some time.
+    # So a function has two forms: a plain one, and one for calls inside of programs of JAX. Each call chooses its form,
+    # until the first program turns out to have no rules: from then on there is only one form, with the rules of
+    # programs that have some.
+
+    def form(self, budget: Budget, in_jax: bool) -> Any:
+        """The function under jax.jit for a memory budget, and for calls inside of programs of JAX or outside."""
+        return self.forms.get((budget, in_jax)) or self.forms.setdefault((budget, in_jax), self.compile(in_jax))
+
+    def in_force(self) -> Any:
+        """The form for the memory budget that is in force here, and for JAX, if that is tracing."""
+        return self.form(config.memory_budget, not self.is_plain and traced_by_jax())
+
+    def compile(self, in_jax: bool) -> Any:
+        """The function under jax.jit, which keeps what it compiles by the identity of what it is given."""
+
+        @wraps(self.fun)
+        def lowered(*args: Any, **kwargs: Any) -> Any:
+            return self.lowered(args, kwargs, in_jax)
+
+        try:
+            return jax.jit(lowered, **self.options)
+        except (TypeError, ValueError) as error:
+            raise ArgumentError(
+                f"jit of {trees.function_name(self.fun)} received options that do not fit: {error}",
+                f"Its parameters are {positional_names(self.fun)}, and options name arguments by position or by name.",
+                "Correct the option.",
+            ) from None
+
+    def lowered(self, args: tuple, kwargs: dict[str, Any], in_jax: bool) -> Any:
+        """What jax.jit traces: stage the function to our jaxpr, then evaluate that with jax.lax."""
+        if jit_is_disabled():
+            return self.fun(*args, **kwargs)
+        dynamic, dynamic_kwargs, static = self.static.split(args, kwargs)
+        leaves, tree = trees.flatten_numbers((dynamic, dynamic_kwargs), trees.is_float0_for_jax)
+        with evaluating(), staged_for(leaves):
+            types = tuple(map(argument_type, leaves))
+            jaxpr, out_tree = stage_tree(self.static.close(static), tree, types, lowered=True)
+        return tree_unflatten(out_tree, self.lowering(jaxpr, in_jax)(jaxpr, *leaves))
+
+    def lowering(self, jaxpr: Jaxpr, in_jax: bool) -> Callable[..., Sequence[Any]]:
+        """How a program is lowered: with its rules, if it may be called inside of JAX."""
+        if in_jax:
+            return lower_with_rules
+        with deciding:
+            if has_own_derivatives(jaxpr):
+                self.has_rules = True
+                return lower_with_rules if self.is_plain else lower
+            if not self.has_rules and not self.is_plain:
+                self.is_plain = True
+                if self.fixed:
+                    watching, plain = self.fixed
+                    watching.__code__ = plain.__code__
+            return lower
+
+    def clear_cache(self) -> None:
+        """Forget everything that was compiled."""
+        for compiled in tuple(self.forms.values()):
+            compiled.clear_cache()
+
+    def wrapper(self) -> Callable[..., Any]:
+        """The public function. What it does on top of jax.jit's is all that a call costs more."""
+        compiled, in_force = self.form(Settings.memory_budget, False), self.in_force
+        under_trace, recover = self.call_under_trace, self.recover
+
+        def jitted(*args: Any, **kwargs: Any) -> Any:
+            if live_traces and state.trace is not EVALUATION:
+                return under_trace(args, kwargs)
+            run = in_force() if other_budgets or (not self.is_plain and traced_by_jax()) else compiled
+            try:
+                return run(*args, **kwargs) if kwargs else run(*args)
+            except (TypeError, ValueError, EscapedTracerError) as error:
+                return recover(error, args, kwargs)
+
+        jitted = wraps(self.fun)(self.fixed_wrapper() or jitted)
+        vars(jitted).update({name: self.method(name) for name in ("trace", "lower", "eval_shape")})
+        vars(jitted).update(clear_cache=self.clear_cache)
+        return jitted
+
+    def method(self, name: str) -> Callable[..., Any]:
+        """A method of the compiled form that is in force when it is called."""
+
+        @wraps(getattr(self.form(Settings.memory_budget, False), name))
+        def method(*args: Any, **kwargs: Any) -> Any:
+            return getattr(self.in_force(), name)(*args, **kwargs)
+
+        return method
+
+    def fixed_wrapper(self) -> Callable[..., Any] | None:
+        """The public function with the parameters of `fun` written out, if it has plain ones only.
+
+        Half of what a wrapper costs is packing its arguments and unpacking them again; this one is made from its
+        source, as dataclasses make their methods, and does neither.
+        """
+        names = plain_parameters(self.fun)
+        if names is None or self.tells_positions_from_names:
+            return None
+        arguments = ", ".join(names)
+        scope: dict[str, Any] = {
+            "__live_traces": live_traces,
+            "__state": state,
+            "__evaluation": EVALUATION,
+            "__compiled": self.form(Settings.memory_budget, False),
+            "__in_force": self.in_force,
+            "__other_budgets": other_budgets,
+            "__find_top_trace": find_top_trace,
+            "__jax_evaluation": JAX_EVALUATION,
+            "__under_trace": self.call_under_trace,
+            "__recover": self.recover,
+            "__errors": (TypeError, ValueError, EscapedTracerError),
+        }
+        for or_in_jax in (" or __find_top_trace(()) is not __jax_evaluation", ""):
+            text = FIXED_WRAPPER.format(arguments=arguments, packed=f"({arguments},)", or_in_jax=or_in_jax)
+            exec(compile(text, f"{__file__} (wrapper)", "exec"), scope)  # the name marks its frame as one of ours
+            self.fixed.append(scope["jitted"])
+        return self.fixed[0]
+
+    def call_under_trace(self, args: tuple, kwargs: dict[str, Any]) -> Any:
+        if jit_is_disabled():
+            return self.fun(*args, **kwargs)
+        dynamic, dynamic_kwargs, static = self.static.split(args, kwargs)
+        leaves, tree = trees.flatten_numbers((dynamic, dynamic_kwargs))
+        leaves = self.require_arrays(leaves, args, kwargs)
+        types = tuple(map(argument_type, leaves))
+        key = (tree, types, static, x64_enabled(), named_axes(), config.memory_budget)
+        staged = self.staged.get(key)
+        if staged is None:
+            staged = Staged(*stage_tree(self.constrained(static), tree, types))
+            # A program that closes over tracers belongs to this call alone.
+            if not any(map(is_traced, staged.constants)):
+                if len(self.staged) >= STAGED_PER_FUNCTION:
+                    self.staged.clear()
+                self.staged[key] = staged
+        if self.inline:
+            outs: Sequence[Any] = evaluate(staged.jaxpr, *staged.constants, *leaves)
+        else:
+            outs = jit_primitive(*staged.constants, *leaves, jaxpr=staged.jaxpr)
+        return tree_unflatten(staged.out_tree, outs)
+
+    def constrained(self, static: tuple) -> Callable[..., Any]:
+        """The function with its shardings as operations of the program, so that every transformation keeps them."""
+        fun = self.static.close(static)
+        in_shardings, out_shardings = self.shardings
+        if in_shardings is None and out_shardings is None:
+            return fun
+
+        @wraps(fun)
+        def constrained(*args: Any, **kwargs: Any) -> Any:
+            if in_shardings is not None:
+                args = constrain(args, in_shardings, "in_shardings")
+            return constrain(fun(*args, **kwargs), out_shardings, "out_shardings")
+
+        return constrained
+
+    def require_arrays(self, leaves: Sequence[Any], args: tuple, kwargs: dict[str, Any]) -> list[Any]:
+        """The leaves of the arguments that are not static, as arrays; ArgumentError names the one that is none."""
+
+        def where(i: int) -> str:
+            dynamic, dynamic_kwargs, static = self.static.split(args, kwargs)
+            fixed = {key for key, _, _ in static}
+            positions = [k for k in range(len(args)) if k not in fixed]
+            name = trees.call_namer(self.fun, dynamic, dynamic_kwargs, positions)(i)
+            return f"{name}, an argument of {trees.function_name(self.fun)} under jit,"
+
+        return trees.as_arrays(leaves, where)
+
+    def recover(self, error: Exception, args: tuple, kwargs: dict[str, Any]) -> Any:
+        """The result where an argument had yet to be computed; else our own error, if the arguments are to blame."""
+        leaves, tree = tree_flatten((args, kwargs))
+        values = settled(leaves)
+        if values is not leaves:
+            args, kwargs = tree_unflatten(tree, values)
+            return self.in_force()(*args, **kwargs)
+        dynamic, dynamic_kwargs, _ = self.static.split(args, kwargs)
+        leaves, _ = tree_flatten((dynamic, dynamic_kwargs))
+        refuse_tracers(leaves, trees.function_name(self.fun))
+        self.require_arrays(leaves, args, kwargs)
+        raise error
+
+
+def constrain(tree: Any, shardings: Any, what: str) -> Any:
+    """The tree with every leaf held to its sharding; a sharding of None leaves the choice to the compiler."""
+    if shardings is None:
+        return tree
+    leaves, structure = tree_flatten(tree)
+    entries = trees.flatten_prefix(shardings, tree, what)
+    held = [x if s is None else sharding_constraint(x, sharding=s) for x, s in zip(leaves, entries, strict=True)]
+    return tree_unflatten(structure, held)

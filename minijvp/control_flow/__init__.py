@@ -1,0 +1,1 @@
+"""Primitives that decide which programs run, and how often: cond, scan, while."""

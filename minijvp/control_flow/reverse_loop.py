@@ -1,0 +1,185 @@
+"""Backwards through a loop whose number of steps is known only when it runs, in memory that does not depend on it.
+
+The steps are divided into segments, at whose beginnings the carries are kept; a segment is computed again when the
+way back comes to it, and divided likewise. A level keeps a fixed number of carries, and costs one loop more.
+
+Source: the multi-level schedules of A. Griewank and A. Walther, Evaluating derivatives, chapter 12, 2008.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+from jax.core import eval_context
+
+from minijvp.calls.programs import Flags, chosen, groups, reaching, settle, spread_around, typed
+from minijvp.control_flow.scan import first_guess, with_carry
+from minijvp.core.config import cached_by_budget, config
+from minijvp.core.jaxpr import Jaxpr, evaluate, lower
+from minijvp.core.types import ArrayType
+from minijvp.operations.families import spread
+from minijvp.optimize.rematerialize.linearization import linearize_jaxpr_planned
+from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
+from minijvp.transforms.staging import stage
+from minijvp.transforms.transpose import transpose_flat
+
+SLOT_BYTES = 2**20
+"""What the kept carries of one level may take, if there are more than `FEWEST_SLOTS` of them."""
+FEWEST_SLOTS, MOST_SLOTS = 32, 4096
+STEPS = 2**20
+"""For loops of so many steps there are enough levels; a longer one repeats more steps."""
+
+
+@cached_by_budget(maxsize=4096)
+def differentiated(body: Jaxpr, n_constants: int, flags: Flags) -> Flags:
+    """Which constants and carries have a tangent, after any number of steps, if at first those of `flags` have."""
+    n_carry = len(body.outputs)
+
+    def turn(carry: Flags) -> Any:
+        return linearize_jaxpr(body, with_carry(flags, n_constants, carry))[3], carry
+
+    guess = first_guess(body, n_constants, n_carry, flags, differentiable=True)
+    return with_carry(flags, n_constants, settle(turn, flags[n_constants:], guess)[1])
+
+
+class Pull(NamedTuple):
+    """One step backwards, for a body that is differentiated with respect to some inputs.
+
+    `program` takes constants, the carries before the step, and cotangents of the carries after it that `cts` names;
+    it gives cotangents of the inputs that are `produced`. After any number of steps there are those that are `found`.
+    """
+
+    program: Jaxpr
+    cts: Flags
+    produced: Flags
+    found: Flags
+
+
+@cached_by_budget(maxsize=4096)
+def pull_program(body: Jaxpr, n_constants: int, wrt: Flags, cts: Flags) -> Pull:
+    """The step backwards, if at first the cotangents of the carries in `cts` are not zero."""
+    # What a step computes again is a part of its linear program, as in other programs; a budget goes with the body.
+    with config(memory_budget="auto"):
+        known, linear, origins, out_nonzero = linearize_jaxpr_planned(body, wrt)
+    n, n_residuals = len(body.outputs), len(origins)
+
+    def step(carry: Flags) -> Flags:
+        needed = reaching(linear, chosen(carry, out_nonzero))[n_residuals:]
+        return tuple(map(bool, spread(needed, wrt)[n_constants:]))
+
+    def turn(carry: Flags) -> Any:
+        found: Flags = ()
+
+        def fun(*args: Any) -> list[Any]:
+            nonlocal found
+            inputs, given = groups(args, len(body.inputs))
+            outs = evaluate(known, *inputs)
+            residuals = residuals_of(origins, inputs, outs, n)
+            flags = [False] * n_residuals + [True] * sum(wrt)
+            wanted = chosen(spread(given, carry), out_nonzero)
+            pulled = transpose_flat(linear, flags, [*residuals, *[None] * sum(wrt)], wanted)
+            found = tuple([c is not None for c in spread(pulled, wrt)])
+            return [c for c in pulled if c is not None]
+
+        types = [*body.in_types, *(t.strong() for t in chosen(body.out_types, carry))]
+        program = stage(fun, types, f"pull({body.name})" if body.name else "")
+        return found[n_constants:], carry, program, found
+
+    start = tuple([a and b for a, b in zip(cts, wrt[n_constants:], strict=True)])
+    _, carried, program, produced = settle(turn, start, spread_around(step, start))
+    return Pull(program, carried, produced, produced[:n_constants] + carried)
+
+
+def slots(types: Sequence[ArrayType]) -> tuple[int, int]:
+    """How many carries a level keeps, and how many levels there are."""
+    size = sum([t.bytes for t in types])
+    n = min(max(SLOT_BYTES // max(size, 1), FEWEST_SLOTS), MOST_SLOTS)
+    levels = 1
+    while n**levels < STEPS:
+        levels += 1
+    return n, levels
+
+
+def pull_loop(body: Jaxpr, n_constants: int, wrt: Flags, cts: Flags, n: Any, inputs: Sequence[Any], given: Any) -> Any:
+    """The cotangents that `pull_program` finds, after `n` steps, by raw jax.lax calls."""
+    with eval_context():
+        program, _, found, _ = pull_program(body, n_constants, wrt, cts)
+    constants, init = groups([typed(x, t) for x, t in zip(inputs, body.in_types, strict=True)], n_constants)
+    size, levels = slots(body.in_types[n_constants:])
+    is_sum = found[:n_constants]
+
+    def backwards(x: Any, state: Any) -> Any:
+        sums, ct = state
+        pulled = list(spread(lower(program, *constants, *x, *ct), found))
+        sums = [s + c for s, c in zip(sums, chosen(pulled[:n_constants], is_sum), strict=True)]
+        before = [c if c is not None else jnp.zeros_like(v) for c, v in zip(chosen(pulled[n_constants:], cts), ct)]
+        return sums, before
+
+    sums = [jnp.zeros(t.shape, t.dtype) for t in chosen(body.in_types[:n_constants], is_sum)]
+    walk = Walk(lambda x: lower(body, *constants, *x), backwards, size, levels)
+    sums, ct = walk.segment(0, init, n, (sums, list(given)))
+    return (*sums, *ct)
+
+
+class Walk:
+    """The way back through a loop, for its step forwards and its step backwards, by levels of `size` slots."""
+
+    def __init__(self, step: Callable[[Any], Any], backwards: Callable[[Any, Any], Any], size: int, levels: int):
+        self.step = step
+        self.backwards = backwards
+        self.size = size
+        self.levels = levels
+
+    def advance(self, x: Any, n: Any) -> Any:
+        """The carries `n` steps later."""
+        return lax.fori_loop(0, n, lambda _, x: self.step(x), x)
+
+    def keep(self, x: Any, n: Any, stride: Any) -> Any:
+        """`n` slots with the carries after every `stride` steps, the first with `x` itself."""
+        kept = [jnp.zeros((self.size, *v.shape), v.dtype).at[0].set(v) for v in x]
+
+        def put(j: Any, state: Any) -> Any:
+            x, kept = state
+            x = self.step(x) if stride is None else self.advance(x, stride)
+            return x, [lax.dynamic_update_index_in_dim(k, v, j, 0) for k, v in zip(kept, x, strict=True)]
+
+        return lax.fori_loop(1, n, put, (x, kept))[1]
+
+    def back(self, kept: Any, n: Any, do: Callable[[Any, Any, Any], Any], state: Any) -> Any:
+        """The state after `do(j, slot, state)` for all slots from the last one to the first."""
+
+        def turn(k: Any, state: Any) -> Any:
+            j = n - 1 - k
+            return do(j, [lax.dynamic_index_in_dim(v, j, 0, keepdims=False) for v in kept], state)
+
+        return lax.fori_loop(0, n, turn, state)
+
+    def segment(self, level: int, x: Any, n: Any, state: Any) -> Any:
+        """The state before `n` steps that begin with the carries `x`."""
+        if level == self.levels - 1:
+            return self.last(x, n, state)
+        # As long as the levels below suffice they are filled, so that a short loop is computed once more only.
+        below = self.size ** (self.levels - 1 - level)
+        stride = jnp.maximum(below, -(-n // self.size))
+        count = -(-n // stride)
+        kept = self.keep(x, count, stride)
+
+        def do(j: Any, x: Any, state: Any) -> Any:
+            return self.segment(level + 1, x, jnp.minimum(stride, n - j * stride), state)
+
+        return self.back(kept, count, do, state)
+
+    def last(self, x: Any, n: Any, state: Any) -> Any:
+        """The state before `n` steps, all of which are kept, or one part after the other if they are too many."""
+
+        def part(k: Any, state: Any) -> Any:
+            start = (parts - 1 - k) * self.size
+            count = jnp.minimum(n - start, self.size)
+            kept = self.keep(self.advance(x, start), count, None)
+            return self.back(kept, count, lambda j, x, state: self.backwards(x, state), state)
+
+        parts = -(-n // self.size)
+        return lax.fori_loop(0, parts, part, state)

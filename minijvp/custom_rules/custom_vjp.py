@@ -1,0 +1,247 @@
+"""Functions that bring their own derivative, as a rule for cotangents. It serves forward mode too.
+
+`bwd`, the map from cotangents of the outputs to those of the arguments, is linear, so its transpose maps tangents of
+the arguments to those of the outputs. `custom_vjp_linear` is that map, and its transpose is `bwd` as it was given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from minijvp.calls.carrier import Carrier
+from minijvp.calls.jit import jit_primitive
+from minijvp.calls.programs import array_types, chosen, present
+from minijvp.core.config import cached_by_budget
+from minijvp.core.jaxpr import Jaxpr, Var, evaluate, lower
+from minijvp.core.primitive import Axis
+from minijvp.core.types import ArrayType, type_of
+from minijvp.custom_rules.custom_jvp import (
+    Rule,
+    are_inexact,
+    as_arrays,
+    batched_rule,
+    instantiate_inexact,
+    only_program,
+    program,
+    tangent_types,
+    vmap_all,
+)
+from minijvp.custom_rules.deferred import ByZeros, Deferred
+from minijvp.errors import MissingRuleError
+from minijvp.operations.families import instantiate, is_linear, nonzero, reduce_sum, spread
+from minijvp.transforms.known_inputs import KnownInputs
+from minijvp.transforms.staging import stage
+from minijvp.transforms.transpose import transpose_jaxpr
+from minijvp.transforms.vmap import vmap_jaxpr
+
+
+class CustomVJPCall(Carrier):
+    """The outputs of an open jaxpr, whose derivative is given by two others.
+
+    `fwd` takes the arguments and gives the outputs and then residuals. `bwd` takes the residuals and then a cotangent
+    for each output that is inexact, and gives one for each argument that is.
+    """
+
+    recomputable = "never"
+    own_derivative = True
+
+    def for_evaluation(self, params: dict[str, Any]) -> dict[str, Any]:
+        return only_program(params, "fwd", "bwd")
+
+    def impl(self, *args: Any, jaxpr: Jaxpr, fwd: Rule, bwd: Rule, name: str) -> tuple[Any, ...]:
+        return tuple(lower(jaxpr, *args))
+
+    def type_rule(self, *types: ArrayType, jaxpr: Jaxpr, fwd: Rule, bwd: Rule, name: str) -> tuple[ArrayType, ...]:
+        return tuple(array_types(jaxpr.out_types))
+
+    def jvp(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, fwd: Rule, bwd: Rule, name: str) -> tuple[Any, Any]:
+        outs = evaluate(program(fwd), *primals)
+        n = len(jaxpr.outputs)
+        residuals = outs[n:]
+        ts = instantiate_inexact(tangents, map(type_of, primals))
+        found = custom_vjp_linear(*residuals, *ts, bwd=bwd, n_residuals=len(residuals), name=name)
+        return as_arrays(outs[:n], jaxpr.out_types), spread(found, are_inexact(jaxpr.out_types))
+
+    def batch(
+        self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, jaxpr: Jaxpr, fwd: Rule, bwd: Rule, name: str
+    ) -> tuple[Any, Any]:
+        inexact = are_inexact(jaxpr.in_types)
+        ts_batched = tuple([b for b, i in zip(batched, inexact, strict=True) if i])
+        fwd, bwd = batched_rules(fwd, bwd, axis, batched, ts_batched, len(jaxpr.outputs))
+        outs = self(*args, jaxpr=vmap_all(jaxpr, axis, batched), fwd=fwd, bwd=bwd, name=name)
+        return outs, (True,) * len(outs)
+
+
+class CustomVJPLinear(Carrier):
+    """The tangents of the inexact outputs, for residuals and the tangents of the inexact arguments: `bwd` transposed.
+
+    It is linear in the tangents. Its transpose asks nothing of `bwd`; to be evaluated forward, it must be linear, or
+    there is a program `push` for that.
+    """
+
+    recomputable = "never"
+    own_derivative = True
+
+    def impl(self, *args: Any, **params: Any) -> tuple[Any, ...]:
+        return tuple(lower(forward(**params), *args))
+
+    def type_rule(
+        self, *types: ArrayType, bwd: Rule | ByZeros, n_residuals: int, **others: Any
+    ) -> tuple[ArrayType, ...]:
+        return bwd.taken if isinstance(bwd, ByZeros) else tangent_types(program(bwd).in_types[n_residuals:])
+
+    def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+        if any(t is not None for t in tangents[: params["n_residuals"]]):
+            return jit_primitive.jvp(primals, tangents, jaxpr=forward(**params))
+        return self(*primals, **params), self.pushed(primals, tangents, **params)
+
+    def linearize(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+        if any(t is not None for t in tangents[: params["n_residuals"]]):
+            return jit_primitive.linearize(primals, tangents, jaxpr=forward(**params))
+        return self(*primals, **params), self.pushed(primals, tangents, **params)
+
+    def pushed(self, primals: tuple, tangents: tuple, **params: Any) -> Any:
+        """The derivative in the tangents only, in which this is linear."""
+        n = params["n_residuals"]
+        ts = [instantiate(t, x) for t, x in zip(tangents[n:], primals[n:], strict=True)]
+        return self(*primals[:n], *ts, **params)
+
+    def transpose(self, ct: tuple, *args: Any, bwd: Rule | ByZeros, n_residuals: int, **others: Any) -> tuple[Any, ...]:
+        residuals, ts = args[:n_residuals], args[n_residuals:]
+        if isinstance(bwd, ByZeros):
+            cts: Any = present(ct)
+            made, ct_nonzero = bwd(nonzero(ct), KnownInputs((*residuals, *cts)))
+        else:
+            made, ct_nonzero = program(bwd), (True,) * len(ts)
+            cts = [instantiate(c, t) for c, t in zip(ct, made.in_types[n_residuals:], strict=True)]
+        types = tangent_types([t if is_linear(t) else type_of(t) for t in chosen(ts, ct_nonzero)])
+        found = spread(as_arrays(evaluate(made, *residuals, *cts), types), ct_nonzero)
+        return (None,) * n_residuals + tuple([c if is_linear(t) else None for c, t in zip(found, ts, strict=True)])
+
+    def batch(
+        self,
+        axis: Axis,
+        args: tuple,
+        batched: tuple[bool, ...],
+        *,
+        bwd: Rule | ByZeros,
+        n_residuals: int,
+        push: Rule | None = None,
+        **name: Any,
+    ) -> tuple[Any, Any]:
+        bwd = batched_bwd(bwd, axis, batched[:n_residuals], batched[n_residuals:])
+        if push is not None:
+            name["push"] = batched_rule(push, axis, batched, (False,) * len(batched))
+        outs = self(*args, bwd=bwd, n_residuals=n_residuals, **name)
+        return outs, (True,) * len(outs)
+
+    def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
+        return any(e.primitive.uses_axis(name, e.params) for e in program(params["bwd"]))
+
+
+custom_vjp_call = CustomVJPCall("custom_vjp_call")
+custom_vjp_linear = CustomVJPLinear("custom_vjp_linear")
+
+
+@cached_by_budget(maxsize=4096)
+def forward(bwd: Rule | ByZeros, n_residuals: int, name: str, push: Rule | None = None) -> Jaxpr:
+    """The program from residuals and tangents of the arguments to those of the outputs: `push`, or `bwd` transposed."""
+    if push is not None:
+        return program(push)
+    made = program(bwd)
+    try:
+        transposed = transposed_program(made, n_residuals)
+    except MissingRuleError as error:
+        raise not_linear(made, n_residuals, name, error) from error
+    if not isinstance(bwd, ByZeros):
+        return transposed
+    _, ct_nonzero = bwd((True,) * len(bwd.taken))
+    takes_all = lambda *xs: evaluate(transposed, *xs[:n_residuals], *chosen(xs[n_residuals:], ct_nonzero))
+    return stage(takes_all, [*made.in_types[:n_residuals], *bwd.given], transposed.name)
+
+
+@cached_by_budget(maxsize=4096)
+def transposed_program(jaxpr: Jaxpr, n: int) -> Jaxpr:
+    """The transposed program in the inputs from number `n` on: it takes a cotangent for every output, gives all."""
+    types = jaxpr.in_types[n:]
+    linear = (False,) * n + (True,) * len(types)
+    transposed, nonzero = transpose_jaxpr(jaxpr, linear, (True,) * len(jaxpr.outputs))
+
+    def fun(*args: Any) -> list[Any]:
+        found = spread(evaluate(transposed, *args), nonzero)
+        return [instantiate(ct, kind) for ct, kind in zip(found, types, strict=True)]
+
+    return stage(fun, transposed.in_types, transposed.name)
+
+
+def not_linear(bwd: Jaxpr, n_residuals: int, name: str, error: MissingRuleError) -> MissingRuleError:
+    """The error for a rule that forward mode cannot use, with the first equation that is not linear."""
+    return MissingRuleError(
+        f"the rule for cotangents (bwd) of {name} is not linear in them: "
+        f"{(first_error(bwd, bwd.inputs[n_residuals:]) or error).what}",
+        "Forward mode (jvp, jacfwd) needs the transpose of the rule, which only a linear one has. Reverse mode (grad, "
+        "vjp, jacrev) runs the rule as it is.",
+        f"Use reverse mode, or give a jvp rule as well, by which {name} is differentiated in forward mode.",
+    )
+
+
+def first_error(jaxpr: Jaxpr, linear: Sequence[Var]) -> MissingRuleError | None:
+    """What is wrong with the first equation that is not linear in what depends on `linear`."""
+    reached: set[Any] = set(linear)
+    for e in jaxpr:
+        if reached.isdisjoint(e.inputs):
+            continue
+        inputs = tuple(dict.fromkeys([v for v in e.inputs if type(v) is Var]))
+        alone = Jaxpr((), inputs, (e,), e.outputs)
+        try:
+            transpose_jaxpr(alone, tuple([v in reached for v in inputs]), (True,) * len(e.outputs))
+        except MissingRuleError as error:
+            return error
+        reached.update(e.outputs)
+    return None
+
+
+@cached_by_budget(maxsize=4096)
+def batched_rules(
+    fwd: Rule, bwd: Rule, axis: Axis, batched: tuple[bool, ...], ts_batched: tuple[bool, ...], n_outputs: int
+) -> tuple[Deferred, Deferred]:
+    """The batched rules; the outputs are all batched, the residuals where they have to be."""
+
+    def batch() -> tuple[Jaxpr, tuple[bool, ...]]:
+        made = program(fwd)
+        wanted = tuple([i < n_outputs for i in range(len(made.outputs))])
+        return vmap_jaxpr(made, axis, batched, wanted)
+
+    def batch_bwd() -> Jaxpr:
+        return program(batched_bwd(bwd, axis, batch()[1][n_outputs:], ts_batched))
+
+    return Deferred(lambda: batch()[0]), Deferred(batch_bwd)
+
+
+@cached_by_budget(maxsize=4096)
+def batched_bwd(
+    bwd: Rule | ByZeros, axis: Axis, residuals_batched: tuple[bool, ...], ts_batched: tuple[bool, ...]
+) -> Deferred | ByZeros:
+    """The batched rule for cotangents. An argument that is the same for all lanes gets the sum of their cotangents."""
+
+    def batch(made: Jaxpr, wanted: Sequence[bool]) -> Jaxpr:
+        cts_batched = (True,) * (len(made.inputs) - len(residuals_batched))
+        batch = vmap_all(made, axis, residuals_batched + cts_batched)
+
+        def fun(*args: Any) -> list[Any]:
+            cts = evaluate(batch, *args)
+            return [ct if b else reduce_sum(ct, axes=(0,)) for ct, b in zip(cts, wanted, strict=True)]
+
+        return stage(fun, batch.in_types, batch.name)
+
+    if not isinstance(bwd, ByZeros):
+        return Deferred(lambda: batch(program(bwd), ts_batched))
+
+    def make(nonzero: tuple[bool, ...], known: KnownInputs) -> tuple[Jaxpr, tuple[bool, ...]]:
+        made, ct_nonzero = bwd(nonzero)
+        return batch(made, chosen(ts_batched, ct_nonzero)), ct_nonzero
+
+    lanes = lambda t: t.with_shape((axis.size, *t.shape))
+    given = [lanes(t) if b else t for t, b in zip(bwd.given, ts_batched, strict=True)]
+    return ByZeros(make, tuple(map(lanes, bwd.taken)), tuple(given))

@@ -1,0 +1,462 @@
+"""One call of a function with rules of its user: its program, and those of the rules, in flat arguments.
+
+Operands are the values that the function and its rules close over, and then the leaves of the arguments. The rules are
+about the arguments; by captured values the function is differentiated as it stands:
+`tangent = rule(tangents of the arguments) + derivative of the function by captured values (their tangents)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from threading import get_ident
+from typing import Any
+
+import jax
+import numpy as np
+from jax.core import ShapedArray, eval_context
+from jax.custom_derivatives import CustomVJPPrimal, SymbolicZero
+from jax.tree_util import tree_flatten, tree_unflatten
+
+from minijvp import trees
+from minijvp.calls.programs import array_types, chosen, groups, present
+from minijvp.core.jaxpr import Jaxpr, Var, evaluate
+from minijvp.core.tracing import is_traced, state
+from minijvp.core.types import ArrayType, is_inexact, type_of
+from minijvp.custom_rules.captures import captured_error, reaches_tracer
+from minijvp.custom_rules.custom_jvp import are_inexact, custom_jvp_call, tangent_types
+from minijvp.custom_rules.custom_vjp import custom_vjp_linear
+from minijvp.custom_rules.deferred import ByZeros, Deferred, Flags
+from minijvp.custom_rules.linear_rules import require_linear
+from minijvp.custom_rules.rule_results import cotangents_of, forward_results_of, place_of, tangents_of
+from minijvp.errors import ArgumentError, EscapedTracerError, MissingRuleError
+from minijvp.operations.families import add_tangents, instantiate, nonzero, spread, zeros_like
+from minijvp.transforms.known_inputs import KnownInputs, kept_unless_asked
+from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
+from minijvp.transforms.staging import argument_type, stage
+
+FLOAT0 = jax.dtypes.float0
+
+
+class Call:
+    """One call under a trace. When it is made it keeps no traced value, for its rules are kept in programs."""
+
+    def __init__(self, custom: Any, args: tuple):
+        self.custom: Any = custom
+        self.fun: Any = custom.fun
+        self.name = custom.name
+        nondiff = sorted(trees.normalize_indices(custom.nondiff, len(args), "nondiff_argnums", custom.fun))
+        self.nondiff = {i: args[i] for i in nondiff}
+        self.positions = [i for i in range(len(args)) if i not in self.nondiff]
+        leaves, self.tree = tree_flatten(tuple([args[i] for i in self.positions]))
+        self.leaves = self.arrays(leaves)
+        self.types = tuple(map(argument_type, self.leaves))
+        self.are_inexact = tuple([is_inexact(t.dtype) for t in self.types])
+        self.axis_sizes = state.axis_sizes
+        self.captured: list[Any] | None = None  # while the rules are staged
+        self.outer: Call | None = None  # while one of them is: the call whose rule was staged before
+        self.rules: list[ByZeros] | None = []
+        self.out_tree: Any = None
+        self.fwd_programs: dict[Flags, tuple[Jaxpr, Any]] = {}
+
+    def arrays(self, leaves: Sequence[Any]) -> list[Any]:
+        """The leaves of the arguments as arrays; ArgumentError names one that is none."""
+        try:
+            return trees.as_arrays(leaves, lambda i: f"{self.leaf_name(i)} of {self.name}")
+        except ArgumentError as error:
+            do = "Convert it, or name the argument in nondiff_argnums: it is a Python value for the function then."
+            raise ArgumentError(error.what, error.why, do) from None
+
+    def leaf_name(self, i: int) -> str:
+        """The argument and the path of a leaf."""
+        example = tree_unflatten(self.tree, range(self.tree.num_leaves))
+        return trees.call_namer(self.fun, example, {}, self.positions)(i)
+
+    def all_arguments(self, leaves: Sequence[Any]) -> list[Any]:
+        """The arguments of the function, for leaves of those that have a derivative."""
+        dynamic = iter(tree_unflatten(self.tree, leaves))
+        n = len(self.positions) + len(self.nondiff)
+        return [self.nondiff[i] if i in self.nondiff else next(dynamic) for i in range(n)]
+
+    def apply(self) -> Any:
+        """The result of the call."""
+        leaves, self.leaves = self.leaves, []
+        known = KnownInputs(leaves, has_rules=True)
+        opened, constants = self.staged(self.primal, self.types, known).hoist_constants()
+        self.jaxpr = opened
+        outer = self.caller()
+        self.recursive = outer is not None
+        if outer is not None and outer.captured:
+            numbers = [outer.number(x) for x in constants]
+            captured = list(outer.captured)
+            rules = [outer.rule_from_inside(i, len(captured)) for i in range(outer.n_rules)]
+        else:
+            captured, rules = self.new_rules(constants)
+            numbers = list(range(len(constants)))
+        given = dict(zip(numbers, opened.inputs, strict=False))
+        extended = tuple([given.get(i) or Var(type_of(x)) for i, x in enumerate(captured)])
+        inputs = extended + opened.inputs[len(constants) :]
+        self.jaxpr = Jaxpr((), inputs, opened.equations, opened.outputs, self.name)
+        reverse = {"reverse": rules[1]} if len(rules) == 2 else {}
+        outs = custom_jvp_call(*captured, *leaves, jaxpr=self.jaxpr, rule=rules[0], name=self.name, **reverse)
+        return tree_unflatten(self.out_tree, outs)
+
+    def caller(self) -> Call | None:
+        """The call like this one whose rule, or one that it calls in turn, makes this."""
+        outer = self.custom.staging.get(get_ident())
+        while outer is not None and not outer.is_like(self):
+            outer = outer.outer
+        return outer
+
+    def new_rules(self, constants: Sequence[Any]) -> tuple[list[Any], list[ByZeros]]:
+        """The captured values, and the rules of this call."""
+        custom = self.custom
+        self.captured = list(constants)
+        functions = (self.fun, custom.jvp, custom.fwd, custom.bwd, *self.nondiff.values())
+        # Rules that close over traced values are staged while these are there, unless it is their own that calls.
+        self.at_once = not self.recursive and (any(map(is_traced, constants)) or reaches_tracer(functions))
+        self.n_rules = (custom.jvp is not None) + (custom.fwd is not None)
+        push = None if custom.jvp is None else TangentRule(self)
+        pull = None if custom.fwd is None else CotangentRule(self, push)
+        captured, self.captured = self.captured, None
+        self.n_captured = len(captured)
+        rules = [self.over_operands(rule) for rule in (push, pull) if rule is not None]
+        assert self.rules is not None
+        self.rules += rules
+        # Circles would keep traced values alive: with programs staged, the functions are not needed any more.
+        self.rules = None
+        if self.at_once:
+            self.custom = self.fun = None
+            self.nondiff = {}
+        return captured, rules
+
+    def is_like(self, other: Call) -> bool:
+        """Whether another call of the function has arguments of the same types, and the same Python values."""
+        same = (self.tree, self.types, self.positions) == (other.tree, other.types, other.positions)
+        return same and all(x is y for x, y in zip(self.nondiff.values(), other.nondiff.values(), strict=True))
+
+    def rule_from_inside(self, i: int, n_captured: int) -> ByZeros:
+        """Rule number `i` of this call, for one that the rule makes: it knows the first captured values only."""
+        rules = self.rules
+        assert rules is not None
+
+        def rule() -> ByZeros:
+            if n_captured != self.n_captured:
+                raise captured_error(self.name, None)
+            return rules[i]
+
+        separate = i == 1 or self.custom.jvp is None
+        check = lambda nonzero, values: rule().check(nonzero, values)  # type: ignore[misc]
+        return ByZeros(lambda nonzero, known: rule()(nonzero, known), check=check, separate=separate, recursive=True)
+
+    def primal(self, *leaves: Any) -> list[Any]:
+        """The function in flat arguments."""
+        result = self.fun(*self.all_arguments(leaves))
+        outs, self.out_tree = tree_flatten(result)
+        return trees.as_arrays(outs, trees.result_namer(result, self.name))
+
+    def staged(
+        self, fun: Callable[..., Sequence[Any]], types: Sequence[ArrayType], known: KnownInputs | None = None
+    ) -> Jaxpr:
+        """The program of a function in flat arguments, with the named axes that there are at the call."""
+        outer, state.axis_sizes = state.axis_sizes, self.axis_sizes
+        try:
+            return stage(fun, types, self.name, known=known)
+        finally:
+            state.axis_sizes = outer
+
+    def staged_rule(
+        self, fun: Callable[..., Sequence[Any]], types: Sequence[ArrayType], known: KnownInputs | None = None
+    ) -> tuple[Jaxpr, list[int]]:
+        """The program of a rule, its traced constants as leading inputs, and their numbers among the captured."""
+        here, staging = get_ident(), self.custom.staging
+        self.outer = outer = staging.get(here)
+        staging[here] = self
+        # A rule that is staged later, maybe in another program of JAX, may use no value of the one that is traced now.
+        where = nullcontext() if self.at_once else eval_context()
+        try:
+            with where:
+                closed = self.staged(fun, types, known)
+        except (EscapedTracerError, jax.errors.UnexpectedTracerError) as error:
+            raise captured_error(self.name, None) from error
+        finally:
+            self.outer = None
+            if outer is None:
+                del staging[here]
+            else:
+                staging[here] = outer
+        traced = [(v, x) for v, x in closed.constants if is_traced(x)]
+        if traced and self.captured is None:
+            raise captured_error(self.name, traced[0][1])
+        inputs = tuple([v for v, _ in traced]) + closed.inputs
+        untraced = tuple([(v, x) for v, x in closed.constants if not is_traced(x)])
+        return Jaxpr(untraced, inputs, closed.equations, closed.outputs, self.name), [self.number(x) for _, x in traced]
+
+    def number(self, x: Any) -> int:
+        """The number of a traced value among the captured, to which it is added."""
+        assert self.captured is not None
+        for i, known in enumerate(self.captured):
+            if known is x:
+                return i
+        self.captured.append(x)
+        return len(self.captured) - 1
+
+    def over_operands(self, rule: TangentRule | CotangentRule) -> ByZeros:
+        """The rule with captured values among the operands, by which the function is differentiated as it stands."""
+        k, n, n_out = self.n_captured, len(self.types), len(self.jaxpr.outputs)
+
+        def make(nonzero: Flags, known: KnownInputs) -> tuple[Jaxpr, Flags]:
+            out_nonzero: Flags = ()
+            types = self.jaxpr.in_types
+
+            def fun(*xs: Any) -> list[Any]:
+                nonlocal out_nonzero
+                captured, args, given = groups(xs, k, n)
+                ts = spread(given, nonzero)
+                outs, found = [], [None] * n_out
+                if any(nonzero[k:]):
+                    outs, found = rule(captured, args, ts[k:])
+                if any(nonzero[:k]):
+                    outs, found = self.with_captured(captured, args, ts[:k], outs, found)
+                out_nonzero = tuple([t is not None for t in found])
+                return [*outs, *present(found)]
+
+            made = self.staged(fun, [*types, *[t.strong() for t in chosen(types, nonzero)]], known)
+            return made, out_nonzero
+
+        check = lambda nonzero, values: rule.require_linear(nonzero[k:], values[k:])
+        return ByZeros(make, check=check, separate=isinstance(rule, CotangentRule), recursive=self.recursive)
+
+    def with_captured(
+        self, captured: Sequence[Any], args: Sequence[Any], ts: Sequence[Any], outs: Sequence[Any], found: Sequence[Any]
+    ) -> tuple[Sequence[Any], list[Any]]:
+        """Results and tangents, to which the derivative of the function itself by captured values is added."""
+        flags = tuple([t is not None for t in ts]) + (False,) * len(args)
+        known, linear, origins, out_nonzero = linearize_jaxpr(self.jaxpr, flags)
+        results = evaluate(known, *captured, *args)
+        n = len(self.jaxpr.outputs)
+        residuals = residuals_of(origins, (*captured, *args), results, n)
+        more = spread(evaluate(linear, *residuals, *present(ts)), out_nonzero)
+        return outs or results[:n], [add_tangents(x, y) for x, y in zip(found, more, strict=True)]
+
+    def at_once_or_later(self, make: Callable[[], Any]) -> Callable[[], Any] | None:
+        """What `make` gives, made now if traced values are captured; an error is raised when the rule is needed."""
+        if not self.at_once:
+            return None
+        try:
+            made = make()
+        except Exception as error:
+            failure = error
+
+            def fail() -> Any:
+                raise failure
+
+            return fail
+        return lambda: made
+
+
+class TangentRule:
+    """The jvp rule of one call."""
+
+    def __init__(self, call: Call):
+        self.call = call
+        self.role = f"the jvp rule of {call.name}, {place_of(call.custom.jvp)},"
+        self.made: dict[Flags, Any] = {}
+        self.full = call.at_once_or_later(lambda: self.program(call.are_inexact))
+
+    def program(self, nonzero: Flags, known: KnownInputs | None = None) -> tuple[Jaxpr, list[int], Flags]:
+        """The program for the tangents that are not zero, the captured values that it takes, and nonzero results."""
+        call = self.call
+        custom = call.custom
+        out_nonzero: Flags = ()
+
+        def fun(*xs: Any) -> list[Any]:
+            nonlocal out_nonzero
+            args, given = groups(xs, len(call.types))
+            zeros = symbolic_zero if custom.symbolic_jvp else array_of_zeros
+            ts = [zeros(x) if t is None else t for x, t in zip(args, spread(given, nonzero), strict=True)]
+            primals, tangents = (tree_unflatten(call.tree, values) for values in (args, ts))
+            result = custom.jvp(*call.nondiff.values(), primals, tangents)
+            outs, found = tangents_of(result, self.role, call.name, call.out_tree, call.jaxpr.out_types)
+            out_nonzero = tuple([t is not None for t in found])
+            return [*outs, *present(found)]
+
+        jaxpr, numbers = call.staged_rule(fun, [*call.types, *tangent_types(chosen(call.types, nonzero))], known)
+        return jaxpr, numbers, out_nonzero
+
+    def for_tangents(
+        self, nonzero: Flags, args: Sequence[Any] = (), ts: Sequence[Any] = ()
+    ) -> tuple[Jaxpr, list[int], Flags, Flags]:
+        """The program for these tangents, the captured values and the tangents that it takes, and those it gives.
+
+        The rule may ask for the values of arguments and tangents, where they are given.
+        """
+        if self.full is not None:
+            jaxpr, numbers, out_nonzero = self.full()
+            return jaxpr, numbers, self.call.are_inexact, out_nonzero
+        known = KnownInputs((*args, *ts))
+        made = kept_unless_asked(self.made, nonzero, known, lambda: self.program(nonzero, known))
+        jaxpr, numbers, out_nonzero = made
+        return jaxpr, numbers, nonzero, out_nonzero
+
+    def __call__(self, captured: Sequence[Any], args: Sequence[Any], ts: Sequence[Any]) -> tuple[Any, Any]:
+        jaxpr, numbers, taken, out_nonzero = self.for_tangents(nonzero(ts), args, present(ts))
+        given = [instantiate(t, kind) for t, kind in chosen(zip(ts, self.call.types, strict=True), taken)]
+        outs = evaluate(jaxpr, *[captured[i] for i in numbers], *args, *given)
+        n = len(self.call.jaxpr.outputs)
+        return outs[:n], spread(outs[n:], out_nonzero)
+
+    def require_linear(self, nonzero: Flags, values: Sequence[Any]) -> None:
+        """Raise MissingRuleError if the rule is not linear in these tangents, for arguments of these values."""
+        if not any(nonzero):
+            return
+        jaxpr, numbers, taken, _ = self.for_tangents(nonzero, values, [None] * sum(nonzero))
+        n_inputs = len(numbers) + len(self.call.types)
+        try:
+            require_linear(jaxpr, n_inputs, len(self.call.jaxpr.outputs), self.role)
+        except MissingRuleError:
+            if taken == self.call.are_inexact:
+                raise
+            # The others are zeros here, of which the check loses sight; linear in all is linear in some.
+            self.require_linear(self.call.are_inexact, values)
+
+
+class CotangentRule:
+    """The rule for cotangents of one call, in two parts; `push` is the jvp rule, where there is one too."""
+
+    def __init__(self, call: Call, push: TangentRule | None):
+        self.call, self.push = call, push
+        self.made: dict[Flags, Any] = {}
+        self.full = call.at_once_or_later(self.both)
+
+    def both(self) -> tuple[Any, Any]:
+        """The programs of `fwd` and of `bwd`, where nothing is zero."""
+        fwd = self.forward(self.call.are_inexact)
+        return fwd, self.backward(fwd, (True,) * sum(are_inexact(self.call.jaxpr.out_types)))
+
+    def forward(self, nonzero: Flags, known: KnownInputs | None = None) -> tuple[Jaxpr, list[int], Any]:
+        """The program of `fwd`, the captured values that it takes, and the structure of the residuals."""
+        call = self.call
+        custom = call.custom
+        residual_tree: Any = None
+        role = f"fwd of {call.name}, {place_of(custom.fwd)},"
+
+        def fun(*xs: Any) -> list[Any]:
+            nonlocal residual_tree
+            leaves = [CustomVJPPrimal(x, n) for x, n in zip(xs, nonzero, strict=True)] if custom.symbolic_vjp else xs
+            result = custom.fwd(*call.all_arguments(leaves))
+            outs, residuals, residual_tree = forward_results_of(
+                result, role, call.name, call.out_tree, call.jaxpr.out_types
+            )
+            return [*outs, *residuals]
+
+        return *call.staged_rule(fun, call.types, known), residual_tree
+
+    def backward(
+        self, fwd: tuple[Jaxpr, list[int], Any], nonzero: Flags, known: KnownInputs | None = None
+    ) -> tuple[Jaxpr, list[int], Flags]:
+        """The program of `bwd` for cotangents that are not zero, the captured values it takes, and nonzero results."""
+        call = self.call
+        custom = call.custom
+        out_types = call.jaxpr.out_types
+        residual_types = array_types(fwd[0].out_types[len(out_types) :])
+        role = f"bwd of {call.name}, {place_of(custom.bwd)},"
+        names = [trees.argument_name(call.fun, i) for i in call.positions]
+        ct_nonzero: Flags = ()
+        flags = iter(nonzero)
+        given_flags = tuple([i and next(flags) for i in are_inexact(out_types)])
+
+        def fun(*xs: Any) -> list[Any]:
+            nonlocal ct_nonzero
+            residuals, given = groups(xs, len(residual_types))
+            zeros = symbolic_zero if custom.symbolic_vjp else array_of_zeros
+            cts = [zeros(t) if c is None else c for t, c in zip(out_types, spread(given, given_flags), strict=True)]
+            arguments = tree_unflatten(fwd[2], residuals), tree_unflatten(call.out_tree, cts)
+            result = custom.bwd(*call.nondiff.values(), *arguments)
+            found = cotangents_of(result, role, names, call.tree, call.types, call.leaf_name)
+            found = chosen(found, call.are_inexact)
+            ct_nonzero = tuple([c is not None for c in found])
+            return present(found)
+
+        types = [*residual_types, *[t.strong() for t in chosen(out_types, given_flags)]]
+        return *call.staged_rule(fun, types, known), ct_nonzero
+
+    def programs(self, nonzero: Flags, args: Sequence[Any]) -> tuple[tuple[Jaxpr, list[int], Any], list[int]]:
+        """The program of `fwd` with its captured values and tree of residuals, and the captured values for `bwd`."""
+        if self.full is not None:
+            fwd, (_, numbers, _) = self.full()
+            return fwd, numbers
+        key = nonzero if self.call.custom.symbolic_vjp else ()
+        known = KnownInputs(args)
+        return kept_unless_asked(self.made, key, known, lambda: self.forward(nonzero, known)), []
+
+    def __call__(self, captured: Sequence[Any], args: Sequence[Any], ts: Sequence[Any]) -> tuple[Any, Any]:
+        call, push = self.call, self.push
+        fwd, numbers = self.programs(nonzero(ts), args)
+        outs = evaluate(fwd[0], *[captured[i] for i in fwd[1]], *args)
+        n = len(call.jaxpr.outputs)
+        residuals = [*[captured[i] for i in numbers], *outs[n:]]
+        k = len(residuals)
+        params: dict[str, Any] = {}
+        if push is not None:
+            residuals += [*[captured[i] for i in (push.full()[1] if push.full else ())], *args]
+            params["push"] = Deferred(lambda: self.pushed(types, k))
+        types = list(map(type_of, residuals))
+        given = [instantiate(t, kind) for t, kind in chosen(zip(ts, call.types, strict=True), call.are_inexact)]
+        out_inexact = are_inexact(call.jaxpr.out_types)
+        taken, given_types = tangent_types(call.jaxpr.out_types), tangent_types(call.types)
+        bwd = ByZeros(lambda flags, known: self.pulled(fwd, types, k, flags, known), taken, given_types)
+        params |= dict(bwd=bwd, n_residuals=len(types), name=call.name)
+        return outs[:n], spread(custom_vjp_linear(*residuals, *given, **params), out_inexact)
+
+    def pulled(
+        self,
+        fwd: tuple[Jaxpr, list[int], Any],
+        types: Sequence[ArrayType],
+        k: int,
+        nonzero: Flags,
+        known: KnownInputs,
+    ) -> tuple[Jaxpr, Flags]:
+        """The program of `bwd` for residuals, of which it reads the first `k`, and cotangents that are not zero."""
+        taken = nonzero if self.full is None else (True,) * len(nonzero)
+        read = KnownInputs((*known.values[:k], *known.values[len(types) :]))
+        jaxpr, _, ct_nonzero = self.backward(fwd, nonzero, read) if self.full is None else self.full()[1]
+        known.asked |= read.asked
+        if k == len(types) and taken == nonzero:
+            return jaxpr, ct_nonzero
+        ct_types = tangent_types(self.call.jaxpr.out_types)
+
+        def fun(*xs: Any) -> list[Any]:
+            residuals, _, given = groups(xs, k, len(types) - k)
+            cts = chosen(zip(spread(given, nonzero), ct_types, strict=True), taken)
+            return evaluate(jaxpr, *residuals, *[instantiate(c, t) for c, t in cts])
+
+        return self.call.staged(fun, [*types, *chosen(ct_types, nonzero)]), ct_nonzero
+
+    def pushed(self, types: Sequence[ArrayType], k: int) -> Jaxpr:
+        """The jvp rule for residuals, of which it reads those from number `k` on, and tangents."""
+        call = self.call
+        assert self.push is not None
+        jaxpr, _, _, out_nonzero = self.push.for_tangents(call.are_inexact)
+        out_types = call.jaxpr.out_types
+
+        def fun(*xs: Any) -> list[Any]:
+            found = spread(evaluate(jaxpr, *xs[k:])[len(out_types) :], out_nonzero)
+            return [instantiate(t, x.strong()) for t, x in zip(found, out_types, strict=True) if is_inexact(x.dtype)]
+
+        return call.staged(fun, [*types, *tangent_types(call.types)])
+
+    def require_linear(self, nonzero: Flags, values: Sequence[Any]) -> None:
+        """Nothing: reverse mode takes rules that are not linear, and forward mode finds out by itself."""
+
+
+def array_of_zeros(x: Any) -> Any:
+    """The tangent of a value or type, or its cotangent, where that is zero; integers have no numbers there."""
+    t = x if isinstance(x, ArrayType) else type_of(x)
+    return zeros_like(t) if is_inexact(t.dtype) else np.zeros(t.shape, FLOAT0)
+
+
+def symbolic_zero(x: Any) -> SymbolicZero:
+    """The same as an object that tells that it is zero."""
+    t = x if isinstance(x, ArrayType) else type_of(x)
+    return SymbolicZero(ShapedArray(t.shape, t.dtype if is_inexact(t.dtype) else FLOAT0))

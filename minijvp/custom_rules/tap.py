@@ -1,0 +1,316 @@
+"""Taps: places in a program where the cotangent can be read, or edited on its way back.
+
+tap : a -> a
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from jax.tree_util import tree_flatten, tree_unflatten
+
+from minijvp import trees
+from minijvp.calls.carrier import Carrier
+from minijvp.calls.checkpoint import checkpoint
+from minijvp.calls.jit import jit_primitive
+from minijvp.calls.programs import Extension
+from minijvp.control_flow.cond import cond
+from minijvp.control_flow.scan import scan
+from minijvp.core.jaxpr import Jaxpr, Var, evaluate
+from minijvp.core.primitive import Axis, Primitive
+from minijvp.core.tracing import nothing_is_traced
+from minijvp.core.types import ArrayType, is_inexact, type_of
+from minijvp.custom_rules.custom_jvp import are_inexact, as_arrays, instantiate_inexact, tangent_types, vmap_all
+from minijvp.errors import ArgumentError, MissingRuleError
+from minijvp.operations.families import add_tangents, all_batched, is_linear, spread
+from minijvp.transforms.borders import leaf_namer, to_border
+from minijvp.transforms.staging import argument_type, stage
+from minijvp.transforms.taps import Reader, Site, readers, sites, with_zeros
+
+
+class Tap(Carrier):
+    """The first arguments, the leaves of a value of structure `tree`, whose cotangents are known by `name`.
+
+    With `bwd` they are edited: it takes constants, the other arguments, and then a cotangent for each leaf that is
+    inexact, and gives one for each. A derivative takes the tap out: only reverse mode edits anything.
+    """
+
+    recomputable = "free"
+    own_derivative = True
+
+    def impl(self, *args: Any, name: str | None, tree: Any, bwd: Jaxpr | None) -> tuple[Any, ...]:
+        return tuple(args[: tree.num_leaves])
+
+    def type_rule(self, *types: ArrayType, tree: Any, **params: Any) -> tuple[ArrayType, ...]:
+        return tuple(types[: tree.num_leaves])
+
+    def jvp(self, primals: tuple, tangents: tuple, *, tree: Any, bwd: Jaxpr | None, **params: Any) -> tuple[Any, Any]:
+        if bwd is not None:
+            raise only_reverse_mode(bwd)
+        return primals, tangents
+
+    def linearize(
+        self, primals: tuple, tangents: tuple, *, tree: Any, bwd: Jaxpr | None, **params: Any
+    ) -> tuple[Any, Any]:
+        if bwd is None:
+            return primals, tangents
+        n = tree.num_leaves
+        xs, constants = primals[:n], primals[n:]
+        types = list(map(type_of, xs))
+        ts = instantiate_inexact(tangents[:n], types)
+        return xs, spread(tap_tangents(*constants, *ts, bwd=bwd), are_inexact(types))
+
+    def batch(
+        self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, tree: Any, bwd: Jaxpr | None, **params: Any
+    ) -> tuple[Any, Any]:
+        n = tree.num_leaves
+        if bwd is None:
+            return self(*args, tree=tree, bwd=None, **params), batched
+        xs = all_batched(axis, args[:n], batched[:n])
+        flags = batched[n:] + (True,) * len(bwd.outputs)
+        outs = self(*xs, *args[n:], tree=tree, bwd=vmap_all(bwd, axis, flags), **params)
+        return outs, (True,) * n
+
+
+class TapTangents(Carrier):
+    """The tangents of edited values, whose transpose is the edit `bwd` of the cotangents. It is not evaluated.
+
+    Its arguments are the constants of `bwd`, and then the tangents of the inexact leaves.
+    """
+
+    recomputable = "never"
+    own_derivative = True
+
+    def impl(self, *args: Any, bwd: Jaxpr) -> tuple[Any, ...]:
+        raise only_reverse_mode(bwd)
+
+    def type_rule(self, *types: ArrayType, bwd: Jaxpr) -> tuple[ArrayType, ...]:
+        return tangent_types(types[len(types) - len(bwd.outputs) :])
+
+    def jvp(self, primals: tuple, tangents: tuple, *, bwd: Jaxpr) -> tuple[Any, Any]:
+        raise only_reverse_mode(bwd)
+
+    def transpose(self, ct: tuple, *args: Any, bwd: Jaxpr) -> tuple[Any, ...]:
+        n = len(args) - len(bwd.outputs)
+        types = bwd.in_types[n:]
+        found = evaluate(bwd, *args[:n], *instantiate_inexact(ct, types))
+        cts = as_arrays(found, types)
+        return (None,) * n + tuple([c if is_linear(t) else None for c, t in zip(cts, args[n:], strict=True)])
+
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, bwd: Jaxpr) -> tuple[Any, Any]:
+        n = len(args) - len(bwd.outputs)
+        ts = all_batched(axis, args[n:], batched[n:])
+        flags = batched[:n] + (True,) * len(ts)
+        return self(*args[:n], *ts, bwd=vmap_all(bwd, axis, flags)), (True,) * len(ts)
+
+
+class AddZero(Primitive):
+    """The first argument; the second is a zero, which is added in the derivative only."""
+
+    own_derivative = True
+    recomputable = "free"
+
+    def impl(self, x: Any, zero: Any) -> Any:
+        return x
+
+    def type_rule(self, x: ArrayType, zero: ArrayType) -> ArrayType:
+        return x
+
+    def jvp(self, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
+        return self(*primals), add_tangents(*tangents)
+
+    def transpose(self, ct: Any, x: Any, zero: Any) -> tuple[Any, Any]:
+        return ct if is_linear(x) else None, ct if is_linear(zero) else None
+
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...]) -> tuple[Any, Any]:
+        return self(*all_batched(axis, args, batched)), True
+
+
+tap_primitive = Tap("tap")
+tap_tangents = TapTangents("tap_tangents")
+add_zero = AddZero("add_zero")
+
+
+def only_reverse_mode(bwd: Jaxpr) -> MissingRuleError:
+    """The error for a derivative of an edited tap that does not run backwards."""
+    return MissingRuleError(
+        f"forward mode met a tap whose cotangent is edited by {bwd.name}.",
+        "An edit changes what reverse mode hands back, which then is the derivative of no function that forward mode "
+        "could differentiate.",
+        "Use reverse mode (grad, vjp, jacrev), or leave the edit out.",
+    )
+
+
+def tap(x: Any, name: str | None = None, bwd: Callable[[Any], Any] | None = None) -> Any:
+    """`x`, as a place where reverse mode shows its cotangent, or edits it.
+
+    tap : a -> a
+
+    Args:
+        x: a pytree of arrays.
+        name: under it `grad` and `value_and_grad` with taps=True return the cotangent of `x`, in the tree, shapes and
+            dtypes of `x`: the derivative of the value by `x`.
+        bwd: a function that edits the cotangent, from a pytree like `x` to such a one. What is read under the name is
+            what arrived, before the edit. It may close over traced values; it is differentiated in second derivatives.
+
+    The innermost derivative around a tap reads and edits it. In the body of a scan, cotangents have the steps along a
+    leading axis; under vmap inside the derivative, the batch (a value that is the same in all lanes has none, and
+    gets the sum). In a branch of cond that is not taken they are zeros. Several taps of one name give a list. A tap
+    that nobody listens to costs nothing.
+
+    Raises ArgumentError for an edit that changes the tree or a type, MissingRuleError for an edited tap in forward mode
+    and for a tap that is read inside a while_loop or a function with a rule of its own.
+
+    >>> import minijvp, minijvp.numpy as mnp
+    >>> f = lambda x: mnp.sin(minijvp.tap(x * x, "square"))
+    >>> gradient, taps = minijvp.grad(f, taps=True)(2.0)
+    >>> float(taps["square"]) == float(mnp.cos(4.0))
+    True
+    >>> float(minijvp.grad(lambda x: minijvp.tap(x, bwd=lambda g: mnp.clip(g, -1, 1)) ** 2)(3.0))
+    1.0
+    """
+    require_tap(name, bwd)
+    leaves, tree = tree_flatten(x)
+    leaves = trees.as_arrays(leaves, leaf_namer(x, "x of tap"))
+    if nothing_is_traced():
+        return tree_unflatten(tree, leaves)
+    constants: tuple[Any, ...] = ()
+    edit: Jaxpr | None = None
+    if bwd is not None and any(is_inexact(type_of(v).dtype) for v in leaves):
+        edit, constants = staged_edit(bwd, x, tree, leaves).hoist_constants()
+    return tree_unflatten(tree, tap_primitive(*leaves, *constants, name=name, tree=tree, bwd=edit))
+
+
+def require_tap(name: Any, bwd: Any) -> None:
+    """Raise ArgumentError for a name and an edit that are none."""
+    if name is None and bwd is None:
+        raise ArgumentError(
+            "tap received neither a name nor an edit.",
+            "Nothing could be done with it.",
+            'Write tap(x, "name") to read the cotangent of x, tap(x, bwd=f) to edit it.',
+        )
+    if name is not None and not isinstance(name, str):
+        raise ArgumentError(
+            f"tap received name={name!r} of type {type(name).__name__}.",
+            "Cotangents are returned in a dict by names.",
+            "Pass a string.",
+        )
+    if bwd is not None:
+        trees.require_callable(bwd, "tap(x, bwd=...)")
+
+
+def staged_edit(bwd: Callable[[Any], Any], x: Any, tree: Any, leaves: Sequence[Any]) -> Jaxpr:
+    """The program of an edit; ArgumentError names a leaf of which it changes the type."""
+    types = [argument_type(v).strong() for v in leaves]
+    name = trees.function_name(bwd)
+
+    def flat_bwd(*cts: Any) -> list[Any]:
+        rest = iter(cts)
+        given = [next(rest) if is_inexact(t.dtype) else to_border(None, t) for t in types]
+        result = bwd(tree_unflatten(tree, given))
+        found, found_tree = tree_flatten(result)
+        if found_tree != tree:
+            raise wrong_edit(f"{name} made a cotangent of structure {found_tree} from one of {tree}")
+        found = [v for v, t in zip(found, types, strict=True) if is_inexact(t.dtype)]
+        found = trees.as_arrays(found, trees.result_namer(result, name))
+        paths = [p for p, t in zip(trees.leaf_paths(x), types, strict=True) if is_inexact(t.dtype)]
+        for v, ct, path in zip(found, cts, paths, strict=True):
+            if v.shape != ct.shape or v.dtype != ct.dtype:
+                raise wrong_edit(f"{name} made {type_of(v)!r} from the cotangent {ct.type!r} of x{path}")
+        return found
+
+    return stage(flat_bwd, [t for t in types if is_inexact(t.dtype)], name)
+
+
+def wrong_edit(what: str) -> ArgumentError:
+    """The error for an edit whose result cannot go on."""
+    return ArgumentError(
+        f"the edit of a tap changes the type: {what}.",
+        "What it returns goes on as the cotangent of the tapped value.",
+        "Return the same tree, shapes and dtypes (x.astype(...), sums over axes that were broadcast).",
+    )
+
+
+# How taps are read: in themselves, and in the programs of jit, checkpoint, scan and cond.
+
+
+def tap_site(types: Sequence[ArrayType], params: dict[str, Any]) -> list[Site]:
+    """The tap, if it has a name."""
+    if params["name"] is None:
+        return []
+    return [Site(params["name"], params["tree"], tuple(map(argument_like, types[: params["tree"].num_leaves])))]
+
+
+def argument_like(t: ArrayType) -> ArrayType:
+    """A type as that of an array."""
+    return ArrayType(t.shape, t.dtype)
+
+
+def read_tap(args: tuple, params: dict[str, Any], zeros: list[Any]) -> tuple[Any, ...]:
+    """The tapped leaves, to which the zeros are added behind the edit: it is later on the way back."""
+    outs, rest = tap_primitive(*args, **{**params, "name": None}) if params["bwd"] is not None else args, iter(zeros)
+    return tuple([add_zero(x, next(rest)) if is_inexact(type_of(x).dtype) else x for x in outs])
+
+
+def program_sites(types: Sequence[ArrayType], params: dict[str, Any]) -> Sequence[Site]:
+    """The taps in a program that runs once."""
+    return sites(params["jaxpr"])
+
+
+def scan_sites(types: Sequence[ArrayType], params: dict[str, Any]) -> list[Site]:
+    """Each tap in the body, with an axis of steps."""
+    n = params["length"]
+    return [
+        Site(site.name, site.tree, tuple([t.with_shape((n, *t.shape)) for t in site.types]))
+        for site in sites(params["jaxpr"])
+    ]
+
+
+def cond_sites(types: Sequence[ArrayType], params: dict[str, Any]) -> list[Site]:
+    """The taps in the branches; those of one name and type in several branches are one."""
+    return [site for site, _ in numbered(params["branches"])]
+
+
+def numbered(branches: Sequence[Jaxpr]) -> list[tuple[Site, int]]:
+    """The taps in the branches, each with its number among those in its branch that are equal to it."""
+    found: dict[tuple[Site, int], None] = {}
+    for branch in branches:
+        own = sites(branch)
+        found.update([((site, own[:i].count(site)), None) for i, site in enumerate(own)])
+    return list(found)
+
+
+def read_program(primitive: Primitive) -> Reader:
+    """How taps are read in the program of a primitive that has one for all its arguments."""
+
+    def apply(args: tuple, params: dict[str, Any], zeros: list[Any]) -> Any:
+        return primitive(*args, *zeros, **{**params, "jaxpr": with_zeros(params["jaxpr"])})
+
+    return Reader(scan_sites if primitive is scan else program_sites, apply)
+
+
+def read_cond(args: tuple, params: dict[str, Any], zeros: list[Any]) -> tuple[Any, ...]:
+    """The choice among branches that all take the zeros of all."""
+    keys = numbered(params["branches"])
+    made = []
+    for branch in params["branches"]:
+        program, own = with_zeros(branch), numbered([branch])
+        n = len(branch.inputs)
+        mine = dict(zip(own, split(program.inputs[n:], own), strict=True))
+        inputs = [mine.get(key) or list(map(Var, key[0].zeros)) for key in keys]
+        made.append(
+            Extension(program).finish([*program.inputs[:n], *[v for part in inputs for v in part]], program.outputs)
+        )
+    return cond(*args, *zeros, branches=tuple(made))
+
+
+def split(values: Sequence[Any], keys: Sequence[tuple[Site, int]]) -> list[list[Any]]:
+    """The zeros of each tap."""
+    rest = iter(values)
+    return [[next(rest) for _ in site.zeros] for site, _ in keys]
+
+
+readers[tap_primitive] = Reader(tap_site, read_tap)
+readers[cond] = Reader(cond_sites, read_cond)
+readers.update({primitive: read_program(primitive) for primitive in (jit_primitive, checkpoint, scan)})

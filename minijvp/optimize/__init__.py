@@ -1,0 +1,1 @@
+"""What makes programs faster or smaller, and changes no result. The machine runs without it."""

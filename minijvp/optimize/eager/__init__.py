@@ -1,0 +1,1 @@
+"""Eager derivatives: compiled rules, and gradients that recur."""

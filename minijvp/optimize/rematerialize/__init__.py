@@ -1,0 +1,1 @@
+"""Which residuals reverse mode keeps, and which it computes again."""

@@ -1,0 +1,195 @@
+"""The forward program of a linearization, as plans of rematerialisation see it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from copy import copy
+from functools import cached_property
+from typing import NamedTuple
+
+from minijvp.calls.call import work_of
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
+from minijvp.operations.elementwise import Slope
+from minijvp.operations.families import Elementwise
+
+SLIGHT = 1 << 10
+"""So many bytes of one value are kept without a thought."""
+
+
+class Loop(NamedTuple):
+    """Of the body of a loop: how often it runs, the inputs that are the same in each turn, and what is kept anyway."""
+
+    length: int
+    fixed_inputs: tuple[bool, ...]
+    kept_inputs: tuple[bool, ...]
+    kept_outputs: tuple[bool, ...]
+    unrolled: bool = False
+    """Whether the compiler sees all turns of the forward and of the reverse pass as one sequence."""
+
+
+class Forward:
+    """The forward program of a linearization: its equations, and which values are there for the reverse pass anyway.
+
+    Values of `carried` are made by no equation, and not there. What the `results` do not need is not computed before
+    the reverse pass, if it is not saved.
+    """
+
+    def __init__(
+        self, equations: Sequence[Equation], results: Iterable[Var], kept: Iterable[Var], carried: Iterable[Var] = ()
+    ):
+        self.results = tuple(results)
+        self.equations = equations
+        self.producer = {v: e for e in equations for v in e.outputs}
+        self.order = {id(e): i for i, e in enumerate(equations)}
+        self.kept = set(kept)
+        self.carried = set(carried) - self.kept
+
+    @staticmethod
+    def of_program(known: Jaxpr, n: int) -> Forward:
+        """That of a program with `n` outputs, which are there."""
+        results = [v for v in known.outputs[:n] if type(v) is Var]
+        return Forward(known.equations, results, results)
+
+    @staticmethod
+    def of_loop(loop: Loop, known: Jaxpr, n: int) -> Forward:
+        """That of one turn of a loop, whose inputs from turn to turn are not kept; `known` has `n` outputs."""
+        varies = {v for v, fixed in zip(known.inputs, loop.fixed_inputs, strict=True) if not fixed}
+        fixed: list[Var] = []
+        for e in known.equations:
+            if varies.isdisjoint(e.inputs):
+                fixed += e.outputs
+            else:
+                varies.update(e.outputs)
+        results = [v for v in known.outputs[:n] if type(v) is Var]
+        kept = [v for v, flag in zip(known.outputs[:n], loop.kept_outputs, strict=True) if flag and type(v) is Var]
+        carried = [v for v, flag in zip(known.inputs, loop.kept_inputs, strict=True) if not flag]
+        return Forward(known.equations, results, (*fixed, *kept), carried)
+
+    @cached_property
+    def works(self) -> dict[int, float]:
+        """How long each equation takes, by its id."""
+        return {id(e): work_of((e,)) for e in self.equations}
+
+    @cached_property
+    def further(self) -> dict[int, float]:
+        """How much longer it takes to compute each equation in the reverse pass too, by its id."""
+        first, works = self.needed_for_results, self.works
+        return {i: works[i] if i in first else 0.0 for i in works}
+
+    @cached_property
+    def needed_for_results(self) -> set[int]:
+        """The ids of the equations that the results need."""
+        needed: set[Atom] = set(self.results)
+        found = set()
+        for e in reversed(self.equations):
+            if not needed.isdisjoint(e.outputs):
+                found.add(id(e))
+                needed.update(e.inputs)
+        return found
+
+    def work(self, equations: Iterable[Equation]) -> float:
+        """How much longer it takes to compute some equations in the reverse pass too."""
+        further = self.further
+        return sum([further[id(e)] for e in equations])
+
+    def prices(self, exchange: float, dear: bool) -> dict[int, float | None]:
+        """What computing each equation again costs, in bytes that would be worth the same; None if it is never done.
+
+        `exchange` bytes are worth the time in which one could be moved to or from memory. `dear` allows what is slow.
+        """
+        never = ("never",) if dear else ("never", "dear")
+        return {i: None if self.levels[i] in never else exchange * time for i, time in self.further.items()}
+
+    @cached_property
+    def levels(self) -> dict[int, str]:
+        """What `Primitive.recomputable` says of each equation, by its id; "never" of one that has effects."""
+        return {id(e): "never" if e.has_effects else e.primitive.recomputable for e in self.equations}
+
+    def keeping(self, more: set[Var]) -> Forward:
+        """The same program, of which more values are there."""
+        found = copy(self)
+        found.kept = self.kept | more
+        return found
+
+    @cached_property
+    def readers(self) -> dict[Atom, list[Equation]]:
+        """The equations that read each value."""
+        found: dict[Atom, list[Equation]] = {}
+        for e in self.equations:
+            for v in e.inputs:
+                found.setdefault(v, []).append(e)
+        return found
+
+    def reads_elsewhere(self, made: set[Var], again: Sequence[Equation]) -> bool:
+        """Whether equations other than those that are computed again read what they make."""
+        ids = set(map(id, again))
+        return any(id(e) not in ids for v in made for e in self.readers.get(v, ()))
+
+    def at_hand(self, v: Var) -> bool:
+        """Whether reading a value in the reverse pass costs nothing."""
+        return v in self.kept or (v not in self.producer and v not in self.carried)
+
+    def again(self, wanted: Iterable[Var], saved: set[Var]) -> tuple[list[Equation], set[Var]]:
+        """The equations that give the values that are wanted, from what is saved or at hand, and all that they make."""
+        made: set[Var] = set()
+        equations: dict[int, Equation] = {}
+        producer, kept, order = self.producer, self.kept, self.order
+        pending = list(wanted)
+        while pending:
+            v = pending.pop()
+            if v in made or v in saved or v in kept or v not in producer:
+                continue
+            made.add(v)
+            e = producer[v]
+            equations[order[id(e)]] = e
+            pending += [u for u in e.inputs if type(u) is Var]
+        return [equations[i] for i in sorted(equations)], made
+
+
+def by_results(forward: Forward, residuals: Iterable[Atom]) -> Forward:
+    """The program, with derivatives taken from results alone where only they would have their arguments kept.
+
+    They are less exact so: where a result says little of the argument, it says little of the derivative. An argument
+    is there anyway if it is a residual, or small, or elementwise operations make it from inputs.
+    """
+    wanted = set(residuals)
+    slopes = {e.outputs[0] for e in forward.equations if isinstance(e.primitive, Slope)} & wanted
+    if not slopes:
+        return forward
+    wanted -= slopes
+    near: set[Atom] = set()  # to the inputs: cheaply made from them
+
+    def is_near(v: Atom) -> bool:
+        return not isinstance(v, Var) or v in near or (v not in forward.producer and forward.at_hand(v))
+
+    def is_there(v: Atom) -> bool:
+        if not isinstance(v, Var) or is_near(v) or v in wanted or v.type.bytes <= SLIGHT or forward.at_hand(v):
+            return True
+        e = forward.producer.get(v)
+        return e is not None and fuses(e) and all(map(is_near, e.inputs))
+
+    def by_result(e: Equation) -> Equation:
+        if not isinstance(e.primitive, Slope) or e.outputs[0] not in slopes or is_there(e.inputs[0]):
+            return e
+        return Equation(e.primitive.by_result, e.inputs[1:], {}, e.outputs, e.source)
+
+    for e in forward.equations:
+        if is_cheap(e) and all(map(is_near, e.inputs)):
+            near.update(e.outputs)
+    return Forward(list(map(by_result, forward.equations)), forward.results, forward.kept, forward.carried)
+
+
+def fuses(e: Equation) -> bool:
+    """Whether a compiler need not write the operands and the result of an operation to memory."""
+    return isinstance(e.primitive, Elementwise) or e.primitive.recomputable == "free"
+
+
+def is_cheap(e: Equation) -> bool:
+    """Whether a compiler rather computes an operation again than writes its result to memory."""
+    return e.primitive.recomputable in ("free", "cheap") and fuses(e)
+
+
+def spreads(e: Equation) -> bool:
+    """Whether an operation makes a large array from little at no cost: zeros, or one number in many places."""
+    read = sum([v.type.bytes for v in e.inputs if type(v) is Var])
+    return e.primitive.recomputable == "free" and 8 * read <= sum([v.type.bytes for v in e.outputs])

@@ -1,0 +1,378 @@
+"""What a reverse pass saves and what it computes again: plans, made from the linearization of a program.
+
+The forward program makes the residuals, which the linear program reads. The linear program is divided into regions. A
+plan says which values are saved, and for each region the equations that give the other residuals again. A minimum cut
+decides, in which a value costs its bytes and an equation the time that it takes, in bytes that are worth as much; the
+lower that price is set, the less is saved. What one region computes again and another would need too is saved between
+them, so that with n regions of a deep program about the nth part of it is there at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate, pairwise
+from typing import NamedTuple
+
+from minijvp.calls.call import work_of
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
+from minijvp.optimize.rematerialize.cut import minimum_cut
+from minijvp.optimize.rematerialize.forward import Forward, Loop, fuses, is_cheap, spreads
+
+SMALL = 1 << 23
+"""Residuals of less than so many bytes in total are left alone, if nobody asks: they fit in a cache, and to trace and
+compile a plan takes time too."""
+
+NOTICEABLE = 1 << 20
+"""So many bytes are worth the trouble where a program is planned."""
+
+NEGLIGIBLE = 1e-4
+"""The part of all residuals up to which a value is not worth thinking about: it is saved where it is needed."""
+
+WORTHWHILE = 0.9
+"""The part of the bytes that may remain for a plan to be followed that nobody asked for."""
+
+REPEATED = 0.1
+"""The part of its bytes up to which a value may cost that is computed again in more than one region."""
+
+EQUATIONS_PER_REGION = 6
+"""Of a linear program, at least."""
+
+TIME = 0.05
+"""The part of the time of the whole by which computing again may lengthen it, if nobody asked for a budget."""
+
+FUSED, FUSED_AT_ONCE = 8, 32
+"""A compiler fuses away all but one in so many bytes of what it can, and half of what is more than so many values."""
+
+
+class Terms(NamedTuple):
+    """How a plan is made."""
+
+    exchange: float
+    """How many bytes are saved for the time in which one could be moved to or from memory, at least."""
+    regions: int
+    """At most so many."""
+    dear: bool
+    """Whether what takes long may be computed again too: products of matrices, loops, and the like."""
+
+
+DEFAULT = Terms(0.05, 16, dear=False)
+"""Where nobody asks for a budget."""
+REGIONS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+EXCHANGES = (0.05, 0.01, 0.002, 0.0004, 0.0)
+"""What is tried for a budget."""
+
+
+@dataclass(frozen=True)
+class Region:
+    """Equations of a linear program, from number `start` to `end`, and those of the forward one that go before."""
+
+    start: int
+    end: int
+    again: tuple[Equation, ...]
+    saved: frozenset[Var]
+    """What it reads that is kept for the reverse pass alone."""
+    bytes: int
+    """Of what it computes again, the most that is there at one time; in the body of a loop, its part for each turn."""
+    apart: bool
+    """Whether the compiler has to be told to keep it apart: not if it fuses what is computed again by itself."""
+    time: float
+    """How much longer what it computes again takes, as `Primitive.work` counts it."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a reverse pass saves, and what it computes again."""
+
+    saved: frozenset[Var]
+    regions: tuple[Region, ...]
+    bytes_before: int
+    """Of the residuals that are kept for nothing else, if nothing is computed again."""
+    time: float
+    """The part by which computing again lengthens forward and reverse pass together: a rough guess."""
+
+    @cached_property
+    def bytes_after(self) -> int:
+        """Of what is saved."""
+        return sum([v.type.bytes for v in self.saved])
+
+    @cached_property
+    def peak(self) -> int:
+        """The most that is there at one time, saved or computed again, while the regions go backward."""
+        alive: set[Var] = set()
+        found = 0
+        for r in self.regions:
+            alive |= r.saved
+            found = max(found, sum([v.type.bytes for v in alive]) + r.bytes)
+        return found
+
+    @property
+    def again(self) -> list[Equation]:
+        """The equations that are computed again, each once."""
+        return list({id(e): e for r in self.regions for e in r.again}.values())
+
+
+class Linearized:
+    """A linearization as planning sees it: the forward program, and the linear one over its variables."""
+
+    def __init__(self, forward: Forward, program: Jaxpr, residuals: Iterable[Atom], loop: Loop | None = None):
+        self.forward = forward
+        self.program = program
+        self.residuals = set(residuals)
+        self.loop = loop
+        self.alive = bytes_alive(program.equations, program.outputs)
+        every = dict.fromkeys([v for e in program.equations for v in e.inputs])
+        self.needed = [v for v in every if type(v) is Var and v in self.residuals and not forward.at_hand(v)]
+        self.bytes = sum([v.type.bytes for v in self.needed])
+
+    def automatic_plan(self, copies: int = 1) -> Plan | None:
+        """The plan to follow where nobody asked for one: None if there is little to gain."""
+        if self.bytes * copies * (self.loop.length if self.loop else 1) < SMALL:
+            return None
+        plan = self.plan(DEFAULT, within_time=True)
+        return plan if plan.again and plan.peak <= WORTHWHILE * self.peak_by_default(plan) else None
+
+    def plan_within(self, budget: int) -> Plan:
+        """The plan that takes least time of those that keep within so many bytes; else the one that comes closest."""
+        smallest = self.plan(DEFAULT, within_time=True)
+        if smallest.peak <= budget:
+            return smallest
+        counts = sorted({min(n, self.most_regions) for n in REGIONS})
+        for dear, exchange in [(False, DEFAULT.exchange), *[(True, x) for x in EXCHANGES]]:
+            plans = [self.plan(Terms(exchange, n, dear)) for n in counts]
+            fitting = [p for p in plans if p.peak <= budget]
+            if fitting:
+                fastest = min([p.time for p in fitting])
+                return min([p for p in fitting if p.time <= 1.1 * fastest], key=lambda p: p.peak)
+            smallest = min([smallest, *plans], key=lambda p: p.peak)
+        return smallest
+
+    def plan(self, terms: Terms, within_time: bool = False) -> Plan:
+        """The plan on these terms; `within_time`, those of its regions save all that gain least for their time."""
+        forward = self.forward
+        borders = self.borders(terms.regions)
+        reads = [self.reads(start, end) for start, end in borders]
+        extra = {v for v in forward.producer if v.type.bytes <= NEGLIGIBLE * self.bytes}
+        saved = choice(forward, reads, self.needed, extra, terms)
+        if within_time:
+            costly = self.too_slow(borders, reads, saved)
+            if costly:
+                saved = choice(forward, reads, self.needed, extra | costly, terms)
+        if self.loop is None:
+            saved |= self.saved_at_last(*borders[-1], reads[-1], saved)
+        regions = [self.region(start, end, r, saved) for (start, end), r in zip(borders, reads, strict=True)]
+        time = sum([r.time for r in regions]) / max(self.work, 1.0)
+        return Plan(frozenset().union(*[r.saved for r in regions]), tuple(regions), self.bytes, time)
+
+    def saved_at_last(self, start: int, end: int, reads: Sequence[Var], saved: set[Var]) -> set[Var]:
+        """What the last region, which goes backward first, may as well save: all else that is saved is there then.
+
+        It is what it would compute again and write.
+        """
+        again, made = self.forward.again(reads, saved)
+        return written(again, made, self.program.equations[start:end]).intersection(reads)
+
+    def too_slow(self, borders: Sequence[tuple[int, int]], reads: Sequence[list[Var]], saved: set[Var]) -> set[Var]:
+        """The residuals that take longer to compute again than there is time, those of least gain for it first.
+
+        They go by regions, and in the body of a loop, which is one, each by itself. What is not saved is not written
+        to memory, nor, where a loop stacks it, read from there: that much time is won. Nothing is where a compiler
+        fuses a whole region, since it stores little of it anyway.
+        """
+        if self.loop is None:
+            moved, groups = 1, [r if self.is_mixed(*border) else [] for border, r in zip(borders, reads, strict=True)]
+        else:
+            moved, groups = 2, [[v] for v in self.needed]
+        slow = self.by_default(set(self.needed).difference(*groups))
+        rated = []
+        for wanted in groups:
+            again, made = self.forward.again(wanted, saved)
+            gain = moved * sum([v.type.bytes for v in wanted if v in made])
+            rated.append((self.forward.work(again) / max(gain, 1), gain, wanted, again))
+        rated.sort(key=lambda r: r[0])
+        time = TIME * self.work
+        done: set[int] = set()
+        for _, gain, wanted, again in rated:
+            new = [e for e in again if id(e) not in done]
+            cost = self.forward.work(new) - gain
+            if cost > time:
+                slow |= self.by_default(wanted)
+                continue
+            time -= cost
+            if self.loop is not None:
+                done.update(map(id, again))
+        return slow
+
+    def is_mixed(self, start: int, end: int) -> bool:
+        """Whether a part of the linear program has operations that a compiler does not fuse with others."""
+        return not all(map(fuses, self.program.equations[start:end]))
+
+    def region(self, start: int, end: int, reads: Sequence[Var], saved: set[Var]) -> Region:
+        """A region of a plan."""
+        forward = self.forward
+        again, made = forward.again(reads, saved)
+        whole = written(again, made, self.program.equations[start:end])
+        size = bytes_within(whole, made.intersection(reads))
+        size = size + self.alive[start] + self.alive[end] if self.loop is None else size // max(self.loop.length, 1)
+        apart = bool(whole) or not all(map(is_cheap, again)) or forward.reads_elsewhere(made, again)
+        taken = {v for e in again for v in e.inputs}.union(reads) - made
+        hidden = saved | forward.kept
+        kept = frozenset([v for v in taken if type(v) is Var and not forward.at_hand(v)])
+        equations = tuple([without_results(e, hidden) for e in again])
+        return Region(start, end, equations, kept, size, apart, forward.work(again))
+
+    @cached_property
+    def work(self) -> float:
+        """How long forward and reverse pass take, if nothing is computed again."""
+        return sum(self.forward.works.values()) + work_of(self.program)
+
+    def by_default(self, needed: Iterable[Var], cheap: bool = False) -> set[Var]:
+        """What a compiler keeps for some values, if nothing is planned.
+
+        What only the reverse pass needs, it fuses there into what reads it if it can, and maybe all that is `cheap`.
+        """
+        forward, first = self.forward, self.forward.needed_for_results
+        found: set[Var] = set()
+        seen: set[Var] = set()
+        pending = list(needed)
+        while pending:
+            v = pending.pop()
+            if v in seen or forward.at_hand(v):
+                continue
+            seen.add(v)
+            e = forward.producer.get(v)
+            if e is not None and ((cheap and is_cheap(e)) or (id(e) not in first and fuses(e))):
+                pending += [u for u in e.inputs if type(u) is Var]
+            else:
+                found.add(v)
+        return found
+
+    def peak_by_default(self, plan: Plan) -> float:
+        """About the most that is there at one time between the regions of a plan, if it is not followed.
+
+        A compiler fuses some of what is cheap.
+        """
+        kept = [sum([v.type.bytes for v in self.by_default(self.needed, cheap)]) for cheap in (True, False)]
+        return sum(kept) / 2 + max([self.alive[r.start] for r in plan.regions])
+
+    @property
+    def most_regions(self) -> int:
+        return 1 if self.loop else max(1, len(self.program.equations) // EQUATIONS_PER_REGION)
+
+    def reads(self, start: int, end: int) -> list[Var]:
+        """The residuals that a part of the linear program reads."""
+        every = dict.fromkeys([v for e in self.program.equations[start:end] for v in e.inputs])
+        return [v for v in every if type(v) is Var and v in self.residuals]
+
+    @cached_property
+    def divided(self) -> list[int]:
+        """For each place between two equations of the linear program, the bytes that both sides would have in common.
+
+        They are what is alive there, and residuals that one side reads, and the other too or others made from them.
+        """
+        first: dict[Atom, int] = {}
+        last: dict[Atom, int] = {}
+
+        def read(v: Atom, low: int, high: int) -> None:
+            first[v] = min(first.get(v, low), low)
+            last[v] = max(last.get(v, high), high)
+
+        for i, e in enumerate(self.program.equations):
+            for v in e.inputs:
+                read(v, i, i)
+        for e in reversed(self.forward.equations):
+            made = [v for v in e.outputs if v in first]
+            if made and e.primitive.recomputable not in ("dear", "never"):
+                low, high = min([first[v] for v in made]), max([last[v] for v in made])
+                for v in e.inputs:
+                    read(v, low, high)
+        return summed(self.alive, [(first[v] + 1, last[v] + 1, v.type.bytes) for v in self.needed])
+
+    def borders(self, n: int) -> list[tuple[int, int]]:
+        """About `n` parts of the linear program, divided where least is common to both sides."""
+        m, divided = len(self.program.equations), self.divided
+        size = m / min(n, self.most_regions)
+        borders = [0]
+        while m - borders[-1] > 1.5 * size:
+            start = borders[-1]
+            places = range(start + max(1, round(size / 2)), min(m, start + round(1.5 * size) + 1))
+            borders.append(min(places, key=lambda i: (divided[i], abs(i - start - size))))
+        return list(pairwise([*borders, m]))
+
+
+def choice(
+    forward: Forward, reads: Sequence[Sequence[Var]], needed: Sequence[Var], extra: set[Var], terms: Terms
+) -> set[Var]:
+    """What to save, or to have at hand: `extra` at least, as far as it is needed.
+
+    What two regions would both compute again, at more than a small price, is saved between them.
+    """
+    prices = forward.prices(terms.exchange, terms.dear)
+    while True:
+        inner = forward.keeping(extra)
+        saved = minimum_cut(forward.equations, needed, inner.at_hand, lambda e: prices[id(e)])
+        crossing = crossings(inner, reads, saved)
+        if not crossing:
+            return saved | extra
+        extra = extra | crossing
+
+
+def crossings(forward: Forward, reads: Sequence[Sequence[Var]], saved: set[Var]) -> set[Var]:
+    """The values that one region reads and another has computed again already, if that costs more than to save them."""
+    first: dict[Var, int] = {}
+    times: dict[Var, int] = {}
+    shared: set[Var] = set()
+    for k, wanted in enumerate(reads):
+        again, made = forward.again(wanted, saved)
+        for v in made:
+            first.setdefault(v, k)
+            times[v] = times.get(v, 0) + 1
+        operands = [u for e in again if first.get(e.outputs[0], k) == k for u in e.inputs if type(u) is Var]
+        shared.update([u for u in (*operands, *wanted) if first.get(u, k) < k])
+    works = {v: (times[v] - 1) * work_of(forward.again([v], saved)[0]) for v in shared}
+    return {v for v in shared if DEFAULT.exchange * works[v] > REPEATED * v.type.bytes}
+
+
+def without_results(e: Equation, variables: set[Var]) -> Equation:
+    """The equation with other variables for those of its results that are known otherwise."""
+    if variables.isdisjoint(e.outputs):
+        return e
+    outputs = tuple([Var(v.type) if v in variables else v for v in e.outputs])
+    return Equation(e.primitive, e.inputs, e.params, outputs, e.source)
+
+
+def written(again: Sequence[Equation], made: set[Var], linear: Sequence[Equation]) -> set[Var]:
+    """Of what a region computes again, what a compiler does not fuse into the operations that read it."""
+    whole = {v for e in again if not fuses(e) for v in e.outputs}
+    whole.update(*[made.intersection(e.inputs) for e in (*again, *linear) if not fuses(e)])
+    return whole.difference([v for e in again if spreads(e) for v in e.outputs])
+
+
+def bytes_within(whole: set[Var], reads: set[Var]) -> int:
+    """The bytes that are there at one time of what a region computes again.
+
+    They are what it writes and reads late, one value that it writes on the way, and a part of what may be fused.
+    """
+    late = sum([v.type.bytes for v in whole & reads])
+    on_the_way = max([v.type.bytes for v in whole - reads], default=0)
+    fused = sorted([v.type.bytes for v in reads - whole])
+    return late + on_the_way + sum(fused[:FUSED_AT_ONCE]) // FUSED + sum(fused[FUSED_AT_ONCE:]) // 2
+
+
+def bytes_alive(equations: Sequence[Equation], outputs: Sequence[Atom]) -> list[int]:
+    """For each place between two equations, the bytes that are made before and used after."""
+    m = len(equations)
+    last: dict[Atom, int] = {v: i for i, e in enumerate(equations) for v in e.inputs if type(v) is Var}
+    last.update([(v, m) for v in outputs])
+    found = [(i + 1, last.get(v, i) + 1, v.type.bytes) for i, e in enumerate(equations) for v in e.outputs]
+    return summed([0] * (m + 1), found)
+
+
+def summed(start: Sequence[int], intervals: Iterable[tuple[int, int, int]]) -> list[int]:
+    """The numbers, with that of each interval (from, to, number) added from a place up to another."""
+    changes = [0] * (len(start) + 2)
+    for low, high, number in intervals:
+        changes[low] += number
+        changes[high] -= number
+    return [x + total for x, total in zip(start, accumulate(changes))]
