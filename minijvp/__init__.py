@@ -46,13 +46,12 @@ from jax import (
     transfer_guard,
 )
 
-from minijvp import lax, nn, numerical, numpy, random, scipy, symbolic
+from minijvp import lax, nn, numerical, numpy, optimize, random, scipy, symbolic
 from minijvp.calls import policies as checkpoint_policies
 from minijvp.calls.host_calls import pure_callback
 from minijvp.calls.jit import jit
 from minijvp.calls.passes import fwd_and_bwd
 from minijvp.calls.remat import checkpoint, checkpoint_name, remat
-from minijvp.core.config import config
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.tracing import Tracer, typeof
 from minijvp.custom_rules.decorators import custom_jvp, custom_vjp
@@ -76,6 +75,7 @@ from minijvp.interop import from_jax, to_jax
 from minijvp.interop.surface import bridge
 from minijvp.lax import stop_gradient
 from minijvp.lax.roots import fixed_point, root
+from minijvp.settings import config
 from minijvp.tools.checking import check_grads, check_rule
 from minijvp.tools.external import external
 from minijvp.transforms.derivatives import grad, value_and_grad
@@ -173,6 +173,8 @@ def __getattr__(name: str) -> Any:
         return getattr(import_module(f"minijvp.{ELSEWHERE[name]}"), name)
     raise AttributeError(f"module 'minijvp' has no attribute {name!r}")
 
+
+optimize.plug_in()
 
 __all__ = [
     "ArgumentError",

@@ -25,7 +25,7 @@ import jax  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
 
-from minijvp.core.config import config  # noqa: E402
+from minijvp.settings import config  # noqa: E402
 from minijvp.transforms.staging import StagingTrace  # noqa: E402
 
 # Few gradients recur in tests; those of tests/optimize/test_recurring.py do.

@@ -19,6 +19,8 @@ MODULES = [str(p.relative_to(ROOT.parent).with_suffix("")).replace("/", ".").rem
 FLOORS = [
     {"errors", "versions"},
     {"core"},
+    {"budgets"},
+    {"settings"},
     {"trees"},
     {"operations"},
     {"transforms"},

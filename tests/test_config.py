@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 
 import minijvp
 import minijvp.numpy as mnp
-from minijvp.core.config import Settings, checked_budget, config, other_budgets
+from minijvp.budgets import checked_budget
+from minijvp.settings import Settings, config, other_budgets
 
 DEFAULT = Settings.memory_budget
 OTHER = "off" if DEFAULT == "auto" else "auto"

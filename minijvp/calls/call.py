@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from minijvp.calls.carrier import Carrier, reached
+from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, inner_jaxprs
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType
 from minijvp.operations.families import is_linear, nonzero, spread
 from minijvp.transforms.jvp import jvp_jaxpr
-from minijvp.transforms.linearize import LinearizedJaxpr, linearize_jaxpr, residuals_of
+from minijvp.transforms.linearize import LinearizedJaxpr, residuals_of
 from minijvp.transforms.transpose import transpose_jaxpr
 from minijvp.transforms.vmap import vmap_jaxpr
 
@@ -20,8 +21,11 @@ class Call(Carrier):
     """The outputs of an open jaxpr."""
 
     recomputable = "dear"
-    linearized = staticmethod(linearize_jaxpr)
     transposed = staticmethod(transpose_jaxpr)
+
+    def linearized(self, jaxpr: Jaxpr, nonzero: tuple[bool, ...]) -> LinearizedJaxpr:
+        """The linearization of the program."""
+        return hooks.linearizer.program(jaxpr, nonzero)
 
     def call(self, jaxpr: Jaxpr, *args: Any) -> tuple[Any, ...]:
         """The outputs of a jaxpr; nothing is bound for a program that computes nothing."""

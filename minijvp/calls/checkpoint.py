@@ -10,7 +10,8 @@ from minijvp.calls.carrier import Carrier, reached
 from minijvp.calls.jit import jit_primitive
 from minijvp.calls.policies import Within, as_policy, everything_saveable
 from minijvp.calls.programs import array_types, present
-from minijvp.core.config import cached_by_budget, config
+from minijvp.core.caching import cached_by_linearizer
+from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType
@@ -49,7 +50,7 @@ class Checkpoint(Carrier):
         policy = as_policy(options["policy"])
         budget = policy.budget if isinstance(policy, Within) else "off"
         if policy is everything_saveable or isinstance(policy, Within):
-            with config(memory_budget=budget):  # by itself, not with the whole as a call of jit
+            with hooks.linearizer.within(budget):  # by itself, not with the whole as a call of jit
                 return Call.linearize(jit_primitive, primals, tangents, jaxpr=jaxpr)
         saving, pushed, out_nonzero = parts(jaxpr, nonzero(tangents), policy)
         outs = self(*primals, jaxpr=saving, **options)
@@ -74,7 +75,7 @@ class Checkpoint(Carrier):
         return reached(equation.params["jaxpr"], inputs, differentiable)
 
 
-@cached_by_budget(maxsize=4096)
+@cached_by_linearizer(maxsize=4096)
 def parts(jaxpr: Jaxpr, nonzero: tuple[bool, ...], policy: Hashable) -> tuple[Jaxpr, Jaxpr, tuple[bool, ...]]:
     """The program that gives the outputs and what is kept, the one that gives tangents, and which outputs have one.
 
@@ -136,7 +137,7 @@ def inlined(jaxpr: Jaxpr) -> Jaxpr:
     return Jaxpr(jaxpr.constants, jaxpr.inputs, tuple(equations), tuple([values.get(v, v) for v in jaxpr.outputs]), "")
 
 
-@cached_by_budget(maxsize=4096)
+@cached_by_linearizer(maxsize=4096)
 def pullback(
     jaxpr: Jaxpr, linear: tuple[bool, ...], nonzero: tuple[bool, ...], prevent_cse: bool
 ) -> tuple[Jaxpr, tuple[bool, ...]]:

@@ -21,13 +21,12 @@ from jax.extend.core import Primitive as JaxPrimitive
 from jax.interpreters import ad, batching, mlir
 from jax.sharding import NamedSharding, PartitionSpec
 
-from minijvp.core.config import cached
-from minijvp.core.jaxpr import Jaxpr, inner_jaxprs, jaxpr_without_rules, lower
+from minijvp.core.caching import cached
+from minijvp.core.jaxpr import Jaxpr, inner_jaxprs, jaxpr_without_rules, lower, one_equation
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import varying_axes
 from minijvp.core.types import is_inexact
 from minijvp.operations.families import nonzero, spread
-from minijvp.optimize.eager.steps import one_equation
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.transforms.transpose import transpose_jaxpr
 from minijvp.transforms.vmap import vmap_jaxpr

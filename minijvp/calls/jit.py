@@ -16,9 +16,10 @@ from jax.extend.core import find_top_trace
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
+from minijvp.budgets import Budget
 from minijvp.calls.call import Call, applied
 from minijvp.calls.in_jax import has_own_derivatives, lower_with_rules
-from minijvp.core.config import Budget, Settings, config, other_budgets
+from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Jaxpr, evaluate, lower
 from minijvp.core.primitive import Primitive
 from minijvp.core.source import PACKAGE
@@ -38,7 +39,7 @@ from minijvp.core.types import jit_is_disabled, x64_enabled
 from minijvp.errors import ArgumentError, EscapedTracerError
 from minijvp.operations.families import nonzero
 from minijvp.operations.sharding import sharding_constraint
-from minijvp.optimize.rematerialize.linearization import is_part_of_plan, linearize_jaxpr_planned
+from minijvp.settings import Settings, other_budgets
 from minijvp.transforms.linearize import linearize_jaxpr
 from minijvp.transforms.manual_axes import staged_for
 from minijvp.transforms.staging import argument_type, stage_tree
@@ -49,10 +50,8 @@ STAGED_PER_FUNCTION = 1024
 class Jit(Call):
     """The outputs of an open jaxpr, computed as one compiled program. Equal programs share one compilation."""
 
-    linearized = staticmethod(linearize_jaxpr_planned)
-
     def linearize(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr) -> tuple[Any, Any]:
-        if is_part_of_plan(jaxpr):
+        if hooks.linearizer.in_place(jaxpr):
             return applied(linearize_jaxpr(jaxpr, nonzero(tangents)), evaluate, primals, tangents)
         return super().linearize(primals, tangents, jaxpr=jaxpr)
 
@@ -287,7 +286,7 @@ class _Jitted:
 
     def in_force(self) -> Any:
         """The form for the memory budget that is in force here, and for JAX, if that is tracing."""
-        return self.form(config.memory_budget, not self.is_plain and traced_by_jax())
+        return self.form(hooks.linearizer.key(), not self.is_plain and traced_by_jax())
 
     def compile(self, in_jax: bool) -> Any:
         """The function under jax.jit, which keeps what it compiles by the identity of what it is given."""
@@ -400,7 +399,7 @@ class _Jitted:
         leaves, tree = trees.flatten_numbers((dynamic, dynamic_kwargs))
         leaves = self.require_arrays(leaves, args, kwargs)
         types = tuple(map(argument_type, leaves))
-        key = (tree, types, static, x64_enabled(), named_axes(), config.memory_budget)
+        key = (tree, types, static, x64_enabled(), named_axes(), hooks.linearizer.key())
         staged = self.staged.get(key)
         if staged is None:
             staged = Staged(*stage_tree(self.constrained(static), tree, types))

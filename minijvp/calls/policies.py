@@ -17,7 +17,7 @@ import jax
 from jax.core import ShapedArray
 from jax.extend.core import primitives as jax_primitives
 
-from minijvp.core.config import Budget
+from minijvp.budgets import Budget
 from minijvp.core.jaxpr import Jaxpr, inner_jaxprs
 from minijvp.core.primitive import Primitive
 from minijvp.core.source import is_internal

@@ -27,7 +27,8 @@ from minijvp.calls.programs import (
     require_types,
     typed,
 )
-from minijvp.core.config import Share, cached, cached_by_budget, config
+from minijvp.core.caching import cached, cached_by_linearizer
+from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Equation, Jaxpr, Var, evaluate, inner_jaxprs, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, is_inexact, type_of
@@ -49,11 +50,8 @@ from minijvp.operations.families import (
 )
 from minijvp.operations.reduction import reduce_max, reduce_or
 from minijvp.operations.shape import iota
-from minijvp.optimize.rematerialize import planning
-from minijvp.optimize.rematerialize.forward import Loop
-from minijvp.optimize.rematerialize.linearization import linearize_jaxpr_planned
 from minijvp.transforms.jvp import jvp_jaxpr
-from minijvp.transforms.linearize import LinearizedJaxpr, linearize_jaxpr
+from minijvp.transforms.linearize import LinearizedJaxpr
 from minijvp.transforms.transpose import transpose_jaxpr
 from minijvp.transforms.vmap import vmap_jaxpr
 
@@ -172,13 +170,6 @@ def jvp_branches(branches: tuple[Jaxpr, ...], flags: Flags) -> tuple[tuple[Jaxpr
     return tuple(complete), extra, out_nonzero
 
 
-OFTEN = 1024
-"""How often a choice may run, where nobody can tell: it may be in a loop."""
-
-HARDLY_MORE = 1.2
-"""So many times the bytes of a plan that is one part may those be of one by regions, which frees them one by one."""
-
-
 class Linearized(NamedTuple):
     """The two choices that a choice is linearized to.
 
@@ -193,10 +184,10 @@ class Linearized(NamedTuple):
     out_nonzero: Flags
 
 
-@cached_by_budget(maxsize=4096)
+@cached_by_linearizer(maxsize=4096)
 def linearize_branches(branches: tuple[Jaxpr, ...], flags: Flags) -> Linearized:
     """The known and the linear branches; `flags` says which operands have a tangent."""
-    made = planned_branches(branches, flags)
+    made = hooks.linearizer.branches(branches, flags)
     out_nonzero = union([found for _, _, _, found in made])
     types, n = branches[0].out_types, len(branches[0].outputs)
     places, shared, slots = shared_residuals(made)
@@ -216,48 +207,6 @@ def linearize_branches(branches: tuple[Jaxpr, ...], flags: Flags) -> Linearized:
         inputs = [variables[i] if i in variables else Var(t) for i, t in wanted]
         linear_bodies.append(body.finish([*inputs, *tangents], t_outs))
     return Linearized(tuple(known_bodies), extra, tuple(linear_bodies), tuple(shared), out_nonzero)
-
-
-def planned_branches(branches: tuple[Jaxpr, ...], flags: Flags) -> list[LinearizedJaxpr]:
-    """The linearizations of branches, by a plan for each where the bytes that all keep together are fewer by it."""
-    plain = [linearize_jaxpr(branch, flags, None) for branch in branches]
-    budget, types = config.memory_budget, (*branches[0].in_types, *branches[0].out_types)
-    plain_size = bytes_kept(plain, types)
-    # A branch is a part of a program: it aims at a budget, and does not insist.
-    aim = Share(budget) if isinstance(budget, float) else "auto"
-    if budget == "off" or (aim == "auto" and plain_size * OFTEN < planning.SMALL):
-        return plain
-    origins = frozenset([i for _, _, places, _ in plain for i in places if i is not None])
-    with config(memory_budget=aim):
-        found = [planned_branch(b, flags, origins, bytes_kept([p], types)) for b, p in zip(branches, plain)]
-    size = bytes_kept(found, types)
-    for i, simple in enumerate(plain):
-        other = [*found[:i], simple, *found[i + 1 :]]
-        if found[i] is not simple and (without := bytes_kept(other, types)) <= size:
-            found, size = other, without
-    return found if size < plain_size else plain
-
-
-def planned_branch(branch: Jaxpr, flags: Flags, origins: frozenset[int], size: int) -> LinearizedJaxpr:
-    """The linearization of a branch by a plan; the operands and results that `origins` numbers are there for nothing.
-
-    Without a plan it keeps `size` bytes. What it computes again is one part of it; or goes region by region, if that
-    keeps hardly more, or no more than the budget allows.
-    """
-    n, types = len(branch.inputs), (*branch.in_types, *branch.out_types)
-    kept, budget = tuple([i in origins for i in range(len(types))]), config.memory_budget
-    whole = linearize_jaxpr_planned(branch, flags, Loop(OFTEN, (False,) * n, kept[:n], kept[n:]))
-    if budget == "auto" and size < planning.SMALL:
-        return whole
-    parted = linearize_jaxpr_planned(branch, flags)
-    limit = max(HARDLY_MORE * bytes_kept([whole], types), size * budget if isinstance(budget, float) else 0)
-    return parted if bytes_kept([parted], types) <= limit else whole
-
-
-def bytes_kept(made: Sequence[LinearizedJaxpr], types: Sequence[ArrayType]) -> int:
-    """The bytes of all residuals of branches, in slots that they share; operands and results are of these types."""
-    _, shared, slots = shared_residuals(made)
-    return sum([t.bytes for t in (*[types[i] for i in shared], *slots)])
 
 
 def shared_residuals(made: Sequence[LinearizedJaxpr]) -> tuple[list[list[int]], list[int], list[ArrayType]]:
@@ -285,7 +234,7 @@ def place_residuals(linear: Jaxpr, origins: Sequence[int | None], slots: list[Ar
     return places
 
 
-@cached_by_budget(maxsize=4096)
+@cached_by_linearizer(maxsize=4096)
 def transpose_branches(
     branches: tuple[Jaxpr, ...], linear: Flags, flags: Flags
 ) -> tuple[tuple[Jaxpr, ...], tuple[Any, ...], Flags]:

@@ -17,11 +17,11 @@ from jax.core import eval_context
 
 from minijvp.calls.programs import Flags, chosen, groups, reaching, settle, spread_around, typed
 from minijvp.control_flow.scan import first_guess, with_carry
-from minijvp.core.config import cached_by_budget, config
+from minijvp.core.caching import cached_by_linearizer
+from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Jaxpr, evaluate, lower
 from minijvp.core.types import ArrayType
 from minijvp.operations.families import spread
-from minijvp.optimize.rematerialize.linearization import linearize_jaxpr_planned
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.transforms.staging import stage
 from minijvp.transforms.transpose import transpose_flat
@@ -33,7 +33,7 @@ STEPS = 2**20
 """For loops of so many steps there are enough levels; a longer one repeats more steps."""
 
 
-@cached_by_budget(maxsize=4096)
+@cached_by_linearizer(maxsize=4096)
 def differentiated(body: Jaxpr, n_constants: int, flags: Flags) -> Flags:
     """Which constants and carries have a tangent, after any number of steps, if at first those of `flags` have."""
     n_carry = len(body.outputs)
@@ -58,12 +58,12 @@ class Pull(NamedTuple):
     found: Flags
 
 
-@cached_by_budget(maxsize=4096)
+@cached_by_linearizer(maxsize=4096)
 def pull_program(body: Jaxpr, n_constants: int, wrt: Flags, cts: Flags) -> Pull:
     """The step backwards, if at first the cotangents of the carries in `cts` are not zero."""
     # What a step computes again is a part of its linear program, as in other programs; a budget goes with the body.
-    with config(memory_budget="auto"):
-        known, linear, origins, out_nonzero = linearize_jaxpr_planned(body, wrt)
+    with hooks.linearizer.within("auto"):
+        known, linear, origins, out_nonzero = hooks.linearizer.program(body, wrt)
     n, n_residuals = len(body.outputs), len(origins)
 
     def step(carry: Flags) -> Flags:

@@ -29,15 +29,15 @@ from minijvp.calls.programs import (
     spread_around,
     typed,
 )
-from minijvp.core.config import cached, cached_by_budget
+from minijvp.core.caching import cached, cached_by_linearizer
+from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Equation, Jaxpr, Var, evaluate, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType, jit_is_disabled
 from minijvp.operations.families import instantiate, is_linear, nonzero, spread, zeros_like
 from minijvp.operations.shape import move_axis
-from minijvp.optimize.rematerialize.forward import Loop
-from minijvp.optimize.rematerialize.linearization import linearize_jaxpr_planned
 from minijvp.transforms.jvp import jvp_jaxpr
+from minijvp.transforms.linearize import Loop
 from minijvp.transforms.transpose import transpose_jaxpr
 from minijvp.transforms.vmap import vmap_jaxpr
 
@@ -290,7 +290,7 @@ class Linearized(NamedTuple):
     out_nonzero: Flags
 
 
-@cached_by_budget(maxsize=4096)
+@cached_by_linearizer(maxsize=4096)
 def linearize_body(
     jaxpr: Jaxpr, n_constants: int, n_carry: int, flags: Flags, length: int, unrolled: bool = False
 ) -> Linearized:
@@ -305,7 +305,7 @@ def linearize_body(
     )
 
     def turn(carry: Flags) -> Any:
-        known, linear, origins, out_nonzero = linearize_jaxpr_planned(
+        known, linear, origins, out_nonzero = hooks.linearizer.program(
             jaxpr, with_carry(flags, n_constants, carry), loop
         )
         return out_nonzero[:n_carry], carry, known, linear, origins, out_nonzero
@@ -397,7 +397,7 @@ class Transposed(NamedTuple):
         return chosen(constants, self.found[: len(constants)])
 
 
-@cached_by_budget(maxsize=4096)
+@cached_by_linearizer(maxsize=4096)
 def transpose_body(jaxpr: Jaxpr, n_constants: int, n_carry: int, linear: Flags, flags: Flags) -> Transposed:
     """The body of the reverse loop, for the arguments that are linear and the cotangents that are not zero."""
     carry_linear = first_guess(jaxpr, n_constants, n_carry, linear, differentiable=False)

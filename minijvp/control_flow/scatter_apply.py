@@ -12,7 +12,7 @@ from minijvp import trees
 from minijvp.calls.call import applied as by_programs
 from minijvp.control_flow.reduce import each
 from minijvp.control_flow.while_loop import while_loop
-from minijvp.core.config import cached
+from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Jaxpr, evaluate, lower
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.types import ArrayType, type_of

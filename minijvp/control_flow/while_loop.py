@@ -37,10 +37,10 @@ from minijvp.control_flow.while_programs import (
     fewer_steps,
     lanes_program,
     own_steps,
-    with_budget,
     with_more_carries,
 )
-from minijvp.core.config import cached, cached_by_budget, config
+from minijvp.core.caching import cached, cached_by_linearizer
+from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType, type_of
@@ -110,7 +110,7 @@ class While(ControlFlow):
     def linearize(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
         k, n_body = params["n_cond_constants"], params["n_body_constants"]
         n_carry = len(primals) - k - n_body
-        body = with_budget(params["body_jaxpr"], config.memory_budget)
+        body = hooks.linearizer.carried_along(params["body_jaxpr"])
         wrt = differentiated(body, n_body, nonzero(tangents[k:]))
         carried = wrt[n_body:]
         if not any(carried):
@@ -519,7 +519,7 @@ class Plan(NamedTuple):
     found: Flags
 
 
-@cached_by_budget(maxsize=4096)
+@cached_by_linearizer(maxsize=4096)
 def curvature_plan(body: Jaxpr, n_constants: int, wrt: Flags, cts: Flags, along: Flags, t_cts: Flags) -> Plan:
     """What `while_curvature` is, as a loop over duals."""
     n_carry = len(cts)

@@ -7,12 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from minijvp.calls.checkpoint import checkpoint
-from minijvp.calls.policies import Within, everything_saveable
-from minijvp.calls.programs import ControlFlow, Extension, Flags, array_types, groups
+from minijvp.calls.programs import ControlFlow, Extension, Flags, groups
 from minijvp.control_flow.cond import across, chosen_operands, constant_where
-from minijvp.core.config import Budget, Share, cached
-from minijvp.core.jaxpr import Equation, Jaxpr, Literal, Var, evaluate, inner_jaxprs
+from minijvp.core.caching import cached
+from minijvp.core.jaxpr import Jaxpr, Literal, Var, evaluate, inner_jaxprs
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType, is_inexact
 from minijvp.operations.bitwise import bitwise_and
@@ -109,21 +107,6 @@ def counting(body: Jaxpr) -> Jaxpr:
     """The body with the number of steps as one carry more, the last."""
     program, number = Extension(body), Var(INT32)
     return program.finish([*body.inputs, number], [*body.outputs, program.sum(number, Literal(np.int32(1), INT32))])
-
-
-@cached(maxsize=4096)
-def with_budget(body: Jaxpr, budget: Budget) -> Jaxpr:
-    """The body, whose reverse mode keeps what a memory budget allows, also where another one is in force by then.
-
-    A part is aimed at, and not insisted on: what a step keeps is not what is kept for the reverse pass.
-    """
-    if budget == "auto":
-        return body
-    aim = Share(budget) if isinstance(budget, float) else budget
-    policy = everything_saveable if aim == "off" else Within(aim)
-    outputs = tuple([Var(t) for t in array_types(body.out_types)])
-    e = Equation(checkpoint, body.inputs, {"jaxpr": body, "prevent_cse": False, "policy": policy}, outputs, None)
-    return Jaxpr((), body.inputs, (e,), outputs, body.name)
 
 
 @cached(maxsize=4096)

@@ -12,7 +12,7 @@ from minijvp.core.primitive import Primitive
 from minijvp.core.printing import format_jaxpr
 from minijvp.core.source import ScopedSource, Source
 from minijvp.core.tracing import charged_to, state
-from minijvp.core.types import ArrayType
+from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import JaxprError
 
 # Not frozen: a frozen dataclass takes three times as long to make, and these are made by the thousand.
@@ -161,6 +161,14 @@ class Jaxpr:
                 inner.check()
         require_known(self.outputs, "the result")
         return self
+
+
+def one_equation(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Jaxpr:
+    """The jaxpr that applies one primitive to arguments of the types of `args`."""
+    inputs = tuple([Var(type_of(x)) for x in args])
+    types = primitive.type_rule(*[v.type for v in inputs], **params)
+    outputs = tuple(map(Var, types if type(types) is tuple else (types,)))
+    return Jaxpr((), inputs, (Equation(primitive, inputs, params, outputs, None),), outputs, primitive.name)
 
 
 def inner_jaxprs(params: dict[str, Any]) -> Iterator[Jaxpr]:

@@ -23,6 +23,7 @@ from jax.extend.core import find_top_trace
 from jax.extend.core import unsafe_get_axis_names_DO_NOT_USE as names_of_axes  # type: ignore[attr-defined]
 
 from minijvp.core import source
+from minijvp.core.hooks import hooks
 from minijvp.core.types import ARRAY_CLASSES, ArrayType, register_type_reader, type_of
 from minijvp.errors import (
     ArgumentError,
@@ -53,6 +54,10 @@ class Trace:
         """`value` as a tracer of this interpreter, where it has one: a constant with the behaviour of traced values."""
         return value
 
+    def above(self, kind: Any) -> Any:
+        """What to use on top of this trace in the place of `kind`, a class of traces or a function of the library."""
+        return kind
+
     @property
     def description(self) -> str:
         return type(self).__name__
@@ -65,6 +70,9 @@ class EvalTrace(Trace):
     """The bottom of the stack: computes with jax arrays."""
 
     __slots__ = ()
+
+    def above(self, kind: Any) -> Any:
+        return hooks.faster(kind)
 
     def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
         try:

@@ -9,7 +9,7 @@ from minijvp import trees
 from minijvp.calls.carrier import Carrier
 from minijvp.calls.jit import jit_primitive
 from minijvp.calls.programs import array_types, chosen, present
-from minijvp.core.config import cached, cached_by_budget
+from minijvp.core.caching import cached, cached_by_linearizer
 from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, inner_jaxprs, jaxpr_without_rules, lower, without_rules
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import charged_to
@@ -112,7 +112,7 @@ def chosen_rule(
     return program(rule), instantiate_inexact(tangents, map(type_of, primals)), are_inexact(jaxpr.out_types)
 
 
-@cached_by_budget(maxsize=4096)
+@cached_by_linearizer(maxsize=4096)
 def batched_rule(
     rule: Rule | ByZeros, axis: Axis, batched: tuple[bool, ...], inexact: tuple[bool, ...]
 ) -> Deferred | ByZeros:

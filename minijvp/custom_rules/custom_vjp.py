@@ -12,7 +12,7 @@ from typing import Any
 from minijvp.calls.carrier import Carrier
 from minijvp.calls.jit import jit_primitive
 from minijvp.calls.programs import array_types, chosen, present
-from minijvp.core.config import cached_by_budget
+from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType, type_of
@@ -144,7 +144,7 @@ custom_vjp_call = CustomVJPCall("custom_vjp_call")
 custom_vjp_linear = CustomVJPLinear("custom_vjp_linear")
 
 
-@cached_by_budget(maxsize=4096)
+@cached_by_linearizer(maxsize=4096)
 def forward(bwd: Rule | ByZeros, n_residuals: int, name: str, push: Rule | None = None) -> Jaxpr:
     """The program from residuals and tangents of the arguments to those of the outputs: `push`, or `bwd` transposed."""
     if push is not None:
@@ -161,7 +161,7 @@ def forward(bwd: Rule | ByZeros, n_residuals: int, name: str, push: Rule | None 
     return stage(takes_all, [*made.in_types[:n_residuals], *bwd.given], transposed.name)
 
 
-@cached_by_budget(maxsize=4096)
+@cached_by_linearizer(maxsize=4096)
 def transposed_program(jaxpr: Jaxpr, n: int) -> Jaxpr:
     """The transposed program in the inputs from number `n` on: it takes a cotangent for every output, gives all."""
     types = jaxpr.in_types[n:]
@@ -202,7 +202,7 @@ def first_error(jaxpr: Jaxpr, linear: Sequence[Var]) -> MissingRuleError | None:
     return None
 
 
-@cached_by_budget(maxsize=4096)
+@cached_by_linearizer(maxsize=4096)
 def batched_rules(
     fwd: Rule, bwd: Rule, axis: Axis, batched: tuple[bool, ...], ts_batched: tuple[bool, ...], n_outputs: int
 ) -> tuple[Deferred, Deferred]:
@@ -219,7 +219,7 @@ def batched_rules(
     return Deferred(lambda: batch()[0]), Deferred(batch_bwd)
 
 
-@cached_by_budget(maxsize=4096)
+@cached_by_linearizer(maxsize=4096)
 def batched_bwd(
     bwd: Rule | ByZeros, axis: Axis, residuals_batched: tuple[bool, ...], ts_batched: tuple[bool, ...]
 ) -> Deferred | ByZeros:

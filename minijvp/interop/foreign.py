@@ -18,7 +18,7 @@ from jax.extend.core import JaxprEqn
 
 from minijvp.calls.carrier import reached
 from minijvp.calls.programs import Flags, chosen, present, typed
-from minijvp.core.config import cached
+from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import state

@@ -16,7 +16,7 @@ from jax.core import eval_context
 from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal
 
 from minijvp.core import source
-from minijvp.core.config import cached
+from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Jaxpr, Var
 from minijvp.core.tracing import as_constant, charged_to, state
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, short_dtype, type_of

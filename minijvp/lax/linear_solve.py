@@ -12,7 +12,7 @@ from typing import Any
 from jax.tree_util import tree_unflatten
 
 from minijvp.calls.programs import groups
-from minijvp.core.config import cached
+from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate, inner_jaxprs
 from minijvp.core.types import is_inexact, type_of
 from minijvp.custom_rules.custom_jvp import are_inexact, custom_jvp_call, instantiate_inexact, tangent_types

@@ -15,12 +15,11 @@ import jax.numpy as jnp
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
-from minijvp.core.config import Budget, optional_budget
-from minijvp.core.tracing import EVALUATION, detached, nothing_is_traced, state
+from minijvp.budgets import Budget, optional_budget
+from minijvp.core.hooks import hooks
+from minijvp.core.tracing import EVALUATION, detached, state
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
-from minijvp.optimize.eager.recurring import recorded_gradient, recurs
-from minijvp.optimize.rematerialize.linearization import linearize_planned
 from minijvp.transforms.borders import to_border
 from minijvp.transforms.manual_axes import require_no_sum
 from minijvp.transforms.taps import Taps
@@ -234,11 +233,9 @@ def differentiate(
         require_scalar(flat_fun, outs, holomorphic)
         return outs
 
-    past = recurs(selection.fun) if taps is None and budget is None and nothing_is_traced() else None
-    if past is None:
-        outs, cts = gradient_flat(checked, leaves, inexact, budget)
-    else:
-        outs, cts = recorded_gradient(checked, leaves, inexact, past, gradient_flat)
+    # Taps have to see the function run.
+    gradient_of = gradient_flat if taps else state.trace.above(gradient_flat)
+    outs, cts = gradient_of(checked, leaves, inexact, budget, selection.fun)
     require_no_sum("grad", leaves, outs[:1], selection.leaf_name)
     found = iter(cts)
     gradient = [to_border(next(found) if i else None, x) for i, x in zip(inexact, leaves)]
@@ -250,9 +247,13 @@ def gradient_flat(
     leaves: Sequence[Any],
     differentiated: Sequence[bool],
     budget: Budget | None = None,
+    user_fun: Callable[..., Any] | None = None,
 ) -> tuple[Sequence[Any], list[Any]]:
-    """Flat results, and the cotangents of the differentiated arguments for the first result; None is zero."""
-    outs, linear, nonzero = linearize_planned(fun, leaves, differentiated, 1, budget)
+    """Flat results, and the cotangents of the differentiated arguments for the first result; None is zero.
+
+    `user_fun` is what the user has differentiated, where that is known: another one may be told by it.
+    """
+    outs, linear, nonzero = hooks.linearizer.function(fun, leaves, differentiated, 1, budget)
     n = len(linear.inputs)
     if not nonzero[0]:
         return outs, [None] * n

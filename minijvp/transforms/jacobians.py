@@ -6,16 +6,14 @@ jacfwd, jacrev : (a -> b) -> a -> (CT a, b)
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial, wraps
+from functools import wraps
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import tree_unflatten
 
 from minijvp import trees
-from minijvp.core.config import cached
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import state
 from minijvp.core.types import is_inexact, type_of
@@ -24,7 +22,6 @@ from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import instantiate, leading_axis, reshape
 from minijvp.operations.shape import move_axis
 from minijvp.operations.slicing import slice as slice_primitive
-from minijvp.optimize.eager.steps import in_one_step, takes_steps
 from minijvp.transforms.borders import to_border
 from minijvp.transforms.derivatives import Argnums, Selection, require_differentiable
 from minijvp.transforms.jvp import jvp_flat
@@ -180,7 +177,7 @@ def over_basis(fun: Callable[..., list[Any]], leaves: Sequence[Any]) -> Sequence
     types = [type_of(x) for x in leaves]
     spaces = tuple([(t.shape, t.size, t.dtype) for t in types if is_inexact(t.dtype)])
     total = sum([size for _, size, _ in spaces])
-    vectors = iter(basis_call(spaces)() if takes_steps(state.trace) else unit_vectors(spaces, np))
+    vectors = iter(state.trace.above(unit_vectors)(spaces))
     basis = [next(vectors) if is_inexact(t.dtype) else None for t in types]
     outs, batched = vmap_flat(fun, Axis(total), basis, [b is not None for b in basis])
     return [x if b else instantiate_rows(x, total) for x, b in zip(outs, batched, strict=True)]
@@ -189,7 +186,7 @@ def over_basis(fun: Callable[..., list[Any]], leaves: Sequence[Any]) -> Sequence
 Spaces = tuple[tuple[tuple[int, ...], int, Any], ...]
 
 
-def unit_vectors(spaces: Spaces, xp: Any) -> list[Any]:
+def unit_vectors(spaces: Spaces, xp: Any = np) -> list[Any]:
     """The unit vectors of a sum of spaces, given by shapes, sizes and dtypes: for each space their parts in it."""
     total = sum([size for _, size, _ in spaces])
     parts, start = [], 0
@@ -197,12 +194,6 @@ def unit_vectors(spaces: Spaces, xp: Any) -> list[Any]:
         parts.append(xp.eye(total, size, -start, dtype=dtype).reshape(total, *shape))
         start += size
     return parts
-
-
-@cached(maxsize=1024)
-def basis_call(spaces: Spaces) -> Callable[[], list[Any]]:
-    """The unit vectors by one call of XLA."""
-    return jax.jit(partial(unit_vectors, spaces, jnp))
 
 
 def instantiate_rows(x: Any, n: int) -> Any:
@@ -218,7 +209,7 @@ def blocks_of(
     The blocks of a column are as weakly typed as the value in `like` that it belongs to.
     """
     weak = tuple([type_of(x).weak_type for _, x in zip(columns, like)])
-    blocks = in_one_step(split_all, columns, shapes=tuple(shapes), axis=axis, weak=weak)
+    blocks = state.trace.above(split_all)(*columns, shapes=tuple(shapes), axis=axis, weak=weak)
     n = len(shapes)
     return [list(blocks[i * n : (i + 1) * n]) for i in range(len(columns))]
 

@@ -11,13 +11,12 @@ from typing import Any
 from jax.tree_util import tree_flatten
 
 from minijvp import trees
-from minijvp.core.config import cached
+from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.source import Source
-from minijvp.core.tracing import Trace, Tracer, current, detached, state, tracer_class
+from minijvp.core.tracing import Trace, Tracer, current, state, tracer_class
 from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import ArgumentError, ConcretizationError
-from minijvp.optimize.eager.steps import Program, hand_on, has_steps, program, program_of, run, takes_steps
 from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
 from minijvp.transforms.staging import stage
 from minijvp.trees import FlatFunction
@@ -72,11 +71,10 @@ def no_number(tracer: Tracer, wanted_by: str) -> ConcretizationError:
 class JVPTrace(Trace):
     """Applies the jvp rule of every operation that touches one of its tracers."""
 
-    __slots__ = ("eager",)
+    __slots__ = ()
 
-    def __init__(self, parent: Trace, eager: bool = False):
+    def __init__(self, parent: Trace):
         self.parent = parent
-        self.eager = eager
 
     @property
     def description(self) -> str:
@@ -85,9 +83,7 @@ class JVPTrace(Trace):
     def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
         primals, tangents, active = self.unpack(args)
         if not active:
-            return hand_on(self.parent, primitive, primals, params)
-        if self.eager and has_steps(primitive, params):
-            return self.step(primitive, primals, tangents, params)
+            return self.parent.process(primitive, primals, params)
         out, tangent = self.apply(primitive, primals, tangents, params)
         if type(out) is tuple:
             return tuple([self.pack(x, t) for x, t in zip(out, tangent, strict=True)])
@@ -124,32 +120,12 @@ class JVPTrace(Trace):
     def rule(self, primitive: Any) -> Callable[..., tuple[Any, Any]]:
         return primitive.jvp
 
-    def step(self, primitive: Any, primals: tuple, tangents: tuple, params: dict[str, Any]) -> Any:
-        """The results of an operation, by one call."""
-        program, flags = pushed(program_of(primitive, primals, params), tangents)
-        outs = run(self.parent, program, (*primals, *[t for t in tangents if t is not None]))
-        if not primitive.returns_tuple:
-            return JVPTracer(self, *outs) if flags[0] else outs[0]
-        rest = iter(outs[len(flags) :])
-        return tuple([JVPTracer(self, x, next(rest)) if flag else x for x, flag in zip(outs, flags)])
-
-
-def pushed(source: Program, tangents: Sequence[Any]) -> tuple[Program, tuple[bool, ...]]:
-    """The jvp of a program in the inputs that have a tangent, and which outputs have one."""
-    nonzero = tuple([t is not None for t in tangents])
-    found = source.jvps.get(nonzero)
-    if found is None:
-        with detached():
-            jaxpr, flags = jvp_jaxpr(source.jaxpr, nonzero)
-            found = source.jvps[nonzero] = program(jaxpr, source.name), flags
-    return found
-
 
 def jvp_flat(
     fun: Callable[..., Sequence[Any]], primals: Sequence[Any], tangents: Sequence[Any]
 ) -> tuple[Sequence[Any], Sequence[Any]]:
     """Results and their tangents, for a function of flat arguments that returns a flat list. Tangents may be None."""
-    trace = JVPTrace(state.trace, takes_steps(state.trace))
+    trace = state.trace.above(JVPTrace)(state.trace)
     args = [trace.pack(x, t) for x, t in zip(primals, tangents, strict=True)]
     with current(trace):
         outs = fun(*args)

@@ -14,13 +14,13 @@ import numpy as np
 from jax.tree_util import Partial, tree_flatten, tree_unflatten
 
 from minijvp import trees
-from minijvp.core.config import Budget, optional_budget
+from minijvp.budgets import Budget, optional_budget
+from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.tracing import is_traced, traced_by_jax
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.operations.families import instantiate, zeros_like
-from minijvp.optimize.rematerialize.linearization import linearize_planned
 from minijvp.transforms.borders import FLOAT0, from_border, leaf_namer, require_same_tree, to_border
 from minijvp.transforms.linearity import first_error, zero_constants
 from minijvp.transforms.manual_axes import require_no_sum
@@ -95,7 +95,9 @@ def linearize(
     leaves = trees.as_arrays(leaves, leaf_namer(primals, "primals"))
     flat_fun = FlatFunction(fun, tree, has_aux)
     budget = optional_budget(memory_budget, "linearize")
-    outs, linear, nonzero = linearize_planned(flat_fun.positional, leaves, n_outputs=lambda: flat_fun.n, budget=budget)
+    outs, linear, nonzero = hooks.linearizer.function(
+        flat_fun.positional, leaves, n_outputs=lambda: flat_fun.n, budget=budget
+    )
     n = flat_fun.n
     opened, constants = linear.hoist_constants()
     in_types, out_types = map(type_of, leaves), map(type_of, outs[:n])
@@ -181,7 +183,9 @@ def pull_back(
     flat_fun: FlatFunction, leaves: Sequence[Any], budget: Budget | None = None
 ) -> tuple[Sequence[Any], PullBack, tuple[Any, ...]]:
     """Flat results (auxiliary ones last), the pullback, and its residuals."""
-    outs, linear, nonzero = linearize_planned(flat_fun.positional, leaves, n_outputs=lambda: flat_fun.n, budget=budget)
+    outs, linear, nonzero = hooks.linearizer.function(
+        flat_fun.positional, leaves, n_outputs=lambda: flat_fun.n, budget=budget
+    )
     opened, constants = linear.without_dead_code().hoist_constants()
     require_no_sum("vjp", leaves, outs[: flat_fun.n], lambda i: f"leaf {i} of the arguments")
     in_types, out_types = map(type_of, leaves), map(type_of, outs[: flat_fun.n])

@@ -10,17 +10,17 @@ parent. So `fun` runs once, primal values are never boxed more than in a jvp, an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
-from typing import Any
+from collections.abc import Callable, Container, Hashable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
 
 from minijvp.core import source
-from minijvp.core.config import cached_by_budget
+from minijvp.core.caching import cached_by_linearizer
+from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate
-from minijvp.core.tracing import Trace, current, detached, settled, state
-from minijvp.core.types import PYTHON_SCALARS, ArrayType, is_inexact, type_of
-from minijvp.errors import EscapedTracerError
+from minijvp.core.tracing import Trace, current, state
+from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.operations.families import zeros_like
-from minijvp.optimize.eager.steps import Program, hand_on, has_steps, program, program_of, run, step, takes_steps
 from minijvp.transforms.jvp import JVPTrace, JVPTracer
 from minijvp.transforms.staging import StagingTrace, StagingTracer, stage
 
@@ -48,32 +48,6 @@ class LinearTrace(StagingTrace):
     def lift(self, value: Any) -> Any:
         return self.parent.lift(value)
 
-    def record(self, linearization: Linearization, primals: tuple, outs: tuple, tangents: Sequence[Any]) -> list[Any]:
-        """The tangents of the results of a step. `outs` has the results, and then the residuals that are new values."""
-        atoms: list[Atom] = []
-        constants = self.constants
-        n = len(primals)
-        for origin, kind in linearization.residuals:
-            x = primals[origin] if origin < n else outs[origin - n]
-            if type(x) in PYTHON_SCALARS:
-                atoms.append(self.atom(x))
-                continue
-            known = constants.get(id(x))
-            if known is None:
-                known = constants[id(x)] = (Var(kind), x)
-            atoms.append(known[0])
-        for t in tangents:
-            if t is not None:
-                # A custom rule may give a tangent that is a constant.
-                mine = type(t) is StagingTracer and t.owner is self
-                atoms.append(t.variable if mine else self.atom(t))
-        found = [None if kind is None else StagingTracer(self, Var(kind)) for kind in linearization.out_tangents]
-        outputs = tuple([t.variable for t in found if t is not None])
-        if outputs:
-            line = state.source or source.capture(3)
-            self.equations.append(Equation(step, tuple(atoms), linearization.linear.params, outputs, line))
-        return found
-
 
 class LinearizeTrace(JVPTrace):
     """A jvp over a recorder: prefers the rule that separates the primal from the linear part."""
@@ -81,32 +55,12 @@ class LinearizeTrace(JVPTrace):
     __slots__ = ("recorder",)
 
     def __init__(self, recorder: LinearTrace):
-        super().__init__(recorder, takes_steps(recorder.parent))
+        super().__init__(recorder)
         self.recorder = recorder
 
     @property
     def description(self) -> str:
         return "a linearization (grad, vjp, linearize)"
-
-    def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
-        if not (self.eager and has_steps(primitive, params)):
-            return super().process(primitive, args, params)
-        primals, tangents, active = self.unpack(args)
-        below = self.recorder.parent
-        if not active:
-            return hand_on(below, primitive, primals, params)
-        try:
-            linearization = linearized(program_of(primitive, primals, params), tangents)
-            outs = run(below, linearization.known, primals)
-        except EscapedTracerError:
-            values = settled(args)
-            if values is args:
-                raise
-            return self.process(primitive, tuple(values), params)
-        found = self.recorder.record(linearization, primals, outs, tangents)
-        if primitive.returns_tuple:
-            return tuple([x if t is None else JVPTracer(self, x, t) for x, t in zip(outs, found)])
-        return outs[0] if found[0] is None else JVPTracer(self, outs[0], found[0])
 
     def apply(self, primitive: Any, primals: tuple, tangents: tuple, params: dict[str, Any]) -> tuple[Any, Any]:
         # One look for the user's line serves all that the rule records.
@@ -126,32 +80,9 @@ class LinearizeTrace(JVPTrace):
         self.recorder.further.append(tangent.variable)
         return JVPTracer(self, zeros_like(kind), tangent)
 
-
-class Linearization:
-    """A program linearized: what is `known` before the tangents, and the `linear` program of residuals and tangents."""
-
-    __slots__ = ("known", "linear", "out_tangents", "residuals")
-
-    def __init__(self, program_: Program, nonzero: tuple[bool, ...]):
-        known, linear, origins, out_nonzero = linearize_jaxpr(program_.jaxpr, nonzero)
-        self.known = program(known, program_.name)
-        self.linear = program(linear, program_.name)
-        tangents = iter(linear.out_types)
-        self.out_tangents = tuple([next(tangents) if flag else None for flag in out_nonzero])
-        # Where each residual is found in (*primals, *results of `known`), and its type.
-        new = iter(range(len(nonzero) + len(out_nonzero), len(nonzero) + len(known.outputs)))
-        places = [next(new) if origin is None else origin for origin in origins]
-        self.residuals = tuple(zip(places, linear.in_types, strict=False))
-
-
-def linearized(program: Program, tangents: Sequence[Any]) -> Linearization:
-    """The linearization of a program in the inputs that have a tangent."""
-    nonzero = tuple([t is not None for t in tangents])
-    found = program.linearizations.get(nonzero)
-    if found is None:
-        with detached():
-            found = program.linearizations[nonzero] = Linearization(program, nonzero)
-    return found
+    def linear_program(self, inputs: Sequence[StagingTracer], outputs: Sequence[Any]) -> Jaxpr:
+        """The linear program recorded so far, from tangents `inputs` to tangents `outputs`."""
+        return self.recorder.finish(inputs, outputs).without_dead_code()
 
 
 def linearize_flat(
@@ -159,7 +90,7 @@ def linearize_flat(
     primals: Sequence[Any],
     differentiated: Sequence[bool] | None = None,
     n_outputs: int | Callable[[], int] | None = None,
-) -> tuple[Sequence[Any], Jaxpr, tuple[bool, ...]]:
+) -> Linearization:
     """Results, the linear program, and which outputs have a tangent, for a function of flat arguments.
 
     The program takes a tangent for each primal that is `differentiated` (by default: that is inexact) and gives one
@@ -167,7 +98,7 @@ def linearize_flat(
     that number after the run.
     """
     recorder = LinearTrace(state.trace)
-    trace = LinearizeTrace(recorder)
+    trace = state.trace.above(LinearizeTrace)(recorder)
     tangents: list[StagingTracer] = []
     args: list[Any] = []
     for i, x in enumerate(primals):
@@ -183,12 +114,12 @@ def linearize_flat(
         if n_outputs is not None:
             out_tangents = out_tangents[: n_outputs if isinstance(n_outputs, int) else n_outputs()]
         inputs = tangents + [StagingTracer(recorder, v) for v in recorder.further]
-        linear = recorder.finish(inputs, [t for t in out_tangents if t is not None])
-        # Transposed once, right away, dead equations cost less than finding them.
-        if not trace.eager:
-            linear = linear.without_dead_code()
+        linear = trace.linear_program(inputs, [t for t in out_tangents if t is not None])
     return out_primals, linear, tuple([t is not None for t in out_tangents])
 
+
+Linearization = tuple[Sequence[Any], Jaxpr, tuple[bool, ...]]
+"""What `linearize_flat` returns."""
 
 Origins = tuple[int | None, ...]
 """Where residuals are: their numbers among inputs and outputs, or None for what is kept besides, in its order."""
@@ -197,7 +128,7 @@ LinearizedJaxpr = tuple[Jaxpr, Jaxpr, Origins, tuple[bool, ...]]
 """What `linearize_jaxpr` returns."""
 
 
-@cached_by_budget(maxsize=4096)
+@cached_by_linearizer(maxsize=4096)
 def linearize_jaxpr(jaxpr: Jaxpr, nonzero: tuple[bool, ...], n_outputs: int | None = None) -> LinearizedJaxpr:
     """The known and the linear program of an open jaxpr, the origins of residuals, and which outputs have a tangent.
 
@@ -223,6 +154,17 @@ def linearize_jaxpr(jaxpr: Jaxpr, nonzero: tuple[bool, ...], n_outputs: int | No
     return known, linear, tuple(origins), out_nonzero
 
 
+class Loop(NamedTuple):
+    """Of the body of a loop: how often it runs, the inputs that are the same in each turn, and what is kept anyway."""
+
+    length: int
+    fixed_inputs: tuple[bool, ...]
+    kept_inputs: tuple[bool, ...]
+    kept_outputs: tuple[bool, ...]
+    unrolled: bool = False
+    """Whether the compiler sees all turns of the forward and of the reverse pass as one sequence."""
+
+
 def residuals_of(origins: Origins, inputs: Sequence[Any], outputs: Sequence[Any], n: int) -> list[Any]:
     """The residuals, from what the known program of a linearization takes and gives: `n` outputs, and what is kept."""
     places, kept = (*inputs, *outputs[:n]), iter(outputs[n:])
@@ -237,3 +179,48 @@ def with_tangent(e: Equation, active: Container[Atom]) -> list[Var]:
     inputs = tuple([Var(v.type) for v in e.inputs])
     jaxpr = Jaxpr((), inputs, (Equation(e.primitive, inputs, e.params, e.outputs, None),), e.outputs)
     return [v for v, flag in zip(e.outputs, linearize_jaxpr(jaxpr, flags)[3], strict=True) if flag]
+
+
+class Linearizer:
+    """How functions are linearized, and the programs that primitives carry: plainly, and each by itself.
+
+    The one in force is `hooks.linearizer`; that of `minijvp.optimize` plans what is kept between the two passes.
+    """
+
+    def key(self) -> Hashable:
+        """What results depend on besides the arguments."""
+        return None
+
+    def function(
+        self,
+        fun: Callable[..., Sequence[Any]],
+        primals: Sequence[Any],
+        differentiated: Sequence[bool] | None = None,
+        n_outputs: int | Callable[[], int] | None = None,
+        budget: Any = None,
+    ) -> Linearization:
+        """What `linearize_flat` returns, for a function that a user has differentiated; a `budget` is for plans."""
+        return linearize_flat(fun, primals, differentiated, n_outputs)
+
+    def program(self, jaxpr: Jaxpr, nonzero: tuple[bool, ...], loop: Loop | None = None) -> LinearizedJaxpr:
+        """What `linearize_jaxpr` returns, for a program that a primitive carries, maybe the body of a `loop`."""
+        return linearize_jaxpr(jaxpr, nonzero)
+
+    def branches(self, jaxprs: Sequence[Jaxpr], nonzero: tuple[bool, ...]) -> list[LinearizedJaxpr]:
+        """The same for programs of which one will run."""
+        return [linearize_jaxpr(jaxpr, nonzero) for jaxpr in jaxprs]
+
+    def in_place(self, jaxpr: Jaxpr) -> bool:
+        """Whether a program that is called is linearized where it is called, as if its equations stood there."""
+        return False
+
+    def within(self, budget: Any) -> AbstractContextManager[None]:
+        """Context manager: programs inside are linearized by a plan with this budget, if there are plans."""
+        return nullcontext()
+
+    def carried_along(self, jaxpr: Jaxpr) -> Jaxpr:
+        """A program that will be linearized later, and then as it would be now."""
+        return jaxpr
+
+
+hooks.linearizer = Linearizer()

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from jax.tree_util import tree_unflatten
 
-from minijvp.core.config import cached
+from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Jaxpr, evaluate, inner_jaxprs
 from minijvp.core.primitive import Primitive
 from minijvp.core.tracing import Trace, current, state

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from minijvp.core.config import cached_by_budget
+from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.tracing import state
 from minijvp.errors import MissingRuleError
@@ -129,7 +129,7 @@ def _evaluate_known(jaxpr: Jaxpr, values: dict[Atom, Any]) -> list[Equation]:
     return pending
 
 
-@cached_by_budget(maxsize=4096)
+@cached_by_linearizer(maxsize=4096)
 def transpose_jaxpr(
     jaxpr: Jaxpr, linear: tuple[bool, ...], nonzero: tuple[bool, ...]
 ) -> tuple[Jaxpr, tuple[bool, ...]]:

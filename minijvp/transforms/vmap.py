@@ -14,16 +14,15 @@ import numpy as np
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
-from minijvp.core.config import cached
+from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Axis
 from minijvp.core.source import Source
-from minijvp.core.tracing import Trace, Tracer, current, detached, state, tracer_class
+from minijvp.core.tracing import Trace, Tracer, current, state, tracer_class
 from minijvp.core.types import ARRAY_CLASSES, ArrayType, is_arraylike, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.families import broadcast_in_dim, leading_axis
 from minijvp.operations.shape import move_axis
-from minijvp.optimize.eager.steps import Program, hand_on, program, run, step, takes_steps
 from minijvp.transforms.staging import stage
 
 
@@ -63,12 +62,11 @@ class BatchTracer(Tracer):
 class BatchTrace(Trace):
     """Applies the batch rule of every operation that touches one of its tracers or speaks along its named axis."""
 
-    __slots__ = ("axis", "eager")
+    __slots__ = ("axis",)
 
     def __init__(self, parent: Trace, axis: Axis):
         self.parent = parent
         self.axis = axis
-        self.eager = takes_steps(parent)
 
     @property
     def description(self) -> str:
@@ -77,11 +75,7 @@ class BatchTrace(Trace):
     def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
         values, batched = self.unpack(args)
         if not any(batched) and not (self.axis.name is not None and primitive.uses_axis(self.axis.name, params)):
-            return hand_on(self.parent, primitive, values, params)
-        if primitive is step:
-            program, flags = mapped_program(params["program"], self.axis, batched)
-            out = run(self.parent, program, values)
-            return tuple([BatchTracer(self, x) if b else x for x, b in zip(out, flags)])
+            return self.parent.process(primitive, values, params)
         previous = state.trace
         state.trace = self.parent
         try:
@@ -108,17 +102,6 @@ class BatchTrace(Trace):
         return BatchTracer(self, value) if batched else value
 
 
-def mapped_program(source: Program, axis: Axis, batched: tuple[bool, ...]) -> tuple[Program, tuple[bool, ...]]:
-    """A program with a batch axis on some inputs, and which outputs have it."""
-    key = axis.size, axis.mesh_axes, batched
-    found = source.batches.get(key)
-    if found is None:
-        with detached():
-            jaxpr, flags = vmap_jaxpr(source.jaxpr, Axis(axis.size, None, axis.mesh_axes), batched)
-            found = source.batches[key] = program(jaxpr, source.name), flags
-    return found
-
-
 class axis_named:
     """Context manager: inside, collectives know an axis of this name and size."""
 
@@ -140,7 +123,7 @@ def vmap_flat(
     fun: Callable[..., Sequence[Any]], axis: Axis, args: Sequence[Any], batched: Sequence[bool]
 ) -> tuple[Sequence[Any], tuple[bool, ...]]:
     """Results and which of them are batched, for a function of flat arguments. Batch axes are leading."""
-    trace = BatchTrace(state.trace, axis)
+    trace = state.trace.above(BatchTrace)(state.trace, axis)
     tracers = [trace.pack(x, b) for x, b in zip(args, batched, strict=True)]
     with current(trace), axis_named(axis):
         outs = fun(*tracers)

@@ -17,15 +17,14 @@ from typing import Any
 import jax.numpy as jnp
 
 from minijvp import trees
-from minijvp.core.config import config
-from minijvp.core.jaxpr import Equation, Jaxpr, evaluate
+from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, one_equation
 from minijvp.core.printing import Names
 from minijvp.core.source import Source, capture
 from minijvp.core.tracing import Trace, Tracer, current, evaluating, state
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.families import add_tangents, instantiate
-from minijvp.optimize.eager.steps import one_equation
+from minijvp.settings import config
 from minijvp.transforms.borders import from_border
 from minijvp.transforms.jvp import JVPTrace
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of

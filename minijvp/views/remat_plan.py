@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from minijvp import trees
+from minijvp.budgets import Budget, checked_budget
 from minijvp.calls.call import work_of
-from minijvp.core.config import Budget, checked_budget, config
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var, inner_jaxprs
 from minijvp.core.types import is_inexact
 from minijvp.errors import ArgumentError
 from minijvp.optimize.rematerialize.linearization import Parts, planned
 from minijvp.optimize.rematerialize.planning import SMALL, WORTHWHILE, Linearized, Plan
+from minijvp.settings import config
 from minijvp.views.draw import fewer_boxes, require_layout
 from minijvp.views.graph import Mark, Style, graph_of
 from minijvp.views.plan_marks import Inside, Marks, Value

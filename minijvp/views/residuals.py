@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from minijvp import trees
-from minijvp.core.config import config
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
 from minijvp.core.printing import Names
 from minijvp.core.source import Source
 from minijvp.core.types import ArrayType, is_inexact
 from minijvp.errors import ArgumentError
+from minijvp.settings import config
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.views.programs import program_of
 from minijvp.views.svg import FAINT, FONT, INK, Picture, safe

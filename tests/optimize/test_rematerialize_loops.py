@@ -15,8 +15,8 @@ import pytest
 import minijvp
 import minijvp.numpy as mnp
 from minijvp import ArgumentError, lax
+from minijvp.budgets import Share
 from minijvp.control_flow import cond as choices
-from minijvp.core.config import Share
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.types import ArrayType
 from minijvp.transforms.staging import stage

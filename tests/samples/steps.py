@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from minijvp.operations import contraction, elementwise
 from minijvp.optimize.eager import steps
-from minijvp.transforms.linearize import linearized
+from minijvp.optimize.eager.traces import linearized
 from tests.samples import Sample, random
 
 x, y, t = random(3, dtype=float), random(3, dtype=float, seed=1), random(3, dtype=float, seed=2)

@@ -20,18 +20,26 @@ import jax
 import numpy as np
 
 from minijvp.core import source
-from minijvp.core.config import config
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var, evaluate, inner_jaxprs
-from minijvp.core.tracing import EVALUATION, Trace, Tracer, current, escaped, evaluating, state, tracer_class
+from minijvp.core.tracing import (
+    EVALUATION,
+    Trace,
+    Tracer,
+    current,
+    escaped,
+    evaluating,
+    nothing_is_traced,
+    state,
+    tracer_class,
+)
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, type_of
 from minijvp.errors import ConcretizationError, MinijvpError
 from minijvp.optimize.eager.steps import compiled
+from minijvp.settings import config
+from minijvp.transforms.derivatives import gradient_flat
 from minijvp.transforms.jvp import no_number
 from minijvp.transforms.linearize import with_tangent
 from minijvp.transforms.staging import stage
-
-Gradient = Callable[[Callable[..., Sequence[Any]], Sequence[Any], Sequence[bool]], tuple[Sequence[Any], list[Any]]]
-"""From a function of flat arguments, these, and which are differentiated, to flat results and cotangents."""
 
 OPERATIONS, PROGRAMS, FUNCTIONS = 100_000, 256, 4096
 """How many are kept; all are forgotten when there would be more."""
@@ -81,14 +89,14 @@ class Program:
         self.run: Callable[..., tuple[Any, ...]] | None = None
         self.nonzero: tuple[bool, ...] = ()
 
-    def compile(self, jaxpr: Jaxpr, differentiated: Sequence[bool], gradient: Gradient) -> bool:
+    def compile(self, jaxpr: Jaxpr, differentiated: Sequence[bool]) -> bool:
         """Compile the gradient of an open jaxpr: its outputs, and the cotangents that are not zero.
 
         Returns whether that could be done: not if a rule in it asks for values.
         """
 
         def flat(*args: Any) -> list[Any]:
-            outs, cts = gradient(lambda *xs: evaluate(jaxpr, *xs), args, differentiated)
+            outs, cts = gradient_flat(lambda *xs: evaluate(jaxpr, *xs), args, differentiated)
             self.nonzero = tuple([ct is not None for ct in cts])
             return [*outs, *[ct for ct in cts if ct is not None]]
 
@@ -349,10 +357,17 @@ def recurs(fun: Any) -> History | None:
     return found if found.calls >= after - 1 and found.misses < MISSES else None
 
 
-def recorded_gradient(
-    fun: Callable[..., Sequence[Any]], leaves: Sequence[Any], flags: Sequence[bool], past: History, gradient: Gradient
+def recurring_gradient(
+    fun: Callable[..., Sequence[Any]],
+    leaves: Sequence[Any],
+    flags: Sequence[bool],
+    budget: Any = None,
+    user_fun: Callable[..., Any] | None = None,
 ) -> tuple[Sequence[Any], list[Any]]:
-    """What `gradient(fun, leaves, flags)` gives, by the compiled program of what `fun` does, if that was met before."""
+    """What `gradient_flat` gives, by the compiled program of what `fun` does, if that was met before."""
+    past = recurs(user_fun) if budget is None and nothing_is_traced() else None
+    if past is None:
+        return gradient_flat(fun, leaves, flags, budget)
     trace = Recording(tree.root(leaves, tuple(flags)), leaves, flags)
     args = [PendingTracer(trace, v) if flag else x for v, x, flag in zip(trace.root.inputs, leaves, flags, strict=True)]
     try:
@@ -361,19 +376,17 @@ def recorded_gradient(
     except (MinijvpError, TypeError, ValueError):
         # Values of the plain way may do what these tracers cannot; if not, its error is the right one.
         past.misses = MISSES
-        return gradient(fun, leaves, flags)
+        return gradient_flat(fun, leaves, flags)
     pending = [type(x) is PendingTracer and x.owner is trace for x in outs]
     if not pending[0]:
         return [x.owner.value(x.variable) if p else x for x, p in zip(outs, pending)], [None] * sum(flags)
     variables = tuple([x.variable for x, p in zip(outs, pending) if p])
-    results, cts = run(trace, variables, past, gradient)
+    results, cts = run(trace, variables, past)
     rest = iter(results)
     return [next(rest) if p else x for x, p in zip(outs, pending)], cts
 
 
-def run(
-    trace: Recording, variables: tuple[Var, ...], past: History, gradient: Gradient
-) -> tuple[Sequence[Any], list[Any]]:
+def run(trace: Recording, variables: tuple[Var, ...], past: History) -> tuple[Sequence[Any], list[Any]]:
     """The values of these variables, and the cotangents of the arguments that are differentiated for the first."""
     program = trace.node.ends.get(variables)
     if program is None:
@@ -384,9 +397,9 @@ def run(
         flags = [*trace.differentiated, *[False] * len(trace.constants)]
         after = config.compile_gradients_after
         recurring = after is not None and program.met >= min(after, 2) and worth_compiling(jaxpr)
-        if not recurring or not program.compile(jaxpr, flags, gradient):
+        if not recurring or not program.compile(jaxpr, flags):
             past.misses += 1
-            return gradient(lambda *xs: evaluate(jaxpr, *xs), trace.arguments(), flags)
+            return gradient_flat(lambda *xs: evaluate(jaxpr, *xs), trace.arguments(), flags)
     past.misses = 0
     assert program.run is not None
     results = program.run(*trace.arguments())

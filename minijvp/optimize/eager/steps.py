@@ -10,11 +10,13 @@ and the traces that stand directly on it; any other trace sees the equations tha
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 import jax
 
-from minijvp.core.jaxpr import Equation, Jaxpr, Var, evaluate, lower
+from minijvp.core.hooks import hooks
+from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, lower, one_equation
 from minijvp.core.primitive import Primitive
 from minijvp.core.tracing import EVALUATION, Trace, detached, refuse_tracers, settled, state
 from minijvp.core.types import ArrayType, type_of
@@ -113,11 +115,14 @@ def program_of(primitive: Any, args: Sequence[Any], params: dict[str, Any], make
     return found
 
 
-def in_one_step(fun: Callable[..., Sequence[Any]], args: Sequence[Any], **params: Any) -> Sequence[Any]:
-    """What a function of the library makes of flat arguments and static parameters, by one step where there are any."""
-    if not takes_steps(state.trace):
-        return fun(*args, **params)
-    return run(state.trace, program_of(fun, args, params, staged), tuple(args))
+def in_one_step(fun: Callable[..., Sequence[Any]]) -> Callable[..., Sequence[Any]]:
+    """A function of the library, of flat arrays and static parameters, as one step."""
+
+    @wraps(fun)
+    def stepping(*args: Any, **params: Any) -> Sequence[Any]:
+        return run(state.trace, program_of(fun, args, params, staged), args)
+
+    return stepping
 
 
 def staged(fun: Callable[..., Sequence[Any]], args: Sequence[Any], params: dict[str, Any]) -> Jaxpr:
@@ -125,23 +130,23 @@ def staged(fun: Callable[..., Sequence[Any]], args: Sequence[Any], params: dict[
     return stage(lambda *xs: fun(*xs, **params), list(map(type_of, args)), fun.__name__)
 
 
-def one_equation(primitive: Primitive, primals: Sequence[Any], params: dict[str, Any]) -> Jaxpr:
-    """The jaxpr that applies one primitive to arguments of the types of `primals`."""
-    inputs = tuple([Var(type_of(x)) for x in primals])
-    types = primitive.type_rule(*[v.type for v in inputs], **params)
-    outputs = tuple(map(Var, types if type(types) is tuple else (types,)))
-    return Jaxpr((), inputs, (Equation(primitive, inputs, params, outputs, None),), outputs, primitive.name)
+class ComputingTrace(Trace):
+    """A trace on whose parent everything is computed at once, and a step by one call."""
+
+    __slots__ = ()
+
+    def above(self, kind: Any) -> Any:
+        return hooks.faster(kind)
 
 
 def takes_steps(trace: Trace) -> bool:
     """Whether what a trace is given is computed at once, and a step by one call."""
-    return trace is EVALUATION or getattr(trace, "eager", False)
+    return trace is EVALUATION or isinstance(trace, ComputingTrace)
 
 
-def has_steps(primitive: Primitive, params: dict[str, Any]) -> bool:
-    """Whether rules of a primitive depend on nothing but types and parameters, and may be staged on their own."""
-    sizes = state.axis_sizes
-    return primitive.has_steps and not (sizes and any([primitive.uses_axis(name, params) for name in sizes]))
+def speaks_along_axes(primitive: Primitive, params: dict[str, Any]) -> bool:
+    """Whether what a rule of a primitive makes depends on named axes here, and not on types and parameters alone."""
+    return any([primitive.uses_axis(name, params) for name in state.axis_sizes])
 
 
 class Step(Primitive):

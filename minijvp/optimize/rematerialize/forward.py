@@ -5,26 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from copy import copy
 from functools import cached_property
-from typing import NamedTuple
 
 from minijvp.calls.call import work_of
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
 from minijvp.operations.elementwise import Slope
 from minijvp.operations.families import Elementwise
+from minijvp.transforms.linearize import Loop
 
 SLIGHT = 1 << 10
 """So many bytes of one value are kept without a thought."""
-
-
-class Loop(NamedTuple):
-    """Of the body of a loop: how often it runs, the inputs that are the same in each turn, and what is kept anyway."""
-
-    length: int
-    fixed_inputs: tuple[bool, ...]
-    kept_inputs: tuple[bool, ...]
-    kept_outputs: tuple[bool, ...]
-    unrolled: bool = False
-    """Whether the compiler sees all turns of the forward and of the reverse pass as one sequence."""
 
 
 class Forward:

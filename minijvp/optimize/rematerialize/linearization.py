@@ -12,20 +12,28 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from minijvp.core.config import Budget, Share, cached_by_budget, config
+from minijvp.budgets import Budget, Share
+from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate
 from minijvp.core.tracing import Trace, state
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
-from minijvp.optimize.rematerialize.forward import Forward, Loop, by_results, spreads
+from minijvp.optimize.rematerialize.forward import Forward, by_results, spreads
 from minijvp.optimize.rematerialize.planning import NOTICEABLE, SMALL, Linearized, Plan
 from minijvp.optimize.rematerialize.region import region
+from minijvp.settings import config, optimizing
 from minijvp.transforms.jvp import JVPTrace
-from minijvp.transforms.linearize import LinearizedJaxpr, linearize_flat, linearize_jaxpr, residuals_of
+from minijvp.transforms.linearize import (
+    Linearization,
+    LinearizedJaxpr,
+    LinearizeTrace,
+    Loop,
+    linearize_flat,
+    linearize_jaxpr,
+    residuals_of,
+)
 from minijvp.transforms.staging import StagingTrace, StagingTracer, argument_type, stage
 from minijvp.transforms.vmap import BatchTrace
-
-Linearization = tuple[Sequence[Any], Jaxpr, tuple[bool, ...]]
 
 PARTS = (0.5, 0.25, 0.12, 0.06, 0.03, 0.001)
 """What loops, calls and choices inside of a program aim at, one after the other, if its budget is too small else."""
@@ -43,6 +51,8 @@ def linearize_planned(
     A `budget` holds for this linearization, which is staged for it; without one, that of `config` does where a program
     is staged anyway. "auto" is as the default of `config`: it has nothing staged either.
     """
+    if not optimizing():
+        return linearize_flat(fun, primals, differentiated, n_outputs)
     if budget == "auto":
         with config(memory_budget="auto"):
             return linearize_planned(fun, primals, differentiated, n_outputs)
@@ -58,9 +68,14 @@ def linearize_planned(
     return linearize_staged(fun, primals, differentiated, n_outputs, budget)
 
 
+def is_forward(trace: Trace) -> bool:
+    """Whether a trace only maps what the one below it does: a jvp or a vmap."""
+    return isinstance(trace, (BatchTrace, JVPTrace)) and not isinstance(trace, LinearizeTrace)
+
+
 def is_computed(trace: Trace) -> bool:
     """Whether what is linearized under a trace is computed at once, or is itself a part of another linearization."""
-    while type(trace) in (BatchTrace, JVPTrace):
+    while is_forward(trace):
         trace = trace.parent
     return type(trace) is not StagingTrace
 
@@ -131,7 +146,7 @@ def is_part_of_plan(jaxpr: Jaxpr) -> bool:
 def copies() -> int:
     """How often the values of what is traced now are there, one for each element of the axes that are mapped."""
     n, trace = 1, state.trace
-    while type(trace) in (BatchTrace, JVPTrace):
+    while is_forward(trace):
         n *= trace.axis.size if isinstance(trace, BatchTrace) else 1
         trace = trace.parent
     return n
@@ -153,7 +168,7 @@ def linearize_jaxpr_planned(
     return _linearize_jaxpr_planned(jaxpr, nonzero, loop, n_outputs, copies)
 
 
-@cached_by_budget(maxsize=4096)
+@cached_by_linearizer(maxsize=4096)
 def _linearize_jaxpr_planned(
     jaxpr: Jaxpr, nonzero: tuple[bool, ...], loop: Loop | None, n_outputs: int | None, copies: int
 ) -> LinearizedJaxpr:

@@ -14,6 +14,7 @@ from minijvp.calls.call import Call
 from minijvp.core.jaxpr import Jaxpr, inner_jaxprs, lower
 from minijvp.core.types import is_inexact
 from minijvp.operations.convolution import conv_general_dilated
+from minijvp.transforms.linearize import linearize_jaxpr
 from minijvp.transforms.transpose import new_transpose
 
 
@@ -27,6 +28,7 @@ class Region(Call):
     """
 
     own_derivative = True
+    linearized = staticmethod(linearize_jaxpr)
     transposed = staticmethod(new_transpose)
 
     def impl(self, *args: Any, jaxpr: Jaxpr) -> tuple[Any, ...]:

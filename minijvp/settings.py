@@ -8,33 +8,13 @@ import weakref
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache, wraps
-from numbers import Integral, Real
+from functools import wraps
 from typing import Any
 
 import jax
-from jax.core import eval_context
 
+from minijvp.budgets import Budget, checked_budget
 from minijvp.errors import ArgumentError, UnusedScopeWarning
-
-Budget = str | float | int
-"""'auto', 'off', a part (a float below 1.0) or bytes (an int): what differs in meaning is unequal, so they are keys."""
-
-
-class Share(float):
-    """A part that is aimed at, and not insisted on: the budget of the parts of a program that has one.
-
-    It is equal to no float, which would mean something else.
-    """
-
-    def __eq__(self, other: object) -> bool:
-        return type(other) is Share and float(self) == float(other)
-
-    def __ne__(self, other: object) -> bool:
-        return not self == other
-
-    def __hash__(self) -> int:
-        return hash((Share, float(self)))
 
 
 @dataclass(frozen=True)
@@ -47,10 +27,23 @@ class Settings:
     memory_budget: Budget = "auto"
     """What staged reverse mode may keep in memory between its two passes."""
 
+    optimize: bool = True
+    """Whether anything is done to be faster or smaller: not so, the other settings are None and "off"."""
+
+    @property
+    def budget(self) -> Budget:
+        """The memory budget in force."""
+        return self.memory_budget if self.optimize else "off"
+
 
 other_budgets: dict[int, weakref.ref[Settings]] = {}
 """Settings with a memory budget that is not the default, as long as they may be in force anywhere: in the process, in a
 scope, or in a copy of the context of one that outlives it. Empty means that the default holds everywhere."""
+
+
+def optimizing() -> bool:
+    """`config.optimize`, at no cost as long as nobody has set it."""
+    return not other_budgets or config.optimize
 
 
 class Config:
@@ -64,6 +57,10 @@ class Config:
       arguments of the same types) runs as one compiled program: a positive integer, by default 3; None is never.
       The compiled program rounds as under `jit`: XLA may join a product and a sum, so its last bits may differ from
       those of the calls before. With 1 or None all calls agree to the bit.
+
+    - `optimize`: False takes all of this away, and the compiled rules of eager derivatives: what runs then is the plain
+      machine, an operation at a time. No result changes but in its last bits, by rounding. It is there to be read, to
+      be traced with a debugger, and to be held against.
 
     A `with` statement holds in its thread (and asyncio task), and in what inherits the context of that. The memory
     budget is a part of what `minijvp.jit` compiles for: a function that is called under another one is compiled for
@@ -101,11 +98,16 @@ class Config:
 
     @property
     def compile_gradients_after(self) -> int | None:
-        return (self._scoped.get() or self._process).compile_gradients_after
+        settings = self._scoped.get() or self._process
+        return settings.compile_gradients_after if settings.optimize else None
 
     @property
     def memory_budget(self) -> Budget:
-        return (self._scoped.get() or self._process).memory_budget
+        return (self._scoped.get() or self._process).budget
+
+    @property
+    def optimize(self) -> bool:
+        return (self._scoped.get() or self._process).optimize
 
     def __repr__(self) -> str:
         return f"config({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in fields(Settings))})"
@@ -211,38 +213,10 @@ def checked(changes: dict[str, Any]) -> dict[str, Any]:
 def changed(settings: Settings, changes: dict[str, Any]) -> Settings:
     """The settings with changes."""
     found = replace(settings, **changes)
-    if found.memory_budget != Settings.memory_budget:
+    if found.budget != Settings.memory_budget:
         key = id(found)
         other_budgets[key] = weakref.ref(found, lambda _: other_budgets.pop(key, None))
     return found
-
-
-def checked_budget(value: Any, who: str) -> Budget:
-    """The memory budget that `who` received, as a string or a Python number; ArgumentError for one that cannot be."""
-    kind = type(value)
-    if kind is Share:
-        return value
-    whole = issubclass(kind, Integral) and kind is not bool
-    part = issubclass(kind, Real) and not issubclass(kind, Integral)
-    if whole and value > 0:
-        return int(value)
-    if part and 0 < value <= 1:
-        # All of the bytes is more than "auto" keeps; and 1.0 == 1, a byte.
-        return float(value) if value < 1 else "auto"
-    advice = "Pass bytes as an int: 2**30 is a GiB." if part and value > 1 else "Pass one of these."
-    if isinstance(value, str) and value in ("auto", "off"):
-        return value
-    raise ArgumentError(
-        f"{who} received memory_budget={value!r:.200}.",
-        "A budget is 'auto' (compute again what costs no noticeable time), 'off' (keep every residual), a float f with "
-        "0 < f <= 1 (a part of the bytes that 'off' keeps), or a positive int (a number of bytes).",
-        advice,
-    )
-
-
-def optional_budget(value: Any, who: str) -> Budget | None:
-    """The memory budget that `who` received as an option; None is the one in force."""
-    return None if value is None else checked_budget(value, who)
 
 
 def checked_count(value: Any, who: str) -> int | None:
@@ -256,42 +230,21 @@ def checked_count(value: Any, who: str) -> int | None:
     )
 
 
+def checked_switch(value: Any, who: str) -> bool:
+    """True or False; ArgumentError for others."""
+    if type(value) is bool:
+        return value
+    raise ArgumentError(
+        f"{who} received optimize={value!r:.200}.",
+        "This setting is True or False.",
+        "Pass one of these.",
+    )
+
+
 CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "compile_gradients_after": checked_count,
     "memory_budget": checked_budget,
+    "optimize": checked_switch,
 }
 
 config = Config()
-
-
-def cached(maxsize: int) -> Callable[[Callable[..., Any]], Any]:
-    """functools.lru_cache for functions that make programs: their constants are arrays, and no tracers of JAX."""
-
-    def decorate(fun: Callable[..., Any]) -> Any:
-        @lru_cache(maxsize)
-        @wraps(fun)
-        def outside(*args: Any, **kwargs: Any) -> Any:
-            with eval_context():
-                return fun(*args, **kwargs)
-
-        return outside
-
-    return decorate
-
-
-def cached_by_budget(maxsize: int) -> Callable[[Callable[..., Any]], Any]:
-    """The same for functions whose results depend on the memory budget in force besides."""
-
-    def decorate(fun: Callable[..., Any]) -> Any:
-        @cached(maxsize)
-        def by_budget(budget: Budget, *args: Any, **kwargs: Any) -> Any:
-            return fun(*args, **kwargs)
-
-        @wraps(fun)
-        def in_force(*args: Any, **kwargs: Any) -> Any:
-            return by_budget(config.memory_budget, *args, **kwargs)
-
-        vars(in_force).update(cache_clear=by_budget.cache_clear, cache_info=by_budget.cache_info)
-        return in_force
-
-    return decorate
