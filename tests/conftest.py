@@ -1,7 +1,7 @@
 """Settings of every test: float64 is available, and programs, most of which run once, are not optimized.
 
 With MINIJVP_TESTS=as-users, tests run in the state that users have: XLA optimizes, and gradients recur, from the first
-call on.
+call on. With MINIJVP_TESTS=plain, they run on the machine alone, with nothing of minijvp.optimize plugged in.
 """
 
 from __future__ import annotations
@@ -25,11 +25,16 @@ import jax  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
 
+from minijvp.core.hooks import as_it_is, hooks  # noqa: E402
 from minijvp.settings import config  # noqa: E402
+from minijvp.transforms.linearize import Linearizer  # noqa: E402
 from minijvp.transforms.staging import StagingTrace  # noqa: E402
 
 # Few gradients recur in tests; those of tests/optimize/test_recurring.py do.
 config.update(compile_gradients_after=1 if as_users else None)
+
+if os.environ.get("MINIJVP_TESTS") == "plain":
+    hooks.faster, hooks.linearizer = as_it_is, Linearizer()
 
 finish = StagingTrace.finish
 StagingTrace.finish = lambda *args: finish(*args).check()  # every program that a test makes is well-typed
