@@ -93,6 +93,15 @@ def test_the_table_lists_what_is_missing_and_no_more() -> None:
     assert sorted(table - found) == [], "docs/names.md has these names, and minijvp has them too, or JAX has not"
 
 
+def test_the_api_has_every_function_of_our_own() -> None:
+    text = (TABLE.parent / "api.md").read_text()
+    described = {
+        line.rpartition(" ")[2].removeprefix("minijvp.") for line in text.splitlines() if line.startswith("..")
+    }
+    ours = {n for n in minijvp.__all__ if str(getattr(getattr(minijvp, n), "__module__", "")).startswith("minijvp.")}
+    assert sorted(ours - described - {"config"}) == []
+
+
 def test_every_name_of_minijvp_is_found() -> None:
     for name in minijvp.__all__:
         assert getattr(minijvp, name) is not None

@@ -52,13 +52,13 @@ def root(
     Args:
         f: takes a pytree of floating arrays and returns one of the same types, as many equations as unknowns.
         x0: where the search begins. The root does not depend on it.
-        solve: a solver `solve(f, x0)` in place of Newton's method, whose steps are halved until |f| decreases.
+        solve: a solver `solve(f, x0)` in place of Newton's method, whose steps are halved until `|f|` decreases.
         tangent_solve: gives the x with g(x) = y for a linear g and y, for each step and for the derivative. By default
             a matrix is factorized for up to 128 unknowns; for more, GMRES asks for products only.
         has_aux: also return the second of the pair that `solve` returns; of Newton's method, a `Report` with `steps`,
             `error` (the length of the last step) and `converged`.
-        tol, atol: Newton's method ends when a step is no longer than tol * |x| + atol; a `tol` of None is eps ** (2/3),
-            2e-5 for float32 and 4e-11 for float64.
+        tol, atol: Newton's method ends when a step is no longer than `tol * |x| + atol`; a `tol` of None is
+            eps ** (2/3), 2e-5 for float32 and 4e-11 for float64.
         max_steps: the most steps.
 
     A root that was not found is NaN, so that it cannot be taken for one; with `has_aux` it is the last x, and

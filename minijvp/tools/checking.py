@@ -70,8 +70,8 @@ def check_rule(
 
     Leaf by leaf, tangents and cotangents by the rule are held against those of `f.fun` (where it has none, against
     differences) and against each other (<ct, J t> = <J^T ct, t>), compiled and batched ones against eager ones. The
-    remainders |f(x + h t) - f(x) - h J t| must shrink as h^2: the slope stands in the report. All of it is done in the
-    widest dtype there is; in the dtypes of the arguments a rule may differ from that by as much as they round.
+    remainders `|f(x + h t) - f(x) - h J t|` must shrink as h^2: the slope stands in the report. All of it is done in
+    the widest dtype there is; in the dtypes of the arguments a rule may differ from that by as much as they round.
 
     Raises DerivativeError, which names the leaf, and ArgumentError for an `f` without a rule.
 

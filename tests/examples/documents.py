@@ -15,6 +15,13 @@ def blocks(path: Path, language: str = "python") -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", path.read_text(), re.DOTALL)
 
 
+def links(text: str) -> list[str]:
+    """The files that a text links to, without links to other places and to sections."""
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    found = re.findall(r"\]\(([^)\s#]+)[^)]*\)", prose)
+    return [link for link in found if "://" not in link]
+
+
 def run_block(code: str, names: dict[str, Any]) -> None:
     """Run a block, statement by statement, and hold values against the numbers that comments behind them begin with."""
     for line in logical_lines(code):

@@ -6,11 +6,13 @@ import os
 import re
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from tests.examples.documents import blocks, run_block
+from minijvp.core.primitive import registry
+from tests.examples.documents import blocks, links, run_block
 
 ROOT = Path(__file__).parents[2]
 
@@ -82,9 +84,30 @@ BLOCKS = {f"{path.stem}-{i}": code for path in DOCUMENTS for i, code in enumerat
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_code_in_documents_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each block by itself."""
+    """Each block by itself; the primitives that it makes are forgotten."""
     monkeypatch.chdir(tmp_path)
-    run_block(BLOCKS[name], {})
+    before = dict(registry)
+    try:
+        run_block(BLOCKS[name], {})
+    finally:
+        registry.clear()
+        registry.update(before)
+
+
+@pytest.mark.parametrize("path", [*DOCUMENTS, MACHINE], ids=lambda path: path.stem)
+def test_links_and_commands_in_documents_lead_somewhere(path: Path) -> None:
+    text = path.read_text()
+    assert [link for link in links(text) if not (path.parent / link).exists()] == []
+    commands = "\n".join([*blocks(path, "sh"), *re.findall(r"`([^`\n]+)`", text)])
+    assert [m for m in re.findall(r"python -m (tests[\w.]*)", commands) if find_spec(m) is None] == []
+    files = re.findall(r"(?<![\w/.-])(?:(?:tests|examples|docs|minijvp)/[\w/.-]+|\.ci/\w+|\.[\w-]+\.yaml)", commands)
+    assert [name for name in files if not (ROOT / name).exists()] == []
+
+
+def test_the_two_commands_of_the_readme_set_up_contributors() -> None:
+    readme, contributing = (set(blocks(ROOT / name, "sh")) for name in ("README.md", "docs/contributing.md"))
+    assert len(readme) == 2
+    assert readme <= contributing
 
 
 def test_a_budget_takes_memory_from_a_gradient(tmp_path: Path) -> None:
