@@ -52,6 +52,15 @@ class Equation:
         inside = any(e.has_effects for jaxpr in inner_jaxprs(self.params) for e in jaxpr)
         return inside or self.primitive.has_effects(self.params)
 
+    @property
+    def returns_tuple(self) -> bool:
+        """Whether its results are a tuple, and not one alone: so are their cotangents for the transpose rule."""
+        found = self.primitive.returns_tuple
+        if found is None:
+            self.primitive.result_types([v.type for v in self.inputs], self.params)
+            found = self.primitive.returns_tuple is True
+        return found
+
 
 @dataclass(slots=True, eq=False)
 class Jaxpr:
@@ -149,8 +158,7 @@ class Jaxpr:
 
         for e in self.equations:
             require_known(e.inputs, f"the equation of {e.primitive.name}")
-            types = e.primitive.type_rule(*(v.type for v in e.inputs), **e.params)
-            expected = types if type(types) is tuple else (types,)
+            expected = e.primitive.result_types([v.type for v in e.inputs], e.params)
             if expected != tuple(v.type for v in e.outputs):
                 found = [v.type for v in e.outputs]
                 raise JaxprError(f"{e.primitive.name} should give {list(expected)} but binds {found}, in\n{self}")

@@ -66,12 +66,6 @@ class Primitive:
     recomputable = "cheap"
     """What repeating it costs a rematerialisation: "free" (a view), "cheap", "fair", "dear", or "never"."""
 
-    returns_tuple = False
-    """Whether the result is a tuple. Only a transpose rule needs to know before the fact: its `ct` is a tuple then.
-
-    The type rule of a primitive that is made outside of minijvp says it, and this need not.
-    """
-
     has_steps = True
     """Whether an eager linearization may stage and compile the rule: not if it calls a user's function."""
 
@@ -83,9 +77,14 @@ class Primitive:
 
     name: str
 
+    returns_tuple: bool | None
+    """Whether the result is a tuple, and with it the `ct` of the transpose rule. It is what the type rule has said; None
+    until that is asked for the first time."""
+
     def __init__(self, name: str, doc: str | None = None):
         self.name = name
         self.__name__ = name
+        self.returns_tuple = None
         self._compiled: dict[tuple, Any] = {}
         if doc is not None:
             self.__doc__ = doc
@@ -151,6 +150,12 @@ class Primitive:
 
     def type_rule(self, *types: ArrayType, **params: Any) -> Any:
         return _shape_of_impl(self, types, tuple(params.items()))
+
+    def result_types(self, types: Sequence[ArrayType], params: dict[str, Any]) -> tuple[ArrayType, ...]:
+        """The types of the results, of one or several, for arguments of these types."""
+        found = self.type_rule(*types, **params)
+        self.returns_tuple = type(found) is tuple
+        return found if self.returns_tuple else (found,)
 
     def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
         raise self.missing("jvp")

@@ -28,7 +28,7 @@ def made_outside() -> bool:
 
 
 def check_rules(primitive: Any, default_type_rule: Callable[..., Any]) -> None:
-    """Have every rule of a primitive checked when it is called; `returns_tuple` becomes what its type rule says."""
+    """Have every rule of a primitive checked when it is called."""
     if primitive.recomputable not in COSTS:
         raise ArgumentError(
             f"the primitive {primitive.name!r} has recomputable={primitive.recomputable!r}.",
@@ -76,7 +76,15 @@ class RuleChecks:
                     "The type of a result is an ArrayType of a tuple and a NumPy dtype: "
                     "ArrayType((2, 3), numpy.dtype('float32')).",
                 )
-        self.primitive.returns_tuple = type(out) is tuple
+        several = type(out) is tuple
+        if self.primitive.returns_tuple not in (None, several):
+            forms = ("one type", "a tuple of types")
+            raise self.wrong(
+                "type_rule",
+                f"{forms[several]}, and {forms[not several]} before",
+                "Results are a tuple always (also one alone), or never: a transpose rule receives cotangents like them.",
+            )
+        self.primitive.returns_tuple = several
         return out
 
     def jvp(self, rule: Callable[..., Any], primals: tuple, tangents: tuple, **params: Any) -> Any:

@@ -128,7 +128,7 @@ class JVPTrace(Trace):
         """The results of an operation, by one call."""
         program, flags = pushed(program_of(primitive, primals, params), tangents)
         outs = run(self.parent, program, (*primals, *[t for t in tangents if t is not None]))
-        if not primitive.returns_tuple:
+        if primitive.returns_tuple is False:  # it is not known of a step, of which all results are tuples
             return JVPTracer(self, *outs) if flags[0] else outs[0]
         rest = iter(outs[len(flags) :])
         return tuple([JVPTracer(self, x, next(rest)) if flag else x for x, flag in zip(outs, flags)])

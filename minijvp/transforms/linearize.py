@@ -104,7 +104,7 @@ class LinearizeTrace(JVPTrace):
                 raise
             return self.process(primitive, tuple(values), params)
         found = self.recorder.record(linearization, primals, outs, tangents)
-        if primitive.returns_tuple:
+        if primitive.returns_tuple is not False:  # it is not known of a step, of which all results are tuples
             return tuple([x if t is None else JVPTracer(self, x, t) for x, t in zip(outs, found)])
         return outs[0] if found[0] is None else JVPTracer(self, outs[0], found[0])
 

@@ -45,7 +45,7 @@ def transpose_flat(jaxpr: Jaxpr, linear: Sequence[bool], args: Sequence[Any], co
                     continue
             state.source = e.source or outer
             operands = [v.value if type(v) is Literal else values.get(v, v.type) for v in e.inputs]
-            found = e.primitive.transpose(cts if e.primitive.returns_tuple else cts[0], *operands, **e.params)
+            found = e.primitive.transpose(cts if e.returns_tuple else cts[0], *operands, **e.params)
             for v, ct in zip(e.inputs, found if type(found) is tuple else (found,)):
                 if ct is not None and type(v) is Var and v not in values:
                     received[v] = add(received[v], ct) if v in received else ct

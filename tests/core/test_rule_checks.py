@@ -1,4 +1,4 @@
-"""Primitives from outside: `returns_tuple` cannot be forgotten, and a rule that returns what it must not is named."""
+"""Primitives from outside: how results are returned is found, and a rule that returns what it must not is named."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def made(cls: Callable[[str], Any]) -> Any:
 
 
 class Halves(Primitive):
-    """Twice the first half, and three times the second: two results, and `returns_tuple` is forgotten."""
+    """Twice the first half, and three times the second: two results."""
 
     def impl(self, x: Any) -> Any:
         n = x.shape[0] // 2
@@ -72,21 +72,38 @@ class Whole(Halves):
 
 
 @pytest.mark.parametrize(("cls", "slopes"), [(Halves, [8.0, 16.0, 54.0, 72.0]), (Whole, [8.0, 16.0, 24.0, 32.0])])
-@pytest.mark.parametrize("declared", [False, True])
-def test_several_results(cls: type[Primitive], slopes: list[float], declared: bool) -> None:
-    primitive = made(type("Declared", (cls,), {"returns_tuple": declared}))
+@pytest.mark.parametrize("first", ["grad", "jit", "vmap", "jvp"])
+def test_several_results(cls: type[Primitive], slopes: list[float], first: str) -> None:
+    """Nothing is declared, and whichever transformation is the first to ask finds it."""
+    primitive = made(cls)
     loss = lambda x: sum([mnp.sum(out**2) for out in primitive(x)])
-    for gradient in (minijvp.grad(loss), minijvp.jit(minijvp.grad(loss))):
-        np.testing.assert_allclose(gradient(X), slopes)
-    np.testing.assert_allclose(minijvp.vmap(minijvp.grad(loss))(np.stack([X, X])), [slopes] * 2)
-    np.testing.assert_allclose(minijvp.jvp(minijvp.grad(loss), (X,), (X,))[1], slopes)
+    gradient = minijvp.grad(loss)
+    uses = {
+        "grad": lambda: gradient(X),
+        "jit": lambda: minijvp.jit(gradient)(X),
+        "vmap": lambda: minijvp.vmap(gradient)(np.stack([X, X]))[1],
+        "jvp": lambda: minijvp.jvp(gradient, (X,), (X,))[1],
+    }
+    assert primitive.returns_tuple is None
+    for use in (uses.pop(first), *uses.values()):
+        np.testing.assert_allclose(use(), slopes)
     assert primitive.returns_tuple
 
 
-def test_one_result_that_is_declared_as_a_tuple() -> None:
-    primitive = made(type("Declared", (Double,), {"returns_tuple": True}))
-    np.testing.assert_allclose(minijvp.grad(lambda x: mnp.sum(primitive(x)))(X), [2.0] * 4)
-    assert not primitive.returns_tuple
+def test_results_that_are_a_tuple_sometimes() -> None:
+    class Pieces(Halves):
+        """The halves, or all of it."""
+
+        def impl(self, x: Any, *, n: int) -> Any:
+            return super().impl(x) if n == 2 else x
+
+        def jvp(self, primals: tuple, tangents: tuple, *, n: int) -> tuple[Any, Any]:
+            return self(*primals, n=n), self(*tangents, n=n)
+
+    primitive = made(Pieces)
+    minijvp.jvp(lambda x: primitive(x, n=2), (X,), (X,))
+    with pytest.raises(minijvp.ArgumentError, match="returned one type, and a tuple of types before"):
+        minijvp.jvp(lambda x: primitive(x, n=1), (X,), (X,))
 
 
 class Double(Primitive):

@@ -128,8 +128,7 @@ def staged(fun: Callable[..., Sequence[Any]], args: Sequence[Any], params: dict[
 def one_equation(primitive: Primitive, primals: Sequence[Any], params: dict[str, Any]) -> Jaxpr:
     """The jaxpr that applies one primitive to arguments of the types of `primals`."""
     inputs = tuple([Var(type_of(x)) for x in primals])
-    types = primitive.type_rule(*[v.type for v in inputs], **params)
-    outputs = tuple(map(Var, types if type(types) is tuple else (types,)))
+    outputs = tuple(map(Var, primitive.result_types([v.type for v in inputs], params)))
     return Jaxpr((), inputs, (Equation(primitive, inputs, params, outputs, None),), outputs, primitive.name)
 
 
@@ -146,8 +145,6 @@ def has_steps(primitive: Primitive, params: dict[str, Any]) -> bool:
 
 class Step(Primitive):
     """The application of a program, by one compiled call. Traces that do not compute see its equations."""
-
-    returns_tuple = True
 
     def __call__(self, *args: Any, **params: Any) -> tuple[Any, ...]:
         trace, program = state.trace, params["program"]
