@@ -28,6 +28,7 @@ __all__ = [
     "MissingPackageError",
     "MissingRuleError",
     "NonConcreteBooleanIndexError",
+    "RedefinedPrimitiveWarning",
     "TracerArrayConversionError",
     "TracerBoolConversionError",
     "TracerIntegerConversionError",
@@ -100,6 +101,10 @@ class DerivativeError(MinijvpError, AssertionError):
 
 class UnsupportedVersionError(MinijvpError, ImportError):
     """The installed JAX or Python lies outside of the supported range."""
+
+
+class RedefinedPrimitiveWarning(UserWarning):
+    """A primitive was made under the name of another, which it replaces."""
 
 
 class UnusedScopeWarning(RuntimeWarning):

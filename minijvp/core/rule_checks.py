@@ -19,12 +19,15 @@ from minijvp.errors import ArgumentError
 COSTS = ("free", "cheap", "fair", "dear", "never")
 
 
-def made_outside() -> bool:
-    """Whether the code that makes an object, whose constructors are running, is not minijvp's."""
-    frame = sys._getframe(1)
+def maker() -> tuple[bool, int]:
+    """Whether the code that makes an object, whose constructors are running, is not minijvp's; how many calls up it is.
+
+    A call up is the caller of this function.
+    """
+    frame, depth = sys._getframe(1), 1
     while frame.f_code.co_name == "__init__" and frame.f_back is not None:
-        frame = frame.f_back
-    return frame.f_globals.get("__name__", "").partition(".")[0] != "minijvp"
+        frame, depth = frame.f_back, depth + 1
+    return frame.f_globals.get("__name__", "").partition(".")[0] != "minijvp", depth
 
 
 def check_rules(primitive: Any, default_type_rule: Callable[..., Any]) -> None:
@@ -82,7 +85,7 @@ class RuleChecks:
             raise self.wrong(
                 "type_rule",
                 f"{forms[several]}, and {forms[not several]} before",
-                "Results are a tuple always (also one alone), or never: a transpose rule receives cotangents like them.",
+                "Results are a tuple always (also one alone), or never: cotangents are handed on like them.",
             )
         self.primitive.returns_tuple = several
         return out

@@ -241,10 +241,10 @@ class BilinearPrimitive(Primitive):
         )
 
     def transpose_x(self, ct: Any, x: ArrayType, y: Any, **params: Any) -> Any:
-        raise self.missing("transpose")
+        raise self.missing("transpose_x")
 
     def transpose_y(self, ct: Any, x: Any, y: ArrayType, **params: Any) -> Any:
-        raise self.missing("transpose")
+        raise self.missing("transpose_y")
 
 
 class Zeros(Primitive):

@@ -14,7 +14,7 @@ from jax.tree_util import tree_leaves
 
 import minijvp
 import minijvp.numpy as mnp
-from minijvp.core.primitive import Primitive, registry
+from minijvp.core.primitive import SKETCHES, Primitive, registry
 from minijvp.core.types import ArrayType
 from minijvp.operations.elementwise import cos, mul
 from minijvp.operations.families import Elementwise, LinearPrimitive
@@ -234,6 +234,83 @@ def test_members_of_families_from_outside() -> None:
         minijvp.grad(lambda x: mnp.sum(wrong(x)))(X)
     np.testing.assert_allclose(minijvp.grad(lambda x: mnp.sum(right(x)))(X), np.cos(X))
     assert "jvp" in vars(right) and not vars(registry["sin"]).keys() & {"jvp", "impl", "transpose", "batch"}
+
+
+MISSING: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "jvp": (lambda f: minijvp.grad(summed(f))(X), "def jvp(self, primals, tangents"),
+    "batch": (lambda f: minijvp.vmap(f)(np.stack([X] * 3)), "def batch(self, axis, args, batched"),
+    "transpose": (lambda f: minijvp.linear_transpose(f, X)(X), "def transpose(self, ct, x"),
+}
+
+
+@pytest.mark.parametrize("rule", MISSING)
+def test_a_rule_that_nobody_has_written(rule: str) -> None:
+    class Bare(Primitive):
+        def impl(self, x: Any) -> Any:
+            return x * 2
+
+    use, signature = MISSING[rule]
+    primitive = made(Bare)
+    for f in (lambda x: primitive(x), minijvp.jit(lambda x: primitive(x))):
+        with pytest.raises(minijvp.MissingRuleError, match=f"'{primitive.name}' has no {rule} rule") as caught:
+            use(f)
+        assert signature in caught.value.do and "Write the rule in Bare" in caught.value.do
+        assert "stop_gradient" not in str(caught.value)
+
+
+@pytest.mark.parametrize("rule", MISSING)
+def test_rules_as_messages_show_them(rule: str) -> None:
+    space = {"Primitive": Primitive, "jnp": jnp, "mnp": mnp}
+    sketch = "".join([f"    {line}\n" for name in ("impl", rule) for line in SKETCHES[name].splitlines()])
+    exec(f"class Shown(Primitive):\n{sketch}", space)
+    primitive = made(space["Shown"])
+    if rule == "transpose":
+        np.testing.assert_allclose(minijvp.linear_transpose(lambda x: primitive(x), X)(X)[0], 2 * X)
+    elif rule == "batch":
+        np.testing.assert_allclose(minijvp.vmap(lambda x: primitive(x))(X), np.sin(X))
+    else:
+        np.testing.assert_allclose(minijvp.grad(summed(lambda x: primitive(x)))(X), np.cos(X))
+
+
+@pytest.mark.parametrize("transformed", [lambda f: f, minijvp.jit])
+def test_a_transpose_rule_that_a_gradient_needs(transformed: Callable[..., Any]) -> None:
+    """The message names the primitive and the line, also where an eager gradient takes it as a step."""
+
+    class Forward(Double):
+        transpose = Primitive.transpose
+
+    primitive = made(Forward)
+    with pytest.raises(minijvp.MissingRuleError, match=rf"'{primitive.name}' has no transpose .*test_rule_checks.py"):
+        transformed(minijvp.grad(lambda x: mnp.sum(primitive(x))))(X)
+
+
+def test_a_definition_that_is_run_again() -> None:
+    old = made(Double)
+    program = minijvp.jit(lambda x: old(x))
+    np.testing.assert_allclose(program(X), 2 * X)
+
+    class Triple(Double):
+        def __init__(self, name: str):
+            super().__init__(name)
+
+        def impl(self, x: Any) -> Any:
+            return x * 3
+
+    with pytest.warns(minijvp.RedefinedPrimitiveWarning, match=f"'{old.name}' was made before") as caught:
+        new = Triple(old.name)
+    assert caught[0].filename == __file__
+    assert registry[old.name] is new
+    np.testing.assert_allclose(program(X), 2 * X)
+    np.testing.assert_allclose(minijvp.grad(summed(old))(X), [2.0] * 4)
+    np.testing.assert_allclose(minijvp.grad(summed(new))(X), [3.0] * 4)
+    np.testing.assert_allclose(minijvp.jit(lambda x: new(x))(X), 3 * X)
+
+
+def test_a_name_of_our_own() -> None:
+    own = registry["sin"]
+    with pytest.raises(minijvp.ArgumentError, match="'sin' exists already"):
+        Double("sin")
+    assert registry["sin"] is own
 
 
 def test_a_cost_that_nobody_knows() -> None:
