@@ -106,6 +106,7 @@ MODULES = frozenset(
         "dtypes",
         "experimental",
         "export",
+        "extend",
         "flatten_util",
         "image",
         "monitoring",

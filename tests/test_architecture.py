@@ -29,7 +29,7 @@ FLOORS = [
     {"interop"},
     {"numpy"},
     {"lax", "nn", "random", "scipy", "image", "ops"},
-    {"custom_batching", "custom_derivatives", "debug", "experimental", "flatten_util"},
+    {"custom_batching", "custom_derivatives", "debug", "experimental", "extend", "flatten_util"},
     {"distributed", "dlpack", "dtypes", "export", "monitoring", "profiler", "sharding", "stages", "tree", "tree_util"},
     {"typing"},
     {"tools", "numerical", "symbolic", "views"},
@@ -121,7 +121,9 @@ def test_jax_differentiates_nothing_here(path: Path) -> None:
             assert not forbidden & {a.name for a in node.names}, f"{path.name}:{node.lineno}"
 
 
-@pytest.mark.parametrize("name", ["minijvp", "minijvp.numpy", "minijvp.lax", "minijvp.nn", "minijvp.random"])
+@pytest.mark.parametrize(
+    "name", ["minijvp", "minijvp.extend", "minijvp.numpy", "minijvp.lax", "minijvp.nn", "minijvp.random"]
+)
 def test_public_names_are_documented(name: str) -> None:
     module = import_module(name)
     assert module.__doc__

@@ -68,6 +68,10 @@ class Axis:
     """The batch axis of a vmap: its size, its name if collectives may ask for it, and where it lies on devices.
 
     `mesh_axes` are the names of the axes of a mesh over which shardings inside the vmap are to spread it.
+
+    >>> from minijvp.extend import Axis
+    >>> Axis(3).size, Axis(3, 'lanes').name
+    (3, 'lanes')
     """
 
     __slots__ = ("mesh_axes", "name", "size")
@@ -106,6 +110,21 @@ class Primitive:
 
     Raises ArgumentError for the name of one of minijvp's own primitives, and warns with RedefinedPrimitiveWarning for
     the name of another.
+
+    >>> import jax.numpy as jnp, minijvp, minijvp.numpy as mnp
+    >>> from minijvp.extend import Primitive
+    >>> class Norm(Primitive):
+    ...     def impl(self, x):
+    ...         return jnp.sqrt(jnp.sum(x * x, -1))
+    ...     def jvp(self, primals, tangents):
+    ...         (x,), (t,) = primals, tangents
+    ...         out = self(x)
+    ...         return out, None if t is None else mnp.sum(x * t, -1) / out
+    ...     def batch(self, axis, args, batched):
+    ...         return self(*args), True
+    >>> norm = Norm('norm')
+    >>> print(minijvp.grad(norm)(mnp.array([3.0, 4.0])))
+    [0.6 0.8]
     """
 
     recomputable = "cheap"

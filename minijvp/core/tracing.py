@@ -39,7 +39,26 @@ live_traces: set[Trace] = set()
 
 
 class Trace:
-    """An interpreter of primitives. `parent` is the one that it is built on."""
+    """An interpreter of primitives. `parent` is the one that it is built on.
+
+    What it is asked to process concerns it if one of the arguments is a tracer that it owns; it hands all else to its
+    parent, `self.parent.process(primitive, args, params)`. Its rules are functions like any other, and run under the
+    parent: `with current(self.parent):`. A transformation makes a trace on the current one, wraps arguments in tracers,
+    calls the function `with current(trace):`, and looks into the tracers that come back.
+
+    >>> import minijvp
+    >>> from minijvp.extend import Trace, current, current_trace
+    >>> class Counting(Trace):
+    ...     def __init__(self, parent):
+    ...         self.parent, self.names = parent, []
+    ...     def process(self, primitive, args, params):
+    ...         self.names.append(primitive.name)
+    ...         return self.parent.process(primitive, args, params)
+    >>> with current(Counting(current_trace())) as trace:
+    ...     x = minijvp.numpy.sin(1.0)
+    >>> trace.names
+    ['sin']
+    """
 
     __slots__ = ("parent",)
 
@@ -129,22 +148,39 @@ def nothing_is_traced() -> bool:
 
 
 class current:
-    """Context manager: `trace` is the current trace inside, and is live for as long."""
+    """Context manager: `trace` is the current trace inside.
 
-    __slots__ = ("previous", "trace")
+    It is live for as long, and has finished then; unless it was live before, as the parent of a live trace is.
+    """
+
+    __slots__ = ("began", "previous", "trace")
 
     def __init__(self, trace: Trace):
         self.trace = trace
 
     def __enter__(self) -> Trace:
+        trace = self.trace
         self.previous = state.trace
-        state.trace = self.trace
-        live_traces.add(self.trace)
-        return self.trace
+        state.trace = trace
+        self.began = trace not in live_traces and trace is not EVALUATION
+        if self.began:
+            live_traces.add(trace)
+        return trace
 
     def __exit__(self, *exception: object) -> None:
         state.trace = self.previous
-        live_traces.discard(self.trace)
+        if self.began:
+            live_traces.discard(self.trace)
+
+
+def current_trace() -> Trace:
+    """The trace that processes operations now: the parent of the next one.
+
+    >>> from minijvp.extend import current_trace
+    >>> current_trace().description
+    'EvalTrace'
+    """
+    return state.trace
 
 
 class charged_to:
@@ -259,7 +295,8 @@ INSTEAD_OF_LOOPS = "lax.fori_loop in place of range(n), mnp.asarray(items)[i] in
 class Tracer:
     """A value seen by one trace. Behaves like an array; its operators are those of `minijvp.numpy`.
 
-    Code that asks isinstance(x, jax.Array), and jax.core.Tracer where JAX allows it, is told yes.
+    A class of tracers sets `owner`, the trace, and has `type`, an ArrayType, from which shape and dtype follow. Code
+    that asks isinstance(x, jax.Array), and jax.core.Tracer where JAX allows it, is told yes.
     """
 
     __slots__ = ("__weakref__", "owner")

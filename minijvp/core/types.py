@@ -19,6 +19,11 @@ class ArrayType:
     """Shape, dtype and weakness of an array. Immutable by convention: a frozen dataclass costs three times as much.
 
     In a transpose rule, an argument that is an `ArrayType` is one whose value is not known: it is linear.
+
+    >>> import numpy as np
+    >>> from minijvp.extend import ArrayType, type_of
+    >>> ArrayType((2, 3), np.dtype('float32')), type_of(np.zeros(4, 'int32')), type_of(1.0).weak_type
+    (f32[2,3], i32[4], True)
     """
 
     __slots__ = ("dtype", "shape", "weak_type")
@@ -92,7 +97,7 @@ def register_type_reader(cls: type, reader: Callable[[Any], ArrayType]) -> None:
 
 
 def type_of(value: Any) -> ArrayType:
-    """The type of an array, a NumPy array or scalar, a Python scalar or a tracer.
+    """The type of an array, a NumPy array or scalar, a Python scalar or a tracer, as an ArrayType.
 
     Raises ArgumentError for anything else.
     """

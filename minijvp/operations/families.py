@@ -74,7 +74,14 @@ def all_batched(axis: Axis, args: Sequence[Any], batched: Sequence[bool]) -> lis
 class Elementwise(Primitive):
     """A primitive that works element by element on arrays of one shape and dtype; Python scalars fit every array.
 
-    `derivatives` has for each argument the function (t, out, *args) -> tangent, or None where the derivative is zero.
+    `function` is one of jax.numpy or jax.lax. `derivatives` has for each argument the function (t, out, *args) ->
+    tangent, or None where the derivative is zero.
+
+    >>> import jax.numpy as jnp, minijvp, minijvp.numpy as mnp
+    >>> from minijvp.extend import Elementwise
+    >>> sinc = Elementwise('sinc_', lambda x: jnp.sin(x) / x, lambda t, out, x: t * (mnp.cos(x) - out) / x)
+    >>> print(f'{minijvp.grad(sinc)(1.0):.4f}', minijvp.vmap(sinc)(mnp.array([1.0, 2.0])).shape)
+    -0.3012 (2,)
     """
 
     def __init__(self, name: str, function: Callable[..., Any], *derivatives: Derivative | None, doc: str = ""):
@@ -208,7 +215,23 @@ def _spread(x: Any, array: Any) -> Any:
 
 
 class LinearPrimitive(Primitive):
-    """A primitive that is linear in some of its arguments together: in those that `linear_arguments` names."""
+    """A primitive that is linear in some of its arguments together: in those that `linear_arguments` names.
+
+    Its `jvp` is itself, applied to tangents. It needs `impl`, `transpose` and `batch`.
+
+    >>> import jax.numpy as jnp, minijvp, minijvp.numpy as mnp
+    >>> from minijvp.extend import LinearPrimitive
+    >>> class Reversed(LinearPrimitive):
+    ...     def impl(self, x):
+    ...         return jnp.flip(x, -1)
+    ...     def transpose(self, ct, x):
+    ...         return self(ct)
+    ...     def batch(self, axis, args, batched):
+    ...         return self(*args), True
+    >>> reversed_ = Reversed('reversed')
+    >>> minijvp.grad(lambda x: reversed_(x) @ mnp.arange(3.0))(mnp.ones(3)).tolist()
+    [2.0, 1.0, 0.0]
+    """
 
     linear_arguments: tuple[int, ...] | None = (0,)
     """Positions of the arguments in which it is linear; None means all of them."""
@@ -225,7 +248,24 @@ class LinearPrimitive(Primitive):
 
 
 class BilinearPrimitive(Primitive):
-    """A primitive that is linear in each of its two arguments while the other is fixed."""
+    """A primitive that is linear in each of its two arguments while the other is fixed.
+
+    Its `jvp` is a sum of two of itself. It needs `impl`, `batch`, and the cotangents of its arguments: `transpose_x`
+    where the first is linear, `transpose_y` where the second is.
+
+    >>> import jax.numpy as jnp, minijvp, minijvp.numpy as mnp
+    >>> from minijvp.extend import BilinearPrimitive
+    >>> class Outer(BilinearPrimitive):
+    ...     def impl(self, x, y):
+    ...         return x[..., :, None] * y[..., None, :]
+    ...     def transpose_x(self, ct, x, y):
+    ...         return ct @ y
+    ...     def transpose_y(self, ct, x, y):
+    ...         return x @ ct
+    >>> outer = Outer('outer')
+    >>> minijvp.grad(lambda y: mnp.sum(outer(mnp.array([1.0, 2.0]), y)))(mnp.ones(3)).tolist()
+    [3.0, 3.0, 3.0]
+    """
 
     def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
         (x, y), (t_x, t_y) = primals, tangents
