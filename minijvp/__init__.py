@@ -68,6 +68,7 @@ from minijvp.errors import (
     MissingPackageError,
     MissingRuleError,
     RedefinedPrimitiveWarning,
+    RuleError,
     UnboundAxisError,
     UnsupportedArgumentError,
     UnsupportedVersionError,
@@ -79,6 +80,7 @@ from minijvp.lax import stop_gradient
 from minijvp.lax.roots import fixed_point, root
 from minijvp.tools.checking import check_grads, check_rule
 from minijvp.tools.external import external
+from minijvp.tools.rules import Sample, check_primitive
 from minijvp.transforms.derivatives import grad, value_and_grad
 from minijvp.transforms.jacobians import hessian, jacfwd, jacobian, jacrev
 from minijvp.transforms.jvp import jvp
@@ -192,6 +194,8 @@ __all__ = [
     "NamedSharding",
     "P",
     "RedefinedPrimitiveWarning",
+    "RuleError",
+    "Sample",
     "ShapeDtypeStruct",
     "Shard",
     "Tracer",
@@ -202,6 +206,7 @@ __all__ = [
     "backward_graph",
     "block_until_ready",
     "check_grads",
+    "check_primitive",
     "check_rule",
     "check_tracer_leaks",
     "checkpoint",

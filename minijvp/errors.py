@@ -29,6 +29,7 @@ __all__ = [
     "MissingRuleError",
     "NonConcreteBooleanIndexError",
     "RedefinedPrimitiveWarning",
+    "RuleError",
     "TracerArrayConversionError",
     "TracerBoolConversionError",
     "TracerIntegerConversionError",
@@ -97,6 +98,10 @@ class JaxprError(MinijvpError, TypeError):
 
 class DerivativeError(MinijvpError, AssertionError):
     """A check found a derivative that is not the derivative of its function."""
+
+
+class RuleError(MinijvpError, AssertionError):
+    """A check found a rule of a primitive that does not fit its other rules, or its function."""
 
 
 class UnsupportedVersionError(MinijvpError, ImportError):

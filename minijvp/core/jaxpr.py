@@ -81,7 +81,7 @@ class Equation:
         return found
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, weakref_slot=True)  # of what can be called, JAX takes weak references
 class Jaxpr:
     """A program: equations from inputs to outputs, over constants that it carries (none, in an open jaxpr).
 

@@ -75,8 +75,8 @@ def translates(*primitives: Any, contextual: bool = False) -> Callable[[Translat
     >>> float(minijvp.grad(minijvp.from_jax(lambda x: halve.bind(x) * 3))(1.0))
     1.5
     """
-    names = [p if isinstance(p, str) else getattr(p, "name", None) for p in primitives]
-    if not names or not all(isinstance(name, str) for name in names):
+    names = [name for p in primitives if isinstance(name := getattr(p, "name", p), str)]
+    if not names or len(names) < len(primitives):
         raise ArgumentError(
             f"translates received {primitives!r:.200}.",
             "It enters a translation for primitives of JAX (jax.extend.core.Primitive), known by their names.",
