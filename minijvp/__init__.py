@@ -80,7 +80,7 @@ from minijvp.lax import stop_gradient
 from minijvp.lax.roots import fixed_point, root
 from minijvp.tools.checking import check_grads, check_rule
 from minijvp.tools.external import external
-from minijvp.tools.rules import Sample, check_primitive
+from minijvp.tools.rules import check_primitive
 from minijvp.transforms.derivatives import grad, value_and_grad
 from minijvp.transforms.jacobians import hessian, jacfwd, jacobian, jacrev
 from minijvp.transforms.jvp import jvp
@@ -195,7 +195,6 @@ __all__ = [
     "P",
     "RedefinedPrimitiveWarning",
     "RuleError",
-    "Sample",
     "ShapeDtypeStruct",
     "Shard",
     "Tracer",

@@ -1,7 +1,7 @@
 """The door for those who extend minijvp: new primitives, transformations and analyses, from outside of the library.
 
 A primitive is an operation with its rules. `Elementwise`, `LinearPrimitive` and `BilinearPrimitive` are families that
-bring most of the rules along; `Primitive` says which there are, and `minijvp.check_primitive` holds them against each
+bring most of the rules along; `Primitive` says which there are, and `check_primitive` holds them against each
 other and against numerical differences. An operation of JAX becomes one of ours by `translates`.
 
 A transformation is an interpreter of primitives. Either it is a `Trace`, which meets the operations of a function while
@@ -27,6 +27,7 @@ from minijvp.operations.families import (
     is_linear,
     leading_axis,
 )
+from minijvp.tools.rules import Sample, check_primitive
 from minijvp.transforms.staging import stage
 
 __all__ = [
@@ -40,10 +41,12 @@ __all__ = [
     "Literal",
     "Nondifferentiable",
     "Primitive",
+    "Sample",
     "Trace",
     "Tracer",
     "Var",
     "add_tangents",
+    "check_primitive",
     "current",
     "current_trace",
     "evaluate",

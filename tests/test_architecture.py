@@ -29,11 +29,11 @@ FLOORS = [
     {"interop"},
     {"numpy"},
     {"lax", "nn", "random", "scipy", "image", "ops"},
-    {"custom_batching", "custom_derivatives", "debug", "experimental", "extend", "flatten_util"},
+    {"custom_batching", "custom_derivatives", "debug", "experimental", "flatten_util"},
     {"distributed", "dlpack", "dtypes", "export", "monitoring", "profiler", "sharding", "stages", "tree", "tree_util"},
     {"typing"},
     {"tools", "numerical", "symbolic", "views"},
-    {"ad_checkpoint", "test_util"},
+    {"ad_checkpoint", "extend", "test_util"},
     {""},
 ]
 """From the ground up; a module imports from its own floor and from those below."""

@@ -15,7 +15,7 @@ import scipy.special
 
 import minijvp
 import minijvp.numpy as mnp
-from minijvp.extend import Elementwise
+from minijvp.extend import Elementwise, Sample
 
 
 def on_the_host(x: Any, *, n: int) -> Any:
@@ -31,7 +31,7 @@ bessel.recomputable = "dear"  # a rematerialisation repeats it only if memory is
 
 def main() -> None:
     x = mnp.array([0.5, 1.5, 4.0])
-    samples = [minijvp.Sample(bessel, (x,), params={"n": n}) for n in (0, 3)]
+    samples = [Sample(bessel, (x,), params={"n": n}) for n in (0, 3)]
     minijvp.check_primitive(bessel, samples)
     print(f"J_0(0.5) = {bessel(x, n=0)[0]:.6f}")
     j0 = lambda x: bessel(x, n=0)

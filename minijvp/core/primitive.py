@@ -295,7 +295,16 @@ class Primitive:
 
 
 class Nondifferentiable(Primitive):
-    """A primitive whose derivative is zero wherever it exists: comparisons, rounding, indices."""
+    """A primitive whose derivative is zero wherever it exists: comparisons, rounding, indices.
+
+    >>> import jax.numpy as jnp, minijvp
+    >>> from minijvp.extend import Nondifferentiable
+    >>> class Thirds(Nondifferentiable):
+    ...     def impl(self, x):
+    ...         return jnp.round(x * 3) / 3
+    >>> float(minijvp.grad(Thirds('thirds'))(0.5))
+    0.0
+    """
 
     def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
         out = self(*primals, **params)

@@ -151,6 +151,13 @@ class current:
     """Context manager: `trace` is the current trace inside.
 
     It is live for as long, and has finished then; unless it was live before, as the parent of a live trace is.
+
+    >>> from minijvp.extend import Trace, current, current_trace
+    >>> with current(Trace()) as trace:
+    ...     print(current_trace() is trace, trace.finished())
+    True False
+    >>> trace.finished()
+    True
     """
 
     __slots__ = ("began", "previous", "trace")
@@ -297,6 +304,24 @@ class Tracer:
 
     A class of tracers sets `owner`, the trace, and has `type`, an ArrayType, from which shape and dtype follow. Code
     that asks isinstance(x, jax.Array), and jax.core.Tracer where JAX allows it, is told yes.
+
+    >>> import minijvp.numpy as mnp
+    >>> from minijvp.extend import Trace, Tracer, current, current_trace, type_of
+    >>> class Named(Tracer):
+    ...     def __init__(self, owner, value, name):
+    ...         self.owner, self.value, self.name = owner, value, name
+    ...     type = property(lambda self: type_of(self.value))
+    >>> class Naming(Trace):
+    ...     def __init__(self, parent):
+    ...         self.parent = parent
+    ...     def process(self, primitive, args, params):
+    ...         values = [x.value if isinstance(x, Named) else x for x in args]
+    ...         names = [x.name if isinstance(x, Named) else str(x) for x in args]
+    ...         out = self.parent.process(primitive, tuple(values), params)
+    ...         return Named(self, out, f"{primitive}({', '.join(names)})")
+    >>> with current(Naming(current_trace())) as trace:
+    ...     print((mnp.sin(Named(trace, 1.0, 'x')) * 2).name)
+    mul(sin(x), 2.0)
     """
 
     __slots__ = ("__weakref__", "owner")
@@ -305,6 +330,10 @@ class Tracer:
     __class__ = property(lambda self: ArrayTracer)  # type: ignore[assignment]
 
     owner: Trace
+
+    def __init_subclass__(cls) -> None:
+        register_type_reader(cls, lambda x: x.type)
+        ARRAY_CLASSES.add(cls)
 
     @property
     def type(self) -> ArrayType:
@@ -573,7 +602,5 @@ def refuse_types(primitive: Any, args: Sequence[Any], params: dict[str, Any]) ->
 
 
 def tracer_class(cls: type[TracerClass]) -> type[TracerClass]:
-    """Register a class of tracers with `type_of`."""
-    register_type_reader(cls, lambda x: x.type)
-    ARRAY_CLASSES.add(cls)
+    """A class of tracers, which is registered with `type_of` when it is made."""
     return cls

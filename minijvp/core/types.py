@@ -21,9 +21,9 @@ class ArrayType:
     In a transpose rule, an argument that is an `ArrayType` is one whose value is not known: it is linear.
 
     >>> import numpy as np
-    >>> from minijvp.extend import ArrayType, type_of
-    >>> ArrayType((2, 3), np.dtype('float32')), type_of(np.zeros(4, 'int32')), type_of(1.0).weak_type
-    (f32[2,3], i32[4], True)
+    >>> from minijvp.extend import ArrayType
+    >>> ArrayType((2, 3), np.dtype('float32')), ArrayType((), np.dtype('int32'), weak_type=True)
+    (f32[2,3], i32[]*)
     """
 
     __slots__ = ("dtype", "shape", "weak_type")
@@ -100,6 +100,11 @@ def type_of(value: Any) -> ArrayType:
     """The type of an array, a NumPy array or scalar, a Python scalar or a tracer, as an ArrayType.
 
     Raises ArgumentError for anything else.
+
+    >>> import numpy as np
+    >>> from minijvp.extend import type_of
+    >>> type_of(np.zeros((2, 3), 'float32')), type_of(True)
+    (f32[2,3], bool[])
     """
     reader = _type_readers.get(type(value))
     return (reader or _new_reader(value))(value)

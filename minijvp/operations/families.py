@@ -22,7 +22,13 @@ Derivative = Callable[..., Any]
 
 
 def is_linear(x: Any) -> bool:
-    """In a transpose rule: whether the argument is linear, so that only its type is known."""
+    """In a transpose rule: whether the argument is linear, so that only its type is known.
+
+    >>> import numpy as np
+    >>> from minijvp.extend import is_linear, type_of
+    >>> is_linear(2.0), is_linear(type_of(np.ones(3)))
+    (False, True)
+    """
     return type(x) is ArrayType
 
 
@@ -33,12 +39,23 @@ def zeros_like(x: Any) -> Any:
 
 
 def instantiate(t: Any, x: Any) -> Any:
-    """The tangent or cotangent `t` of `x`, as zeros if it is None."""
+    """The tangent or cotangent `t` of `x`, as zeros if it is None.
+
+    >>> import numpy as np
+    >>> from minijvp.extend import instantiate
+    >>> instantiate(None, np.ones(2)).tolist(), instantiate(3.0, 1.0)
+    ([0.0, 0.0], 3.0)
+    """
     return zeros_like(x) if t is None else t
 
 
 def add_tangents(x: Any, y: Any) -> Any:
-    """The sum of two tangents or cotangents, either of which may be None."""
+    """The sum of two tangents or cotangents, either of which may be None.
+
+    >>> from minijvp.extend import add_tangents
+    >>> float(add_tangents(1.0, 2.0)), add_tangents(None, 2.0), add_tangents(None, None)
+    (3.0, 2.0, None)
+    """
     if x is None:
         return y
     return x if y is None else add(x, y)
@@ -56,7 +73,13 @@ def spread(values: Iterable[Any], where: Sequence[bool]) -> tuple[Any, ...]:
 
 
 def leading_axis(axis: Axis, x: Any, batched: bool) -> Any:
-    """`x` with a leading batch axis: as it is, or repeated. A Python scalar stays one."""
+    """`x` with a leading batch axis: as it is if it is `batched`, or repeated. A Python scalar stays one.
+
+    >>> import numpy as np
+    >>> from minijvp.extend import Axis, leading_axis
+    >>> leading_axis(Axis(2), np.array([1.0, 5.0]), False).tolist(), leading_axis(Axis(2), 3.0, False)
+    ([[1.0, 5.0], [1.0, 5.0]], 3.0)
+    """
     if batched or type(x) in PYTHON_SCALARS:
         return x
     shape = type_of(x).shape

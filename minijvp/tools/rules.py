@@ -42,8 +42,9 @@ class Sample:
 
     Whatever is not asked needs a reason, `why`: ArgumentError without one.
 
-    >>> import minijvp
-    >>> str(minijvp.Sample(minijvp.lax.reduce_sum_p, (minijvp.numpy.ones((2, 3), 'float32'),), params={'axes': (0,)}))
+    >>> import minijvp, numpy as np
+    >>> from minijvp.extend import Sample
+    >>> str(Sample(minijvp.lax.reduce_sum_p, (np.ones((2, 3), 'float32'),), params={'axes': (0,)}))
     'reduce_sum-float32[2,3]'
     """
 

@@ -13,9 +13,9 @@ import pytest
 
 import minijvp
 import minijvp.numpy as mnp
-from minijvp import RuleError, Sample, check_primitive, lax
+from minijvp import RuleError, check_primitive, lax
 from minijvp.core.primitive import registry
-from minijvp.extend import ArrayType, BilinearPrimitive, Elementwise, LinearPrimitive, Primitive
+from minijvp.extend import ArrayType, BilinearPrimitive, Elementwise, LinearPrimitive, Primitive, Sample
 
 numbers = count()
 X = np.array([0.5, -1.5, 2.0])
