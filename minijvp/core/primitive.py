@@ -243,16 +243,16 @@ class Primitive:
         self.returns_tuple = type(found) is tuple
         return found if self.returns_tuple else (found,)
 
-    def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+    def jvp(self, primals: tuple, tangents: tuple, /, **params: Any) -> tuple[Any, Any]:
         raise self.missing("jvp")
 
-    def linearize(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+    def linearize(self, primals: tuple, tangents: tuple, /, **params: Any) -> tuple[Any, Any]:
         return self.jvp(primals, tangents, **params)
 
-    def transpose(self, ct: Any, *args: Any, **params: Any) -> Any:
+    def transpose(self, ct: Any, /, *args: Any, **params: Any) -> Any:
         raise self.missing("transpose")
 
-    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], **params: Any) -> tuple[Any, Any]:
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], /, **params: Any) -> tuple[Any, Any]:
         raise self.missing("batch")
 
     def narrowed(self, equation: Any, used: tuple[bool, ...]) -> Any:
@@ -306,7 +306,7 @@ class Nondifferentiable(Primitive):
     0.0
     """
 
-    def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+    def jvp(self, primals: tuple, tangents: tuple, /, **params: Any) -> tuple[Any, Any]:
         out = self(*primals, **params)
         return out, (None,) * len(out) if type(out) is tuple else None
 

@@ -144,7 +144,7 @@ class Elementwise(Primitive):
             "The function in minijvp.numpy broadcasts and promotes.",
         )
 
-    def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+    def jvp(self, primals: tuple, tangents: tuple, /, **params: Any) -> tuple[Any, Any]:
         out = self(*primals, **params)
         tangent = None
         params.pop("accuracy", None)  # of the result, and no business of the derivative
@@ -153,7 +153,7 @@ class Elementwise(Primitive):
                 tangent = add_tangents(tangent, derivative(t, out, *primals, **params))
         return out, tangent
 
-    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], **params: Any) -> tuple[Any, Any]:
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], /, **params: Any) -> tuple[Any, Any]:
         if not all(batched):
             args = tuple(all_batched(axis, args, batched))
         return self(*args, **params), True
@@ -186,7 +186,7 @@ class LinearElementwise(Elementwise):
         super().__init__(name, function, *derivatives, doc=doc)
         self.transposes = transposes
 
-    def transpose(self, ct: Any, *args: Any, **params: Any) -> Any:
+    def transpose(self, ct: Any, /, *args: Any, **params: Any) -> Any:
         return tuple(
             [rule(ct, *args, **params) if is_linear(x) else None for rule, x in zip(self.transposes, args, strict=True)]
         )
@@ -259,7 +259,7 @@ class LinearPrimitive(Primitive):
     linear_arguments: tuple[int, ...] | None = (0,)
     """Positions of the arguments in which it is linear; None means all of them."""
 
-    def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+    def jvp(self, primals: tuple, tangents: tuple, /, **params: Any) -> tuple[Any, Any]:
         out = self(*primals, **params)
         positions = range(len(primals)) if self.linear_arguments is None else self.linear_arguments
         if all(tangents[i] is None for i in positions):
@@ -290,23 +290,23 @@ class BilinearPrimitive(Primitive):
     [3.0, 3.0, 3.0]
     """
 
-    def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+    def jvp(self, primals: tuple, tangents: tuple, /, **params: Any) -> tuple[Any, Any]:
         (x, y), (t_x, t_y) = primals, tangents
         out = self(x, y, **params)
         tangent = None if t_x is None else self(t_x, y, **params)
         return out, tangent if t_y is None else add_tangents(tangent, self(x, t_y, **params))
 
-    def transpose(self, ct: Any, x: Any, y: Any, **params: Any) -> Any:
+    def transpose(self, ct: Any, x: Any, y: Any, /, **params: Any) -> Any:
         return (
             (self.transpose_x(ct, x, y, **params), None)
             if is_linear(x)
             else (None, self.transpose_y(ct, x, y, **params))
         )
 
-    def transpose_x(self, ct: Any, x: ArrayType, y: Any, **params: Any) -> Any:
+    def transpose_x(self, ct: Any, x: ArrayType, y: Any, /, **params: Any) -> Any:
         raise self.missing("transpose_x")
 
-    def transpose_y(self, ct: Any, x: Any, y: ArrayType, **params: Any) -> Any:
+    def transpose_y(self, ct: Any, x: Any, y: ArrayType, /, **params: Any) -> Any:
         raise self.missing("transpose_y")
 
 

@@ -276,10 +276,7 @@ def test_rules_as_messages_show_them(rule: str) -> None:
 def test_a_transpose_rule_that_a_gradient_needs(transformed: Callable[..., Any]) -> None:
     """The message names the primitive and the line, also where an eager gradient takes it as a step."""
 
-    class Forward(Double):
-        transpose = Primitive.transpose
-
-    primitive = made(Forward)
+    primitive = made(type("Forward", (Double,), {"transpose": Primitive.transpose}))
     with pytest.raises(minijvp.MissingRuleError, match=rf"'{primitive.name}' has no transpose .*test_rule_checks.py"):
         transformed(minijvp.grad(lambda x: mnp.sum(primitive(x))))(X)
 
@@ -311,6 +308,27 @@ def test_a_name_of_our_own() -> None:
     with pytest.raises(minijvp.ArgumentError, match="'sin' exists already"):
         Double("sin")
     assert registry["sin"] is own
+
+
+def test_parameters_may_have_any_name() -> None:
+    class Sum(LinearPrimitive):
+        """Over an axis that is counted from the end; `rule` and `ct` mean nothing."""
+
+        def impl(self, x: Any, *, axis: int, rule: int, ct: int) -> Any:
+            return jnp.sum(x, axis)
+
+        def transpose(self, cotangent: Any, x: ArrayType, **params: Any) -> Any:
+            return mnp.broadcast_to(mnp.expand_dims(cotangent, params["axis"]), x.shape)
+
+        def batch(self, lanes: Any, args: tuple, batched: Any, **params: Any) -> tuple[Any, Any]:
+            return self(*args, **params), True
+
+    primitive = made(Sum)
+    f = lambda x: primitive(x, axis=-1, rule=1, ct=2)
+    np.testing.assert_allclose(minijvp.vmap(minijvp.grad(f))(np.stack([X, X])), np.ones((2, 4)))
+    np.testing.assert_allclose(minijvp.jvp(f, (X,), (X,))[1], 10)
+    product = made(lambda name: Elementwise(name, lambda x, *, axis: x * axis, lambda t, out, x, *, axis: t * axis))
+    np.testing.assert_allclose(minijvp.vmap(minijvp.grad(lambda x: product(x, axis=3)))(X), [3.0] * 4)
 
 
 def test_a_cost_that_nobody_knows() -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import redirect_stdout
 from importlib.util import module_from_spec, spec_from_file_location
+from io import StringIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,9 +18,12 @@ import scipy.special
 
 import minijvp
 import minijvp.numpy as mnp
+from minijvp import extend
 from minijvp.core.primitive import registry
 from minijvp.extend import Primitive, Sample
-from tests.examples.test_examples import ROOT, run
+from minijvp.interop.reading import TABLE
+from tests.examples.documents import blocks, run_block
+from tests.examples.test_examples import EXTENDING, ROOT, run
 
 FOLDER = ROOT / "examples" / "extend"
 PRINTED = {
@@ -127,10 +133,39 @@ def test_flops_against_the_compiler(examples: dict[str, ModuleType]) -> None:
     f = lambda np_: lambda x, y: np_.sum((x @ y) * 2.0)
     counted = flops(minijvp.make_jaxpr(f(mnp))(x, y))
     assert counted == 2 * 7 * 5 * 3 + 2 * 7 * 3
-    compiled = jax.jit(f(jnp)).lower(x, y).compile().cost_analysis()
+    compiled: Any = jax.jit(f(jnp)).lower(x, y).compile().cost_analysis()
     np.testing.assert_allclose(counted, (compiled[0] if isinstance(compiled, list) else compiled)["flops"], rtol=0.02)
     turn = lambda x, y: lambda carry, _: (carry + f(mnp)(x, y), None)
     loop = minijvp.make_jaxpr(lambda x, y: minijvp.lax.scan(turn(x, y), 0.0, length=3)[0])(x, y)
     assert flops(loop) == 3 * (counted + 1)
     branches = minijvp.make_jaxpr(lambda p, x, y: minijvp.lax.cond(p, f(mnp), lambda x, y: 0.0, x, y))(True, x, y)
     assert flops(branches) == counted
+
+
+def test_the_document_runs() -> None:
+    """From top to bottom, with the numbers and the output that it shows."""
+    tables = dict(registry), dict(TABLE)
+    names: dict[str, Any] = {}
+    try:
+        with redirect_stdout(StringIO()) as printed, jax.enable_x64(False):
+            for code in blocks(EXTENDING):
+                run_block(code, names)
+    finally:
+        for table, before in zip((registry, TABLE), tables, strict=True):
+            table.clear()
+            table.update(before)
+    texts = blocks(EXTENDING, "text")
+    assert texts
+    for text in texts:
+        assert text in printed.getvalue()
+    assert [name for name in extend.__all__ if f"`{name}`" not in EXTENDING.read_text() and name not in names] == []
+
+
+def test_numbers_in_the_document_are_looked_at() -> None:
+    lines = [line for code in blocks(EXTENDING) for line in code.splitlines() if line[:1].isalpha()]
+    assert len([line for line in lines if re.search(r"\)(\[.*\])?  # -?[\d.]+$", line)]) > 15
+
+
+def test_files_that_the_document_names_are_there() -> None:
+    words = {word for line in EXTENDING.read_text().splitlines() for word in line.split("`") if word.endswith(".py")}
+    assert {Path(word).name for word in words} == {f"{name}.py" for name in PRINTED}
