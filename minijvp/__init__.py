@@ -66,6 +66,8 @@ from minijvp.errors import (
     MinijvpError,
     MissingPackageError,
     MissingRuleError,
+    RedefinedPrimitiveWarning,
+    RuleError,
     UnboundAxisError,
     UnsupportedArgumentError,
     UnsupportedVersionError,
@@ -78,6 +80,7 @@ from minijvp.lax.roots import fixed_point, root
 from minijvp.settings import config
 from minijvp.tools.checking import check_grads, check_rule
 from minijvp.tools.external import external
+from minijvp.tools.rules import check_primitive
 from minijvp.transforms.derivatives import grad, value_and_grad
 from minijvp.transforms.jacobians import hessian, jacfwd, jacobian, jacrev
 from minijvp.transforms.jvp import jvp
@@ -105,6 +108,7 @@ MODULES = frozenset(
         "dtypes",
         "experimental",
         "export",
+        "extend",
         "flatten_util",
         "image",
         "monitoring",
@@ -191,6 +195,8 @@ __all__ = [
     "MissingRuleError",
     "NamedSharding",
     "P",
+    "RedefinedPrimitiveWarning",
+    "RuleError",
     "ShapeDtypeStruct",
     "Shard",
     "Tracer",
@@ -201,6 +207,7 @@ __all__ = [
     "backward_graph",
     "block_until_ready",
     "check_grads",
+    "check_primitive",
     "check_rule",
     "check_tracer_leaks",
     "checkpoint",

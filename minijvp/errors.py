@@ -28,6 +28,8 @@ __all__ = [
     "MissingPackageError",
     "MissingRuleError",
     "NonConcreteBooleanIndexError",
+    "RedefinedPrimitiveWarning",
+    "RuleError",
     "TracerArrayConversionError",
     "TracerBoolConversionError",
     "TracerIntegerConversionError",
@@ -98,8 +100,16 @@ class DerivativeError(MinijvpError, AssertionError):
     """A check found a derivative that is not the derivative of its function."""
 
 
+class RuleError(MinijvpError, AssertionError):
+    """A check found a rule of a primitive that does not fit its other rules, or its function."""
+
+
 class UnsupportedVersionError(MinijvpError, ImportError):
     """The installed JAX or Python lies outside of the supported range."""
+
+
+class RedefinedPrimitiveWarning(UserWarning):
+    """A primitive was made under the name of another, which it replaces."""
 
 
 class UnusedScopeWarning(RuntimeWarning):

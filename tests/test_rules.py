@@ -14,10 +14,10 @@ from tests.samples import Sample, all_samples
 SAMPLES = all_samples()
 
 
-@pytest.mark.parametrize("check", CHECKS, ids=lambda c: c.__name__.removeprefix("check_"))
+@pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("sample", SAMPLES, ids=str)
-def test_rule(sample: Sample, check) -> None:
-    check(sample)
+def test_rule(sample: Sample, check: str) -> None:
+    CHECKS[check](sample)
 
 
 def test_every_primitive_has_a_sample() -> None:
@@ -25,6 +25,7 @@ def test_every_primitive_has_a_sample() -> None:
     # Tangents of edited taps are only transposed, never evaluated: tests/custom_rules/test_tap.py.
     kinds = Collective, TapTangents
     wanted = {name for name, primitive in registry.items() if not isinstance(primitive, kinds)}
+    wanted -= {name for name, primitive in registry.items() if primitive.made_outside}  # by other tests
     assert {s.primitive.name for s in SAMPLES} == wanted
 
 

@@ -23,7 +23,6 @@ Types = tuple[ArrayType, ...]
 class Callback(Primitive):
     """A call of a Python function of flat arguments, which returns a sequence of arrays. It has no derivative."""
 
-    returns_tuple = True
     recomputable = "never"
     has_steps = False
 

@@ -16,7 +16,6 @@ from minijvp.operations.families import Elementwise
 class Carrier(Primitive):
     """A primitive that carries programs. Called where JAX traces, it hands JAX the derivatives of their rules too."""
 
-    returns_tuple = True
     has_steps = False
 
     def evaluate(self, args: tuple, params: dict[str, Any]) -> Any:

@@ -31,7 +31,6 @@ class Reduce(Primitive):
     is that of the compiler, which may use the initial values more than once: they must be neutral.
     """
 
-    returns_tuple = True
     recomputable = "fair"
     own_derivative = True  # beside JAX's, initial values are left out, and tangents that are zero stop it
 
@@ -70,7 +69,6 @@ class ReduceWindows(Primitive):
     `jaxpr` is as that of `reduce`, and initial values are neutral too: they are the elements of the padding.
     """
 
-    returns_tuple = True
     recomputable = "fair"
     own_derivative = True  # JAX has none backwards, nor for initial values
 

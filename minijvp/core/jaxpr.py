@@ -20,14 +20,27 @@ from minijvp.errors import JaxprError
 
 @dataclass(slots=True, eq=False)
 class Var:
-    """A variable, known by identity."""
+    """A variable of a program, known by identity.
+
+    >>> import minijvp
+    >>> jaxpr = minijvp.make_jaxpr(minijvp.numpy.sin)(minijvp.numpy.float32(1))
+    >>> jaxpr.inputs[0].type, jaxpr.inputs[0] is jaxpr.equations[0].inputs[0]
+    (f32[], True)
+    """
 
     type: ArrayType
 
 
 @dataclass(slots=True, eq=False)
 class Literal:
-    """A Python scalar, or a NumPy scalar with its dtype, written into a program."""
+    """A Python scalar, or a NumPy scalar with its dtype, written into a program.
+
+    >>> import minijvp
+    >>> from minijvp.extend import Literal
+    >>> (product,) = minijvp.make_jaxpr(lambda x: x * 2)(minijvp.numpy.ones(3))
+    >>> [type(v).__name__ for v in product.inputs], product.inputs[1].value
+    (['Var', 'Literal'], 2.0)
+    """
 
     value: Any
     type: ArrayType
@@ -38,7 +51,13 @@ Atom = Var | Literal
 
 @dataclass(slots=True, eq=False)
 class Equation:
-    """`outputs = primitive(*inputs, **params)`, and the line of user code that made it."""
+    """`outputs = primitive(*inputs, **params)`, and the line of user code that made it.
+
+    >>> import minijvp
+    >>> (total,) = minijvp.make_jaxpr(lambda x: x.sum())(minijvp.numpy.ones(3, 'float32'))
+    >>> total.primitive, total.params, total.outputs[0].type
+    (reduce_sum, {'axes': (0,)}, f32[])
+    """
 
     primitive: Primitive
     inputs: tuple[Atom, ...]
@@ -52,12 +71,29 @@ class Equation:
         inside = any(e.has_effects for jaxpr in inner_jaxprs(self.params) for e in jaxpr)
         return inside or self.primitive.has_effects(self.params)
 
+    @property
+    def returns_tuple(self) -> bool:
+        """Whether its results are a tuple, and not one alone: so are their cotangents for the transpose rule."""
+        found = self.primitive.returns_tuple
+        if found is None:
+            self.primitive.result_types([v.type for v in self.inputs], self.params)
+            found = self.primitive.returns_tuple is True
+        return found
 
-@dataclass(slots=True, eq=False)
+
+@dataclass(slots=True, eq=False, weakref_slot=True)  # of what can be called, JAX takes weak references
 class Jaxpr:
     """A program: equations from inputs to outputs, over constants that it carries (none, in an open jaxpr).
 
-    Open jaxprs compare and hash by structure, so that a cache keyed by one serves every equal program.
+    Open jaxprs compare and hash by structure, so that a cache keyed by one serves every equal program. A call gives the
+    outputs as a list, for arrays in place of the inputs: by `evaluate`. Iteration gives the equations.
+
+    >>> import minijvp
+    >>> jaxpr = minijvp.make_jaxpr(lambda x, y: (x * y, x + y))(2.0, 3.0)
+    >>> [float(x) for x in jaxpr(5.0, 6.0)]
+    [30.0, 11.0]
+    >>> [e.primitive.name for e in jaxpr]
+    ['mul', 'add']
     """
 
     constants: tuple[tuple[Var, Any], ...]
@@ -101,6 +137,9 @@ class Jaxpr:
     def text(self, *, source_lines: bool = False) -> str:
         """The program as text; with `source_lines`, each equation with the line of user code that made it."""
         return format_jaxpr(self, source_lines=source_lines)
+
+    def __call__(self, *args: Any) -> list[Any]:
+        return evaluate(self, *args)
 
     def __iter__(self) -> Iterator[Equation]:
         return iter(self.equations)
@@ -149,8 +188,7 @@ class Jaxpr:
 
         for e in self.equations:
             require_known(e.inputs, f"the equation of {e.primitive.name}")
-            types = e.primitive.type_rule(*(v.type for v in e.inputs), **e.params)
-            expected = types if type(types) is tuple else (types,)
+            expected = e.primitive.result_types([v.type for v in e.inputs], e.params)
             if expected != tuple(v.type for v in e.outputs):
                 found = [v.type for v in e.outputs]
                 raise JaxprError(f"{e.primitive.name} should give {list(expected)} but binds {found}, in\n{self}")
@@ -166,13 +204,19 @@ class Jaxpr:
 def one_equation(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Jaxpr:
     """The jaxpr that applies one primitive to arguments of the types of `args`."""
     inputs = tuple([Var(type_of(x)) for x in args])
-    types = primitive.type_rule(*[v.type for v in inputs], **params)
-    outputs = tuple(map(Var, types if type(types) is tuple else (types,)))
+    outputs = tuple(map(Var, primitive.result_types([v.type for v in inputs], params)))
     return Jaxpr((), inputs, (Equation(primitive, inputs, params, outputs, None),), outputs, primitive.name)
 
 
 def inner_jaxprs(params: dict[str, Any]) -> Iterator[Jaxpr]:
-    """The jaxprs among the parameters of an equation."""
+    """The jaxprs among the parameters of an equation: the bodies of loops and branches, called programs.
+
+    >>> import minijvp
+    >>> from minijvp.extend import inner_jaxprs
+    >>> (call,) = minijvp.make_jaxpr(minijvp.jit(lambda x: minijvp.numpy.sin(x) + 1))(0.0)
+    >>> [len(inner.equations) for inner in inner_jaxprs(call.params)]
+    [2]
+    """
     for value in params.values():
         if isinstance(value, Jaxpr):
             yield value
@@ -209,7 +253,17 @@ def jaxpr_without_rules(jaxpr: Jaxpr) -> Jaxpr:
 
 
 def run(jaxpr: Jaxpr, args: Sequence[Any], apply: Callable[[Equation, list[Any]], Any]) -> list[Any]:
-    """The outputs, where `apply` gives the result of each equation for the values of its inputs."""
+    """The outputs, where `apply(equation, values)` gives the result of each equation for the values of its inputs.
+
+    Values are what one likes: the arguments, and what `apply` returns. Literals and constants are handed to it as they
+    are. Where the equation has several outputs, the result is a tuple.
+
+    >>> import minijvp
+    >>> from minijvp.extend import run
+    >>> jaxpr = minijvp.make_jaxpr(lambda x, y: x * y + 1)(2.0, 3.0)
+    >>> run(jaxpr, ['x', 'y'], lambda e, values: f"{e.primitive}({', '.join(map(str, values))})")
+    ['add(mul(x, y), 1.0)']
+    """
     values: dict[Atom, Any] = dict(jaxpr.constants)
     values.update(zip(jaxpr.inputs, args, strict=True))
     for e in jaxpr.equations:
@@ -222,7 +276,16 @@ def run(jaxpr: Jaxpr, args: Sequence[Any], apply: Callable[[Equation, list[Any]]
 
 
 def evaluate(jaxpr: Jaxpr, *args: Any) -> list[Any]:
-    """The outputs, computed by the current trace; recorded equations keep their lines."""
+    """The outputs, computed by the current trace; recorded equations keep their lines.
+
+    So a program is transformed as a function is.
+
+    >>> import minijvp
+    >>> from minijvp.extend import evaluate
+    >>> jaxpr = minijvp.make_jaxpr(minijvp.numpy.sin)(0.0)
+    >>> float(minijvp.grad(lambda x: evaluate(jaxpr, x)[0])(0.0))
+    1.0
+    """
 
     def apply(e: Equation, inputs: list[Any]) -> Any:
         state.source = e.source or outer
@@ -234,7 +297,14 @@ def evaluate(jaxpr: Jaxpr, *args: Any) -> list[Any]:
 
 
 def lower(jaxpr: Jaxpr, *args: Any) -> list[Any]:
-    """The outputs, computed by raw jax.lax calls: what jax.jit traces to compile the program."""
+    """The outputs, computed by raw jax.lax calls: what jax.jit traces to compile the program.
+
+    >>> import jax, minijvp
+    >>> from minijvp.extend import lower
+    >>> jaxpr = minijvp.make_jaxpr(minijvp.numpy.cos)(0.0)
+    >>> float(jax.jit(lambda x: lower(jaxpr, x))(0.0)[0])
+    1.0
+    """
 
     def apply(e: Equation, inputs: list[Any]) -> Any:
         if type(e.source) is ScopedSource:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
+from textwrap import indent
 from typing import Any, ClassVar
 
 import jax
 
-from minijvp.core.rule_checks import check_rules, made_outside
+from minijvp.core.rule_checks import check_rules, maker
 from minijvp.core.tracing import state, traced_by_jax
 from minijvp.core.types import ArrayType
-from minijvp.errors import ArgumentError, MissingRuleError
+from minijvp.errors import ArgumentError, MissingRuleError, RedefinedPrimitiveWarning
 
 registry: dict[str, Primitive] = {}
 """Every primitive by name. The generic tests run over it."""
@@ -22,10 +24,54 @@ MULTIPLICATIONS_PER_BYTE = 8
 """How many a processor does while it moves a byte to or from memory, in products of matrices: a rough guess."""
 
 
+WHY_MISSING = {
+    "impl": "Nobody has said how it is computed.",
+    "jvp": "Nobody has said how it is differentiated.",
+    "batch": "Nobody has said how it is computed for a batch of arguments.",
+}
+INSTEAD_OF_RULE = (
+    "Differentiate around it (stop_gradient), or put it into a function with a rule (custom_jvp, custom_vjp).",
+    "Put it into a function with a rule (minijvp.custom_batching.custom_vmap), or call it in a loop (lax.map).",
+)
+
+SKETCHES = {
+    "impl": """\
+def impl(self, x, **params):  # arrays, and static parameters: the result, by jax.numpy or jax.lax
+    return jnp.sin(x)
+""",
+    "jvp": """\
+def jvp(self, primals, tangents, **params):  # here of sin(x); a tangent that is None is zero
+    (x,), (t,) = primals, tangents
+    return self(x), None if t is None else t * mnp.cos(x)
+""",
+    "transpose": """\
+def transpose(self, ct, x, **params):  # here of 2 * x; x is an ArrayType, since its value is not known
+    return ct * 2  # of several arguments: a tuple, with None for those that are no ArrayType
+""",
+    "transpose_x": """\
+def transpose_x(self, ct, x, y, **params):  # here of x * y; x is an ArrayType, since its value is not known
+    return ct * y
+""",
+    "transpose_y": """\
+def transpose_y(self, ct, x, y, **params):  # here of x * y; y is an ArrayType, since its value is not known
+    return ct * x
+""",
+    "batch": """\
+def batch(self, axis, args, batched, **params):  # args[i] has a leading axis of axis.size where batched[i] is True
+    return self(*args, **params), True  # here of an operation on each element; True, since the result has the axis
+""",
+}
+"""How each rule is written, for messages."""
+
+
 class Axis:
     """The batch axis of a vmap: its size, its name if collectives may ask for it, and where it lies on devices.
 
     `mesh_axes` are the names of the axes of a mesh over which shardings inside the vmap are to spread it.
+
+    >>> from minijvp.extend import Axis
+    >>> Axis(3).size, Axis(3, 'lanes').name
+    (3, 'lanes')
     """
 
     __slots__ = ("mesh_axes", "name", "size")
@@ -61,16 +107,28 @@ class Primitive:
 
     For a primitive that is made outside of minijvp, what its rules return is checked whenever they run: the number of
     results, tangents and cotangents, and their shapes and dtypes. Parameters that are equal select the same program.
+
+    Raises ArgumentError for the name of one of minijvp's own primitives, and warns with RedefinedPrimitiveWarning for
+    the name of another.
+
+    >>> import jax.numpy as jnp, minijvp, minijvp.numpy as mnp
+    >>> from minijvp.extend import Primitive
+    >>> class Norm(Primitive):
+    ...     def impl(self, x):
+    ...         return jnp.sqrt(jnp.sum(x * x, -1))
+    ...     def jvp(self, primals, tangents):
+    ...         (x,), (t,) = primals, tangents
+    ...         out = self(x)
+    ...         return out, None if t is None else mnp.sum(x * t, -1) / out
+    ...     def batch(self, axis, args, batched):
+    ...         return self(*args), True
+    >>> norm = Norm('norm')
+    >>> print(minijvp.grad(norm)(mnp.array([3.0, 4.0])))
+    [0.6 0.8]
     """
 
     recomputable = "cheap"
     """What repeating it costs a rematerialisation: "free" (a view), "cheap", "fair", "dear", or "never"."""
-
-    returns_tuple = False
-    """Whether the result is a tuple. Only a transpose rule needs to know before the fact: its `ct` is a tuple then.
-
-    The type rule of a primitive that is made outside of minijvp says it, and this need not.
-    """
 
     has_steps = True
     """Whether an eager linearization may stage and compile the rule: not if it calls a user's function."""
@@ -83,16 +141,43 @@ class Primitive:
 
     name: str
 
+    made_outside: bool
+    """Whether it is none of minijvp's own."""
+
+    returns_tuple: bool | None
+    """Whether the result is a tuple, and so the `ct` of the transpose rule: what the type rule has said, and None until
+    that is asked for the first time."""
+
     def __init__(self, name: str, doc: str | None = None):
         self.name = name
         self.__name__ = name
+        self.returns_tuple = None
         self._compiled: dict[tuple, Any] = {}
         if doc is not None:
             self.__doc__ = doc
-        if registry.setdefault(name, self) is not self:
-            raise ValueError(f"a primitive named {name!r} exists already")
-        if made_outside():
+        self.made_outside, depth = maker()
+        if self.made_outside:
             check_rules(self, Primitive.type_rule)
+        known = registry.get(name)
+        if known is not None:
+            self.replace(known, depth)
+        registry[name] = self
+
+    def replace(self, known: Primitive, depth: int) -> None:
+        """Warn whoever makes this primitive, so many calls up, that another had the name. ArgumentError for our own."""
+        if not (self.made_outside and known.made_outside):
+            raise ArgumentError(
+                f"a primitive named {self.name!r} exists already.",
+                "It is one of minijvp's own, and transformations find it by that name.",
+                "Choose another name.",
+            )
+        warnings.warn(
+            f"the primitive {self.name!r} was made before, and is replaced. Programs that were staged or compiled with "
+            "the old one keep it and its rules. That is as it should be where a definition is run again; if both are "
+            "meant, give one of them another name.",
+            RedefinedPrimitiveWarning,
+            stacklevel=depth + 1,
+        )
 
     def reached(self, equation: Any, inputs: tuple[bool, ...], differentiable: bool) -> Sequence[bool]:
         """Which results of an equation depend on one of these inputs: all, where the primitive says no more."""
@@ -152,16 +237,22 @@ class Primitive:
     def type_rule(self, *types: ArrayType, **params: Any) -> Any:
         return _shape_of_impl(self, types, tuple(params.items()))
 
-    def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+    def result_types(self, types: Sequence[ArrayType], params: dict[str, Any]) -> tuple[ArrayType, ...]:
+        """The types of the results, of one or several, for arguments of these types."""
+        found = self.type_rule(*types, **params)
+        self.returns_tuple = type(found) is tuple
+        return found if self.returns_tuple else (found,)
+
+    def jvp(self, primals: tuple, tangents: tuple, /, **params: Any) -> tuple[Any, Any]:
         raise self.missing("jvp")
 
-    def linearize(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+    def linearize(self, primals: tuple, tangents: tuple, /, **params: Any) -> tuple[Any, Any]:
         return self.jvp(primals, tangents, **params)
 
-    def transpose(self, ct: Any, *args: Any, **params: Any) -> Any:
+    def transpose(self, ct: Any, /, *args: Any, **params: Any) -> Any:
         raise self.missing("transpose")
 
-    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], **params: Any) -> tuple[Any, Any]:
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], /, **params: Any) -> tuple[Any, Any]:
         raise self.missing("batch")
 
     def narrowed(self, equation: Any, used: tuple[bool, ...]) -> Any:
@@ -190,20 +281,32 @@ class Primitive:
         return False
 
     def missing(self, rule: str) -> MissingRuleError:
+        """The error for a transformation that needs a rule which nobody has written, or not for this case."""
         return MissingRuleError(
             f"the primitive {self.name!r} has no {rule} rule.",
-            {
-                "transpose": "It is not linear, or nobody has said how it is transposed.",
-                "jvp": "Nobody has said how it is differentiated.",
-            }.get(rule, "Nobody has written one."),
-            "Differentiate around it (stop_gradient), or give it the rule where the primitive is defined.",
+            WHY_MISSING.get(rule, "It is not linear, or nobody has said how it is transposed."),
+            self.written(rule) if self.made_outside else INSTEAD_OF_RULE[rule == "batch"],
         )
+
+    def written(self, rule: str) -> str:
+        """For messages: how a rule of this primitive is written."""
+        sketch = indent(SKETCHES[rule].rstrip(), "    ")
+        return f"Write the rule in {type(self).__name__}, as minijvp.extend.Primitive describes it:\n{sketch}"
 
 
 class Nondifferentiable(Primitive):
-    """A primitive whose derivative is zero wherever it exists: comparisons, rounding, indices."""
+    """A primitive whose derivative is zero wherever it exists: comparisons, rounding, indices.
 
-    def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+    >>> import jax.numpy as jnp, minijvp
+    >>> from minijvp.extend import Nondifferentiable
+    >>> class Thirds(Nondifferentiable):
+    ...     def impl(self, x):
+    ...         return jnp.round(x * 3) / 3
+    >>> float(minijvp.grad(Thirds('thirds'))(0.5))
+    0.0
+    """
+
+    def jvp(self, primals: tuple, tangents: tuple, /, **params: Any) -> tuple[Any, Any]:
         out = self(*primals, **params)
         return out, (None,) * len(out) if type(out) is tuple else None
 

@@ -19,16 +19,19 @@ from minijvp.errors import ArgumentError
 COSTS = ("free", "cheap", "fair", "dear", "never")
 
 
-def made_outside() -> bool:
-    """Whether the code that makes an object, whose constructors are running, is not minijvp's."""
-    frame = sys._getframe(1)
+def maker() -> tuple[bool, int]:
+    """Whether the code that makes an object, whose constructors are running, is not minijvp's; how many calls up it is.
+
+    A call up is the caller of this function.
+    """
+    frame, depth = sys._getframe(1), 1
     while frame.f_code.co_name == "__init__" and frame.f_back is not None:
-        frame = frame.f_back
-    return frame.f_globals.get("__name__", "").partition(".")[0] != "minijvp"
+        frame, depth = frame.f_back, depth + 1
+    return frame.f_globals.get("__name__", "").partition(".")[0] != "minijvp", depth
 
 
 def check_rules(primitive: Any, default_type_rule: Callable[..., Any]) -> None:
-    """Have every rule of a primitive checked when it is called; `returns_tuple` becomes what its type rule says."""
+    """Have every rule of a primitive checked when it is called."""
     if primitive.recomputable not in COSTS:
         raise ArgumentError(
             f"the primitive {primitive.name!r} has recomputable={primitive.recomputable!r}.",
@@ -42,14 +45,17 @@ def check_rules(primitive: Any, default_type_rule: Callable[..., Any]) -> None:
 
 
 class RuleChecks:
-    """What the rules of one primitive must return. Each method takes a rule and its arguments."""
+    """What the rules of one primitive must return. Each method takes a rule and its arguments.
+
+    A parameter of the primitive may have any name: `axis`, `rule`.
+    """
 
     def __init__(self, primitive: Any, default_type_rule: Callable[..., Any]):
         self.primitive = primitive
         # The default one asks `impl`.
         self.own_type_rule = None if type(primitive).type_rule is default_type_rule else primitive.type_rule
 
-    def impl(self, rule: Callable[..., Any], *args: Any, **params: Any) -> Any:
+    def impl(self, rule: Callable[..., Any], /, *args: Any, **params: Any) -> Any:
         out = rule(*args, **params)
         found = self.entries("impl", out, "results")
         for x in found:
@@ -66,7 +72,7 @@ class RuleChecks:
         self.compare("impl", found, expected, "Its type rule, which may be the wrong one, says")
         return out
 
-    def type_rule(self, rule: Callable[..., Any], *types: ArrayType, **params: Any) -> Any:
+    def type_rule(self, rule: Callable[..., Any], /, *types: ArrayType, **params: Any) -> Any:
         out = rule(*types, **params)
         for t in self.entries("type_rule", out, "results"):
             if not isinstance(t, ArrayType) or type(t.shape) is not tuple or not is_dtype(t.dtype):
@@ -76,13 +82,21 @@ class RuleChecks:
                     "The type of a result is an ArrayType of a tuple and a NumPy dtype: "
                     "ArrayType((2, 3), numpy.dtype('float32')).",
                 )
-        self.primitive.returns_tuple = type(out) is tuple
+        several = type(out) is tuple
+        if self.primitive.returns_tuple not in (None, several):
+            forms = ("one type", "a tuple of types")
+            raise self.wrong(
+                "type_rule",
+                f"{forms[several]}, and {forms[not several]} before",
+                "Results are a tuple always (also one alone), or never: cotangents are handed on like them.",
+            )
+        self.primitive.returns_tuple = several
         return out
 
-    def jvp(self, rule: Callable[..., Any], primals: tuple, tangents: tuple, **params: Any) -> Any:
+    def jvp(self, rule: Callable[..., Any], primals: tuple, tangents: tuple, /, **params: Any) -> Any:
         return self.derivative("jvp", rule(primals, tangents, **params), primals, params)
 
-    def linearize(self, rule: Callable[..., Any], primals: tuple, tangents: tuple, **params: Any) -> Any:
+    def linearize(self, rule: Callable[..., Any], primals: tuple, tangents: tuple, /, **params: Any) -> Any:
         return self.derivative("linearize", rule(primals, tangents, **params), primals, params)
 
     def derivative(self, name: str, result: Any, primals: tuple, params: dict[str, Any]) -> Any:
@@ -100,7 +114,7 @@ class RuleChecks:
             self.fit(name, t, kind, "a tangent has the type of its result; None is zero")
         return result
 
-    def transpose(self, rule: Callable[..., Any], ct: Any, *args: Any, **params: Any) -> Any:
+    def transpose(self, rule: Callable[..., Any], ct: Any, /, *args: Any, **params: Any) -> Any:
         result = rule(ct, *args, **params)
         linear = [isinstance(x, ArrayType) for x in args]
         found = self.entries("transpose", result, "cotangents")
@@ -120,7 +134,9 @@ class RuleChecks:
             raise self.wrong("transpose", "cotangents of arguments that are not linear only", why)
         return result
 
-    def batch(self, rule: Callable[..., Any], axis: Any, args: tuple, batched: tuple[bool, ...], **params: Any) -> Any:
+    def batch(
+        self, rule: Callable[..., Any], axis: Any, args: tuple, batched: tuple[bool, ...], /, **params: Any
+    ) -> Any:
         result = rule(axis, args, batched, **params)
         out, flags = self.pair("batch", result, "(result, whether it is batched)")
         types = [lane(type_of(x)) if b else type_of(x) for x, b in zip(args, batched, strict=True)]

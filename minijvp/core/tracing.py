@@ -40,7 +40,26 @@ live_traces: set[Trace] = set()
 
 
 class Trace:
-    """An interpreter of primitives. `parent` is the one that it is built on."""
+    """An interpreter of primitives. `parent` is the one that it is built on.
+
+    What it is asked to process concerns it if one of the arguments is a tracer that it owns; it hands all else to its
+    parent, `self.parent.process(primitive, args, params)`. Its rules are functions like any other, and run under the
+    parent: `with current(self.parent):`. A transformation makes a trace on the current one, wraps arguments in tracers,
+    calls the function `with current(trace):`, and looks into the tracers that come back.
+
+    >>> import minijvp
+    >>> from minijvp.extend import Trace, current, current_trace
+    >>> class Counting(Trace):
+    ...     def __init__(self, parent):
+    ...         self.parent, self.names = parent, []
+    ...     def process(self, primitive, args, params):
+    ...         self.names.append(primitive.name)
+    ...         return self.parent.process(primitive, args, params)
+    >>> with current(Counting(current_trace())) as trace:
+    ...     x = minijvp.numpy.sin(1.0)
+    >>> trace.names
+    ['sin']
+    """
 
     __slots__ = ("parent",)
 
@@ -137,22 +156,46 @@ def nothing_is_traced() -> bool:
 
 
 class current:
-    """Context manager: `trace` is the current trace inside, and is live for as long."""
+    """Context manager: `trace` is the current trace inside.
 
-    __slots__ = ("previous", "trace")
+    It is live for as long, and has finished then; unless it was live before, as the parent of a live trace is.
+
+    >>> from minijvp.extend import Trace, current, current_trace
+    >>> with current(Trace()) as trace:
+    ...     print(current_trace() is trace, trace.finished())
+    True False
+    >>> trace.finished()
+    True
+    """
+
+    __slots__ = ("began", "previous", "trace")
 
     def __init__(self, trace: Trace):
         self.trace = trace
 
     def __enter__(self) -> Trace:
+        trace = self.trace
         self.previous = state.trace
-        state.trace = self.trace
-        live_traces.add(self.trace)
-        return self.trace
+        state.trace = trace
+        self.began = trace not in live_traces and trace is not EVALUATION
+        if self.began:
+            live_traces.add(trace)
+        return trace
 
     def __exit__(self, *exception: object) -> None:
         state.trace = self.previous
-        live_traces.discard(self.trace)
+        if self.began:
+            live_traces.discard(self.trace)
+
+
+def current_trace() -> Trace:
+    """The trace that processes operations now: the parent of the next one.
+
+    >>> from minijvp.extend import current_trace
+    >>> current_trace().description
+    'EvalTrace'
+    """
+    return state.trace
 
 
 class charged_to:
@@ -267,7 +310,26 @@ INSTEAD_OF_LOOPS = "lax.fori_loop in place of range(n), mnp.asarray(items)[i] in
 class Tracer:
     """A value seen by one trace. Behaves like an array; its operators are those of `minijvp.numpy`.
 
-    Code that asks isinstance(x, jax.Array), and jax.core.Tracer where JAX allows it, is told yes.
+    A class of tracers sets `owner`, the trace, and has `type`, an ArrayType, from which shape and dtype follow. Code
+    that asks isinstance(x, jax.Array), and jax.core.Tracer where JAX allows it, is told yes.
+
+    >>> import minijvp.numpy as mnp
+    >>> from minijvp.extend import Trace, Tracer, current, current_trace, type_of
+    >>> class Named(Tracer):
+    ...     def __init__(self, owner, value, name):
+    ...         self.owner, self.value, self.name = owner, value, name
+    ...     type = property(lambda self: type_of(self.value))
+    >>> class Naming(Trace):
+    ...     def __init__(self, parent):
+    ...         self.parent = parent
+    ...     def process(self, primitive, args, params):
+    ...         values = [x.value if isinstance(x, Named) else x for x in args]
+    ...         names = [x.name if isinstance(x, Named) else str(x) for x in args]
+    ...         out = self.parent.process(primitive, tuple(values), params)
+    ...         return Named(self, out, f"{primitive}({', '.join(names)})")
+    >>> with current(Naming(current_trace())) as trace:
+    ...     print((mnp.sin(Named(trace, 1.0, 'x')) * 2).name)
+    mul(sin(x), 2.0)
     """
 
     __slots__ = ("__weakref__", "owner")
@@ -276,6 +338,10 @@ class Tracer:
     __class__ = property(lambda self: ArrayTracer)  # type: ignore[assignment]
 
     owner: Trace
+
+    def __init_subclass__(cls) -> None:
+        register_type_reader(cls, lambda x: x.type)
+        ARRAY_CLASSES.add(cls)
 
     @property
     def type(self) -> ArrayType:
@@ -544,7 +610,5 @@ def refuse_types(primitive: Any, args: Sequence[Any], params: dict[str, Any]) ->
 
 
 def tracer_class(cls: type[TracerClass]) -> type[TracerClass]:
-    """Register a class of tracers with `type_of`."""
-    register_type_reader(cls, lambda x: x.type)
-    ARRAY_CLASSES.add(cls)
+    """A class of tracers, which is registered with `type_of` when it is made."""
     return cls

@@ -19,6 +19,11 @@ class ArrayType:
     """Shape, dtype and weakness of an array. Immutable by convention: a frozen dataclass costs three times as much.
 
     In a transpose rule, an argument that is an `ArrayType` is one whose value is not known: it is linear.
+
+    >>> import numpy as np
+    >>> from minijvp.extend import ArrayType
+    >>> ArrayType((2, 3), np.dtype('float32')), ArrayType((), np.dtype('int32'), weak_type=True)
+    (f32[2,3], i32[]*)
     """
 
     __slots__ = ("dtype", "shape", "weak_type")
@@ -92,9 +97,14 @@ def register_type_reader(cls: type, reader: Callable[[Any], ArrayType]) -> None:
 
 
 def type_of(value: Any) -> ArrayType:
-    """The type of an array, a NumPy array or scalar, a Python scalar or a tracer.
+    """The type of an array, a NumPy array or scalar, a Python scalar or a tracer, as an ArrayType.
 
     Raises ArgumentError for anything else.
+
+    >>> import numpy as np
+    >>> from minijvp.extend import type_of
+    >>> type_of(np.zeros((2, 3), 'float32')), type_of(True)
+    (f32[2,3], bool[])
     """
     reader = _type_readers.get(type(value))
     return (reader or _new_reader(value))(value)

@@ -152,7 +152,6 @@ def without_zeros(program: Jaxpr, n: int) -> tuple[Jaxpr, Flags]:
 class Foreign(Primitive):
     """The results of an operation of JAX that minijvp does not know, by rules that JAX has for it."""
 
-    returns_tuple = True
     recomputable = "dear"
 
     def impl(self, *args: Any, equation: ForeignEquation) -> tuple[Any, ...]:

@@ -54,10 +54,37 @@ class Reference:
         self.value = value
 
 
-def translates(*names: str, contextual: bool = False) -> Callable[[Translation], Translation]:
-    """Decorator: enter a translation in the table for these primitives of JAX."""
+def translates(*primitives: Any, contextual: bool = False) -> Callable[[Translation], Translation]:
+    """Decorator: enter a translation in the table for these primitives of JAX, which are given themselves or by name.
+
+    A translation takes the inputs of an equation and its parameters, `(*inputs, **params)`, and gives what that
+    computes, by functions and primitives of minijvp: one result, or a sequence of several. With `contextual` it takes
+    the equation of JAX itself, `(equation, *inputs)`. `minijvp.from_jax` reads with it what is transformed from then
+    on; without one, the rules that JAX has for the primitive are used. A later translation replaces an earlier one.
+
+    Raises ArgumentError for what is neither a primitive of JAX nor a name, and JaxprError where a result has another
+    shape or dtype than in JAX.
+
+    >>> import jax.extend.core, jax.numpy as jnp, minijvp, minijvp.numpy as mnp
+    >>> from minijvp.extend import translates
+    >>> halve = jax.extend.core.Primitive('halve')
+    >>> _ = halve.def_impl(lambda x: x / 2), halve.def_abstract_eval(lambda x: x)
+    >>> @translates(halve)
+    ... def rule(x):
+    ...     return mnp.divide(x, 2)
+    >>> float(minijvp.grad(minijvp.from_jax(lambda x: halve.bind(x) * 3))(1.0))
+    1.5
+    """
+    names = [name for p in primitives if isinstance(name := getattr(p, "name", p), str)]
+    if not names or len(names) < len(primitives):
+        raise ArgumentError(
+            f"translates received {primitives!r:.200}.",
+            "It enters a translation for primitives of JAX (jax.extend.core.Primitive), known by their names.",
+            "Write @translates(primitive), or @translates('its name').",
+        )
 
     def enter(translation: Translation) -> Translation:
+        read_open.cache_clear()  # programs that were read without it
         TABLE.update(dict.fromkeys(names, translation))
         if contextual:
             CONTEXTUAL.update(names)

@@ -59,7 +59,6 @@ class Traced:
 class ProgramOfJax(Primitive):
     """The outputs of a program that JAX has traced. A trace that transforms it sees the equations it is read as."""
 
-    returns_tuple = True
     recomputable = "dear"
     has_steps = False
 

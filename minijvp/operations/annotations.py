@@ -55,7 +55,6 @@ class OrConstant(Primitive):
 class OptimizationBarrier(LinearPrimitive):
     """The operands; the compiler moves no computation across."""
 
-    returns_tuple = True
     recomputable = "free"
     linear_arguments = None
 

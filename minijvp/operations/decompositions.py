@@ -93,7 +93,6 @@ class Eigh(MatrixPrimitive):
     `subset_by_index` there are only those from the first number to before the second.
     """
 
-    returns_tuple = True
     own_derivative = True  # JAX's reads both triangles, and has other results beside it
     takes = "a square matrix, of which it reads one triangle"
 
@@ -123,7 +122,6 @@ class Eig(MatrixPrimitive):
     """
 
     own_derivative = True
-    returns_tuple = True
 
     def impl(
         self,
@@ -194,7 +192,6 @@ class SVD(MatrixPrimitive):
     """
 
     own_derivative = True
-    returns_tuple = True
     takes = "a matrix"
 
     def fits(self, *shapes: tuple[int, ...], **params: Any) -> bool:
@@ -268,7 +265,6 @@ def _turned(u: Any, turn: Any, inside: Any, moved: Any, s: Any) -> Any:
 class Undifferentiated(MatrixPrimitive):
     """A decomposition by a long row of steps of which no derivative is known to minijvp."""
 
-    returns_tuple = True
     advice = ""
 
     def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:

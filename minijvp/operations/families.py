@@ -22,7 +22,13 @@ Derivative = Callable[..., Any]
 
 
 def is_linear(x: Any) -> bool:
-    """In a transpose rule: whether the argument is linear, so that only its type is known."""
+    """In a transpose rule: whether the argument is linear, so that only its type is known.
+
+    >>> import numpy as np
+    >>> from minijvp.extend import is_linear, type_of
+    >>> is_linear(2.0), is_linear(type_of(np.ones(3)))
+    (False, True)
+    """
     return type(x) is ArrayType
 
 
@@ -33,12 +39,23 @@ def zeros_like(x: Any) -> Any:
 
 
 def instantiate(t: Any, x: Any) -> Any:
-    """The tangent or cotangent `t` of `x`, as zeros if it is None."""
+    """The tangent or cotangent `t` of `x`, as zeros if it is None.
+
+    >>> import numpy as np
+    >>> from minijvp.extend import instantiate
+    >>> instantiate(None, np.ones(2)).tolist(), instantiate(3.0, 1.0)
+    ([0.0, 0.0], 3.0)
+    """
     return zeros_like(x) if t is None else t
 
 
 def add_tangents(x: Any, y: Any) -> Any:
-    """The sum of two tangents or cotangents, either of which may be None."""
+    """The sum of two tangents or cotangents, either of which may be None.
+
+    >>> from minijvp.extend import add_tangents
+    >>> float(add_tangents(1.0, 2.0)), add_tangents(None, 2.0), add_tangents(None, None)
+    (3.0, 2.0, None)
+    """
     if x is None:
         return y
     return x if y is None else add(x, y)
@@ -56,7 +73,13 @@ def spread(values: Iterable[Any], where: Sequence[bool]) -> tuple[Any, ...]:
 
 
 def leading_axis(axis: Axis, x: Any, batched: bool) -> Any:
-    """`x` with a leading batch axis: as it is, or repeated. A Python scalar stays one."""
+    """`x` with a leading batch axis: as it is if it is `batched`, or repeated. A Python scalar stays one.
+
+    >>> import numpy as np
+    >>> from minijvp.extend import Axis, leading_axis
+    >>> leading_axis(Axis(2), np.array([1.0, 5.0]), False).tolist(), leading_axis(Axis(2), 3.0, False)
+    ([[1.0, 5.0], [1.0, 5.0]], 3.0)
+    """
     if batched or type(x) in PYTHON_SCALARS:
         return x
     shape = type_of(x).shape
@@ -74,7 +97,14 @@ def all_batched(axis: Axis, args: Sequence[Any], batched: Sequence[bool]) -> lis
 class Elementwise(Primitive):
     """A primitive that works element by element on arrays of one shape and dtype; Python scalars fit every array.
 
-    `derivatives` has for each argument the function (t, out, *args) -> tangent, or None where the derivative is zero.
+    `function` is one of jax.numpy or jax.lax. `derivatives` has for each argument the function (t, out, *args) ->
+    tangent, or None where the derivative is zero.
+
+    >>> import jax.numpy as jnp, minijvp, minijvp.numpy as mnp
+    >>> from minijvp.extend import Elementwise
+    >>> sinc = Elementwise('sinc_', lambda x: jnp.sin(x) / x, lambda t, out, x: t * (mnp.cos(x) - out) / x)
+    >>> print(f'{minijvp.grad(sinc)(1.0):.4f}', minijvp.vmap(sinc)(mnp.array([1.0, 2.0])).shape)
+    -0.3012 (2,)
     """
 
     def __init__(self, name: str, function: Callable[..., Any], *derivatives: Derivative | None, doc: str = ""):
@@ -114,7 +144,7 @@ class Elementwise(Primitive):
             "The function in minijvp.numpy broadcasts and promotes.",
         )
 
-    def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+    def jvp(self, primals: tuple, tangents: tuple, /, **params: Any) -> tuple[Any, Any]:
         out = self(*primals, **params)
         tangent = None
         params.pop("accuracy", None)  # of the result, and no business of the derivative
@@ -123,7 +153,7 @@ class Elementwise(Primitive):
                 tangent = add_tangents(tangent, derivative(t, out, *primals, **params))
         return out, tangent
 
-    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], **params: Any) -> tuple[Any, Any]:
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], /, **params: Any) -> tuple[Any, Any]:
         if not all(batched):
             args = tuple(all_batched(axis, args, batched))
         return self(*args, **params), True
@@ -156,7 +186,7 @@ class LinearElementwise(Elementwise):
         super().__init__(name, function, *derivatives, doc=doc)
         self.transposes = transposes
 
-    def transpose(self, ct: Any, *args: Any, **params: Any) -> Any:
+    def transpose(self, ct: Any, /, *args: Any, **params: Any) -> Any:
         return tuple(
             [rule(ct, *args, **params) if is_linear(x) else None for rule, x in zip(self.transposes, args, strict=True)]
         )
@@ -208,12 +238,28 @@ def _spread(x: Any, array: Any) -> Any:
 
 
 class LinearPrimitive(Primitive):
-    """A primitive that is linear in some of its arguments together: in those that `linear_arguments` names."""
+    """A primitive that is linear in some of its arguments together: in those that `linear_arguments` names.
+
+    Its `jvp` is itself, applied to tangents. It needs `impl`, `transpose` and `batch`.
+
+    >>> import jax.numpy as jnp, minijvp, minijvp.numpy as mnp
+    >>> from minijvp.extend import LinearPrimitive
+    >>> class Reversed(LinearPrimitive):
+    ...     def impl(self, x):
+    ...         return jnp.flip(x, -1)
+    ...     def transpose(self, ct, x):
+    ...         return self(ct)
+    ...     def batch(self, axis, args, batched):
+    ...         return self(*args), True
+    >>> reversed_ = Reversed('reversed')
+    >>> minijvp.grad(lambda x: reversed_(x) @ mnp.arange(3.0))(mnp.ones(3)).tolist()
+    [2.0, 1.0, 0.0]
+    """
 
     linear_arguments: tuple[int, ...] | None = (0,)
     """Positions of the arguments in which it is linear; None means all of them."""
 
-    def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+    def jvp(self, primals: tuple, tangents: tuple, /, **params: Any) -> tuple[Any, Any]:
         out = self(*primals, **params)
         positions = range(len(primals)) if self.linear_arguments is None else self.linear_arguments
         if all(tangents[i] is None for i in positions):
@@ -225,26 +271,43 @@ class LinearPrimitive(Primitive):
 
 
 class BilinearPrimitive(Primitive):
-    """A primitive that is linear in each of its two arguments while the other is fixed."""
+    """A primitive that is linear in each of its two arguments while the other is fixed.
 
-    def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+    Its `jvp` is a sum of two of itself. It needs `impl`, `batch`, and the cotangents of its arguments: `transpose_x`
+    where the first is linear, `transpose_y` where the second is.
+
+    >>> import jax.numpy as jnp, minijvp, minijvp.numpy as mnp
+    >>> from minijvp.extend import BilinearPrimitive
+    >>> class Outer(BilinearPrimitive):
+    ...     def impl(self, x, y):
+    ...         return x[..., :, None] * y[..., None, :]
+    ...     def transpose_x(self, ct, x, y):
+    ...         return ct @ y
+    ...     def transpose_y(self, ct, x, y):
+    ...         return x @ ct
+    >>> outer = Outer('outer')
+    >>> minijvp.grad(lambda y: mnp.sum(outer(mnp.array([1.0, 2.0]), y)))(mnp.ones(3)).tolist()
+    [3.0, 3.0, 3.0]
+    """
+
+    def jvp(self, primals: tuple, tangents: tuple, /, **params: Any) -> tuple[Any, Any]:
         (x, y), (t_x, t_y) = primals, tangents
         out = self(x, y, **params)
         tangent = None if t_x is None else self(t_x, y, **params)
         return out, tangent if t_y is None else add_tangents(tangent, self(x, t_y, **params))
 
-    def transpose(self, ct: Any, x: Any, y: Any, **params: Any) -> Any:
+    def transpose(self, ct: Any, x: Any, y: Any, /, **params: Any) -> Any:
         return (
             (self.transpose_x(ct, x, y, **params), None)
             if is_linear(x)
             else (None, self.transpose_y(ct, x, y, **params))
         )
 
-    def transpose_x(self, ct: Any, x: ArrayType, y: Any, **params: Any) -> Any:
-        raise self.missing("transpose")
+    def transpose_x(self, ct: Any, x: ArrayType, y: Any, /, **params: Any) -> Any:
+        raise self.missing("transpose_x")
 
-    def transpose_y(self, ct: Any, x: Any, y: ArrayType, **params: Any) -> Any:
-        raise self.missing("transpose")
+    def transpose_y(self, ct: Any, x: Any, y: ArrayType, /, **params: Any) -> Any:
+        raise self.missing("transpose_y")
 
 
 class Zeros(Primitive):

@@ -20,8 +20,6 @@ REAL_FLOATS = ("float16", "bfloat16", "float32", "float64")
 class Frexp(Primitive):
     """The fraction, of size 1/2 to 1, and the exponent (int32) of each number. What is 0 or infinite stays itself."""
 
-    returns_tuple = True
-
     def impl(self, x: Any) -> Any:
         return tuple(jnp.frexp(x))
 

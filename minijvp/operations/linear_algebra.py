@@ -405,7 +405,6 @@ class LU(MatrixPrimitive):
     """
 
     own_derivative = True
-    returns_tuple = True
     takes = "a matrix"
 
     def fits(self, *shapes: tuple[int, ...], **params: Any) -> bool:

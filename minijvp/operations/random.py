@@ -168,7 +168,6 @@ class Threefry2x32(Nondifferentiable):
     Source: J. K. Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011.
     """
 
-    returns_tuple = True
     recomputable = "dear"
 
     def impl(self, *args: Any) -> Any:
@@ -235,7 +234,6 @@ class RngBitGenerator(Nondifferentiable):
     A state is 4 numbers of uint32 or 2 of uint64, along the last axis; other axes hold one each, with bits for each.
     """
 
-    returns_tuple = True
     recomputable = "dear"
 
     def impl(self, state: Any, *, shape: tuple[int, ...], dtype: Any, algorithm: Any) -> Any:

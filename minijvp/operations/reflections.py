@@ -44,7 +44,6 @@ class QR(MatrixPrimitive):
     """
 
     own_derivative = True
-    returns_tuple = True
     takes = "a matrix"
 
     def fits(self, *shapes: tuple[int, ...], **params: Any) -> bool:
@@ -109,7 +108,6 @@ class Reflections(MatrixPrimitive):
     """
 
     own_derivative = True
-    returns_tuple = True
     takes = "a matrix"
 
     def fits(self, *shapes: tuple[int, ...], **params: Any) -> bool:
@@ -132,7 +130,6 @@ class PivotedReflections(MatrixPrimitive):
     """
 
     own_derivative = True
-    returns_tuple = True
     ranks = (2, 1)
     takes = "a matrix, and an integer for each of its columns"
 

@@ -117,7 +117,6 @@ class Concatenate(LinearPrimitive):
 class Split(LinearPrimitive):
     """Consecutive pieces of the operand along one axis, of these sizes."""
 
-    returns_tuple = True
     recomputable = "free"
 
     def impl(self, x: Any, *, sizes: tuple[int, ...], axis: int) -> Any:

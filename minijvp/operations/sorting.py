@@ -20,7 +20,6 @@ INDEX = np.dtype(np.int32)
 class Sort(Primitive):
     """The operands, permuted together along an axis so that the first `num_keys` of them are in lexicographic order."""
 
-    returns_tuple = True
     recomputable = "fair"
 
     def impl(self, *xs: Any, dimension: int, is_stable: bool, num_keys: int) -> Any:
@@ -52,7 +51,6 @@ class Sort(Primitive):
 class TopK(Primitive):
     """The `k` largest elements along an axis, the largest first, and their indices."""
 
-    returns_tuple = True
     recomputable = "fair"
 
     def impl(self, x: Any, *, k: int, axis: int) -> Any:
@@ -82,7 +80,6 @@ class ApproxTopK(Primitive):
     The parameters are those of jax.lax.approx_max_k.
     """
 
-    returns_tuple = True
     recomputable = "fair"
 
     def impl(self, x: Any, *, k: int, reduction_dimension: int, is_max_k: bool, **params: Any) -> Any:

@@ -38,7 +38,7 @@ def apply(e: Equation, inputs: Sequence[Any], user: str) -> Any:
         raise without_form(e, user, "It needs the value of an operand that depends on the arguments.") from None
     except (TypeError, ValueError) as error:  # of SymPy, for operands that are never real
         raise without_form(e, user, f"SymPy refuses it: {str(error).rstrip('.')}.") from None
-    return tuple(outs) if len(e.outputs) != 1 or e.primitive.returns_tuple else outs[0]
+    return tuple(outs) if e.returns_tuple else outs[0]
 
 
 def rule(e: Equation, xs: Sequence[Elements], user: str) -> Sequence[Elements]:

@@ -127,7 +127,21 @@ def stage(
     lowered: bool = False,
     known: KnownInputs | None = None,
 ) -> Jaxpr:
-    """The program of a function of flat arguments that returns a flat list."""
+    """The program of a function of flat arguments that returns a flat list.
+
+    Args:
+        fun: takes arrays by position and returns a sequence of arrays.
+        types: an ArrayType for each argument.
+        name: what the program is called where it is printed.
+        lowered, known: for programs that are compiled as they stand, and for inputs whose values can be asked for.
+
+    >>> import minijvp, numpy as np
+    >>> from minijvp.extend import ArrayType, stage
+    >>> stage(lambda x: [minijvp.numpy.sin(x)], [ArrayType((3,), np.dtype('float32'))])
+    { lambda ; a:f32[3] . let
+        b:f32[3] = sin a
+      in (b,) }
+    """
     trace = StagingTrace(name, lowered, known)
     inputs = [trace.new_input(t) for t in types]
     if known is not None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
+from minijvp.core.source import Source
 from minijvp.core.tracing import state
 from minijvp.errors import MissingRuleError
 from minijvp.operations.families import add, zeros
@@ -45,7 +46,7 @@ def transpose_flat(jaxpr: Jaxpr, linear: Sequence[bool], args: Sequence[Any], co
                     continue
             state.source = e.source or outer
             operands = [v.value if type(v) is Literal else values.get(v, v.type) for v in e.inputs]
-            found = e.primitive.transpose(cts if e.primitive.returns_tuple else cts[0], *operands, **e.params)
+            found = e.primitive.transpose(cts if e.returns_tuple else cts[0], *operands, **e.params)
             for v, ct in zip(e.inputs, found if type(found) is tuple else (found,)):
                 if ct is not None and type(v) is Var and v not in values:
                     received[v] = add(received[v], ct) if v in received else ct
@@ -55,7 +56,9 @@ def transpose_flat(jaxpr: Jaxpr, linear: Sequence[bool], args: Sequence[Any], co
         if apart is not None:
             return transpose_flat(apart, linear, args, cotangents)
         if e is not None and is_about_linearity(error):
-            raise not_linear(e) from error
+            # A step names the equation inside, and the line is that of the step.
+            inside = error.equation if isinstance(error, NotLinearError) else e
+            raise NotLinearError(inside, e.source) from error
         raise
     finally:
         state.source = outer
@@ -101,16 +104,21 @@ def is_about_linearity(error: Exception) -> bool:
     return (isinstance(error, MissingRuleError) and ", at " not in error.what) or "ArrayType" in str(error)
 
 
-def not_linear(e: Equation) -> MissingRuleError:
-    """The error for an equation that cannot be transposed."""
-    line = f", at {e.source}: {e.source.text}" if e.source else ""
-    return MissingRuleError(
-        f"the primitive {e.primitive.name!r} has no transpose rule for "
-        f"{', '.join([repr(v.type) for v in e.inputs])}{line}.",
-        "It is not linear in all of these that are not known, or nobody has said how it is transposed.",
-        "Transpose linear functions only (x * c with a known c, and not x * x): for another function, vjp transposes "
-        "its derivative. A primitive that is linear needs a transpose rule where it is defined.",
-    )
+class NotLinearError(MissingRuleError):
+    """An equation, made at `line`, cannot be transposed."""
+
+    def __init__(self, equation: Equation, line: Source | None):
+        self.equation = equation
+        primitive = equation.primitive
+        made = f", at {line}: {line.text}" if line else ""
+        how = f" Of a primitive that is linear:\n{primitive.written('transpose')}" if primitive.made_outside else ""
+        super().__init__(
+            f"the primitive {primitive.name!r} has no transpose rule for "
+            f"{', '.join([repr(v.type) for v in equation.inputs])}{made}.",
+            "It is not linear in all of these that are not known, or nobody has said how it is transposed.",
+            "Transpose linear functions only (x * c with a known c, and not x * x): for another function, vjp "
+            f"transposes its derivative.{how}",
+        )
 
 
 def _evaluate_known(jaxpr: Jaxpr, values: dict[Atom, Any]) -> list[Equation]:

@@ -1,4 +1,4 @@
-"""Primitives from outside: `returns_tuple` cannot be forgotten, and a rule that returns what it must not is named."""
+"""Primitives from outside: how results are returned is found, and a rule that returns what it must not is named."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jax.tree_util import tree_leaves
 
 import minijvp
 import minijvp.numpy as mnp
-from minijvp.core.primitive import Primitive, registry
+from minijvp.core.primitive import SKETCHES, Primitive, registry
 from minijvp.core.types import ArrayType
 from minijvp.operations.elementwise import cos, mul
 from minijvp.operations.families import Elementwise, LinearPrimitive
@@ -37,7 +37,7 @@ def made(cls: Callable[[str], Any]) -> Any:
 
 
 class Halves(Primitive):
-    """Twice the first half, and three times the second: two results, and `returns_tuple` is forgotten."""
+    """Twice the first half, and three times the second: two results."""
 
     def impl(self, x: Any) -> Any:
         n = x.shape[0] // 2
@@ -72,21 +72,38 @@ class Whole(Halves):
 
 
 @pytest.mark.parametrize(("cls", "slopes"), [(Halves, [8.0, 16.0, 54.0, 72.0]), (Whole, [8.0, 16.0, 24.0, 32.0])])
-@pytest.mark.parametrize("declared", [False, True])
-def test_several_results(cls: type[Primitive], slopes: list[float], declared: bool) -> None:
-    primitive = made(type("Declared", (cls,), {"returns_tuple": declared}))
+@pytest.mark.parametrize("first", ["grad", "jit", "vmap", "jvp"])
+def test_several_results(cls: type[Primitive], slopes: list[float], first: str) -> None:
+    """Nothing is declared, and whichever transformation is the first to ask finds it."""
+    primitive = made(cls)
     loss = lambda x: sum([mnp.sum(out**2) for out in primitive(x)])
-    for gradient in (minijvp.grad(loss), minijvp.jit(minijvp.grad(loss))):
-        np.testing.assert_allclose(gradient(X), slopes)
-    np.testing.assert_allclose(minijvp.vmap(minijvp.grad(loss))(np.stack([X, X])), [slopes] * 2)
-    np.testing.assert_allclose(minijvp.jvp(minijvp.grad(loss), (X,), (X,))[1], slopes)
+    gradient = minijvp.grad(loss)
+    uses = {
+        "grad": lambda: gradient(X),
+        "jit": lambda: minijvp.jit(gradient)(X),
+        "vmap": lambda: minijvp.vmap(gradient)(np.stack([X, X]))[1],
+        "jvp": lambda: minijvp.jvp(gradient, (X,), (X,))[1],
+    }
+    assert primitive.returns_tuple is None
+    for use in (uses.pop(first), *uses.values()):
+        np.testing.assert_allclose(use(), slopes)
     assert primitive.returns_tuple
 
 
-def test_one_result_that_is_declared_as_a_tuple() -> None:
-    primitive = made(type("Declared", (Double,), {"returns_tuple": True}))
-    np.testing.assert_allclose(minijvp.grad(lambda x: mnp.sum(primitive(x)))(X), [2.0] * 4)
-    assert not primitive.returns_tuple
+def test_results_that_are_a_tuple_sometimes() -> None:
+    class Pieces(Halves):
+        """The halves, or all of it."""
+
+        def impl(self, x: Any, *, n: int) -> Any:
+            return super().impl(x) if n == 2 else x
+
+        def jvp(self, primals: tuple, tangents: tuple, *, n: int) -> tuple[Any, Any]:
+            return self(*primals, n=n), self(*tangents, n=n)
+
+    primitive = made(Pieces)
+    minijvp.jvp(lambda x: primitive(x, n=2), (X,), (X,))
+    with pytest.raises(minijvp.ArgumentError, match="returned one type, and a tuple of types before"):
+        minijvp.jvp(lambda x: primitive(x, n=1), (X,), (X,))
 
 
 class Double(Primitive):
@@ -217,6 +234,101 @@ def test_members_of_families_from_outside() -> None:
         minijvp.grad(lambda x: mnp.sum(wrong(x)))(X)
     np.testing.assert_allclose(minijvp.grad(lambda x: mnp.sum(right(x)))(X), np.cos(X))
     assert "jvp" in vars(right) and not vars(registry["sin"]).keys() & {"jvp", "impl", "transpose", "batch"}
+
+
+MISSING: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "jvp": (lambda f: minijvp.grad(summed(f))(X), "def jvp(self, primals, tangents"),
+    "batch": (lambda f: minijvp.vmap(f)(np.stack([X] * 3)), "def batch(self, axis, args, batched"),
+    "transpose": (lambda f: minijvp.linear_transpose(f, X)(X), "def transpose(self, ct, x"),
+}
+
+
+@pytest.mark.parametrize("rule", MISSING)
+def test_a_rule_that_nobody_has_written(rule: str) -> None:
+    class Bare(Primitive):
+        def impl(self, x: Any) -> Any:
+            return x * 2
+
+    use, signature = MISSING[rule]
+    primitive = made(Bare)
+    for f in (lambda x: primitive(x), minijvp.jit(lambda x: primitive(x))):
+        with pytest.raises(minijvp.MissingRuleError, match=f"'{primitive.name}' has no {rule} rule") as caught:
+            use(f)
+        assert signature in caught.value.do and "Write the rule in Bare" in caught.value.do
+        assert "stop_gradient" not in str(caught.value)
+
+
+@pytest.mark.parametrize("rule", MISSING)
+def test_rules_as_messages_show_them(rule: str) -> None:
+    space = {"Primitive": Primitive, "jnp": jnp, "mnp": mnp}
+    sketch = "".join([f"    {line}\n" for name in ("impl", rule) for line in SKETCHES[name].splitlines()])
+    exec(f"class Shown(Primitive):\n{sketch}", space)
+    primitive = made(space["Shown"])
+    if rule == "transpose":
+        np.testing.assert_allclose(minijvp.linear_transpose(lambda x: primitive(x), X)(X)[0], 2 * X)
+    elif rule == "batch":
+        np.testing.assert_allclose(minijvp.vmap(lambda x: primitive(x))(X), np.sin(X))
+    else:
+        np.testing.assert_allclose(minijvp.grad(summed(lambda x: primitive(x)))(X), np.cos(X))
+
+
+@pytest.mark.parametrize("transformed", [lambda f: f, minijvp.jit])
+def test_a_transpose_rule_that_a_gradient_needs(transformed: Callable[..., Any]) -> None:
+    """The message names the primitive and the line, also where an eager gradient takes it as a step."""
+
+    primitive = made(type("Forward", (Double,), {"transpose": Primitive.transpose}))
+    with pytest.raises(minijvp.MissingRuleError, match=rf"'{primitive.name}' has no transpose .*test_rule_checks.py"):
+        transformed(minijvp.grad(lambda x: mnp.sum(primitive(x))))(X)
+
+
+def test_a_definition_that_is_run_again() -> None:
+    old = made(Double)
+    program = minijvp.jit(lambda x: old(x))
+    np.testing.assert_allclose(program(X), 2 * X)
+
+    class Triple(Double):
+        def __init__(self, name: str):
+            super().__init__(name)
+
+        def impl(self, x: Any) -> Any:
+            return x * 3
+
+    with pytest.warns(minijvp.RedefinedPrimitiveWarning, match=f"'{old.name}' was made before") as caught:
+        new = Triple(old.name)
+    assert caught[0].filename == __file__
+    assert registry[old.name] is new
+    np.testing.assert_allclose(program(X), 2 * X)
+    np.testing.assert_allclose(minijvp.grad(summed(old))(X), [2.0] * 4)
+    np.testing.assert_allclose(minijvp.grad(summed(new))(X), [3.0] * 4)
+    np.testing.assert_allclose(minijvp.jit(lambda x: new(x))(X), 3 * X)
+
+
+def test_a_name_of_our_own() -> None:
+    own = registry["sin"]
+    with pytest.raises(minijvp.ArgumentError, match="'sin' exists already"):
+        Double("sin")
+    assert registry["sin"] is own
+
+
+def test_parameters_may_have_any_name() -> None:
+    class Sum(LinearPrimitive):
+        """Over an axis that is counted from the end; `rule` and `ct` mean nothing."""
+
+        def impl(self, x: Any, *, axis: int, rule: int, ct: int) -> Any:
+            return jnp.sum(x, axis)
+
+        def transpose(self, cotangent: Any, x: ArrayType, **params: Any) -> Any:
+            return mnp.broadcast_to(mnp.expand_dims(cotangent, params["axis"]), x.shape)
+
+        def batch(self, lanes: Any, args: tuple, batched: Any, **params: Any) -> tuple[Any, Any]:
+            return self(*args, **params), True
+
+    primitive = made(Sum)
+    f = lambda x: primitive(x, axis=-1, rule=1, ct=2)
+    np.testing.assert_allclose(minijvp.vmap(minijvp.grad(f))(np.stack([X, X])), np.ones((2, 4)))
+    np.testing.assert_allclose(minijvp.jvp(f, (X,), (X,))[1], 10)
+    product = made(lambda name: Elementwise(name, lambda x, *, axis: x * axis, lambda t, out, x, *, axis: t * axis))
+    np.testing.assert_allclose(minijvp.vmap(minijvp.grad(lambda x: product(x, axis=3)))(X), [3.0] * 4)
 
 
 def test_a_cost_that_nobody_knows() -> None:

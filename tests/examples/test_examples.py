@@ -78,7 +78,8 @@ def test_a_licence_is_learned(tmp_path: Path) -> None:
 
 
 MACHINE = ROOT / "docs" / "machine.md"  # one program, for test_machine.py
-DOCUMENTS = [ROOT / "README.md", *sorted(set((ROOT / "docs").glob("*.md")) - {MACHINE})]
+EXTENDING = ROOT / "docs" / "extending.md"  # another, for test_extend.py
+DOCUMENTS = [ROOT / "README.md", *sorted(set((ROOT / "docs").glob("*.md")) - {MACHINE, EXTENDING})]
 BLOCKS = {f"{path.stem}-{i}": code for path in DOCUMENTS for i, code in enumerate(blocks(path))}
 
 

@@ -7,44 +7,29 @@ list `SAMPLES`. `test_rules.py` runs every check on every sample, and fails for 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from minijvp.core.primitive import Primitive
+from minijvp.tools import rules
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
-    """A call `primitive(*args, **params)`, and `oracle(*args)`, the same by jax.lax or jax.numpy."""
+class Sample(rules.Sample):
+    """A sample whose `oracle` is by jax.lax or jax.numpy, so that JAX can be asked for its derivatives."""
 
-    primitive: Primitive
-    args: tuple[Any, ...]
-    oracle: Callable[..., Any]
-    params: dict[str, Any] = field(default_factory=dict)
-    label: str = ""
-    tolerance: float | None = None
-    """Relative and absolute; by default it follows from the dtypes."""
-    finite_differences: bool = True
-    """False where the function has a kink or a jump close to the sample. Needs `why`."""
+    oracle: Callable[..., Any]  # type: ignore[assignment]  # here every sample has one
     jax_derivative: bool = True
     """False where JAX refuses to differentiate (or is wrong). Needs `why`."""
-    batch: bool = True
-    """False for samples whose batches would only repeat another sample's. Needs `why`."""
-    differentiable: bool = True
-    """False where the primitive refuses to be differentiated. Needs `why`."""
-    why: str = ""
 
-    def __post_init__(self) -> None:
-        claims = self.finite_differences, self.jax_derivative, self.batch, self.differentiable
-        assert self.why or all(claims), "say why"
+    @property
+    def claims(self) -> tuple[bool, ...]:
+        return (*super().claims, self.jax_derivative)
 
-    def __str__(self) -> str:
-        label = self.label or "-".join(f"{np.asarray(x).dtype}{list(np.shape(x))}" for x in self.args)
-        return f"{self.primitive.name}-{label}".replace(" ", "")
+    __str__ = rules.Sample.__str__
 
 
 def random(*shape: int, dtype: Any = np.float32, seed: int = 0, low: float = -2.0, high: float = 2.0) -> np.ndarray:

@@ -15,8 +15,8 @@ import minijvp.numpy as mnp
 from minijvp import lax
 from minijvp.core.types import PYTHON_SCALARS, is_inexact
 from minijvp.interop.foreign import foreign
+from minijvp.tools.rules import arrays, call, fix, require_close, tolerance
 from minijvp.views.python.code import PythonCode, to_python
-from tests.checks import arrays, assert_close, call, fix, tolerance
 from tests.interop.primitives import scaled_sine
 from tests.samples import Sample, all_samples
 
@@ -38,7 +38,7 @@ def test_every_primitive_is_written(sample: Sample) -> None:
     fun, args = fix(call(sample), xs, traced), [xs[i] for i in traced]
     code = to_python(lambda *given: fun(*given))(*args)
     assert "minijvp" not in without_comments(code.source)
-    assert_close(code.compile()(*args), fun(*args), tolerance(sample), code.source)
+    require_close(code.compile()(*args), fun(*args), tolerance(sample), code.source)
 
 
 def test_an_operation_of_a_library_is_refused() -> None:
@@ -52,7 +52,7 @@ def check(fun: Any, *args: Any) -> PythonCode:
     code = to_python(fun)(*args)
     expected, actual = fun(*args), code.compile()(*args)
     assert jax.tree.structure(actual) == jax.tree.structure(expected)
-    assert_close(jax.tree.leaves(actual), jax.tree.leaves(expected), 1e-12, code.source)
+    require_close(jax.tree.leaves(actual), jax.tree.leaves(expected), 1e-12, code.source)
     assert "minijvp" not in without_comments(code.source)
     return code
 
@@ -177,7 +177,7 @@ def test_arguments_and_results_are_trees() -> None:
     out = code.compile()(args, point, scale=3.0)
     expected = tree(args, point, scale=3.0)
     assert jax.tree.structure(out) == jax.tree.structure(expected)
-    assert_close(jax.tree.leaves(out), jax.tree.leaves(expected), 1e-12, code.source)
+    require_close(jax.tree.leaves(out), jax.tree.leaves(expected), 1e-12, code.source)
     assert "unused" not in code.source
 
 

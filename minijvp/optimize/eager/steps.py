@@ -152,8 +152,6 @@ def speaks_along_axes(primitive: Primitive, params: dict[str, Any]) -> bool:
 class Step(Primitive):
     """The application of a program, by one compiled call. Traces that do not compute see its equations."""
 
-    returns_tuple = True
-
     def __call__(self, *args: Any, **params: Any) -> tuple[Any, ...]:
         trace, program = state.trace, params["program"]
         return run(trace, program, args) if takes_steps(trace) else tuple(evaluate(program.jaxpr, *args))

@@ -44,7 +44,7 @@ class EagerJVPTrace(ComputingTrace, JVPTrace):
             return super().process(primitive, args, params)
         program, flags = pushed(program_of(primitive, primals, params), tangents)
         outs = run(self.parent, program, (*primals, *[t for t in tangents if t is not None]))
-        if not primitive.returns_tuple:
+        if primitive.returns_tuple is False:  # it is not known of a step, of which all results are tuples
             return JVPTracer(self, *outs) if flags[0] else outs[0]
         rest = iter(outs[len(flags) :])
         return tuple([JVPTracer(self, x, next(rest)) if flag else x for x, flag in zip(outs, flags)])
@@ -82,7 +82,7 @@ class EagerLinearizeTrace(ComputingTrace, LinearizeTrace):
                 raise
             return self.process(primitive, tuple(values), params)
         found = self.record(linearization, primals, outs, tangents)
-        if primitive.returns_tuple:
+        if primitive.returns_tuple is not False:
             return tuple([x if t is None else JVPTracer(self, x, t) for x, t in zip(outs, found)])
         return outs[0] if found[0] is None else JVPTracer(self, outs[0], found[0])
 

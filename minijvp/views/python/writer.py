@@ -73,15 +73,13 @@ class Writer:
         if known is not None:
             return (known,)
         text = self.operation(e)
-        is_pure = not (e.has_effects or e.primitive.returns_tuple or e.primitive.recomputable in ("dear", "never"))
+        is_pure = not (e.has_effects or e.returns_tuple or e.primitive.recomputable in ("dear", "never"))
         if is_pure and (known := block.known.get((text, e.outputs[0].type))) is not None:
             return (known,)
         if is_pure:
             block.known[text, e.outputs[0].type] = e.outputs[0]
         (self.note_broadcast if name == "broadcast_in_dim" else self.note_cast)(e)
-        block.statements.append(
-            Assignment(e.outputs, text, e.source, e.has_effects, as_tuple=e.primitive.returns_tuple)
-        )
+        block.statements.append(Assignment(e.outputs, text, e.source, e.has_effects, as_tuple=e.returns_tuple))
         return e.outputs
 
     def operation(self, e: Equation) -> Code:

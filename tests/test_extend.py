@@ -1,0 +1,216 @@
+"""minijvp.extend: what the door opens to works from outside, by public names alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import jax
+import jax.extend.core
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.interpreters import mlir
+
+import minijvp
+import minijvp.numpy as mnp
+from minijvp import extend, lax
+from minijvp.core.primitive import registry
+from minijvp.core.tracing import live_traces
+from minijvp.extend import Jaxpr, Trace, Tracer, current, current_trace, evaluate, run, stage, translates, type_of
+from minijvp.interop.reading import TABLE
+
+X = np.array([0.5, 1.5, -2.0])
+
+
+@pytest.fixture(autouse=True)
+def tables_as_before() -> Any:
+    kept = dict(registry), dict(TABLE)
+    yield
+    for table, before in zip((registry, TABLE), kept, strict=True):
+        table.clear()
+        table.update(before)
+
+
+def test_every_name_shows_an_example() -> None:
+    assert [name for name in extend.__all__ if ">>>" not in (getattr(extend, name).__doc__ or "")] == []
+
+
+def test_it_is_imported_when_it_is_used() -> None:
+    program = "import sys, minijvp; before = 'minijvp.extend' in sys.modules; print(before, minijvp.extend.__name__)"
+    found = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    assert found.split() == ["False", "minijvp.extend"]
+
+
+def test_jaxprs_are_functions() -> None:
+    scale = jnp.array([1.0, 2.0, 3.0])
+    jaxpr = minijvp.make_jaxpr(lambda x, y: (x * y + scale, mnp.sum(x)))(X, 2.0)
+    for f in (jaxpr, minijvp.jit(lambda *xs: jaxpr(*xs))):
+        product, total = f(X, 3.0)
+        np.testing.assert_allclose(product, X * 3 + scale)
+        np.testing.assert_allclose(total, 0.0)
+    np.testing.assert_allclose(minijvp.grad(lambda x: jaxpr(x, 3.0)[0].sum())(X), [3.0] * 3)
+    np.testing.assert_allclose(minijvp.vmap(jaxpr, (0, None))(np.stack([X, X]), 3.0)[0], [X * 3 + scale] * 2)
+    with pytest.raises(ValueError, match="zip"):
+        jaxpr(X)
+
+
+def test_a_program_read_by_run() -> None:
+    """Intervals: the least and the largest value of every number, as an array of both."""
+
+    def bound(e: Any, values: list[Any]) -> Any:
+        pairs = [v if getattr(v, "interval", False) else [v, v] for v in values]
+        if e.primitive is lax.mul_p:
+            ends = [x * y for x in pairs[0] for y in pairs[1]]
+        else:  # those that grow with every operand, or fall
+            ends = [e.primitive(*some, **e.params) for some in zip(*pairs, strict=True)]
+        return Interval([mnp.min(mnp.stack(ends), 0), mnp.max(mnp.stack(ends), 0)])
+
+    class Interval(list):
+        interval = True
+
+    def bounds(f: Any, low: Any, high: Any) -> Any:
+        (found,) = run(stage(lambda x: [f(x)], [type_of(low)]), [Interval([low, high])], bound)
+        return mnp.stack(found)
+
+    f = lambda x: mnp.exp(-x) * x + 1.0
+    low, high = np.array([-1.0, 0.5]), np.array([2.0, 1.0])
+    expected = [[1 - np.e, 1 + np.exp(-1) * 0.5], [1 + 2 * np.e, 1 + np.exp(-0.5)]]
+    np.testing.assert_allclose(bounds(f, low, high), expected)
+    np.testing.assert_allclose(minijvp.jit(lambda low, high: bounds(f, low, high))(low, high), expected)
+    slope = minijvp.jacobian(lambda high: bounds(f, low, high)[1])(high)
+    np.testing.assert_allclose(np.diag(slope), [np.e, np.exp(-0.5)])
+
+
+class Counted(Tracer):
+    """A value, and how many operations it took."""
+
+    def __init__(self, trace: Trace, value: Any, n: int):
+        self.owner, self.value, self.n = trace, value, n
+
+    type = property(lambda self: type_of(self.value))
+
+
+class CountingTrace(Trace):
+    """Counts the operations on the longest way to a value."""
+
+    def __init__(self, parent: Trace):
+        self.parent = parent
+
+    def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
+        mine = [isinstance(x, Counted) and x.owner is self for x in args]
+        values = [x.value if m else x for x, m in zip(args, mine, strict=True)]
+        with current(self.parent):
+            out = primitive(*values, **params)
+        if not any(mine):
+            return out
+        n = 1 + max(x.n for x, m in zip(args, mine, strict=True) if m)
+        return tuple(Counted(self, x, n) for x in out) if type(out) is tuple else Counted(self, out, n)
+
+
+def depth(f: Any, x: Any) -> tuple[Any, int]:
+    """The result of `f`, and how many operations follow one another."""
+    with current(CountingTrace(current_trace())) as trace:
+        out = f(Counted(trace, x, 0))
+    return out.value, out.n
+
+
+def test_a_trace_from_outside() -> None:
+    f = lambda x: mnp.sin(x) * x + mnp.sort(x)
+    value, n = depth(f, X)
+    assert n == 3
+    np.testing.assert_allclose(value, np.sin(X) * X + np.sort(X))
+    assert depth(lambda x: x.sum() + jnp.ones(3)[0], X)[1] == 2
+    assert not live_traces
+    compiled = minijvp.jit(lambda x: depth(f, x)[0])
+    np.testing.assert_allclose(compiled(X), value)
+    np.testing.assert_allclose(minijvp.grad(lambda x: depth(f, x)[0].sum())(X), np.cos(X) * X + np.sin(X) + 1)
+    np.testing.assert_allclose(minijvp.vmap(lambda x: depth(f, x)[0])(np.stack([X, X])), [value] * 2)
+    assert depth(minijvp.jit(f), X)[1] == 1
+    assert depth(minijvp.vmap(f), np.stack([X, X]))[1] == 3
+    slope, n = depth(minijvp.grad(lambda x: f(x).sum()), X)
+    np.testing.assert_allclose(slope, np.cos(X) * X + np.sin(X) + 1)
+    assert n > 2
+    assert depth(lambda x: depth(f, x)[0], X)[1] == 3
+
+
+def test_tracers_of_a_trace_from_outside_escape_with_a_message() -> None:
+    kept = []
+    depth(lambda x: kept.append(x) or x * 2, X)
+    with pytest.raises(minijvp.EscapedTracerError, match="escaped from CountingTrace"):
+        mnp.sin(kept[0])
+
+
+def test_a_trace_stays_live_while_rules_run_under_it() -> None:
+    """A context inside of the one that made it live does not end it."""
+    with current(CountingTrace(current_trace())) as trace:
+        with current(trace):
+            pass
+        assert not trace.finished()
+        with current(current_trace()):
+            assert not trace.finished()
+    assert trace.finished()
+    with current(current_trace()):
+        assert not live_traces
+
+
+def foreign(name: str) -> Any:
+    """A primitive of JAX that doubles, without any rule for derivatives."""
+    primitive = jax.extend.core.Primitive(name)
+    primitive.def_impl(lambda x: x * 2)
+    primitive.def_abstract_eval(lambda x: x)
+    mlir.register_lowering(primitive, mlir.lower_fun(lambda x: x * 2, multiple_results=False))
+    return primitive
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_a_primitive_of_jax_is_translated(by_name: bool) -> None:
+    twice = foreign(f"twice_{by_name}")
+    inner = jax.jit(lambda x: twice.bind(x) * 3)
+    with pytest.raises(minijvp.MissingRuleError, match=f"twice_{by_name}"):
+        minijvp.grad(minijvp.from_jax(lambda x: inner(x)))(1.0)
+
+    @translates(twice.name if by_name else twice)
+    def rule(x: Any) -> Any:
+        return mnp.add(x, x)
+
+    f = minijvp.from_jax(lambda x: inner(x))
+    assert float(minijvp.grad(f)(1.0)) == 6.0  # the program inside was read before, without the rule
+    np.testing.assert_allclose(minijvp.vmap(minijvp.jit(minijvp.grad(f)))(X), [6.0] * 3)
+
+
+def test_translations_of_equations_and_of_several_results() -> None:
+    halves = jax.extend.core.Primitive("halves")
+    halves.multiple_results = True
+    halves.def_impl(lambda x, *, n: [x[:n], x[n:]])
+    halves.def_abstract_eval(lambda x, *, n: [x.update(shape=(n,)), x.update(shape=(x.shape[0] - n,))])
+    seen = []
+
+    @translates(halves, contextual=True)
+    def rule(equation: Any, x: Any) -> Any:
+        seen.append(equation.primitive.name)
+        return x[: equation.params["n"]], x[equation.params["n"] :]
+
+    f = minijvp.from_jax(lambda x: halves.bind(x, n=1)[1].sum())
+    assert minijvp.grad(f)(X).tolist() == [0.0, 1.0, 1.0]
+    assert set(seen) == {"halves"}
+
+
+def test_translations_that_are_wrong() -> None:
+    narrow = foreign("narrow")
+    translates(narrow)(lambda x: mnp.float32(x))
+    with pytest.raises(minijvp.JaxprError, match="narrow"):
+        minijvp.grad(minijvp.from_jax(lambda x: narrow.bind(x)))(1.0)
+    for wrong in ((), (3,), (narrow, mnp)):
+        with pytest.raises(minijvp.ArgumentError, match="translates received"):
+            translates(*wrong)
+
+
+def test_programs_are_made_by_hand() -> None:
+    from_outside = stage(lambda x: [mnp.sin(x), mnp.cos(x)], [type_of(X)]).check()
+    assert isinstance(from_outside, Jaxpr)
+    (e, _) = from_outside
+    again = Jaxpr((), from_outside.inputs, (e,), e.outputs).check()
+    np.testing.assert_allclose(evaluate(again, X)[0], np.sin(X))
+    np.testing.assert_allclose(jax.jit(lambda x: extend.lower(again, x))(X)[0], np.sin(X))
