@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from jax.errors import (
     InconclusiveDimensionOperation,
     JAXIndexError,
@@ -86,6 +88,9 @@ class MissingPackageError(MinijvpError, ImportError):
 
 class MissingRuleError(MinijvpError, TypeError, ValueError, NotImplementedError):
     """A primitive has no rule for the transformation that met it. JAX raises each of the three."""
+
+    equation: Any = None
+    """The equation that cannot be transposed, if that is what failed."""
 
 
 class UnboundAxisError(ArgumentError, NameError):

@@ -57,8 +57,8 @@ def transpose_flat(jaxpr: Jaxpr, linear: Sequence[bool], args: Sequence[Any], co
             return transpose_flat(apart, linear, args, cotangents)
         if e is not None and is_about_linearity(error):
             # A step names the equation inside, and the line is that of the step.
-            inside = error.equation if isinstance(error, NotLinearError) else e
-            raise NotLinearError(inside, e.source) from error
+            inside = error.equation if isinstance(error, MissingRuleError) else None
+            raise not_linear(inside or e, e.source) from error
         raise
     finally:
         state.source = outer
@@ -104,21 +104,19 @@ def is_about_linearity(error: Exception) -> bool:
     return (isinstance(error, MissingRuleError) and ", at " not in error.what) or "ArrayType" in str(error)
 
 
-class NotLinearError(MissingRuleError):
-    """An equation, made at `line`, cannot be transposed."""
-
-    def __init__(self, equation: Equation, line: Source | None):
-        self.equation = equation
-        primitive = equation.primitive
-        made = f", at {line}: {line.text}" if line else ""
-        how = f" Of a primitive that is linear:\n{primitive.written('transpose')}" if primitive.made_outside else ""
-        super().__init__(
-            f"the primitive {primitive.name!r} has no transpose rule for "
-            f"{', '.join([repr(v.type) for v in equation.inputs])}{made}.",
-            "It is not linear in all of these that are not known, or nobody has said how it is transposed.",
-            "Transpose linear functions only (x * c with a known c, and not x * x): for another function, vjp "
-            f"transposes its derivative.{how}",
-        )
+def not_linear(e: Equation, line: Source | None) -> MissingRuleError:
+    """The error for an equation, made at `line`, that cannot be transposed."""
+    made = f", at {line}: {line.text}" if line else ""
+    how = f" Of a primitive that is linear:\n{e.primitive.written('transpose')}" if e.primitive.made_outside else ""
+    error = MissingRuleError(
+        f"the primitive {e.primitive.name!r} has no transpose rule for "
+        f"{', '.join([repr(v.type) for v in e.inputs])}{made}.",
+        "It is not linear in all of these that are not known, or nobody has said how it is transposed.",
+        "Transpose linear functions only (x * c with a known c, and not x * x): for another function, vjp transposes "
+        f"its derivative.{how}",
+    )
+    error.equation = e
+    return error
 
 
 def _evaluate_known(jaxpr: Jaxpr, values: dict[Atom, Any]) -> list[Equation]:
