@@ -52,6 +52,7 @@ from minijvp.calls.host_calls import pure_callback
 from minijvp.calls.jit import jit
 from minijvp.calls.passes import fwd_and_bwd
 from minijvp.calls.remat import checkpoint, checkpoint_name, remat
+from minijvp.calls.scopes import ensure_compile_time_eval, named_call, named_scope
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.tracing import Tracer, typeof
 from minijvp.custom_rules.decorators import custom_jvp, custom_vjp
@@ -85,7 +86,6 @@ from minijvp.transforms.derivatives import grad, value_and_grad
 from minijvp.transforms.jacobians import hessian, jacfwd, jacobian, jacrev
 from minijvp.transforms.jvp import jvp
 from minijvp.transforms.linear_maps import linear_transpose, linearize, vjp
-from minijvp.transforms.scopes import ensure_compile_time_eval, named_call, named_scope
 from minijvp.transforms.staging import eval_shape, make_jaxpr
 from minijvp.transforms.vmap import vmap
 from minijvp.views.backward_graph import backward_graph

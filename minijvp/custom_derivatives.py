@@ -10,6 +10,7 @@ from jax.custom_derivatives import CustomVJPPrimal, SymbolicZero, custom_vjp_pri
 from jax.tree_util import Partial, tree_flatten, tree_map, tree_unflatten
 
 from minijvp import trees
+from minijvp.arguments.tangents import leaf_namer
 from minijvp.calls.programs import fits, groups
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.tracing import is_traced
@@ -19,7 +20,6 @@ from minijvp.custom_rules.linear_call import call_linear
 from minijvp.custom_rules.rule_calls import array_of_zeros, symbolic_zero
 from minijvp.custom_rules.rule_results import pair, place_of
 from minijvp.errors import ArgumentError
-from minijvp.transforms.borders import leaf_namer
 from minijvp.transforms.staging import argument_type, stage, stage_tree
 
 __all__ = [

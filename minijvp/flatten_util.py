@@ -12,9 +12,9 @@ from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import numpy as mnp
 from minijvp import trees
+from minijvp.arguments.tangents import leaf_namer
 from minijvp.core.types import type_of
 from minijvp.errors import ArgumentError
-from minijvp.transforms.borders import leaf_namer
 
 __all__ = ["ravel_pytree"]
 

@@ -25,16 +25,15 @@ import jax  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
 
-from minijvp.core.hooks import as_it_is, hooks  # noqa: E402
 from minijvp.settings import config  # noqa: E402
-from minijvp.transforms.linearize import Linearizer  # noqa: E402
 from minijvp.transforms.staging import StagingTrace  # noqa: E402
+from tests.plain import unplug  # noqa: E402
 
 # Few gradients recur in tests; those of tests/optimize/test_recurring.py do.
 config.update(compile_gradients_after=1 if as_users else None)
 
 if os.environ.get("MINIJVP_TESTS") == "plain":
-    hooks.faster, hooks.linearizer = as_it_is, Linearizer()
+    unplug()
 
 finish = StagingTrace.finish
 StagingTrace.finish = lambda *args: finish(*args).check()  # every program that a test makes is well-typed

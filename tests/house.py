@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 
 import minijvp
 import minijvp.numpy as mnp
+from tests.plain import unplugged
 from tests.test_architecture import FILES, FLOORS, MODULES, ROOT, circles, imports, local_imports, upward_imports
 
 DOCUMENT = ROOT.parent / "docs" / "architecture.md"
@@ -120,12 +121,6 @@ def reading_path(
     return ReadingPath(tuple(entered))
 
 
-def not_optimized() -> AbstractContextManager[Any]:
-    """Settings under which an eager gradient does nothing that only makes it faster, as far as there are such."""
-    settings = {"optimize": False} if hasattr(minijvp.config, "optimize") else {"compile_gradients_after": None}
-    return minijvp.config(**settings)
-
-
 def eager_gradient() -> Any:
     return minijvp.grad(mnp.sin)(1.0)
 
@@ -153,9 +148,7 @@ def importers_of_config() -> list[str]:
     return [
         module
         for module, path in zip(MODULES, FILES, strict=True)
-        if any(
-            name.startswith("minijvp.") and name.endswith(".config") for name, _ in imports(ast.parse(path.read_text()))
-        )
+        if any(name == "minijvp.settings" for name, _ in imports(ast.parse(path.read_text())))
     ]
 
 
@@ -172,7 +165,7 @@ def measures() -> dict[str, int]:
         "imports upward": sum(len(upward_imports(f)) for f in FILES),
         "imports in functions": sum(len(local_imports(f)) for f in FILES),
     }
-    for name, settings in (("eager gradient", nullcontext), ("eager gradient, not optimized", not_optimized)):
+    for name, settings in (("eager gradient", nullcontext), ("eager gradient, not optimized", unplugged)):
         path = reading_path(eager_gradient, settings)
         found |= {
             f"{name}: files": len(path.files),
@@ -205,7 +198,7 @@ def floors_table() -> str:
 def tables() -> dict[str, str]:
     """The tables of docs/architecture.md, by the names in their markers; to be asked for first in a process."""
     return {
-        "eager": path_table(reading_path(eager_gradient, not_optimized)),
+        "eager": path_table(reading_path(eager_gradient, unplugged)),
         "staged": path_table(reading_path(compiled_gradient, warm=0)),
         "floors": floors_table(),
     }

@@ -23,6 +23,7 @@ FLOORS = [
     {"settings"},
     {"trees"},
     {"operations"},
+    {"arguments"},
     {"transforms"},
     {"calls"},
     {"control_flow"},

@@ -16,6 +16,7 @@ from jax.extend.core import find_top_trace
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
+from minijvp.arguments.devices import staged_for
 from minijvp.budgets import Budget
 from minijvp.calls.call import Call, applied
 from minijvp.calls.in_jax import has_own_derivatives, lower_with_rules
@@ -41,7 +42,6 @@ from minijvp.operations.families import nonzero
 from minijvp.operations.sharding import sharding_constraint
 from minijvp.settings import Settings, other_budgets
 from minijvp.transforms.linearize import linearize_jaxpr
-from minijvp.transforms.manual_axes import staged_for
 from minijvp.transforms.staging import argument_type, stage_tree
 
 STAGED_PER_FUNCTION = 1024

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minijvp import trees
+from minijvp.arguments.known_inputs import KnownInputs
 from minijvp.calls.carrier import Carrier
 from minijvp.calls.jit import jit_primitive
 from minijvp.calls.programs import array_types, chosen, present
@@ -17,7 +18,6 @@ from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.custom_rules.deferred import ByZeros, Deferred
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import instantiate, is_linear, nonzero, spread, zeros_like
-from minijvp.transforms.known_inputs import KnownInputs
 from minijvp.transforms.transpose import transpose_flat
 from minijvp.transforms.vmap import vmap_jaxpr
 

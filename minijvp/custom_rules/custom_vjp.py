@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from minijvp.arguments.known_inputs import KnownInputs
 from minijvp.calls.carrier import Carrier
 from minijvp.calls.jit import jit_primitive
 from minijvp.calls.programs import array_types, chosen, present
@@ -30,7 +31,6 @@ from minijvp.custom_rules.custom_jvp import (
 from minijvp.custom_rules.deferred import ByZeros, Deferred
 from minijvp.errors import MissingRuleError
 from minijvp.operations.families import instantiate, is_linear, nonzero, reduce_sum, spread
-from minijvp.transforms.known_inputs import KnownInputs
 from minijvp.transforms.staging import stage
 from minijvp.transforms.transpose import transpose_jaxpr
 from minijvp.transforms.vmap import vmap_jaxpr

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from minijvp.arguments.known_inputs import KnownInputs, kept_unless_asked
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.tracing import charged_to
 from minijvp.core.types import ArrayType
-from minijvp.transforms.known_inputs import KnownInputs, kept_unless_asked
 
 Flags = tuple[bool, ...]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from minijvp.arguments.linearity import first_error, is_call, is_known_zero, zero_constants
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
 from minijvp.custom_rules.custom_jvp import is_recursive
 from minijvp.errors import MissingRuleError
-from minijvp.transforms.linearity import first_error, is_call, is_known_zero, zero_constants
 from minijvp.transforms.linearize import with_tangent
 from minijvp.transforms.transpose import transpose_jaxpr
 

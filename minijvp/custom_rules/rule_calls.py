@@ -19,6 +19,7 @@ from jax.custom_derivatives import CustomVJPPrimal, SymbolicZero
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
+from minijvp.arguments.known_inputs import KnownInputs, kept_unless_asked
 from minijvp.calls.programs import array_types, chosen, groups, present
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate
 from minijvp.core.tracing import is_traced, state
@@ -31,7 +32,6 @@ from minijvp.custom_rules.linear_rules import require_linear
 from minijvp.custom_rules.rule_results import cotangents_of, forward_results_of, place_of, tangents_of
 from minijvp.errors import ArgumentError, EscapedTracerError, MissingRuleError
 from minijvp.operations.families import add_tangents, instantiate, nonzero, spread, zeros_like
-from minijvp.transforms.known_inputs import KnownInputs, kept_unless_asked
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.transforms.staging import argument_type, stage
 

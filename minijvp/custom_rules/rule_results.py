@@ -9,11 +9,11 @@ from jax.custom_derivatives import SymbolicZero
 from jax.tree_util import tree_flatten, tree_map, tree_structure, tree_unflatten
 
 from minijvp import trees
+from minijvp.arguments.tangents import FLOAT0, from_user
 from minijvp.calls.programs import fits
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.casting import convert_element_type
-from minijvp.transforms.borders import FLOAT0, from_border
 
 
 class Place:
@@ -165,7 +165,7 @@ def checked(entries: Sequence[Any], types: Sequence[ArrayType], what: str, where
                 "Return None for it.",
             )
     given = [i for i, x in enumerate(entries) if x is not None]
-    found = from_border([entries[i] for i in given], [types[i] for i in given], what, lambda k: where(given[k]))
+    found = from_user([entries[i] for i in given], [types[i] for i in given], what, lambda k: where(given[k]))
     results: list[Any] = [None] * len(entries)
     for i, x in zip(given, found, strict=True):
         results[i] = x

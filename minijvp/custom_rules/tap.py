@@ -11,6 +11,7 @@ from typing import Any
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
+from minijvp.arguments.tangents import for_user, leaf_namer
 from minijvp.calls.carrier import Carrier
 from minijvp.calls.checkpoint import checkpoint
 from minijvp.calls.jit import jit_primitive
@@ -24,7 +25,6 @@ from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.custom_rules.custom_jvp import are_inexact, as_arrays, instantiate_inexact, tangent_types, vmap_all
 from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.operations.families import add_tangents, all_batched, is_linear, spread
-from minijvp.transforms.borders import leaf_namer, to_border
 from minijvp.transforms.staging import argument_type, stage
 from minijvp.transforms.taps import Reader, Site, readers, sites, with_zeros
 
@@ -207,7 +207,7 @@ def staged_edit(bwd: Callable[[Any], Any], x: Any, tree: Any, leaves: Sequence[A
 
     def flat_bwd(*cts: Any) -> list[Any]:
         rest = iter(cts)
-        given = [next(rest) if is_inexact(t.dtype) else to_border(None, t) for t in types]
+        given = [next(rest) if is_inexact(t.dtype) else for_user(None, t) for t in types]
         result = bwd(tree_unflatten(tree, given))
         found, found_tree = tree_flatten(result)
         if found_tree != tree:

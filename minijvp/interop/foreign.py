@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jax.core import ShapedArray, eval_jaxpr
 from jax.extend.core import JaxprEqn
 
+from minijvp.arguments.linearity import zero_outputs
 from minijvp.calls.carrier import reached
 from minijvp.calls.programs import Flags, chosen, present, typed
 from minijvp.core.caching import cached
@@ -28,7 +29,6 @@ from minijvp.errors import MissingRuleError
 from minijvp.interop.reading import EVERY_OTHER, in_types, translates
 from minijvp.interop.rules import OneEquation
 from minijvp.operations.families import is_linear, nonzero, spread
-from minijvp.transforms.linearity import zero_outputs
 
 
 class ForeignEquation(OneEquation):

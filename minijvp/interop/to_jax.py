@@ -9,10 +9,10 @@ from typing import Any
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
+from minijvp.arguments.devices import staged_for
 from minijvp.calls.in_jax import lower_with_rules
 from minijvp.core.tracing import evaluating, is_tracer_of_jax
 from minijvp.errors import ConcretizationError
-from minijvp.transforms.manual_axes import staged_for
 from minijvp.transforms.staging import argument_type, stage
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from jax.tree_util import tree_unflatten
 
 from minijvp import trees
+from minijvp.arguments.tangents import leaf_namer
 from minijvp.calls.jit import call
 from minijvp.core.tracing import EVALUATION, state
 from minijvp.core.types import type_of
@@ -17,7 +18,6 @@ from minijvp.numpy.promotion import converted, normalize_axis
 from minijvp.operations import shape as shapes
 from minijvp.operations.families import reshape
 from minijvp.operations.slicing import slice as slice_primitive
-from minijvp.transforms.borders import leaf_namer
 from minijvp.transforms.staging import stage
 
 

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from jax.tree_util import tree_map, tree_structure, tree_unflatten
 
+from minijvp.arguments.tangents import leaf_namer
 from minijvp.calls.programs import Extension, fits
 from minijvp.control_flow.cond import cond as cond_primitive
 from minijvp.control_flow.cond import joined
@@ -29,7 +30,6 @@ from minijvp.operations import shape as shapes
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.elementwise import lt, ne
 from minijvp.operations.families import reshape
-from minijvp.transforms.borders import leaf_namer
 from minijvp.transforms.staging import stage
 from minijvp.transforms.vmap import vmap
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from jax.tree_util import tree_unflatten
 
+from minijvp.arguments.tangents import leaf_namer
 from minijvp.calls.programs import groups
 from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate, inner_jaxprs
@@ -27,7 +28,6 @@ from minijvp.lax.structured import stop_gradient
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.elementwise import neg
 from minijvp.operations.families import spread, zeros_like
-from minijvp.transforms.borders import leaf_namer
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.linear_maps import linearize
 from minijvp.transforms.staging import stage

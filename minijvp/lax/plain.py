@@ -9,13 +9,13 @@ import jax
 from jax.tree_util import tree_map, tree_unflatten
 
 from minijvp import trees
+from minijvp.arguments.tangents import leaf_namer
 from minijvp.core.types import jit_is_disabled
 from minijvp.errors import ConcretizationError
 from minijvp.lax.bodies import Tree, pair, run
 from minijvp.lax.loops import too_many
 from minijvp.numpy.manipulation import stack
 from minijvp.numpy.promotion import array
-from minijvp.transforms.borders import leaf_namer
 
 NOT_KNOWN = ConcretizationError, jax.errors.ConcretizationTypeError, jax.errors.TracerIntegerConversionError
 

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from minijvp.arguments.axes import repeat
 from minijvp.calls.jit import jit
 from minijvp.core.jaxpr import evaluate, lower
 from minijvp.core.primitive import Axis, Primitive
@@ -28,7 +29,7 @@ from minijvp.tools.reports import TOLERANCES as OF_DIFFERENCES
 from minijvp.tools.reports import precision
 from minijvp.transforms.linearize import linearize_flat
 from minijvp.transforms.staging import shape_struct, stage
-from minijvp.transforms.vmap import repeat, vmap_flat
+from minijvp.transforms.vmap import vmap_flat
 
 TOLERANCES = {"bfloat16": 5e-2, "float16": 5e-3, "float32": 2e-5, "complex64": 2e-5}
 """By the dtype of an argument; of the others 1e-10."""

@@ -14,16 +14,15 @@ import numpy as np
 from jax.tree_util import tree_unflatten
 
 from minijvp import trees
+from minijvp.arguments.selection import Argnums, Selection, require_differentiable, require_real, require_result
+from minijvp.arguments.tangents import for_user
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import state
 from minijvp.core.types import is_inexact, type_of
-from minijvp.errors import ArgumentError
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import instantiate, leading_axis, reshape
 from minijvp.operations.shape import move_axis
 from minijvp.operations.slicing import slice as slice_primitive
-from minijvp.transforms.borders import to_border
-from minijvp.transforms.derivatives import Argnums, Selection, require_differentiable
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.linear_maps import pull_back
 from minijvp.transforms.vmap import vmap_flat
@@ -145,33 +144,6 @@ def hessian(
     return columns_at_a_time(inner, argnums, has_aux, holomorphic, "hessian")
 
 
-def require_real(selection: Selection, transformation: str, holomorphic: bool) -> None:
-    """Raise ArgumentError for a complex argument of a function that is not said to be holomorphic."""
-    for i, x in enumerate(selection.leaves):
-        if x.dtype.kind == "c" and not holomorphic:
-            raise ArgumentError(
-                f"{transformation} of {trees.function_name(selection.fun)} received {type_of(x)!r} for "
-                f"{selection.leaf_name(i)}.",
-                "By a complex number there are two derivatives, along the real and the imaginary axis: forward mode "
-                "would give the first.",
-                "Say holomorphic=True if the function is holomorphic, or differentiate by two real arguments: "
-                "lambda x, y: f(x + 1j * y).",
-            )
-
-
-def require_result(selection: Selection, outs: Sequence[Any], transformation: str, wanted: Any) -> None:
-    """Raise ArgumentError for results of another sort than `wanted`, an abstract dtype: they have no Jacobian."""
-    for x in outs:
-        kind = type_of(x)
-        if not jnp.issubdtype(kind.dtype, wanted):
-            raise ArgumentError(
-                f"{transformation} with holomorphic={wanted is jnp.complexfloating} cannot use the result {kind!r} of "
-                f"{trees.function_name(selection.fun)}.",
-                "Results must be floating; complex ones have one derivative only if the function is holomorphic.",
-                "Compute real floating results (has_aux=True for others), or say holomorphic=True.",
-            )
-
-
 def over_basis(fun: Callable[..., list[Any]], leaves: Sequence[Any]) -> Sequence[Any]:
     """The results of `fun` for all unit vectors of the space of `leaves`, along a leading axis."""
     types = [type_of(x) for x in leaves]
@@ -243,4 +215,4 @@ def split_block(x: Any, shapes: Sequence[tuple[int, ...]], axis: int) -> list[An
 
 def float0_blocks(x: Any, shapes: Sequence[tuple[int, ...]]) -> list[Any]:
     """Blocks of a Jacobian for an argument without derivatives."""
-    return [to_border(None, type_of(x).with_shape((*shape, *type_of(x).shape))) for shape in shapes]
+    return [for_user(None, type_of(x).with_shape((*shape, *type_of(x).shape))) for shape in shapes]

@@ -11,13 +11,13 @@ from typing import Any
 from jax.tree_util import tree_flatten
 
 from minijvp import trees
+from minijvp.arguments.tangents import for_user, from_user, leaf_namer, require_same_tree
 from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.source import Source
 from minijvp.core.tracing import Trace, Tracer, current, state, tracer_class
 from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import ArgumentError, ConcretizationError
-from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
 from minijvp.transforms.staging import stage
 from minijvp.trees import FlatFunction
 
@@ -190,9 +190,9 @@ def jvp(
     tangent_leaves, tangent_tree = tree_flatten(tuple(tangents))
     require_same_tree(tangent_tree, tree, "tangents", "primals")
     leaves = trees.as_arrays(leaves, leaf_namer(tuple(primals), "primals"))
-    directions = from_border(
+    directions = from_user(
         tangent_leaves, [type_of(x) for x in leaves], "tangent", leaf_namer(tuple(tangents), "tangents")
     )
     flat_fun = FlatFunction(fun, tree, has_aux)
     outs, out_tangents = jvp_flat(flat_fun.positional, leaves, directions)
-    return flat_fun.result(outs, [to_border(t, x) for t, x in zip(out_tangents[: flat_fun.n], outs, strict=False)])
+    return flat_fun.result(outs, [for_user(t, x) for t, x in zip(out_tangents[: flat_fun.n], outs, strict=False)])

@@ -14,6 +14,9 @@ import numpy as np
 from jax.tree_util import Partial, tree_flatten, tree_unflatten
 
 from minijvp import trees
+from minijvp.arguments.devices import require_no_sum
+from minijvp.arguments.linearity import first_error, zero_constants
+from minijvp.arguments.tangents import FLOAT0, for_user, from_user, leaf_namer, require_same_tree
 from minijvp.budgets import Budget, optional_budget
 from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Jaxpr, evaluate
@@ -21,9 +24,6 @@ from minijvp.core.tracing import is_traced, traced_by_jax
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.operations.families import instantiate, zeros_like
-from minijvp.transforms.borders import FLOAT0, from_border, leaf_namer, require_same_tree, to_border
-from minijvp.transforms.linearity import first_error, zero_constants
-from minijvp.transforms.manual_axes import require_no_sum
 from minijvp.transforms.staging import abstract_types, stage
 from minijvp.transforms.transpose import transpose_flat
 from minijvp.trees import FlatFunction
@@ -56,12 +56,12 @@ class PushForward(LinearMap):
     def __call__(self, constants: Sequence[Any], *tangents: Any) -> Any:
         leaves, tree = tree_flatten(tuple(tangents))
         require_same_tree(tree, self.in_tree, "the tangents", "the primals of linearize")
-        given = from_border(leaves, self.in_types, "tangent", leaf_namer(tuple(tangents), "tangents"))
+        given = from_user(leaves, self.in_types, "tangent", leaf_namer(tuple(tangents), "tangents"))
         inexact = [is_inexact(t.dtype) for t in self.in_types]
         flat = [instantiate(t, kind) for t, kind, i in zip(given, self.in_types, inexact, strict=True) if i]
         outs = iter(evaluate(self.jaxpr, *constants, *flat))
         tangents_out = [next(outs) if n else None for n in self.nonzero]
-        return tree_unflatten(self.out_tree, list(map(to_border, tangents_out, self.out_types)))
+        return tree_unflatten(self.out_tree, list(map(for_user, tangents_out, self.out_types)))
 
 
 def linearize(
@@ -99,7 +99,7 @@ def linearize(
         flat_fun.positional, leaves, n_outputs=lambda: flat_fun.n, budget=budget
     )
     n = flat_fun.n
-    opened, constants = linear.hoist_constants()
+    opened, constants = linear.without_dead_code().hoist_constants()
     in_types, out_types = map(type_of, leaves), map(type_of, outs[:n])
     pushforward = Partial(PushForward(opened, nonzero, tree, flat_fun.out_tree, in_types, out_types), constants)
     out = tree_unflatten(flat_fun.out_tree, outs[:n])
@@ -119,13 +119,13 @@ class PullBack(LinearMap):
         leaves, tree = tree_flatten(ct)
         require_same_tree(tree, self.out_tree, "the cotangent", "the result of the function")
         cts = self.flat(constants, self.given(leaves, leaf_namer(ct, "cotangent")))
-        return tree_unflatten(self.in_tree, list(map(to_border, cts, self.in_types)))
+        return tree_unflatten(self.in_tree, list(map(for_user, cts, self.in_types)))
 
     def given(self, leaves: Sequence[Any], where: Callable[[int], str]) -> list[Any]:
         """The cotangents that a caller gave. Those of integers say nothing, and may be of any dtype, as in JAX."""
         pairs = zip(leaves, self.out_types, strict=True)
         leaves = [empty(t) if not is_inexact(t.dtype) and np.shape(x) == t.shape else x for x, t in pairs]
-        return from_border(leaves, self.out_types, "cotangent", where)
+        return from_user(leaves, self.out_types, "cotangent", where)
 
     def flat(self, constants: Sequence[Any], cts: Sequence[Any]) -> list[Any]:
         """Flat cotangents of the arguments for those of the results; None is zero."""
@@ -187,7 +187,8 @@ def pull_back(
         flat_fun.positional, leaves, n_outputs=lambda: flat_fun.n, budget=budget
     )
     opened, constants = linear.without_dead_code().hoist_constants()
-    require_no_sum("vjp", leaves, outs[: flat_fun.n], lambda i: f"leaf {i} of the arguments")
+    if traced_by_jax():
+        require_no_sum("vjp", leaves, outs[: flat_fun.n], lambda i: f"leaf {i} of the arguments")
     in_types, out_types = map(type_of, leaves), map(type_of, outs[: flat_fun.n])
     return outs, PullBack(opened, nonzero, flat_fun.in_tree, flat_fun.out_tree, in_types, out_types), constants
 
@@ -204,14 +205,15 @@ class Transposed(LinearMap):
         leaves, tree = tree_flatten(ct)
         require_same_tree(tree, self.out_tree, "the cotangent", "the result of the function")
         where = leaf_namer(ct, "cotangent")
-        cts = from_border(leaves, self.out_types, "cotangent", where) if self.floats() else self.integers(leaves, where)
+        cts = from_user(leaves, self.out_types, "cotangent", where) if self.floats() else self.integers(leaves, where)
         n, known = len(self.in_types), len(constants)
         linear = [False] * known + [True] * n
         found = transpose_flat(self.jaxpr, linear, [*constants, *[None] * n], cts)
         given = [c for c in found if c is not None]
-        require_no_sum("linear_transpose", self.examples, given, lambda i: f"argument {i}")
+        if traced_by_jax():
+            require_no_sum("linear_transpose", self.examples, given, lambda i: f"argument {i}")
         found = [zeros_like(t) if c is None else c for c, t in zip(found, self.in_types, strict=True)]
-        return tree_unflatten(self.in_tree, list(map(to_border, found, self.in_types)))
+        return tree_unflatten(self.in_tree, list(map(for_user, found, self.in_types)))
 
     def floats(self) -> bool:
         """Whether these are no integers."""

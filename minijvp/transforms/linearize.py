@@ -80,10 +80,6 @@ class LinearizeTrace(JVPTrace):
         self.recorder.further.append(tangent.variable)
         return JVPTracer(self, zeros_like(kind), tangent)
 
-    def linear_program(self, inputs: Sequence[StagingTracer], outputs: Sequence[Any]) -> Jaxpr:
-        """The linear program recorded so far, from tangents `inputs` to tangents `outputs`."""
-        return self.recorder.finish(inputs, outputs).without_dead_code()
-
 
 def linearize_flat(
     fun: Callable[..., Sequence[Any]],
@@ -94,8 +90,8 @@ def linearize_flat(
     """Results, the linear program, and which outputs have a tangent, for a function of flat arguments.
 
     The program takes a tangent for each primal that is `differentiated` (by default: that is inexact) and gives one
-    for each output that has one. Outputs from number `n_outputs` on are auxiliary and get none; a function is asked for
-    that number after the run.
+    for each output that has one; it may have dead equations, which cost a transpose nothing. Outputs from number
+    `n_outputs` on are auxiliary and get no tangent; a function is asked for that number after the run.
     """
     recorder = LinearTrace(state.trace)
     trace = state.trace.above(LinearizeTrace)(recorder)
@@ -114,7 +110,7 @@ def linearize_flat(
         if n_outputs is not None:
             out_tangents = out_tangents[: n_outputs if isinstance(n_outputs, int) else n_outputs()]
         inputs = tangents + [StagingTracer(recorder, v) for v in recorder.further]
-        linear = trace.linear_program(inputs, [t for t in out_tangents if t is not None])
+        linear = recorder.finish(inputs, [t for t in out_tangents if t is not None])
     return out_primals, linear, tuple([t is not None for t in out_tangents])
 
 
@@ -143,7 +139,7 @@ def linearize_jaxpr(jaxpr: Jaxpr, nonzero: tuple[bool, ...], n_outputs: int | No
     def fun(*primals: Any) -> list[Any]:
         nonlocal linear, out_nonzero
         outs, closed, out_nonzero = linearize_flat(lambda *xs: evaluate(jaxpr, *xs), primals, nonzero, n_outputs)
-        linear, residuals = closed.hoist_constants()
+        linear, residuals = closed.without_dead_code().hoist_constants()
         positions = {id(x): i for i, x in enumerate([*primals, *outs])}
         origins.extend(positions.get(id(r)) for r in residuals)
         return [*outs, *(r for r, origin in zip(residuals, origins, strict=True) if origin is None)]

@@ -14,12 +14,12 @@ import numpy as np
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
+from minijvp.arguments.known_inputs import KnownInputs
 from minijvp.core import source
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.tracing import Trace, Tracer, current, escaped, state, tracer_class
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, abstract_type, type_of
 from minijvp.errors import ArgumentError, ConcretizationError
-from minijvp.transforms.known_inputs import KnownInputs
 
 
 @tracer_class

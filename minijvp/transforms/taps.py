@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 from jax.tree_util import tree_unflatten
 
+from minijvp.arguments.tangents import for_user
 from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Jaxpr, evaluate, inner_jaxprs
 from minijvp.core.primitive import Primitive
 from minijvp.core.tracing import Trace, current, state
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.errors import MissingRuleError
-from minijvp.transforms.borders import to_border
 from minijvp.transforms.linearize import LinearizeTrace
 from minijvp.transforms.staging import stage
 
@@ -134,6 +134,6 @@ class Taps:
         rest = iter(cts)
         by_name: dict[str, list[Any]] = {}
         for site in self.found:
-            leaves = [to_border(next(rest) if is_inexact(t.dtype) else None, t.strong()) for t in site.types]
+            leaves = [for_user(next(rest) if is_inexact(t.dtype) else None, t.strong()) for t in site.types]
             by_name.setdefault(site.name, []).append(tree_unflatten(site.tree, leaves))
         return {name: found[0] if len(found) == 1 else found for name, found in by_name.items()}

@@ -17,6 +17,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from minijvp import trees
+from minijvp.arguments.tangents import from_user
 from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, one_equation
 from minijvp.core.printing import Names
 from minijvp.core.source import Source, capture
@@ -25,7 +26,6 @@ from minijvp.core.types import PYTHON_SCALARS, ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.families import add_tangents, instantiate
 from minijvp.settings import config
-from minijvp.transforms.borders import from_border
 from minijvp.transforms.jvp import JVPTrace
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.transforms.transpose import transpose_flat
@@ -84,7 +84,7 @@ class BackwardNode:
                 "Pass a cotangent for each result, None where it is zero.",
             )
         where = lambda i: f"result {i} of {self.name}"
-        one = lambda i, ct: ct if ct is None else from_border([ct], [self.types[i]], "cotangent", lambda _: where(i))[0]
+        one = lambda i, ct: ct if ct is None else from_user([ct], [self.types[i]], "cotangent", lambda _: where(i))[0]
         return [one(i, ct) for i, ct in enumerate(cotangents)]
 
     def walk(self) -> list[BackwardNode]:

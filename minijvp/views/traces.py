@@ -15,11 +15,11 @@ import numpy as np
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
+from minijvp.arguments.tangents import for_user, from_user, leaf_namer, require_same_tree
 from minijvp.core.source import Source
 from minijvp.core.tracing import Tracer
 from minijvp.core.types import is_key, type_of
 from minijvp.errors import ArgumentError
-from minijvp.transforms.borders import from_border, leaf_namer, require_same_tree, to_border
 from minijvp.transforms.staging import abstract_types, stage_tree
 from minijvp.views.python.text import comment
 from minijvp.views.tables import Table
@@ -127,9 +127,9 @@ def forward_trace(
     program = Program(f, tuple(primals), "forward_trace")
     given, tree = tree_flatten(tuple(tangents))
     require_same_tree(tree, program.in_tree, "tangents", "primals")
-    directions = from_border(given, program.types, "tangent", leaf_namer(tuple(tangents), "tangents"))
+    directions = from_user(given, program.types, "tangent", leaf_namer(tuple(tangents), "tangents"))
     scope = program.run(Walk(True, unfold), directions)
-    out_tangents = [to_border(t, x) for t, x in zip(scope.out_derivatives(), scope.outputs(), strict=True)]
+    out_tangents = [for_user(t, x) for t, x in zip(scope.out_derivatives(), scope.outputs(), strict=True)]
     return program.trace(f"forward trace of {program.name}", "tangent", tree_unflatten(program.out_tree, out_tangents))
 
 
@@ -161,7 +161,7 @@ def reverse_trace(f: Callable[..., Any], *primals: Any, cotangent: Any = None, u
     cts = program.cotangents(cotangent)
     scope = program.run(Walk(False, unfold), [None] * len(program.types))
     found = scope.backward(cts)
-    gradient = [to_border(ct, t) for ct, t in zip(found, program.types, strict=True)]
+    gradient = [for_user(ct, t) for ct, t in zip(found, program.types, strict=True)]
     return program.trace(f"reverse trace of {program.name}", "adjoint", tree_unflatten(program.in_tree, gradient))
 
 
@@ -189,7 +189,7 @@ class Program:
         if cotangent is not None:
             given, tree = tree_flatten(cotangent)
             require_same_tree(tree, self.out_tree, "the cotangent", "the result of the function")
-            return from_border(given, types, "cotangent", leaf_namer(cotangent, "cotangent"))
+            return from_user(given, types, "cotangent", leaf_namer(cotangent, "cotangent"))
         if len(types) == 1 and not types[0].shape and types[0].dtype.kind == "f":
             return [jnp.ones((), types[0].dtype)]
         raise ArgumentError(

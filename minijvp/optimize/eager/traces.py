@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from minijvp.core import source
-from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
+from minijvp.core.jaxpr import Atom, Equation, Var
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import Trace, detached, settled, state
 from minijvp.core.types import PYTHON_SCALARS
@@ -112,10 +112,6 @@ class EagerLinearizeTrace(ComputingTrace, LinearizeTrace):
             line = state.source or source.capture(3)
             recorder.equations.append(Equation(step, tuple(atoms), linearization.linear.params, outputs, line))
         return found
-
-    def linear_program(self, inputs: Sequence[StagingTracer], outputs: Sequence[Any]) -> Jaxpr:
-        # Transposed once, right away, dead equations cost less than finding them.
-        return self.recorder.finish(inputs, outputs)
 
 
 class Linearization:

@@ -90,6 +90,7 @@ def linearize_in_place(
     """The automatic plan, carried out in the program that is being recorded."""
     start = len(trace.equations)
     outs, linear, nonzero = linearize_flat(fun, primals, differentiated, n_outputs)
+    linear = linear.without_dead_code()
 
     def variable(x: Any) -> Var | None:
         return x.variable if type(x) is StagingTracer and x.owner is trace else None

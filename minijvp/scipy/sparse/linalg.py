@@ -17,6 +17,7 @@ from jax.tree_util import tree_leaves, tree_map
 
 import minijvp.numpy as mnp
 from minijvp import trees
+from minijvp.arguments.tangents import leaf_namer
 from minijvp.core.tracing import Tracer
 from minijvp.core.types import type_of
 from minijvp.errors import ArgumentError
@@ -25,7 +26,6 @@ from minijvp.lax.bodies import Tree, require_same
 from minijvp.lax.linear_solve import custom_linear_solve
 from minijvp.lax.vectors import Vectors
 from minijvp.scipy.sparse import krylov
-from minijvp.transforms.borders import leaf_namer
 
 Operator = Callable[[Any], Any]
 

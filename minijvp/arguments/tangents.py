@@ -18,7 +18,7 @@ from minijvp.operations.families import zeros_like
 FLOAT0 = jax.dtypes.float0
 
 
-def to_border(t: Any, x: Any) -> Any:
+def for_user(t: Any, x: Any) -> Any:
     """The tangent or cotangent of `x` as the caller sees it: zeros for None, float0 where `x` has no tangent.
 
     Inside, tangents are strongly typed; here they are as weak as `x`.
@@ -34,12 +34,12 @@ def to_border(t: Any, x: Any) -> Any:
     return convert_element_type(zero, new_dtype=kind.dtype, weak_type=True) if kind.weak_type else zero
 
 
-def from_border(given: Sequence[Any], types: Sequence[ArrayType], what: str, where: Callable[[int], str]) -> list[Any]:
+def from_user(given: Sequence[Any], types: Sequence[ArrayType], what: str, where: Callable[[int], str]) -> list[Any]:
     """The tangents or cotangents that a caller gave, None for float0; ArgumentError names one of a wrong type."""
-    return [_from_border(t, kind, what, i, where) for i, (t, kind) in enumerate(zip(given, types, strict=True))]
+    return [_from_user(t, kind, what, i, where) for i, (t, kind) in enumerate(zip(given, types, strict=True))]
 
 
-def _from_border(t: Any, kind: ArrayType, what: str, i: int, where: Callable[[int], str]) -> Any:
+def _from_user(t: Any, kind: ArrayType, what: str, i: int, where: Callable[[int], str]) -> Any:
     if isinstance(t, np.ndarray) and t.dtype == FLOAT0:
         found, shape = "float0", t.shape
         if not is_inexact(kind.dtype) and shape == kind.shape:

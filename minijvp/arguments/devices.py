@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from minijvp.core.tracing import Tracer, state, traced_by_jax, typed_axes, varying_axes
+from minijvp.core.tracing import Tracer, state, typed_axes, varying_axes
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
 
@@ -27,9 +27,10 @@ def staged_for(leaves: Sequence[Any]) -> Iterator[None]:
 
 
 def require_no_sum(who: str, leaves: Sequence[Any], outs: Sequence[Any], name: Callable[[int], str]) -> None:
-    """Raise ArgumentError if the cotangents of some leaves are sums over devices, for these results of a function."""
-    if not traced_by_jax():
-        return
+    """Raise ArgumentError if the cotangents of some leaves are sums over devices, for these results of a function.
+
+    That may be where JAX traces, and nowhere else.
+    """
     if any(isinstance(x, Tracer) for x in (*leaves, *outs)):
         if not state.vary_alike and typed_axes():
             raise refused(

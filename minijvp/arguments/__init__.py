@@ -1,0 +1,1 @@
+"""What users pass to transformations and get from them: checked, flattened, and named in errors."""
