@@ -8,7 +8,9 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
+import jax
 import pytest
 
 import minijvp
@@ -136,10 +138,21 @@ def test_transformations_show_an_example() -> None:
         assert ">>>" in (getattr(minijvp, name).__doc__ or ""), name
 
 
-def test_public_names_are_those_of_jax() -> None:
-    import jax.lax
-    import jax.numpy
+@pytest.mark.parametrize(("ours", "theirs"), [(minijvp.numpy, jax.numpy), (minijvp.lax, jax.lax), (minijvp.nn, jax.nn)])
+def test_definitions_are_exported(ours: ModuleType, theirs: ModuleType) -> None:
+    """A definition that its module does not list in __all__ would be bridged, and nothing else would show it."""
+    found = 0
+    for module in [import_module(m) for m in MODULES if m.startswith(f"{ours.__name__}.")]:
+        for name, value in vars(module).items():
+            definition = inspect.unwrap(value) if inspect.isfunction(value) else None
+            own = "__signature__" in getattr(value, "__dict__", ()) and definition.__module__.startswith(ours.__name__)
+            if own and hasattr(theirs, name) and module.__name__.rpartition(".")[2] not in vars(theirs):
+                assert getattr(ours, name) is value, f"{module.__name__}.{name} is not in __all__"
+                found += 1
+    assert found > 5
 
+
+def test_public_names_are_those_of_jax() -> None:
     assert [n for n in minijvp.numpy.__all__ if not hasattr(jax.numpy, n)] == []
     assert [n for n in minijvp.lax.__all__ if not hasattr(jax.lax, n)] == []
 

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from jax.tree_util import tree_map
 
 import minijvp.numpy as mnp
-from minijvp.lax.control_flow import while_loop
 from minijvp.lax.linear_solve import custom_linear_solve, implicit_root
 from minijvp.lax.vectors import Vectors
+from minijvp.lax.while_loops import while_loop
 from minijvp.numpy.linalg import solve as solve_dense
 from minijvp.scipy.sparse.krylov import gmres, norm
 from minijvp.transforms.linear_maps import linearize

@@ -33,6 +33,30 @@ from minijvp.operations.families import add, broadcast_in_dim, reshape
 from minijvp.operations.families import zeros as zeros_primitive
 from minijvp.operations.shape import concatenate, iota
 
+__all__ = [
+    "arange",
+    "array",
+    "asarray",
+    "astype",
+    "copy",
+    "empty",
+    "empty_like",
+    "eye",
+    "full",
+    "full_like",
+    "identity",
+    "meshgrid",
+    "ndim",
+    "ones",
+    "ones_like",
+    "result_type",
+    "shape",
+    "size",
+    "tri",
+    "zeros",
+    "zeros_like",
+]
+
 
 def as_shape(shape: Any, function: str) -> tuple[int, ...]:
     """A shape as the user gave it (an integer, or a sequence of them), as a tuple of integers."""

@@ -19,6 +19,8 @@ from minijvp.numpy.restated import restated
 from minijvp.numpy.selection import trim_zeros
 from minijvp.numpy.ufuncs import sqrt, square
 
+__all__ = ["polydiv", "polyfit", "polymul"]
+
 vander = from_jax(jnp.vander)
 bridged_polymul, bridged_polydiv = from_jax(jnp.polymul), from_jax(jnp.polydiv)
 
