@@ -20,7 +20,10 @@ COSTS = ("free", "cheap", "fair", "dear", "never")
 
 
 def made_outside() -> bool:
-    """Whether the code that makes an object, whose constructors are running, is not minijvp's."""
+    """Whether the code that makes an object, whose constructors are running, is not minijvp's.
+
+    Who calls a constructor is known by its frame alone: classes of minijvp are instantiated outside of it too.
+    """
     frame = sys._getframe(1)
     while frame.f_code.co_name == "__init__" and frame.f_back is not None:
         frame = frame.f_back

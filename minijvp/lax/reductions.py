@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
@@ -18,6 +19,7 @@ from minijvp.interop.surface import bridge
 from minijvp.lax import elementwise as named
 from minijvp.lax.products import require_padding
 from minijvp.lax.shapes import axes_of, integers
+from minijvp.numpy import logic, ufuncs
 from minijvp.numpy.promotion import array, as_dtype, cast, surface
 from minijvp.operations import casting, cumulative, families, reduction, sorting, windows
 
@@ -44,6 +46,7 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound=Callable[..., Any])
+
 # Reductions, cumulative operations, order
 
 
@@ -137,20 +140,20 @@ def top_k(operand: Any, k: int, *, axis: int = -1, is_stable: bool = True) -> tu
 # Windows
 
 COMPUTATIONS = {
-    "add": "add",
-    "mul": "mul",
-    "multiply": "mul",
-    "max": "max",
-    "maximum": "max",
-    "min": "min",
-    "minimum": "min",
-    "bitwise_and": "and",
-    "logical_and": "and",
-    "bitwise_or": "or",
-    "logical_or": "or",
-    "bitwise_xor": "xor",
-    "logical_xor": "xor",
+    function: name
+    for name, functions in {
+        "add": (lax.add, jnp.add, ufuncs.add),
+        "mul": (lax.mul, jnp.multiply, ufuncs.multiply),
+        "max": (lax.max, jnp.maximum, ufuncs.maximum),
+        "min": (lax.min, jnp.minimum, ufuncs.minimum),
+        "and": (lax.bitwise_and, jnp.bitwise_and, logic.bitwise_and),
+        "or": (lax.bitwise_or, jnp.bitwise_or, logic.bitwise_or),
+        "xor": (lax.bitwise_xor, jnp.bitwise_xor, logic.bitwise_xor),
+    }.items()
+    for function in functions
 }
+"""The functions, themselves and none of the same name, for which windows are reduced without their programs."""
+
 SPECIAL = {
     "add": windows.reduce_window_sum,
     "max": windows.reduce_window_max,
@@ -228,7 +231,7 @@ def reduce_window(
     The function is associative, and the initial values are neutral for it, as jax.lax wants it. Differentiated, a
     function other than add, max and min costs an operation for each place in a window.
     """
-    name = COMPUTATIONS.get(getattr(computation, "__name__", ""))
+    name = COMPUTATIONS.get(computation)
     if name is None or isinstance(operand, (tuple, list, dict)):
         more = (window_dimensions, window_strides, padding, base_dilation, window_dilation)
         return windows_by_program(operand, init_value, computation, *more)
