@@ -19,7 +19,7 @@ from minijvp.interop.surface import bridge
 from minijvp.lax import elementwise as named
 from minijvp.lax.products import require_padding
 from minijvp.lax.shapes import axes_of, integers
-from minijvp.numpy import logic, ufuncs
+from minijvp.numpy import arithmetic, logic
 from minijvp.numpy.promotion import array, as_dtype, cast, surface
 from minijvp.operations import casting, cumulative, families, reduction, sorting, windows
 
@@ -142,10 +142,10 @@ def top_k(operand: Any, k: int, *, axis: int = -1, is_stable: bool = True) -> tu
 COMPUTATIONS = {
     function: name
     for name, functions in {
-        "add": (lax.add, jnp.add, ufuncs.add),
-        "mul": (lax.mul, jnp.multiply, ufuncs.multiply),
-        "max": (lax.max, jnp.maximum, ufuncs.maximum),
-        "min": (lax.min, jnp.minimum, ufuncs.minimum),
+        "add": (lax.add, jnp.add, arithmetic.add),
+        "mul": (lax.mul, jnp.multiply, arithmetic.multiply),
+        "max": (lax.max, jnp.maximum, arithmetic.maximum),
+        "min": (lax.min, jnp.minimum, arithmetic.minimum),
         "and": (lax.bitwise_and, jnp.bitwise_and, logic.bitwise_and),
         "or": (lax.bitwise_or, jnp.bitwise_or, logic.bitwise_or),
         "xor": (lax.bitwise_xor, jnp.bitwise_xor, logic.bitwise_xor),

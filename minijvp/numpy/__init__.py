@@ -36,6 +36,7 @@ from jax.numpy import unsignedinteger as unsignedinteger
 from minijvp.interop.surface import add_ufunc_methods, bridge_all
 from minijvp.numpy import fft as fft
 from minijvp.numpy import linalg as linalg
+from minijvp.numpy.arithmetic import *
 from minijvp.numpy.contractions import *
 from minijvp.numpy.creation import *
 from minijvp.numpy.einstein import *

@@ -11,6 +11,7 @@ import numpy as np
 
 from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, is_inexact, type_of
 from minijvp.errors import ArgumentError
+from minijvp.numpy.arithmetic import maximum, minimum
 from minijvp.numpy.makers import (
     binary,
     both_arrays,
@@ -37,7 +38,6 @@ from minijvp.numpy.promotion import (
     same_shape,
     surface,
 )
-from minijvp.numpy.ufuncs import maximum, minimum
 from minijvp.operations import bitwise, elementwise
 from minijvp.operations import families as linear
 from minijvp.operations.families import zeros

@@ -16,6 +16,7 @@ from minijvp.core.types import PYTHON_SCALARS, is_arraylike
 from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.interop.from_jax import from_jax
 from minijvp.numpy import (
+    arithmetic,
     contractions,
     creation,
     indexing,
@@ -48,14 +49,14 @@ def reflected(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
 
 BINARY = {
-    "add": ufuncs.add,
-    "sub": ufuncs.subtract,
-    "mul": ufuncs.multiply,
-    "truediv": ufuncs.divide,
-    "floordiv": ufuncs.floor_divide,
-    "mod": ufuncs.remainder,
-    "divmod": ufuncs.divmod,
-    "pow": ufuncs.power,
+    "add": arithmetic.add,
+    "sub": arithmetic.subtract,
+    "mul": arithmetic.multiply,
+    "truediv": arithmetic.divide,
+    "floordiv": arithmetic.floor_divide,
+    "mod": arithmetic.remainder,
+    "divmod": arithmetic.divmod,
+    "pow": arithmetic.power,
     "matmul": contractions.matmul,
     "and": logic.bitwise_and,
     "or": logic.bitwise_or,
@@ -252,14 +253,14 @@ def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs:
 
 
 OPERATOR_UFUNCS = {
-    np.add: ufuncs.add,
-    np.subtract: ufuncs.subtract,
-    np.multiply: ufuncs.multiply,
-    np.true_divide: ufuncs.divide,
-    np.floor_divide: ufuncs.floor_divide,
-    np.remainder: ufuncs.remainder,
-    np.divmod: ufuncs.divmod,
-    np.power: ufuncs.power,
+    np.add: arithmetic.add,
+    np.subtract: arithmetic.subtract,
+    np.multiply: arithmetic.multiply,
+    np.true_divide: arithmetic.divide,
+    np.floor_divide: arithmetic.floor_divide,
+    np.remainder: arithmetic.remainder,
+    np.divmod: arithmetic.divmod,
+    np.power: arithmetic.power,
     np.matmul: contractions.matmul,
     np.bitwise_and: logic.bitwise_and,
     np.bitwise_or: logic.bitwise_or,

@@ -11,11 +11,11 @@ import jax.numpy as jnp
 from minijvp.control_flow.scatter_apply import apply_at, as_program
 from minijvp.core.types import PYTHON_SCALARS, is_key, type_of, wrapped
 from minijvp.errors import ArgumentError
+from minijvp.numpy.arithmetic import divide, power
 from minijvp.numpy.index_layout import Layout
 from minijvp.numpy.indexing import is_simple, read, with_weakness
 from minijvp.numpy.places import FILL, PROMISE, Place, Span, bounds, places_of
 from minijvp.numpy.promotion import array, broadcast, cast, join, kind_of, operand, refuse, scalar_like
-from minijvp.numpy.ufuncs import divide, power
 from minijvp.operations.dynamic_slicing import dynamic_update_slice
 from minijvp.operations.families import broadcast_in_dim, reshape
 from minijvp.operations.gather import scatter, scatter_add, scatter_max, scatter_min, scatter_numbers, scatter_sub

@@ -21,8 +21,9 @@ from minijvp.operations.families import add_tangents, spread
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.linearize import linearize_flat
 from minijvp.transforms.transpose import transpose_flat
+from minijvp.views.python.elementwise import Operands
 from minijvp.views.python.literals import literal
-from minijvp.views.python.operations import TABLE, Operands
+from minijvp.views.python.operations import TABLE
 from minijvp.views.python.text import Code
 
 MOST_TURNS = 64

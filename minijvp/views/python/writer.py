@@ -12,9 +12,10 @@ from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.source import Source
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, is_key, type_of
 from minijvp.operations.families import Elementwise
+from minijvp.views.python.elementwise import Operands, is_array, named
 from minijvp.views.python.inlining import Inliner
 from minijvp.views.python.literals import array_literal, dtype_name, literal, number
-from minijvp.views.python.operations import TABLE, Operands, broadcastable, expanded_shape, is_array, named
+from minijvp.views.python.operations import TABLE, broadcastable, expanded_shape
 from minijvp.views.python.text import Assignment, Block, Code, Label, Part, code
 
 Rule = Callable[["Writer", Equation, Block], Sequence[Atom]]
