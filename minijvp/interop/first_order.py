@@ -49,7 +49,7 @@ def refuse_option(primitive: str, name: str, value: Any) -> None:
         raise MissingRuleError(
             f"from_jax met the primitive {primitive!r} with {name}={value!r}.",
             f"minijvp's operation has no parameter {name}.",
-            f"Leave {name} away.",
+            f"Omit {name}.",
         )
 
 
@@ -172,14 +172,14 @@ def tile(x: Any, *, reps: Any) -> Any:
 
 @translates("empty")
 def empty(*, shape: Any, dtype: Any, out_sharding: Any = None) -> Any:
-    """An array whose values nobody reads: zeros."""
+    """An array whose values are never read: zeros."""
     refuse_option("empty", "out_sharding", out_sharding)
     return families.zeros(shape=static(shape), dtype=dtype)
 
 
 @translates("empty2")
 def empty2(*, dtype: Any, memory_space: Any) -> Any:
-    """A number that nobody reads: for a branch of a choice, where JAX keeps the residuals of another one."""
+    """A number that is never read: for a branch of a choice, where JAX keeps the residuals of another one."""
     return families.zeros(shape=(), dtype=dtype)
 
 

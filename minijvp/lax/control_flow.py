@@ -250,7 +250,7 @@ def common_length(rows: Tree, length: Any) -> int:
     raise ArgumentError(
         "scan received arrays of different lengths: " + "; ".join(listed) + ".",
         "Every step takes one row of each.",
-        "Make their leading axes equal, and leave `length` away where there are arrays.",
+        "Make their leading axes equal, and omit `length` where there are arrays.",
     )
 
 

@@ -161,7 +161,7 @@ def solution_and_aux(solve: Callable[..., Any], role: str, result: Any) -> tuple
     raise ArgumentError(
         f"{role}, {place_of(solve)}, returned {type(result).__name__} where has_aux=True wants a pair.",
         "With has_aux=True a solver returns (solution, auxiliary data).",
-        "Return such a pair, or leave has_aux out.",
+        "Return such a pair, or omit has_aux.",
     )
 
 

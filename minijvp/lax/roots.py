@@ -126,7 +126,7 @@ def fixed_point(
 def chosen_solver(
     given: Callable[..., Any] | None, ours: Callable[..., tuple[Any, Report]], has_aux: bool
 ) -> tuple[Callable[..., Any], bool]:
-    """The solver, and whether it returns auxiliary data. Ours gives NaN if nobody reads its report."""
+    """The solver, and whether it returns auxiliary data. Ours gives NaN on failure where no report is asked for."""
     if given is not None:
         return given, has_aux
     return (ours, True) if has_aux else (lambda f, x0: found_or_nan(*ours(f, x0)), False)

@@ -91,7 +91,7 @@ def known_start(i: Any, n: int, wraps: bool, function: str) -> int:
         raise ArgumentError(
             f"minijvp.lax.{function} received the index {i} and allow_negative_indices=False.",
             "Then no index counts from the end.",
-            "Leave allow_negative_indices away, or pass an index that is not negative.",
+            "Omit allow_negative_indices, or pass an index that is not negative.",
         )
     return min(max(int(i) + n * int(i < 0), 0), n)
 

@@ -49,8 +49,8 @@ def while_loop(
     reverse mode too: the way back computes the steps again, from a number of kept carries that does not depend on
     how many steps there were (see minijvp.control_flow.reverse_loop).
 
-    A loop that is not at its end after `max_steps` raises ArgumentError; where nobody can tell before the program runs
-    (under jit or vmap), all floats of the result are NaN, and so are their derivatives.
+    A loop that is not at its end after `max_steps` raises ArgumentError; where that is not known before the program
+    runs (under jit or vmap), all floats of the result are NaN, and so are their derivatives.
 
     Raises ArgumentError if `cond_fun` returns something else, or if the carry changes its types.
 
@@ -86,7 +86,7 @@ def require_steps(max_steps: Any, function: str) -> int | None:
         raise ConcretizationError(
             f"max_steps of {function} is a traced {max_steps.type!r}{max_steps.origin()}.",
             "Reverse mode keeps arrays of that size, and sizes are not traced.",
-            "Leave it away: without it there may be any number of steps. Or make it a static argument of jit.",
+            "Omit it: without it there may be any number of steps. Or make it a static argument of jit.",
         )
     raise ArgumentError(
         f"max_steps of {function} is {max_steps!r:.200} of type {type(max_steps).__name__}.",
@@ -180,7 +180,7 @@ def fori_loop(
         raise ArgumentError(
             f"fori_loop received unroll={unroll!r}, and bounds that are traced.",
             "How many steps there will be is not known, so a turn of the loop has one.",
-            "Leave unroll away, or make the bounds static.",
+            "Omit unroll, or make the bounds static.",
         )
     return tree_unflatten(carry.structure, last[1:])
 

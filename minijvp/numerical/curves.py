@@ -104,7 +104,7 @@ def error_curve(
         methods: which of "forward", "central", "complex-step" and "richardson"; that of the last is its first step.
         exact: the derivative; by default what forward mode computes in float64.
 
-    A method that cannot be used with `f` is left out, and `refused` says why.
+    A method that cannot be used with `f` is omitted, and `refused` says why.
 
     Raises ArgumentError for an `x` that is not one finite floating number, a result that is not one real number, and an
     `f` that cannot be differentiated, as it is a function of NumPy, without `exact`.

@@ -109,7 +109,7 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, *, device: Any = None) 
 
 
 def _like(a: Any, dtype: Any, shape: Any, function: str) -> tuple[tuple[int, ...], Any, bool]:
-    """The shape and dtype of the result, and whether it is weakly typed: as `a` is, if nobody asks for a dtype."""
+    """The shape and dtype of the result, and whether it is weakly typed: as `a` is, if no dtype is given."""
     t = type_of(as_operand(a, function)) if is_convertible(a) else abstract_type(a)
     sizes = t.shape if shape is None else as_shape(shape, function)
     return (sizes, t.dtype, t.weak_type) if dtype is None else (sizes, as_dtype(dtype), False)
@@ -169,7 +169,7 @@ def require_order(order: str | None, function: str) -> None:
         raise ArgumentError(
             f"minijvp.numpy.{function} received order={order!r}.",
             "Where the elements of an array lie in memory, the compiler decides.",
-            "Leave order away.",
+            "Omit order.",
         )
 
 

@@ -198,7 +198,7 @@ def take(
         raise ArgumentError(
             f"minijvp.numpy.take received mode={mode!r}.",
             "Its modes are 'fill', 'clip' and 'wrap'; an error at run time is not possible.",
-            "Choose one of them, or leave it out.",
+            "Choose one of them, or omit it.",
         )
     if axis is None:
         a, axis = reshape(a, new_sizes=(type_of(a).size,)), 0

@@ -88,7 +88,7 @@ def separate_labels(a: Any, b: Any) -> tuple[Labels, Labels]:
 
 
 def contracted(x: Any, x_labels: Labels, y: Any, y_labels: Labels, out_labels: Labels, params: dict[str, Any]) -> Any:
-    """The contraction of two operands after each is summed over the labels that nobody else has."""
+    """The contraction of two operands after each is summed over the labels that are only its own."""
     x, x_labels = lone_summed(x, x_labels, (y_labels, out_labels))
     y, y_labels = lone_summed(y, y_labels, (x_labels, out_labels))
     return contract(x, x_labels, y, y_labels, out_labels, **params)  # type: ignore[arg-type]

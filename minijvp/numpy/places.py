@@ -71,7 +71,7 @@ def bounds(mode: Any, default: Any, wrap: bool = True) -> Bounds:
         raise ArgumentError(
             f"indexing received mode={mode!r}.",
             f"The modes are {', '.join(map(repr, MODES))}.",
-            "Choose one of them, or leave it out.",
+            "Choose one of them, or omit it.",
         )
     return Bounds(MODES[mode], wrap, mode == "wrap")
 

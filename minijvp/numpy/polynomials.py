@@ -39,7 +39,7 @@ def polydiv(u: Any, v: Any, *, trim_leading_zeros: bool = False) -> tuple[Any, A
     """The coefficients of the quotient and the rest. Raises ConcretizationError if unknown zeros are to go."""
     quotient, rest = bridged_polydiv(u, v)
     if trim_leading_zeros:
-        do = "Leave trim_leading_zeros away: the rest has leading zeros then."
+        do = "Omit trim_leading_zeros: the rest has leading zeros then."
         kept = np.flatnonzero(np.abs(shape_values(rest, "polydiv", do)) >= np.sqrt(jnp.finfo(rest.dtype).eps))
         rest = rest[kept[0] :] if len(kept) else rest[:0]
     return quotient, rest

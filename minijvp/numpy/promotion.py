@@ -392,5 +392,5 @@ def refuse(function: str, name: str, value: Any, default: Any = None, module: st
         "Results are new arrays; where they lie is decided outside."
         if placing
         else "It asks for something that transformations of minijvp have no counterpart of.",
-        f"Leave {name} away.",
+        f"Omit {name}.",
     )

@@ -142,7 +142,7 @@ def _variance_operand(function: str, x: Any, dtype: Any) -> tuple[Any, Any]:
         raise ArgumentError(
             f"minijvp.numpy.{function} of an array of dtype {x.dtype.name} received dtype={dtype!r}.",
             "A variance is computed in floats, and that of complex numbers in complex ones.",
-            "Leave dtype away, or convert the result.",
+            "Omit dtype, or convert the result.",
         )
     return in_dtype(x, wide_dtype(result)), result
 
