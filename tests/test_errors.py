@@ -771,18 +771,29 @@ def test_asarray_of_jax_drops_no_derivative() -> None:
             gradient(3.0)
 
 
-@pytest.mark.parametrize("name", ["add", "sub", "mul", "truediv", "pow", "lt"])
+FLOATING = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "lt", "le", "gt", "ge", "eq", "ne"]
+INTEGRAL = ["and_", "or_", "xor", "lshift", "rshift"]
+
+
+@pytest.mark.parametrize("name", [*FLOATING, *INTEGRAL, "matmul"])
 def test_operators_with_arrays_of_jax_and_numpy_work(name: str) -> None:
     """An operator asks the array of JAX first, which must leave the tracer to us."""
     apply = getattr(operator, name)
-    function = {"add": mnp.add, "sub": mnp.subtract, "mul": mnp.multiply, "truediv": mnp.divide, "pow": mnp.power}
-    for array in (jnp.asarray([2.0, 3.0]), np.asarray([2.0, 3.0]), np.float64(2.0)):
-        expected = function.get(name, mnp.less)(array, 1.5)
-        for run in (
-            lambda: jvp(lambda x: apply(array, x), (1.5,), (1.0,))[0],
-            lambda: jit(lambda x: apply(array, x))(1.5),
-            lambda: vmap(lambda x: apply(array, x))(jnp.full(1, 1.5))[0],
-        ):
+    if name in INTEGRAL:
+        arrays, value = (jnp.asarray([2, 3]), np.asarray([2, 3]), np.int64(2)), 1
+    else:
+        arrays, value = (jnp.asarray([2.0, 3.0]), np.asarray([2.0, 3.0]), np.float64(2.0)), 1.5
+    if name == "matmul":
+        arrays, value = arrays[:2], np.asarray([1.5, 0.5])
+    for array in arrays:
+        expected = apply(np.asarray(array), value)
+        runs = [
+            lambda: jit(lambda x: apply(array, x))(value),
+            lambda: vmap(lambda x: apply(array, x))(jnp.stack([value]))[0],
+        ]
+        if name not in INTEGRAL:
+            runs.append(lambda: jvp(lambda x: apply(array, x), (value,), (np.ones_like(value),))[0])
+        for run in runs:
             assert np.array_equal(run(), expected)
 
 

@@ -22,7 +22,8 @@ COSTS = ("free", "cheap", "fair", "dear", "never")
 def maker() -> tuple[bool, int]:
     """Whether the code that makes an object, whose constructors are running, is not minijvp's; how many calls up it is.
 
-    A call up is the caller of this function.
+    A call up is the caller of this function. Who calls a constructor is known by its frame alone: classes of minijvp
+    are instantiated outside of it too.
     """
     frame, depth = sys._getframe(1), 1
     while frame.f_code.co_name == "__init__" and frame.f_back is not None:

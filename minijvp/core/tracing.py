@@ -469,7 +469,8 @@ class Tracer:
     @property
     def __jax_array__(self) -> Any:
         # A property, since many functions of JAX only ask whether there is such a method. An operator of jax.Array
-        # asks too; it leaves the operation to ours if it is given what is no array.
+        # asks too; it leaves the operation to ours if it is given what is no array. Nothing but the name of its frame
+        # tells an operator from a function of JAX (tests/test_errors.py tries them all).
         if sys._getframe(1).f_code.co_name.startswith("_operator_"):
             return lambda: None
         value = for_jax(self)
@@ -507,7 +508,10 @@ class Tracer:
 
 
 def remedy(entered: FrameType | None) -> str:
-    """What to write in place of a call of a library, given the frame of the function that was called, if it has one."""
+    """What to write in place of a call of a library, given the frame of the function that was called, if it has one.
+
+    The frame is all there is: a function of JAX does not say its name to what it receives. It steers a text only.
+    """
     if entered is not None and entered.f_globals.get("__name__", "").startswith("jax."):
         owner, _, name = entered.f_code.co_qualname.rpartition(".")
         if name == "__getitem__":

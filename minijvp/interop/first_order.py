@@ -19,7 +19,6 @@ from minijvp.errors import MissingRuleError
 from minijvp.interop.reading import TABLE, read, translates
 from minijvp.operations import (
     casting,
-    collectives,
     contraction,
     dynamic_slicing,
     elementwise,
@@ -50,7 +49,7 @@ def refuse_option(primitive: str, name: str, value: Any) -> None:
         raise MissingRuleError(
             f"from_jax met the primitive {primitive!r} with {name}={value!r}.",
             f"minijvp's operation has no parameter {name}.",
-            f"Leave {name} away.",
+            f"Omit {name}.",
         )
 
 
@@ -173,14 +172,14 @@ def tile(x: Any, *, reps: Any) -> Any:
 
 @translates("empty")
 def empty(*, shape: Any, dtype: Any, out_sharding: Any = None) -> Any:
-    """An array whose values nobody reads: zeros."""
+    """An array whose values are never read: zeros."""
     refuse_option("empty", "out_sharding", out_sharding)
     return families.zeros(shape=static(shape), dtype=dtype)
 
 
 @translates("empty2")
 def empty2(*, dtype: Any, memory_space: Any) -> Any:
-    """A number that nobody reads: for a branch of a choice, where JAX keeps the residuals of another one."""
+    """A number that is never read: for a branch of a choice, where JAX keeps the residuals of another one."""
     return families.zeros(shape=(), dtype=dtype)
 
 
@@ -328,136 +327,3 @@ def scaled_dot(*inputs: Any, dimension_numbers: Any, preferred_element_type: Any
     """A product of quantized arrays."""
     numbers, dtype = static(dimension_numbers), np.dtype(preferred_element_type)
     return contraction.scaled_dot(*inputs, dimension_numbers=numbers, preferred_element_type=dtype)
-
-
-# Collectives
-
-
-def over_axes(primitive: Primitive, reduction: Primitive) -> Callable[..., Any]:
-    """The translation of a reduction over named axes, one after the other, of each operand.
-
-    jax.vmap inside the program makes some of the names positions, over which `reduction` goes.
-    """
-
-    def translation(*xs: Any, axes: Any, axis_index_groups: Any = None) -> list[Any]:
-        refuse_option(primitive.name, "axis_index_groups", axis_index_groups)
-        positions = tuple([a for a in axes if isinstance(a, int)])
-        outs = [reduction(x, axes=positions) for x in xs] if positions else list(xs)
-        for name in axes:
-            if name not in positions:
-                outs = [primitive(x, axis_name=name) for x in outs]
-        return outs
-
-    return translation
-
-
-for _name, _reduction in (("psum", "reduce_sum"), ("pmax", "reduce_max"), ("pmin", "reduce_min")):
-    TABLE[_name] = over_axes(registry[_name], registry[_reduction])
-
-
-def single_name(primitive: str, axis_name: Any, axis_index_groups: Any = None) -> Any:
-    """The name of the one axis that a collective speaks along."""
-    refuse_option(primitive, "axis_index_groups", axis_index_groups)
-    if not isinstance(axis_name, tuple):
-        return axis_name
-    refuse_option(primitive, "axis_name", axis_name if len(axis_name) != 1 else None)
-    return axis_name[0]
-
-
-@translates("axis_index")
-def axis_index(*, axis_name: Any) -> Any:
-    """The number of the lane."""
-    return collectives.axis_index(axis_name=single_name("axis_index", axis_name))
-
-
-@translates("ppermute")
-def ppermute(*xs: Any, axis_name: Any, perm: Any) -> list[Any]:
-    """The values that other lanes send here."""
-    name = single_name("ppermute", axis_name)
-    return [collectives.ppermute(x, axis_name=name, perm=static(perm)) for x in xs]
-
-
-@translates("all_gather", "all_gather_invariant")
-def all_gather(
-    *xs: Any,
-    all_gather_dimension: int,
-    axis_name: Any,
-    axis_size: int,
-    tiled: bool,
-    axis_index_groups: Any = None,
-) -> list[Any]:
-    """The values of all lanes along a new axis, or, tiled, one after the other along an old one."""
-    name = single_name("all_gather", axis_name, axis_index_groups)
-    outs = []
-    for x in xs:
-        out = collectives.all_gather(x, axis_name=name, axis_size=axis_size)
-        out = shapes.move_axis(out, 0, all_gather_dimension)
-        outs.append(merged(out, all_gather_dimension) if tiled else out)
-    return outs
-
-
-@translates("reduce_scatter")
-def reduce_scatter(
-    x: Any,
-    *,
-    axis_name: Any,
-    scatter_dimension: int,
-    axis_size: int,
-    tiled: bool,
-    axis_index_groups: Any = None,
-) -> Any:
-    """The sum over all lanes, of which each gets its part."""
-    name = single_name("reduce_scatter", axis_name, axis_index_groups)
-    x = divided(x, scatter_dimension, axis_size) if tiled else x
-    x = shapes.move_axis(x, scatter_dimension, 0)
-    return collectives.reduce_scatter(x, axis_name=name, axis_size=axis_size)
-
-
-@translates("all_to_all")
-def all_to_all(
-    x: Any, *, split_axis: int, concat_axis: int, axis_name: Any, axis_index_groups: Any = None, tiled: bool = False
-) -> Any:
-    """The parts of an axis, each sent to one lane and joined there with what the other lanes send.
-
-    That is so whether `tiled` or not: without it, JAX gives the operand an axis of size 1 to join along.
-    """
-    refuse_option("all_to_all", "axis_index_groups", axis_index_groups)
-    names = axis_name if isinstance(axis_name, tuple) else (axis_name,)
-    sizes = [collectives.axis_size(name) for name in names]
-    x = shapes.move_axis(divided(x, split_axis, math.prod(sizes)), split_axis, 0)
-    if len(names) == 1:
-        x = collectives.all_to_all(x, axis_name=names[0], axis_size=sizes[0])
-    else:
-        x = exchanged_along_several(x, names, sizes)
-    return merged(shapes.move_axis(x, 0, concat_axis), concat_axis)
-
-
-def exchanged_along_several(x: Any, names: Sequence[Any], sizes: Sequence[int]) -> Any:
-    """The parts, rows of x, that lanes along several axes send to each other.
-
-    Lanes are numbered with the last axis fastest, so the parts are a block, with an axis for each.
-    """
-    n, *rest = type_of(x).shape
-    x = families.reshape(x, new_sizes=(*sizes, *rest))
-    for d, (name, size) in enumerate(zip(names, sizes, strict=True)):
-        x = shapes.move_axis(x, d, 0)
-        x = shapes.move_axis(collectives.all_to_all(x, axis_name=name, axis_size=size), 0, d)
-    return families.reshape(x, new_sizes=(n, *rest))
-
-
-@translates("pbroadcast")
-def pbroadcast(x: Any, *, axis_name: Any, source: int) -> Any:
-    """The value of one lane, in every lane."""
-    return collectives.pbroadcast(x, axis_name=single_name("pbroadcast", axis_name), source=source)
-
-
-def divided(x: Any, axis: int, n: int) -> Any:
-    """The operand with one axis as two, the first of which has size n."""
-    shape = type_of(x).shape
-    return families.reshape(x, new_sizes=(*shape[:axis], n, shape[axis] // n, *shape[axis + 1 :]))
-
-
-def merged(x: Any, axis: int) -> Any:
-    """The operand with an axis and the next as one."""
-    shape = type_of(x).shape
-    return families.reshape(x, new_sizes=(*shape[:axis], shape[axis] * shape[axis + 1], *shape[axis + 2 :]))

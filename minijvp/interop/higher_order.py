@@ -82,7 +82,7 @@ def custom_vmap(equation: JaxprEqn, *inputs: Any) -> Any:
 
 @translates("remat_opt")
 def remat_opt(*inputs: Any, fwd_jaxpr: ClosedJaxpr, fun_jaxpr_thunk: Any, num_consts: int, num_res: int) -> Any:
-    """The rule of a function with optimize_remat, which computes residuals even where nobody reads them.
+    """The rule of a function with optimize_remat, which computes residuals even where they are not read.
 
     JAX chooses between it and the function itself, which gives the same results without the residuals.
     """

@@ -303,7 +303,7 @@ def order(used: Sequence[bool]) -> tuple[list[int], list[int]]:
 
 @with_references(EVERY_OTHER)
 def every_other(equation: JaxprEqn, *inputs: Any) -> Any:
-    """An operation that nobody has said how to apply to a reference."""
+    """An operation for which there is no rule on references."""
     raise refused(equation, "minijvp does not know what this operation does to it.")
 
 

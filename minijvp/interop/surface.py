@@ -35,7 +35,7 @@ def bridge_all(
     """Fill the namespace of a module with what it lacks of `original`, and return all its public names.
 
     Functions are bridged; `makers` return functions, and those are; so are the methods of `classes`. Other classes,
-    dtypes and constants stay what they are. Modules are left out.
+    dtypes and constants stay what they are. Modules are omitted.
     """
     for name in public_names(original):
         value = getattr(original, name)

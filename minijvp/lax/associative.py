@@ -20,6 +20,8 @@ from minijvp.operations.families import reshape
 from minijvp.operations.slicing import slice as slice_primitive
 from minijvp.transforms.staging import stage
 
+__all__ = ["associative_scan"]
+
 
 def associative_scan(fn: Callable[[Any, Any], Any], elems: Any, reverse: bool = False, axis: int = 0) -> Any:
     """All partial results of an associative operation along an axis, in about twice the logarithm of its size steps.

@@ -26,6 +26,8 @@ from minijvp.operations.families import reduce_sum, reshape
 from minijvp.operations.reduction import reduce_max, reduce_min
 from minijvp.operations.shape import move_axis
 
+__all__ = ["all_gather", "axis_index", "axis_size", "pmax", "pmean", "pmin", "ppermute", "pshuffle", "psum"]
+
 
 def names_of(axis_name: Any) -> tuple:
     """One axis name, or several."""

@@ -24,13 +24,15 @@ from minijvp.custom_rules.linear_solve import custom_linear_solve as linear_solv
 from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.lax.bodies import Signature, Tree, place_of, require_functions, require_same, staged
 from minijvp.lax.control_flow import promoted_carry
-from minijvp.lax.structured import stop_gradient
+from minijvp.lax.shapes import stop_gradient
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.elementwise import neg
 from minijvp.operations.families import spread, zeros_like
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.linear_maps import linearize
 from minijvp.transforms.staging import stage
+
+__all__ = ["custom_linear_solve", "custom_root"]
 
 LINEAR, ROOT = "custom_linear_solve", "custom_root"
 Program = tuple[Jaxpr, tuple[Any, ...]]
@@ -159,7 +161,7 @@ def solution_and_aux(solve: Callable[..., Any], role: str, result: Any) -> tuple
     raise ArgumentError(
         f"{role}, {place_of(solve)}, returned {type(result).__name__} where has_aux=True wants a pair.",
         "With has_aux=True a solver returns (solution, auxiliary data).",
-        "Return such a pair, or leave has_aux out.",
+        "Return such a pair, or omit has_aux.",
     )
 
 

@@ -115,7 +115,7 @@ def too_many(function: str, max_steps: int) -> ArgumentError:
     return ArgumentError(
         f"the {function} is not at its end after max_steps={max_steps}.",
         "The carries of that step are not what the loop is to compute.",
-        "Allow more steps; or leave max_steps away, and there may be any number of them.",
+        "Allow more steps; or omit max_steps, and there may be any number of them.",
     )
 
 

@@ -41,7 +41,7 @@ def as_arrays(value: Any, what: str) -> Any:
 def scan_plainly(
     f: Callable[[Any, Any], tuple[Any, Any]], carry: Tree, rows: Tree, length: int, reverse: bool
 ) -> tuple[Any, Any]:
-    """The last carry and the stacked results, of one step at least: without any, nobody knows what a result is."""
+    """The last carry and the stacked results, of one step at least: without any, the type of a result is not known."""
     value, results = tree_unflatten(carry.structure, carry.leaves), []
     for i in reversed(range(length)) if reverse else range(length):
         row = tree_unflatten(rows.structure, [x[i] for x in rows.leaves])

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from jax.tree_util import tree_map
 
 import minijvp.numpy as mnp
-from minijvp.lax.control_flow import while_loop
 from minijvp.lax.linear_solve import custom_linear_solve, implicit_root
 from minijvp.lax.vectors import Vectors
+from minijvp.lax.while_loops import while_loop
 from minijvp.numpy.linalg import solve as solve_dense
 from minijvp.scipy.sparse.krylov import gmres, norm
 from minijvp.transforms.linear_maps import linearize
@@ -126,7 +126,7 @@ def fixed_point(
 def chosen_solver(
     given: Callable[..., Any] | None, ours: Callable[..., tuple[Any, Report]], has_aux: bool
 ) -> tuple[Callable[..., Any], bool]:
-    """The solver, and whether it returns auxiliary data. Ours gives NaN if nobody reads its report."""
+    """The solver, and whether it returns auxiliary data. Ours gives NaN on failure where no report is asked for."""
     if given is not None:
         return given, has_aux
     return (ours, True) if has_aux else (lambda f, x0: found_or_nan(*ours(f, x0)), False)

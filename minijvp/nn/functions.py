@@ -11,12 +11,14 @@ import minijvp.numpy as mnp
 from minijvp.core.types import is_inexact, type_of
 from minijvp.custom_rules.decorators import custom_jvp
 from minijvp.interop.from_jax import from_jax
-from minijvp.lax.structured import stop_gradient
+from minijvp.lax.shapes import stop_gradient
+from minijvp.numpy.makers import both_arrays
 from minijvp.numpy.promotion import array, normalize_axes, promote_pair
 from minijvp.numpy.restated import restated, with_derivative
-from minijvp.numpy.ufuncs import both_arrays
 from minijvp.operations import elementwise, special
 from minijvp.operations import softmax as operations
+
+__all__ = ["gelu", "log_sigmoid", "log_softmax", "logsumexp", "mish", "soft_sign", "softmax", "softplus"]
 
 BRIDGED = {f: from_jax(f) for f in (jax.nn.softmax, jax.nn.log_softmax, jax.nn.logsumexp, jax.nn.gelu)}
 """These as they are in JAX, for what is not stated anew: masks, complex numbers, axes of scalars."""

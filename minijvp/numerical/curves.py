@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from io import StringIO
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from minijvp.core.types import short_dtype, x64_enabled
 from minijvp.errors import ArgumentError, MinijvpError, MissingPackageError
 from minijvp.interop.from_jax import from_jax
+from minijvp.numerical.curve import Curve
 from minijvp.numerical.derivatives import derivative
 from minijvp.numerical.formulas import Columns, Quotient, extrapolations, imaginary_quotient, in_complex_numbers
 from minijvp.numerical.pictures import draw
@@ -26,46 +27,6 @@ PER_DECADE = 8
 
 LEAST_NOISE = 1 / 8
 """A difference that is better than this share of its rounding error was lucky, and the step is not."""
-
-
-@dataclass(frozen=True, eq=False)
-class Curve:
-    """The errors of one method.
-
-    Attributes:
-        steps: the steps, in increasing order.
-        errors: the error at each.
-        typical: the same without the luck of single steps, as their neighbours have it.
-        automatic: the step that is taken by default, and `automatic_error` what comes of it.
-        evaluations: how many that takes.
-    """
-
-    method: str
-    steps: np.ndarray = field(repr=False)
-    errors: np.ndarray = field(repr=False)
-    typical: np.ndarray = field(repr=False)
-    automatic: float
-    automatic_error: float
-    evaluations: int
-
-    @property
-    def best(self) -> float:
-        """The step of the least typical error; the middle one where several are about as good."""
-        return float(self.steps[self._best])
-
-    @property
-    def best_error(self) -> float:
-        """The typical error there."""
-        return float(self.typical[self._best])
-
-    @property
-    def _best(self) -> int:
-        good = np.flatnonzero(self.typical <= 1.2 * np.min(self.typical))
-        return int(good[len(good) // 2])
-
-    def regimes(self) -> list[str]:
-        """For each step what decides its error: "rounding" below the best one, "truncation" above."""
-        return ["rounding" if h < self.best else "truncation" for h in self.steps]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -110,7 +71,9 @@ class ErrorCurve:
 
     def figure(self) -> Any:
         """The picture as a figure of matplotlib, which comes with the extra "pictures"."""
-        return draw(self)
+        kind = "relative error" if self.relative else "error"
+        title = f"error of the derivative of {self.name} at {self.x:.6g}, in {self.dtype}"
+        return draw(self.curves, title, kind)
 
     def save(self, path: Any) -> None:
         """Write the picture to a file; the suffix names the format, as .svg or .png."""
@@ -141,7 +104,7 @@ def error_curve(
         methods: which of "forward", "central", "complex-step" and "richardson"; that of the last is its first step.
         exact: the derivative; by default what forward mode computes in float64.
 
-    A method that cannot be used with `f` is left out, and `refused` says why.
+    A method that cannot be used with `f` is omitted, and `refused` says why.
 
     Raises ArgumentError for an `x` that is not one finite floating number, a result that is not one real number, and an
     `f` that cannot be differentiated, as it is a function of NumPy, without `exact`.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from minijvp.numerical.curve import Curve
 from minijvp.views import optional
-
-if TYPE_CHECKING:
-    from minijvp.numerical.curves import Curve, ErrorCurve
 
 COLORS = {"forward": "#d55e00", "central": "#0072b2", "complex-step": "#009e73", "richardson": "#8e5aa8"}
 """Told apart with any kind of colour vision."""
@@ -17,20 +16,19 @@ COLORS = {"forward": "#d55e00", "central": "#0072b2", "complex-step": "#009e73",
 INK, FAINT = "#333333", "#8a8a8a"
 
 
-def draw(curve: ErrorCurve) -> Any:
-    """The curves in log-log axes, with the best and the automatic steps, and the two regimes named."""
+def draw(curves: Mapping[str, Curve], title: str, kind: str) -> Any:
+    """A figure of the curves in log-log axes, with the best and the automatic steps, and the two regimes named."""
     figure_module = optional.package("matplotlib.figure", "pictures", "the picture of an error curve")
     figure = figure_module.Figure(figsize=(9.6, 6.0), dpi=125, layout="constrained")
     axes = figure.add_subplot(xscale="log", yscale="log")
-    low = 0.3 * min([1e-2, *(positive(c.typical).min(initial=1.0) for c in curve.curves.values())])
-    for c in curve.curves.values():
+    low = 0.3 * min([1e-2, *(positive(c.typical).min(initial=1.0) for c in curves.values())])
+    for c in curves.values():
         draw_curve(axes, c, low)
-    steps = np.concatenate([[1e-8, 1.0], *(c.steps for c in curve.curves.values())])[2 * bool(curve.curves) :]
+    steps = np.concatenate([[1e-8, 1.0], *(c.steps for c in curves.values())])[2 * bool(curves) :]
     axes.set_xlim(steps.min(), steps.max() * 1.2)
     axes.set_ylim(low, 300)
-    draw_regimes(axes, curve)
-    kind = "relative error" if curve.relative else "error"
-    axes.set_title(f"error of the derivative of {curve.name} at {curve.x:.6g}, in {curve.dtype}", color=INK, loc="left")
+    draw_regimes(axes, curves)
+    axes.set_title(title, color=INK, loc="left")
     axes.set_xlabel("step ε", color=INK)
     axes.set_ylabel(kind, color=INK)
     axes.grid(which="major", color="#e6e6e6", linewidth=0.8)
@@ -62,9 +60,9 @@ def draw_curve(axes: Any, c: Curve, low: float) -> None:
     axes.plot(at, max(c.automatic_error, low), "D" if at == c.automatic else "<", zorder=6, **style)
 
 
-def draw_regimes(axes: Any, curve: ErrorCurve) -> None:
+def draw_regimes(axes: Any, curves: Mapping[str, Curve]) -> None:
     """The border between the regimes, at the best step of the method that shows them best."""
-    shown = [curve.curves[m] for m in ("central", "forward") if m in curve.curves]
+    shown = [curves[m] for m in ("central", "forward") if m in curves]
     if not shown:
         return
     border = shown[0].best

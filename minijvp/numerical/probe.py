@@ -146,7 +146,7 @@ class Probe:
                 raise ArgumentError(
                     f"{self.name} returned {type_name(dtype)} as leaf {i} of its result, to {self.user}.",
                     "An integer result is piecewise constant: its differences are zero or jumps.",
-                    "Compute the result in floating point, and leave out what is none.",
+                    "Compute the result in floating point, and omit what is not floating.",
                 )
 
     def precisions(self) -> np.ndarray:

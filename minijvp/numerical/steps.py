@@ -67,7 +67,7 @@ def chosen(probe: Probe, method: str, step: Any, order: int = 1) -> np.ndarray:
             raise ArgumentError(
                 f"{probe.user} received the step {entry!r:.100} for {probe.leaf_name(i)} of shape {shape}.",
                 "A step is a distance: a positive finite number for the whole, for a leaf or for each element.",
-                f"Pass such a number, as 1e-4, or leave step out: it would be {smallest(probe, method, order)}.",
+                f"Pass such a number, as 1e-4, or omit step: it would be {smallest(probe, method, order)}.",
             )
         parts.append(part.ravel())
     flat = np.concatenate(parts)
@@ -87,7 +87,7 @@ def require_moves(probe: Probe, step: np.ndarray, method: str, order: int) -> No
             f"the step {step[i]:.3g} of {probe.user} does not change {probe.element(i)} = {probe.x[i]:.9g} in its "
             "dtype.",
             f"The next numbers are about {np.spacing(abs(probe.x[i])) * probe.eps[i] / np.finfo(float).eps:.1g} away.",
-            f"Pass a larger step, or leave step out: it would be {smallest(probe, method, order)}.",
+            f"Pass a larger step, or omit step: it would be {smallest(probe, method, order)}.",
         )
 
 

@@ -33,6 +33,30 @@ from minijvp.operations.families import add, broadcast_in_dim, reshape
 from minijvp.operations.families import zeros as zeros_primitive
 from minijvp.operations.shape import concatenate, iota
 
+__all__ = [
+    "arange",
+    "array",
+    "asarray",
+    "astype",
+    "copy",
+    "empty",
+    "empty_like",
+    "eye",
+    "full",
+    "full_like",
+    "identity",
+    "meshgrid",
+    "ndim",
+    "ones",
+    "ones_like",
+    "result_type",
+    "shape",
+    "size",
+    "tri",
+    "zeros",
+    "zeros_like",
+]
+
 
 def as_shape(shape: Any, function: str) -> tuple[int, ...]:
     """A shape as the user gave it (an integer, or a sequence of them), as a tuple of integers."""
@@ -85,7 +109,7 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, *, device: Any = None) 
 
 
 def _like(a: Any, dtype: Any, shape: Any, function: str) -> tuple[tuple[int, ...], Any, bool]:
-    """The shape and dtype of the result, and whether it is weakly typed: as `a` is, if nobody asks for a dtype."""
+    """The shape and dtype of the result, and whether it is weakly typed: as `a` is, if no dtype is given."""
     t = type_of(as_operand(a, function)) if is_convertible(a) else abstract_type(a)
     sizes = t.shape if shape is None else as_shape(shape, function)
     return (sizes, t.dtype, t.weak_type) if dtype is None else (sizes, as_dtype(dtype), False)
@@ -145,7 +169,7 @@ def require_order(order: str | None, function: str) -> None:
         raise ArgumentError(
             f"minijvp.numpy.{function} received order={order!r}.",
             "Where the elements of an array lie in memory, the compiler decides.",
-            "Leave order away.",
+            "Omit order.",
         )
 
 

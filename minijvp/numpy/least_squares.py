@@ -17,7 +17,7 @@ from minijvp.numpy.promotion import promote
 from minijvp.numpy.reductions import sum as sum_of
 from minijvp.numpy.restated import restated
 from minijvp.numpy.ufuncs import conj, imag, real, square
-from minijvp.operations.linear_algebra import adjoint
+from minijvp.operations.matrices import adjoint
 from minijvp.transforms.jvp import jvp
 
 product = partial(matmul, precision="highest")

@@ -15,7 +15,20 @@ from minijvp.core.tracing import Tracer, is_convertible, usable
 from minijvp.core.types import PYTHON_SCALARS, is_arraylike
 from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.interop.from_jax import from_jax
-from minijvp.numpy import contractions, creation, indexing, manipulation, reductions, selection, ufuncs
+from minijvp.numpy import (
+    arithmetic,
+    contractions,
+    creation,
+    indexing,
+    logic,
+    manipulation,
+    rearranging,
+    reductions,
+    selection,
+    statistics,
+    ufuncs,
+    updates,
+)
 from minijvp.numpy.promotion import refuse
 
 
@@ -36,64 +49,64 @@ def reflected(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
 
 BINARY = {
-    "add": ufuncs.add,
-    "sub": ufuncs.subtract,
-    "mul": ufuncs.multiply,
-    "truediv": ufuncs.divide,
-    "floordiv": ufuncs.floor_divide,
-    "mod": ufuncs.remainder,
-    "divmod": ufuncs.divmod,
-    "pow": ufuncs.power,
+    "add": arithmetic.add,
+    "sub": arithmetic.subtract,
+    "mul": arithmetic.multiply,
+    "truediv": arithmetic.divide,
+    "floordiv": arithmetic.floor_divide,
+    "mod": arithmetic.remainder,
+    "divmod": arithmetic.divmod,
+    "pow": arithmetic.power,
     "matmul": contractions.matmul,
-    "and": ufuncs.bitwise_and,
-    "or": ufuncs.bitwise_or,
-    "xor": ufuncs.bitwise_xor,
-    "lshift": ufuncs.left_shift,
-    "rshift": ufuncs.right_shift,
+    "and": logic.bitwise_and,
+    "or": logic.bitwise_or,
+    "xor": logic.bitwise_xor,
+    "lshift": logic.left_shift,
+    "rshift": logic.right_shift,
 }
 COMPARISONS = {
-    "eq": ufuncs.equal,
-    "ne": ufuncs.not_equal,
-    "lt": ufuncs.less,
-    "le": ufuncs.less_equal,
-    "gt": ufuncs.greater,
-    "ge": ufuncs.greater_equal,
+    "eq": logic.equal,
+    "ne": logic.not_equal,
+    "lt": logic.less,
+    "le": logic.less_equal,
+    "gt": logic.greater,
+    "ge": logic.greater_equal,
 }
-UNARY = {"neg": ufuncs.negative, "pos": ufuncs.positive, "abs": ufuncs.absolute, "invert": ufuncs.invert}
+UNARY = {"neg": ufuncs.negative, "pos": ufuncs.positive, "abs": ufuncs.absolute, "invert": logic.invert}
 METHODS = {
     "all": reductions.all,
     "any": reductions.any,
     "argmax": reductions.argmax,
     "argmin": reductions.argmin,
     "argpartition": from_jax(jnp.argpartition),
-    "argsort": manipulation.argsort,
+    "argsort": rearranging.argsort,
     "choose": from_jax(jnp.choose),
-    "clip": ufuncs.clip,
+    "clip": logic.clip,
     "conj": ufuncs.conj,
     "conjugate": ufuncs.conj,
     "copy": creation.copy,
     "cumprod": reductions.cumprod,
     "cumsum": reductions.cumsum,
-    "diagonal": manipulation.diagonal,
+    "diagonal": rearranging.diagonal,
     "dot": contractions.dot,
     "max": reductions.max,
-    "mean": reductions.mean,
+    "mean": statistics.mean,
     "min": reductions.min,
     "nonzero": selection.nonzero,
     "prod": reductions.prod,
     "ptp": reductions.ptp,
     "ravel": manipulation.ravel,
-    "repeat": manipulation.repeat,
+    "repeat": rearranging.repeat,
     "round": ufuncs.round,
     "searchsorted": from_jax(jnp.searchsorted),
-    "sort": manipulation.sort,
+    "sort": rearranging.sort,
     "squeeze": manipulation.squeeze,
-    "std": reductions.std,
+    "std": statistics.std,
     "sum": reductions.sum,
     "swapaxes": manipulation.swapaxes,
     "take": indexing.take,
     "trace": contractions.trace,
-    "var": reductions.var,
+    "var": statistics.var,
 }
 
 
@@ -138,7 +151,7 @@ def contains_method(self: Any, other: Any) -> Any:
             "It looks for a number in a vector, as in JAX.",
             "Write mnp.any(x == y), or mnp.isin(y, x).",
         )
-    return reductions.any(ufuncs.equal(self, other))
+    return reductions.any(logic.equal(self, other))
 
 
 def of_memory(name: str) -> Callable[..., Any]:
@@ -240,26 +253,26 @@ def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs:
 
 
 OPERATOR_UFUNCS = {
-    np.add: ufuncs.add,
-    np.subtract: ufuncs.subtract,
-    np.multiply: ufuncs.multiply,
-    np.true_divide: ufuncs.divide,
-    np.floor_divide: ufuncs.floor_divide,
-    np.remainder: ufuncs.remainder,
-    np.divmod: ufuncs.divmod,
-    np.power: ufuncs.power,
+    np.add: arithmetic.add,
+    np.subtract: arithmetic.subtract,
+    np.multiply: arithmetic.multiply,
+    np.true_divide: arithmetic.divide,
+    np.floor_divide: arithmetic.floor_divide,
+    np.remainder: arithmetic.remainder,
+    np.divmod: arithmetic.divmod,
+    np.power: arithmetic.power,
     np.matmul: contractions.matmul,
-    np.bitwise_and: ufuncs.bitwise_and,
-    np.bitwise_or: ufuncs.bitwise_or,
-    np.bitwise_xor: ufuncs.bitwise_xor,
-    np.left_shift: ufuncs.left_shift,
-    np.right_shift: ufuncs.right_shift,
-    np.equal: ufuncs.equal,
-    np.not_equal: ufuncs.not_equal,
-    np.less: ufuncs.less,
-    np.less_equal: ufuncs.less_equal,
-    np.greater: ufuncs.greater,
-    np.greater_equal: ufuncs.greater_equal,
+    np.bitwise_and: logic.bitwise_and,
+    np.bitwise_or: logic.bitwise_or,
+    np.bitwise_xor: logic.bitwise_xor,
+    np.left_shift: logic.left_shift,
+    np.right_shift: logic.right_shift,
+    np.equal: logic.equal,
+    np.not_equal: logic.not_equal,
+    np.less: logic.less,
+    np.less_equal: logic.less_equal,
+    np.greater: logic.greater,
+    np.greater_equal: logic.greater_equal,
 }
 
 
@@ -292,7 +305,7 @@ def install() -> None:
         "compress": compress_method,
         "transpose": transpose_method,
         "flatten": flatten_method,
-        "at": property(indexing.at),
+        "at": property(updates.at),
         "itemsize": property(lambda self: self.dtype.itemsize),
         "nbytes": property(lambda self: self.size * self.dtype.itemsize),
         "T": property(manipulation.transpose),

@@ -19,6 +19,8 @@ from minijvp.numpy.restated import restated
 from minijvp.numpy.selection import trim_zeros
 from minijvp.numpy.ufuncs import sqrt, square
 
+__all__ = ["polydiv", "polyfit", "polymul"]
+
 vander = from_jax(jnp.vander)
 bridged_polymul, bridged_polydiv = from_jax(jnp.polymul), from_jax(jnp.polydiv)
 
@@ -37,7 +39,7 @@ def polydiv(u: Any, v: Any, *, trim_leading_zeros: bool = False) -> tuple[Any, A
     """The coefficients of the quotient and the rest. Raises ConcretizationError if unknown zeros are to go."""
     quotient, rest = bridged_polydiv(u, v)
     if trim_leading_zeros:
-        do = "Leave trim_leading_zeros away: the rest has leading zeros then."
+        do = "Omit trim_leading_zeros: the rest has leading zeros then."
         kept = np.flatnonzero(np.abs(shape_values(rest, "polydiv", do)) >= np.sqrt(jnp.finfo(rest.dtype).eps))
         rest = rest[kept[0] :] if len(kept) else rest[:0]
     return quotient, rest

@@ -35,6 +35,7 @@ def surface(original: Callable[..., Any]) -> Callable[[Function], Function]:
         name = original.__name__
         signature = inspect.signature(original)
         honoured = keywords_of(traced)
+        module = traced.__module__.removeprefix("minijvp.").partition(".")[0]
 
         @wraps(traced)
         def function(*args: Any, **kwargs: Any) -> Any:
@@ -45,7 +46,7 @@ def surface(original: Callable[..., Any]) -> Callable[[Function], Function]:
                     if not any([isinstance(x, Tracer) for x in (*args, *kwargs.values())]):
                         raise
             if kwargs and honoured is not None and not kwargs.keys() <= honoured:
-                args, kwargs, device = fitted(original, signature, honoured, args, kwargs)
+                args, kwargs, device = fitted(original, module, signature, honoured, args, kwargs)
                 return placed(traced(*args, **kwargs), device)
             return traced(*args, **kwargs)
 
@@ -71,6 +72,7 @@ def keywords_of(definition: Callable[..., Any]) -> frozenset[str] | None:
 
 def fitted(
     original: Callable[..., Any],
+    module: str,
     signature: inspect.Signature,
     honoured: frozenset[str],
     args: tuple,
@@ -87,7 +89,6 @@ def fitted(
         raise TypeError(f"{name}(): {error}") from None
     rest = bound.kwargs
     device = rest.pop("device", None) or rest.pop("sharding", None)
-    module = "lax" if "lax" in original.__module__.split(".") else "numpy"
     for k in [k for k in rest if k not in honoured]:
         refuse(name, k, rest.pop(k), signature.parameters[k].default, module)
     return bound.args, rest, device
@@ -391,5 +392,5 @@ def refuse(function: str, name: str, value: Any, default: Any = None, module: st
         "Results are new arrays; where they lie is decided outside."
         if placing
         else "It asks for something that transformations of minijvp have no counterpart of.",
-        f"Leave {name} away.",
+        f"Omit {name}.",
     )

@@ -9,6 +9,24 @@ import jax.numpy as jnp
 
 from minijvp.numpy.creation import asarray
 
+__all__ = [
+    "bfloat16",
+    "bool_",
+    "complex64",
+    "complex128",
+    "float16",
+    "float32",
+    "float64",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+]
+
 ScalarMeta: Any = type(jnp.float32)
 
 

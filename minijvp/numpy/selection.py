@@ -18,9 +18,29 @@ from minijvp.errors import ConcretizationError
 from minijvp.interop.from_jax import from_jax
 from minijvp.interop.rules import NeedsValueError
 from minijvp.numpy.indexing import getitem, take
+from minijvp.numpy.logic import where as where_both
 from minijvp.numpy.manipulation import atleast_1d, concatenate, ravel
 from minijvp.numpy.promotion import array, known_values, refuse
-from minijvp.numpy.ufuncs import where as where_both
+
+__all__ = [
+    "argwhere",
+    "compress",
+    "extract",
+    "flatnonzero",
+    "intersect1d",
+    "nonzero",
+    "roots",
+    "setdiff1d",
+    "setxor1d",
+    "trim_zeros",
+    "union1d",
+    "unique",
+    "unique_all",
+    "unique_counts",
+    "unique_inverse",
+    "unique_values",
+    "where",
+]
 
 
 class NotKnownError(Exception):

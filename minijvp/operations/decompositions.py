@@ -37,7 +37,8 @@ from minijvp.operations.elementwise import (
     sub,
 )
 from minijvp.operations.families import add, broadcast_in_dim, reduce_sum, zeros, zeros_like
-from minijvp.operations.linear_algebra import (
+from minijvp.operations.linear_algebra import solve
+from minijvp.operations.matrices import (
     INDEX,
     MatrixPrimitive,
     adjoint,
@@ -50,7 +51,6 @@ from minijvp.operations.linear_algebra import (
     hermitian,
     matmul,
     matrix_transpose,
-    solve,
     stacked_blocks,
 )
 from minijvp.operations.reduction import argmax, reduce_max

@@ -18,7 +18,8 @@ from minijvp.core.types import ArrayType
 from minijvp.operations.contraction import cast_like
 from minijvp.operations.elementwise import eq, is_complex, mul, neg, real, sub
 from minijvp.operations.families import add, add_tangents, is_linear, zeros
-from minijvp.operations.linear_algebra import (
+from minijvp.operations.linear_algebra import lu_tangent, solve_triangle
+from minijvp.operations.matrices import (
     MatrixPrimitive,
     adjoint,
     along_rows,
@@ -28,10 +29,8 @@ from minijvp.operations.linear_algebra import (
     diagonal,
     identity,
     lower_triangle,
-    lu_tangent,
     matmul,
     permuted,
-    solve_triangle,
     stacked_blocks,
     upper_triangle,
 )

@@ -15,9 +15,9 @@ from minijvp.interop.surface import bridge_all
 from minijvp.lax.elementwise import bessel_i0e, bessel_i1e
 from minijvp.nn.functions import logsumexp as logsumexp
 from minijvp.nn.functions import normal_density
+from minijvp.numpy.makers import both_arrays
 from minijvp.numpy.promotion import promote_pair
 from minijvp.numpy.restated import restated, with_derivative
-from minijvp.numpy.ufuncs import both_arrays
 from minijvp.operations.elementwise import absorbing_mul
 
 # Number by number, since in JAX 0.12 its rule for second derivatives takes no arrays.

@@ -55,7 +55,7 @@ class CallbackLinear(Callback):
             line = f", at {state.source}: {state.source.text}" if state.source else ""
             raise MissingRuleError(
                 f"the rule of the external function {params['forward'].name} was differentiated{line}.",
-                "It is a function of another library, and nobody has said what its derivative is.",
+                "It is a function of another library, and no derivative was given for it.",
                 "Give a rule that can be differentiated: custom_jvp with a rule that calls functions made by "
                 "minijvp.external, each with a rule of its own.",
             )
@@ -160,7 +160,7 @@ def external(
         raise ArgumentError(
             f"external of {trees.function_name(fun)} received a rule and differences=True.",
             "Differences are for functions without a rule.",
-            "Leave one of them out.",
+            "Omit one of them.",
         )
     made = External(fun, result_type, jvp, vjp, vmap_method)
     if jvp is None and vjp is None and not differences:
@@ -185,7 +185,7 @@ class External:
         return tree_unflatten(signature.out_tree, pure_callback(*leaves, callback=call, **params))
 
     def function(self) -> Callable[..., Any]:
-        """A function of arguments by position. Of functions in C nobody knows which they take."""
+        """A function of arguments by position. Which they are is not known of functions in C."""
 
         def call(*args: Any) -> Any:
             return self(*args)

@@ -129,7 +129,7 @@ class BackwardNode:
             )
         return Table(f"backward graph of {self.name}", ("node", "next", "residuals", "size", "line"), tuple(rows))
 
-    def draw(self, engine: str = "auto") -> Picture:
+    def draw(self) -> Picture:
         """A picture of all nodes from here, the arguments at the bottom."""
         graph, drawn = Graph(f"backward graph of {self.name}"), {}
         for node in self.walk():
@@ -148,7 +148,7 @@ class BackwardNode:
                 if following is not None:
                     words = f"cotangent of result {i} of {following.name}: {following.types[i]!r}"
                     graph.edges.setdefault((drawn[node], drawn[following]), []).append(words)
-        return picture(graph, engine)
+        return picture(graph)
 
     def __repr__(self) -> str:
         return f"<{self.name}>"

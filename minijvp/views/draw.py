@@ -29,7 +29,6 @@ def draw(
     backward: bool = False,
     unfold: Unfold = False,
     group: str | None = "auto",
-    engine: str = "auto",
     **kwargs: Any,
 ) -> Picture:
     """A picture of the program of `fun`: what depends on what, coloured by kind, with details where the pointer rests.
@@ -43,8 +42,6 @@ def draw(
             depth, or those of the primitives that are named.
         group: one box for consecutive equations of a "line", of a call of a "function", or for each equation (None);
             "auto" takes the first of None, "line", "function" that leaves few boxes.
-        engine: "own" finds places in layers; "auto" takes those of Graphviz where `dot` is installed, the picture is
-            not large, and they are no wider.
 
     Raises ArgumentError for what is not a function or jaxpr, for other settings, and for `backward` of a program
     without floating results that depend on floating arguments.
@@ -54,7 +51,7 @@ def draw(
     <picture of <lambda>, forward and backward>
     """
     style, auto = Style(unfolding(unfold), None if group == "auto" else group), group == "auto"
-    require_layout(group, engine, "draw")
+    require_group(group, "draw")
     jaxpr = program_of(fun, args, kwargs, "draw")
     namer = None if isinstance(fun, Jaxpr) else trees.call_namer(fun, args, kwargs)
     names = [namer(i) for i in range(len(jaxpr.inputs))] if namer else []
@@ -62,27 +59,21 @@ def draw(
     if not backward:
         if auto:
             style = fewer_boxes(style, [jaxpr])
-        return picture(graph_of(jaxpr, style, f"{title}, {equations_text(jaxpr)}", names), engine)
-    return gradient_picture(jaxpr, style, auto, title, names, engine)
+        return picture(graph_of(jaxpr, style, f"{title}, {equations_text(jaxpr)}", names))
+    return gradient_picture(jaxpr, style, auto, title, names)
 
 
-def require_layout(group: str | None, engine: str, user: str) -> None:
-    """Raise ArgumentError for groups and engines that do not exist."""
+def require_group(group: str | None, user: str) -> None:
+    """Raise ArgumentError for a grouping that does not exist."""
     if group not in (None, "line", "function", "auto"):
         raise ArgumentError(
             f"{user} received group={group!r}.",
             "Equations are grouped by their source lines or functions.",
             'Pass "line", "function", None or "auto".',
         )
-    if engine not in ("auto", "own"):
-        raise ArgumentError(
-            f"{user} received engine={engine!r}.",
-            "Places are found by Graphviz, where it is installed, or by minijvp itself.",
-            'Pass "auto" or "own".',
-        )
 
 
-def gradient_picture(jaxpr: Jaxpr, style: Style, auto: bool, title: str, names: list[str], engine: str) -> Picture:
+def gradient_picture(jaxpr: Jaxpr, style: Style, auto: bool, title: str, names: list[str]) -> Picture:
     """The picture of both programs of a gradient."""
     programs = gradient_programs(jaxpr)
     if not programs.cotangents:
@@ -108,7 +99,7 @@ def gradient_picture(jaxpr: Jaxpr, style: Style, auto: bool, title: str, names: 
     for atom, variable in residuals:
         for node in dict.fromkeys(beside.used.get(variable, ())):
             across.setdefault((above.made[atom], node), []).append(residual_text(atom, forward))
-    return side_by_side(f"{title}, forward and backward", above, beside, across, engine)
+    return side_by_side(f"{title}, forward and backward", above, beside, across)
 
 
 def pruned_forward(forward: Jaxpr, n_outputs: int, jaxpr: Jaxpr, needed: Collection[Atom]) -> Jaxpr:

@@ -1,4 +1,4 @@
-"""Where the boxes and arrows of a picture go: by Graphviz where it is installed, or in layers of our own.
+"""Where the boxes and arrows of a picture go: in layers, found with nothing but Python, so alike on every machine.
 
 Boxes are given by their sizes in an order in which every arrow goes from an earlier to a later one; arrows point down.
 """
@@ -6,8 +6,6 @@ Boxes are given by their sizes in an order in which every arrow goes from an ear
 from __future__ import annotations
 
 import math
-import shutil
-import subprocess
 from bisect import bisect_right, insort
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,8 +21,6 @@ LONG = 12
 """An arrow over more layers than this goes around, at the right side."""
 
 SWEEPS = 12
-MANY, SECONDS = 150, 1.0
-"""How many arrows Graphviz is asked to draw, and what it may take."""
 
 
 @dataclass
@@ -35,54 +31,6 @@ class Layout:
     height: float
     centres: list[Point]
     routes: list[list[Point]]
-
-
-def place(sizes: Sequence[Point], edges: Edges, engine: str = "auto") -> Layout:
-    """The layout of boxes and arrows: `layered` ("own"), or for "auto" that of Graphviz where it is there and no wider.
-
-    Large graphs are not given to Graphviz, which needs long for them and lets long chains drift aside.
-    """
-    own = layered(sizes, edges)
-    found = by_graphviz(sizes, edges) if engine == "auto" and 0 < len(edges) <= MANY else None
-    return found if found and found.width <= own.width else own
-
-
-def by_graphviz(sizes: Sequence[Point], edges: Edges) -> Layout | None:
-    """The layout by the program `dot`; None where it is not installed, fails, or takes too long."""
-    dot = shutil.which("dot")
-    if dot is None:
-        return None
-    spaces = f"nodesep={SPACE / 72:.3f}; ranksep={GAP / 72:.3f};"
-    lines = ["digraph {", spaces, 'node [shape=box fixedsize=true label=""]; edge [dir=none];']
-    lines += [f"{i} [width={w / 72:.4f} height={h / 72:.4f}];" for i, (w, h) in enumerate(sizes)]
-    lines += [f"{u} -> {v};" for u, v in edges]
-    try:
-        done = subprocess.run(
-            [dot, "-Tplain"],
-            input="\n".join([*lines, "}"]),
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=True,
-        )
-        return read_plain(done.stdout, len(sizes), edges)
-    except (OSError, subprocess.SubprocessError, ValueError, LookupError):
-        return None
-
-
-def read_plain(text: str, n: int, edges: Edges) -> Layout:
-    """The layout that Graphviz writes in its format "plain", in inches from the bottom."""
-    lines = [line.split() for line in text.splitlines()]
-    width, height = (float(x) * 72 for x in next(line[2:4] for line in lines if line[0] == "graph"))
-    places, routes = {}, {}
-    for kind, *words in lines:
-        if kind == "node":
-            places[int(words[0])] = (float(words[1]) * 72, height - float(words[2]) * 72)
-        elif kind == "edge":
-            numbers = [float(x) * 72 for x in words[3 : 3 + 2 * int(words[2])]]
-            points = zip(numbers[::2], numbers[1::2], strict=True)
-            routes[int(words[0]), int(words[1])] = [(x, height - y) for x, y in points]
-    return Layout(width, height, [places[i] for i in range(n)], [routes[edge] for edge in edges])
 
 
 def layered(sizes: Sequence[Point], edges: Edges) -> Layout:

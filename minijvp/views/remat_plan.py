@@ -15,7 +15,7 @@ from minijvp.errors import ArgumentError
 from minijvp.optimize.rematerialize.linearization import Parts, planned
 from minijvp.optimize.rematerialize.planning import SMALL, WORTHWHILE, Linearized, Plan
 from minijvp.settings import config
-from minijvp.views.draw import fewer_boxes, require_layout
+from minijvp.views.draw import fewer_boxes, require_group
 from minijvp.views.graph import Mark, Style, graph_of
 from minijvp.views.plan_marks import Inside, Marks, Value
 from minijvp.views.programs import program_of
@@ -168,12 +168,12 @@ class RematPlan:
     def svg(self) -> str:
         return self.picture.svg
 
-    def draw(self, *, group: str | None = "auto", engine: str = "auto") -> Picture:
+    def draw(self, *, group: str | None = "auto") -> Picture:
         """The picture, with boxes grouped and placed as `minijvp.draw` does; what has marks inside is open.
 
-        Raises ArgumentError for other settings than those.
+        Raises ArgumentError for another grouping.
         """
-        require_layout(group, engine, "draw")
+        require_group(group, "draw")
 
         def unfolds(e: Equation, depth: int) -> bool:
             return any(has_marks(inner, self.marks) for inner in inner_jaxprs(e.params))
@@ -181,7 +181,7 @@ class RematPlan:
         style = Style(unfolds, None if group == "auto" else group, self.marks)
         if group == "auto":
             style = fewer_boxes(style, [self.program])
-        return picture(graph_of(self.program, style, self.title, self.input_names), engine, self.summary)
+        return picture(graph_of(self.program, style, self.title, self.input_names), self.summary)
 
 
 def equations_text(n: int) -> str:

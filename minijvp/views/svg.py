@@ -12,7 +12,7 @@ from textwrap import wrap
 
 from minijvp.errors import ArgumentError
 from minijvp.views.graph import KINDS, Graph, Node
-from minijvp.views.layout import Point, bent, place
+from minijvp.views.layout import Point, bent, layered
 
 FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 COLOURS = {
@@ -92,12 +92,12 @@ class Panel:
         return "".join(self.arrows + self.boxes)
 
 
-def panel_of(graph: Graph, engine: str, upwards: bool = False, titled: bool = False) -> Panel:
+def panel_of(graph: Graph, upwards: bool = False, titled: bool = False) -> Panel:
     """A graph, drawn from its top to its bottom, or `upwards`; `titled` leaves room for its title."""
-    inner = {node: [panel_of(g, engine) for g in node.inner] for node in graph.nodes}
+    inner = {node: [panel_of(g) for g in node.inner] for node in graph.nodes}
     sizes = [size_of(node, inner[node]) for node in graph.nodes]
     numbers = {node: i for i, node in enumerate(graph.nodes)}
-    layout = place(sizes, [(numbers[u], numbers[v]) for u, v in graph.edges], engine)
+    layout = layered(sizes, [(numbers[u], numbers[v]) for u, v in graph.edges])
     width = max(layout.width, LARGE * len(graph.title) if titled else 0)
     aside = (width - layout.width) / 2
     turn = lambda points: [(x + aside, layout.height - y if upwards else y) for x, y in points]
@@ -208,17 +208,15 @@ def moved(svg: str, x: float, y: float) -> str:
     return f'<g transform="translate({x:.1f} {y:.1f})">{svg}</g>'
 
 
-def picture(graph: Graph, engine: str, summary: str = "") -> Picture:
+def picture(graph: Graph, summary: str = "") -> Picture:
     """The picture of one graph, below a title and a sentence."""
-    panel = panel_of(graph, engine)
+    panel = panel_of(graph)
     return framed(panel.svg, panel.width, panel.height, graph.title, kinds_in([graph]), summary=summary)
 
 
-def side_by_side(
-    title: str, forward: Graph, backward: Graph, residuals: dict[tuple[Node, Node], list[str]], engine: str
-) -> Picture:
+def side_by_side(title: str, forward: Graph, backward: Graph, residuals: dict[tuple[Node, Node], list[str]]) -> Picture:
     """Forward, downwards, beside backward, upwards, and what is saved by the one for the other drawn across."""
-    left, right = panel_of(forward, engine, titled=True), panel_of(backward, engine, upwards=True, titled=True)
+    left, right = panel_of(forward, titled=True), panel_of(backward, upwards=True, titled=True)
     height = max(left.height, right.height)
     at = left.width + BETWEEN
     shifts = (height - left.height) / 2, (height - right.height) / 2

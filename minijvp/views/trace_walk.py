@@ -21,8 +21,9 @@ from minijvp.operations.families import add_tangents, spread
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.linearize import linearize_flat
 from minijvp.transforms.transpose import transpose_flat
+from minijvp.views.python.elementwise import Operands
 from minijvp.views.python.literals import literal
-from minijvp.views.python.operations import TABLE, Operands
+from minijvp.views.python.operations import TABLE
 from minijvp.views.python.text import Code
 
 MOST_TURNS = 64
@@ -232,7 +233,7 @@ def _branch(walk: Walk, scope: Scope, e: Equation, inputs: Any, tangents: Any, r
 
 
 def _turns(walk: Walk, rows: list[Row], turn: Callable[[int, str], bool]) -> None:
-    """Run the turns of a loop until there is none; the rows of those in the middle are left out."""
+    """Run the turns of a loop until there is none; the rows of those in the middle are omitted."""
     ends = [len(walk.rows)]
     while turn(len(ends) - 1, f"{rows[0].name}[{len(ends) - 1}]"):
         ends.append(len(walk.rows))

@@ -156,7 +156,29 @@ def test_scatter_apply() -> None:
         np.testing.assert_allclose(gradient(x), slope, rtol=1e-12)
 
 
-def test_a_generic_window_is_reduced_by_its_name() -> None:
+@pytest.mark.parametrize("name", ["add", "max", "logical_and"])
+def test_a_function_of_the_user_is_not_taken_for_another_of_its_name(name: str) -> None:
+    def computation(x: Any, y: Any) -> Any:
+        return x * y
+
+    computation.__name__ = name
+    x = jnp.asarray(X)
+    call = lambda lax: lambda x: lax.reduce_window(x, 1.0, computation, (2, 2), (1, 1), "VALID").sum()
+    same(minijvp.jit(call(ours))(x), call(lax)(x))
+    same(minijvp.grad(call(ours))(x), jax.grad(lambda x: (x[1:, 1:] * x[1:, :-1] * x[:-1, 1:] * x[:-1, :-1]).sum())(x))
+
+
+@pytest.mark.parametrize("name", ["add", "multiply", "maximum", "minimum", "logical_and", "logical_or"])
+def test_windows_by_the_functions_of_numpy(name: str) -> None:
+    x = jnp.asarray(X > 0.5) if name.startswith("logical") else jnp.asarray(X)
+    start = {"add": 0.0, "multiply": 1.0, "maximum": -np.inf, "minimum": np.inf, "logical_and": True}.get(name, False)
+    wanted = lax.reduce_window(x, start, getattr(jnp, name), (2, 2), (1, 1), "VALID")
+    for api in (mnp, jnp):
+        call = lambda x, api=api: ours.reduce_window(x, start, getattr(api, name), (2, 2), (1, 1), "VALID")
+        same(minijvp.jit(call)(x), wanted)
+
+
+def test_a_window_of_products_has_a_derivative() -> None:
     x = jnp.asarray(X)
     product = lambda x: ours.reduce_window(x, 2.0, ours.mul, (2, 2), (1, 1), "VALID").sum()
     np.testing.assert_allclose(product(x), minijvp.jit(product)(x))

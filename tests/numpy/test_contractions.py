@@ -1,4 +1,4 @@
-"""minijvp.numpy.contractions against jax.numpy: values, dtypes, weak types and derivatives under every trace."""
+"""Products summed over axes against jax.numpy: values, dtypes, weak types and derivatives under every trace."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import minijvp.numpy as mnp
 from minijvp.core.jaxpr import lower
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
-from minijvp.numpy import contractions as mnp
 from minijvp.tools.rules import TOLERANCES, direction, require_close
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.staging import stage

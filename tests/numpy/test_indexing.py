@@ -18,7 +18,8 @@ from minijvp.core.jaxpr import lower
 from minijvp.core.primitive import Axis
 from minijvp.core.types import type_of
 from minijvp.errors import ArgumentError, ConcretizationError
-from minijvp.numpy.indexing import at, getitem, take, take_along_axis
+from minijvp.numpy.indexing import getitem, take, take_along_axis
+from minijvp.numpy.updates import at
 from minijvp.tools.rules import direction, require_close
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.staging import stage

@@ -1,4 +1,4 @@
-"""minijvp.numpy.reductions against jax.numpy: values, dtypes, weak types and derivatives under every trace."""
+"""Reductions against jax.numpy: values, dtypes, weak types and derivatives under every trace."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import minijvp.numpy as mnp
 from minijvp.core.jaxpr import lower
 from minijvp.core.primitive import Axis
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
-from minijvp.numpy import reductions as mnp
 from minijvp.tools.rules import TOLERANCES, as_list, direction, require_close, stacked
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.staging import stage

@@ -24,7 +24,7 @@ from minijvp.core.primitive import registry
 from minijvp.views import layout
 from minijvp.views.draw import draw
 from minijvp.views.graph import KINDS, kind_of
-from minijvp.views.layout import by_graphviz, crossings, layered, nearest
+from minijvp.views.layout import crossings, layered, nearest
 from minijvp.views.programs import gradient_programs
 
 ONE, X = jnp.float32(1), jnp.ones((4, 8), jnp.float32)
@@ -78,9 +78,8 @@ def equations(jaxpr: Jaxpr) -> int:
     return sum(1 + sum(map(equations, inner_jaxprs(e.params))) for e in jaxpr)
 
 
-@pytest.mark.parametrize("engine", ["auto", "own"])
-def test_the_function_of_the_lecture(engine: str) -> None:
-    picture = draw(f, ONE, ONE, ONE, engine=engine)
+def test_the_function_of_the_lecture() -> None:
+    picture = draw(f, ONE, ONE, ONE)
     assert kinds(picture) == {"input": 3, "elementwise": 4, "edge": 7, "output": 1}
     labels = [texts for kind, _, texts in groups(picture) if kind != "edge"]
     names = ["x1", "x2", "x3", "square", "mul", "add", "mul(6.0, ·)", "out"]
@@ -90,7 +89,7 @@ def test_the_function_of_the_lecture(engine: str) -> None:
     assert square.endswith("(f): return 6 * (x1 + x2**2 * x3)") and "test_draw.py:" in square
     assert "b: f32[], 4 bytes" in [title for kind, title, _ in groups(picture) if kind == "edge"]
     # What the program is, is what is drawn: also from the jaxpr alone, whose inputs are letters.
-    alone = draw(minijvp.make_jaxpr(f)(ONE, ONE, ONE), engine=engine)
+    alone = draw(minijvp.make_jaxpr(f)(ONE, ONE, ONE))
     assert [texts[0] for kind, _, texts in groups(alone) if kind == "input"] == ["a", "b", "c"]
     assert kinds(alone) == kinds(picture)
 
@@ -156,7 +155,7 @@ def test_groups_hold_all_equations(group: str, backward: bool) -> None:
 def test_a_gradient_of_500_equations_is_drawn_in_time() -> None:
     gradient, params = minijvp.grad(deep), PARAMS + PARAMS[:5]
     assert len(minijvp.make_jaxpr(gradient)(params, X).equations) > 480
-    for how in ({"group": None}, {"group": "auto"}, {"group": None, "engine": "own"}):
+    for how in ({"group": None}, {"group": "auto"}):
         start = time.process_time()
         draw(gradient, params, X, **how)
         assert time.process_time() - start < 3
@@ -233,39 +232,6 @@ def test_places_are_the_nearest_and_crossings_are_counted(given: Any, arrows: An
     )
 
 
-PLAIN = "graph 1 2 2\\nnode 0 1 1.7 .5 .5 x solid box black white\\nnode 1 1 .3 .5 .5 x solid box black white\\n"
-ARROW = "edge 0 1 4 1 1.5 1 1.2 1 .8 1 .5 solid black\\nstop\\n"
-
-
-@pytest.mark.parametrize(
-    ("script", "works"),
-    [
-        (f"printf '{PLAIN}{ARROW}'", True),
-        (f"printf '{PLAIN}'", False),
-        ("printf 'graph what'", False),
-        ("exit 1", False),
-        ("exec sleep 9", False),
-        (None, False),
-    ],
-)
-def test_graphviz_is_used_where_it_works(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str | None, works: bool
-) -> None:
-    if script is not None:
-        (tmp_path / "dot").write_text(f"#!/bin/sh\n{script}\n")
-        (tmp_path / "dot").chmod(0o755)
-    dot = str(tmp_path / "dot") if script is not None else None
-    monkeypatch.setattr(layout.shutil, "which", lambda name: dot)
-    monkeypatch.setattr(layout, "SECONDS", 0.5)
-    found = by_graphviz([(36.0, 36.0)] * 2, [(0, 1)])
-    assert (found is not None) == works
-    if found is not None:
-        assert found.centres == [(72.0, pytest.approx(21.6)), (72.0, pytest.approx(122.4))]
-        assert found.routes[0][0] == (72.0, 36.0) and found.routes[0][-1] == (72.0, 108.0)
-    else:
-        assert layout.place([(36.0, 36.0)] * 2, [(0, 1)]) == layered([(36.0, 36.0)] * 2, [(0, 1)])
-
-
 def test_every_primitive_has_a_kind() -> None:
     kind = lambda name: kind_of(Equation(registry[name], (), {}, (), None))
     assert {kind(name) for name in registry} <= set(KINDS)
@@ -317,7 +283,6 @@ def test_programs_without_equations_keys_and_several_results() -> None:
         ((mnp.sin, 1.0), {"unfold": -1}, "unfold=-1"),
         ((mnp.sin, 1.0), {"unfold": None}, "unfold=None"),
         ((mnp.sin, 1.0), {"unfold": {"scann"}}, "every name is that of a primitive"),
-        ((mnp.sin, 1.0), {"engine": "neato"}, "engine='neato'"),
         ((lambda i: i + 1, 1), {"backward": True}, "no floating result"),
         ((lambda x: mnp.floor(x), 1.0), {"backward": True}, "no floating result"),
     ],

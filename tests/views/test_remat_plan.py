@@ -121,7 +121,7 @@ def drawn(plan: Any, **how: Any) -> list[tuple[str, str, list[str]]]:
 def test_the_picture_has_the_marks_of_the_table(name: str) -> None:
     fun, args, budget = PROGRAMS[name]
     plan = remat_plan(fun, *args, memory_budget=budget)
-    boxes = drawn(plan, group=None, engine="own")
+    boxes = drawn(plan, group=None)
     notes = {line.partition(":")[0] for _, _, lines in boxes for line in lines if re.match("saved|again|later", line)}
     by_name = {part for note in notes for part in [note] if ", " not in note}
     wanted = {f"{v.fate} {v.name}" for v in plan.values}

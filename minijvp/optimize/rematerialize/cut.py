@@ -17,6 +17,8 @@ from itertools import pairwise
 
 from minijvp.core.jaxpr import Atom, Equation, Var
 
+# scipy.sparse.csgraph.maximum_flow takes capacities of 32 bits only, which bytes exceed without an error, and with its
+# matrix to build it takes 1.1 to 5 times as long for programs of up to 300 equations (half as long for 1,000 and more).
 Price = Callable[[Equation], float | None]
 """What computing an equation again costs, in bytes; None where it must not be."""
 

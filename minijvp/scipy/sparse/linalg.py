@@ -170,7 +170,7 @@ def starting_point(function: str, b: Any, x0: Any) -> Any:
         Tree(x0, leaf_namer(x0, f"x0 of {function}")),
         wanted,
         "It is where the search for a solution begins, and a solution is like b, since A is square.",
-        "Pass zeros_like(b), or leave x0 out.",
+        "Pass zeros_like(b), or omit x0.",
     )
     return x0
 

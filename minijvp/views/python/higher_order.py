@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -30,11 +30,7 @@ from minijvp.views.python.text import (
     listed,
     tupled,
 )
-
-if TYPE_CHECKING:
-    from minijvp.views.python.writer import Writer
-
-Rule = Callable[["Writer", Equation, Block], Sequence[Atom]]
+from minijvp.views.python.writer import Rule, Writer
 
 
 def _called(writer: Writer, e: Equation, block: Block) -> Sequence[Atom]:

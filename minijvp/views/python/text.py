@@ -1,6 +1,6 @@
 """Statements of Python code in which variables have no names yet, and the text that they become.
 
-A program is written with its variables as parts of the text. What nobody reads is dropped then, and names are given to
+A program is written with its variables as parts of the text. What is not read is dropped then, and names are given to
 the rest in the order of the text, so that they are consecutive.
 """
 
@@ -192,7 +192,7 @@ class Renderer:
         return f"{', '.join(map(self.target, s.targets))} = {value}"
 
     def target(self, target: Target) -> str:
-        """A variable, or several; `_` where nobody reads it."""
+        """A variable, or several; `_` where it is not read."""
         if isinstance(target, tuple):
             names = list(map(self.target, target))
             return f"({', '.join(names)}{',' * (len(names) == 1)})" if {*names} - {"_"} else "_"

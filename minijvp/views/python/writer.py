@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,17 +12,24 @@ from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.source import Source
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, is_key, type_of
 from minijvp.operations.families import Elementwise
-from minijvp.views.python.higher_order import RULES
+from minijvp.views.python.elementwise import Operands, is_array, named
 from minijvp.views.python.inlining import Inliner
 from minijvp.views.python.literals import array_literal, dtype_name, literal, number
-from minijvp.views.python.operations import TABLE, Operands, broadcastable, expanded_shape, is_array, named
+from minijvp.views.python.operations import TABLE, broadcastable, expanded_shape
 from minijvp.views.python.text import Assignment, Block, Code, Label, Part, code
+
+Rule = Callable[["Writer", Equation, Block], Sequence[Atom]]
+"""Writes an equation into a block; gives the atoms of its results."""
 
 
 class Writer:
-    """Writes equations into blocks, and collects the constants and helpers that they need."""
+    """Writes equations into blocks, and collects the constants and helpers that they need.
 
-    def __init__(self) -> None:
+    `rules` has what writes an equation that carries a program or a function, by the name of its primitive.
+    """
+
+    def __init__(self, rules: Mapping[str, Rule]) -> None:
+        self.rules = rules
         self.inliner = Inliner(self.keep)
         self.broadcasts: dict[Any, tuple[Code, tuple[int, ...] | None]] = {}
         self.ones: set[Any] = set()
@@ -67,8 +74,8 @@ class Writer:
     def equation(self, e: Equation, block: Block) -> Sequence[Atom]:
         """Write an equation; gives the atoms of its results."""
         name = e.primitive.name
-        if name in RULES:
-            return RULES[name](self, e, block)
+        if name in self.rules:
+            return self.rules[name](self, e, block)
         known = simplified(e, self.ones)
         if known is not None:
             return (known,)

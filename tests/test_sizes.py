@@ -1,0 +1,31 @@
+"""Files that can be read in one sitting: none is longer than a bound, but those with a reason to be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import minijvp
+
+ROOT = Path(minijvp.__file__).parent
+LINES = 400
+LONGER = {
+    "calls/jit.py": (466, "one operation and its rules"),
+    "control_flow/cond.py": (448, "one operation and its rules"),
+    "control_flow/scan.py": (468, "one operation and its rules"),
+    "control_flow/while_loop.py": (534, "one operation and its rules"),
+    "core/tracing.py": (546, "traces, tracers and the state of a thread, which refer to each other"),
+    "custom_rules/rule_calls.py": (462, "one operation and its rules"),
+    "operations/elementwise.py": (497, "one table, whose rules refer to each other"),
+    "optimize/eager/recurring.py": (406, "one mechanism"),
+}
+"""The most lines of files that have more than the others may, and why."""
+
+
+def test_files_are_short() -> None:
+    found = {p.relative_to(ROOT).as_posix(): len(p.read_text().splitlines()) for p in ROOT.rglob("*.py")}
+    bounds = {file: LONGER.get(file, (LINES, ""))[0] for file in found}
+    assert {file: n for file, n in found.items() if n > bounds[file]} == {}
+
+
+def test_exceptions_are_needed() -> None:
+    assert [file for file in LONGER if len((ROOT / file).read_text().splitlines()) <= LINES] == []
