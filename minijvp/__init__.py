@@ -52,11 +52,11 @@ from minijvp.calls.host_calls import pure_callback
 from minijvp.calls.jit import jit
 from minijvp.calls.passes import fwd_and_bwd
 from minijvp.calls.remat import checkpoint, checkpoint_name, remat
+from minijvp.calls.tap import tap
 from minijvp.core.config import config
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.tracing import Tracer, typeof
 from minijvp.custom_rules.decorators import custom_jvp, custom_vjp
-from minijvp.custom_rules.tap import tap
 from minijvp.errors import (
     ArgumentError,
     ConcretizationError,

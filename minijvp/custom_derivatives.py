@@ -10,12 +10,12 @@ from jax.custom_derivatives import CustomVJPPrimal, SymbolicZero, custom_vjp_pri
 from jax.tree_util import Partial, tree_flatten, tree_map, tree_unflatten
 
 from minijvp import trees
+from minijvp.calls.linear_call import call_linear
 from minijvp.calls.programs import fits, groups
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.tracing import is_traced
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.custom_rules.decorators import custom_jvp, custom_vjp
-from minijvp.custom_rules.linear_call import call_linear
 from minijvp.custom_rules.rule_calls import array_of_zeros, symbolic_zero
 from minijvp.custom_rules.rule_results import pair, place_of
 from minijvp.errors import ArgumentError

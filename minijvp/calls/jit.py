@@ -17,9 +17,9 @@ from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
 from minijvp.calls.call import Call, applied
-from minijvp.calls.in_jax import has_own_derivatives, lower_with_rules
+from minijvp.calls.in_jax import lower_with_rules
 from minijvp.core.config import Budget, Settings, config, other_budgets
-from minijvp.core.jaxpr import Jaxpr, evaluate, lower
+from minijvp.core.jaxpr import Jaxpr, evaluate, has_own_derivatives, lower
 from minijvp.core.primitive import Primitive
 from minijvp.core.source import PACKAGE
 from minijvp.core.tracing import (

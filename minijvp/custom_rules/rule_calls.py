@@ -19,12 +19,12 @@ from jax.custom_derivatives import CustomVJPPrimal, SymbolicZero
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
-from minijvp.calls.programs import array_types, chosen, groups, present
+from minijvp.calls.programs import are_inexact, array_types, chosen, groups, present, tangent_types
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate
 from minijvp.core.tracing import is_traced, state
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.custom_rules.captures import captured_error, reaches_tracer
-from minijvp.custom_rules.custom_jvp import are_inexact, custom_jvp_call, tangent_types
+from minijvp.custom_rules.custom_jvp import custom_jvp_call
 from minijvp.custom_rules.custom_vjp import custom_vjp_linear
 from minijvp.custom_rules.deferred import ByZeros, Deferred, Flags
 from minijvp.custom_rules.linear_rules import require_linear

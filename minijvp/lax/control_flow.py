@@ -14,8 +14,8 @@ import numpy as np
 from jax.tree_util import tree_map, tree_structure, tree_unflatten
 
 from minijvp.calls.programs import Extension, fits
+from minijvp.control_flow.branches import joined
 from minijvp.control_flow.cond import cond as cond_primitive
-from minijvp.control_flow.cond import joined
 from minijvp.core.jaxpr import Jaxpr, Literal
 from minijvp.core.tracing import Tracer, is_traced
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, is_inexact, jit_is_disabled, type_of

@@ -12,7 +12,7 @@ from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.source import Source
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, is_key, type_of
 from minijvp.operations.families import Elementwise
-from minijvp.views.python.higher_order import RULES
+from minijvp.views.python.higher_order import rule_of
 from minijvp.views.python.inlining import Inliner
 from minijvp.views.python.literals import array_literal, dtype_name, literal, number
 from minijvp.views.python.operations import TABLE, Operands, broadcastable, expanded_shape, is_array, named
@@ -67,8 +67,8 @@ class Writer:
     def equation(self, e: Equation, block: Block) -> Sequence[Atom]:
         """Write an equation; gives the atoms of its results."""
         name = e.primitive.name
-        if name in RULES:
-            return RULES[name](self, e, block)
+        if (rule := rule_of(e.primitive)) is not None:
+            return rule(self, e, block)
         known = simplified(e, self.ones)
         if known is not None:
             return (known,)
