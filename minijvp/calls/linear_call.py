@@ -18,8 +18,8 @@ class LinearCall(ProgramPrimitive):
     """A map that is linear in its last operands, and whose transpose is given.
 
     The operands before are `n` residuals. Here the map is the open jaxpr `forward` and the transpose `backward`: both
-    take the residuals, and then the outputs of the other. Others say by the methods below `transpose` where theirs are.
-    By residuals the map is differentiated as it stands.
+    take the residuals, and then the outputs of the other. A subclass whose maps are given otherwise has the first five
+    methods of its own. By residuals the map is differentiated as it stands.
     """
 
     recomputable = "never"

@@ -9,8 +9,8 @@ from minijvp.core.program_primitive import ProgramPrimitive
 TURNS = 10
 """The trip count of a loop of which nobody knows it, where the time of programs is estimated (`work_of`).
 
-It is a lower bound on a guess: an order of magnitude above one run of the body, so that no plan computes such a loop
-again to save what a few operations would give; not more, or a loop would outweigh all that stands beside it.
+It bounds nothing, it is a guess: an order of magnitude above a single run, so that to compute such a loop again is dear
+beside the operations around it; and not more, for beside a loop of thousands of turns nothing else would count.
 """
 
 

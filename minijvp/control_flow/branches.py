@@ -18,7 +18,7 @@ from minijvp.transforms.vmap import vmap_jaxpr
 Branches = tuple[Jaxpr, ...]
 
 
-class Transformed(NamedTuple):
+class TransformedBranches(NamedTuple):
     """The branches that a transformation makes of others. Their first operands are the arrays `extra`.
 
     `found` says which results have a tangent, which operands a cotangent, which results a batch axis.
@@ -55,7 +55,7 @@ def union(flags: Sequence[Flags]) -> Flags:
 
 def completed(
     made: Sequence[tuple[Jaxpr, Flags]], outputs: Callable[[Extension, Sequence[Any], Flags, Flags], Sequence[Any]]
-) -> Transformed:
+) -> TransformedBranches:
     """The programs that a transformation made, with equal outputs: what one of them found, all are to give.
 
     `outputs(body, outs, own, found)` gives those of one, from its outputs and the flags of what it found by itself.
@@ -64,11 +64,11 @@ def completed(
     programs, extra = joined([program for program, _ in made])
     bodies = [(Extension(program), program, own) for program, (_, own) in zip(programs, made, strict=True)]
     branches = [body.finish(p.inputs, outputs(body, p.outputs, own, found)) for body, p, own in bodies]
-    return Transformed(tuple(branches), extra, found)
+    return TransformedBranches(tuple(branches), extra, found)
 
 
 @cached(maxsize=4096)
-def jvp_branches(branches: Branches, flags: Flags) -> Transformed:
+def jvp_branches(branches: Branches, flags: Flags) -> TransformedBranches:
     """The branches on duals; which results have a tangent."""
     types = branches[0].out_types
     n = len(types)
@@ -80,7 +80,7 @@ def jvp_branches(branches: Branches, flags: Flags) -> Transformed:
 
 
 @cached_by_budget(maxsize=4096)
-def transpose_branches(branches: Branches, linear: Flags, flags: Flags) -> Transformed:
+def transpose_branches(branches: Branches, linear: Flags, flags: Flags) -> TransformedBranches:
     """The transposed branches; which operands get a cotangent."""
     made = [transpose_jaxpr(branch, linear, flags) for branch in branches]
 
@@ -91,7 +91,7 @@ def transpose_branches(branches: Branches, linear: Flags, flags: Flags) -> Trans
 
 
 @cached(maxsize=4096)
-def vmap_branches(branches: Branches, axis: Axis, batched: Flags) -> Transformed:
+def vmap_branches(branches: Branches, axis: Axis, batched: Flags) -> TransformedBranches:
     """The batched branches; which results are batched."""
 
     def outputs(body: Extension, outs: Sequence[Any], own: Flags, found: Flags) -> list[Any]:

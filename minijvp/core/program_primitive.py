@@ -73,10 +73,10 @@ class ProgramPrimitive(Primitive):
         return super().evaluate(args, params)
 
     def has_effects(self, params: dict[str, Any]) -> bool:
-        return any([e.has_effects for jaxpr in jaxprs(params, (self.body, *self.helpers)) for e in jaxpr])
+        return any(e.has_effects for jaxpr in jaxprs(params, (self.body, *self.helpers)) for e in jaxpr)
 
     def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
-        return any([e.primitive.uses_axis(name, e.params) for jaxpr in self.programs(params) for e in jaxpr])
+        return any(e.primitive.uses_axis(name, e.params) for jaxpr in self.programs(params) for e in jaxpr)
 
 
 def jaxprs(params: dict[str, Any], names: Iterable[str]) -> list[Jaxpr]:

@@ -49,7 +49,7 @@ class RuleChecks:
         # The default one asks `impl`.
         self.own_type_rule = None if type(primitive).type_rule is default_type_rule else primitive.type_rule
 
-    def impl(self, rule: Callable[..., Any], *args: Any, **params: Any) -> Any:
+    def impl(self, rule: Callable[..., Any], /, *args: Any, **params: Any) -> Any:
         out = rule(*args, **params)
         found = self.entries("impl", out, "results")
         for x in found:
@@ -66,7 +66,7 @@ class RuleChecks:
         self.compare("impl", found, expected, "Its type rule, which may be the wrong one, says")
         return out
 
-    def type_rule(self, rule: Callable[..., Any], *types: ArrayType, **params: Any) -> Any:
+    def type_rule(self, rule: Callable[..., Any], /, *types: ArrayType, **params: Any) -> Any:
         out = rule(*types, **params)
         for t in self.entries("type_rule", out, "results"):
             if not isinstance(t, ArrayType) or type(t.shape) is not tuple or not is_dtype(t.dtype):
@@ -79,10 +79,10 @@ class RuleChecks:
         self.primitive.returns_tuple = type(out) is tuple
         return out
 
-    def jvp(self, rule: Callable[..., Any], primals: tuple, tangents: tuple, **params: Any) -> Any:
+    def jvp(self, rule: Callable[..., Any], primals: tuple, tangents: tuple, /, **params: Any) -> Any:
         return self.derivative("jvp", rule(primals, tangents, **params), primals, params)
 
-    def linearize(self, rule: Callable[..., Any], primals: tuple, tangents: tuple, **params: Any) -> Any:
+    def linearize(self, rule: Callable[..., Any], primals: tuple, tangents: tuple, /, **params: Any) -> Any:
         return self.derivative("linearize", rule(primals, tangents, **params), primals, params)
 
     def derivative(self, name: str, result: Any, primals: tuple, params: dict[str, Any]) -> Any:
@@ -100,7 +100,7 @@ class RuleChecks:
             self.fit(name, t, kind, "a tangent has the type of its result; None is zero")
         return result
 
-    def transpose(self, rule: Callable[..., Any], ct: Any, *args: Any, **params: Any) -> Any:
+    def transpose(self, rule: Callable[..., Any], ct: Any, /, *args: Any, **params: Any) -> Any:
         result = rule(ct, *args, **params)
         linear = [isinstance(x, ArrayType) for x in args]
         found = self.entries("transpose", result, "cotangents")
@@ -120,7 +120,9 @@ class RuleChecks:
             raise self.wrong("transpose", "cotangents of arguments that are not linear only", why)
         return result
 
-    def batch(self, rule: Callable[..., Any], axis: Any, args: tuple, batched: tuple[bool, ...], **params: Any) -> Any:
+    def batch(
+        self, rule: Callable[..., Any], axis: Any, args: tuple, batched: tuple[bool, ...], /, **params: Any
+    ) -> Any:
         result = rule(axis, args, batched, **params)
         out, flags = self.pair("batch", result, "(result, whether it is batched)")
         types = [lane(type_of(x)) if b else type_of(x) for x, b in zip(args, batched, strict=True)]
