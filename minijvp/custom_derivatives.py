@@ -11,14 +11,14 @@ from jax.tree_util import Partial, tree_flatten, tree_map, tree_unflatten
 
 from minijvp import trees
 from minijvp.arguments.tangents import leaf_namer
+from minijvp.calls.linear_call import call_linear
 from minijvp.calls.programs import fits, groups
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.tracing import is_traced
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.custom_rules.decorators import custom_jvp, custom_vjp
-from minijvp.custom_rules.linear_call import call_linear
-from minijvp.custom_rules.rule_calls import array_of_zeros, symbolic_zero
 from minijvp.custom_rules.rule_results import pair, place_of
+from minijvp.custom_rules.staged_rules import array_of_zeros, symbolic_zero
 from minijvp.errors import ArgumentError
 from minijvp.transforms.staging import argument_type, stage, stage_tree
 

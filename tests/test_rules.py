@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import minijvp  # noqa: F401  (registers every primitive)
+from minijvp.calls.tap import TapTangents
 from minijvp.core.primitive import registry
-from minijvp.custom_rules.tap import TapTangents
 from minijvp.operations.collectives import Collective
 from tests.checks import CHECKS
 from tests.samples import Sample, all_samples
@@ -22,7 +22,7 @@ def test_rule(sample: Sample, check: str) -> None:
 
 def test_every_primitive_has_a_sample() -> None:
     # Collectives mean nothing without a named axis: tests/lax/test_collectives.py judges them.
-    # Tangents of edited taps are only transposed, never evaluated: tests/custom_rules/test_tap.py.
+    # Tangents of edited taps are only transposed, never evaluated: tests/calls/test_tap.py.
     kinds = Collective, TapTangents
     wanted = {name for name, primitive in registry.items() if not isinstance(primitive, kinds)}
     wanted -= {name for name, primitive in registry.items() if primitive.made_outside}  # by other tests

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, inner_jaxprs
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal
 from minijvp.core.tracing import is_known
 from minijvp.core.types import is_inexact
 from minijvp.errors import MissingRuleError
@@ -32,8 +32,8 @@ Calls = Callable[[Equation], bool]
 
 
 def is_call(e: Equation) -> bool:
-    """Whether an equation has a program and nothing else."""
-    return e.params.keys() == {"jaxpr"}
+    """Whether an equation is its program, also for derivatives."""
+    return e.primitive.is_call
 
 
 def first_error(
@@ -51,7 +51,7 @@ def first_error(
             continue
         if calls(e):
             error = error_inside(e, linear, known_zeros, judge, moved, calls)
-        elif any(inner_jaxprs(e.params)) or not e.outputs:
+        elif e.programs or not e.outputs:
             error = None
             linear.update(moved(e, linear))
         else:
@@ -66,7 +66,7 @@ def error_inside(
     e: Equation, linear: set[Atom], known_zeros: set[Atom], judge: Judge, moved: Moved, calls: Calls
 ) -> MissingRuleError | None:
     """What is wrong in a program that is called; the outputs that are linear or zero join the others."""
-    inner = e.params["jaxpr"]
+    (inner,) = e.primitive.bodies(e.params)
     pairs = list(zip(inner.inputs, e.inputs, strict=True))
     inner_linear: set[Atom] = {v for v, x in pairs if x in linear}
     inner_zeros: set[Atom] = {v for v, x in pairs if is_known_zero(x, known_zeros)}

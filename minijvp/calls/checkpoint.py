@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from typing import Any
 
 from minijvp.calls.call import Call
-from minijvp.calls.carrier import Carrier, reached
 from minijvp.calls.jit import jit_primitive
 from minijvp.calls.policies import Within, as_policy, everything_saveable
-from minijvp.calls.programs import array_types, present
+from minijvp.calls.programs import present
 from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.hooks import hooks
-from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate, lower
-from minijvp.core.primitive import Axis
-from minijvp.core.types import ArrayType
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate
 from minijvp.operations.annotations import optimization_barrier
-from minijvp.operations.families import is_linear, nonzero, spread
-from minijvp.transforms.jvp import jvp_jaxpr
+from minijvp.operations.families import nonzero, spread
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.transforms.staging import stage
 from minijvp.transforms.transpose import transpose_jaxpr
-from minijvp.transforms.vmap import vmap_jaxpr
 
 
-class Checkpoint(Carrier):
+class Checkpoint(Call):
     """The outputs of an open jaxpr. Of its linearization the inputs are residuals, and what `policy` keeps.
 
     All else is computed again; with `prevent_cse` the compiler may not merge that with the first time. A policy is
@@ -33,18 +28,6 @@ class Checkpoint(Carrier):
 
     recomputable = "never"
     own_derivative = True
-
-    def impl(self, *args: Any, jaxpr: Jaxpr, prevent_cse: bool, policy: Hashable) -> tuple[Any, ...]:
-        return tuple(lower(jaxpr, *args))
-
-    def type_rule(self, *types: ArrayType, jaxpr: Jaxpr, prevent_cse: bool, policy: Hashable) -> tuple[ArrayType, ...]:
-        return tuple(array_types(jaxpr.out_types))
-
-    def jvp(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, **options: Any) -> tuple[Any, Any]:
-        jvp, out_nonzero = jvp_jaxpr(jaxpr, nonzero(tangents))
-        outs = self(*primals, *present(tangents), jaxpr=jvp, **options)
-        n = len(jaxpr.outputs)
-        return outs[:n], spread(outs[n:], out_nonzero)
 
     def linearize(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, **options: Any) -> tuple[Any, Any]:
         policy = as_policy(options["policy"])
@@ -58,21 +41,12 @@ class Checkpoint(Carrier):
         ts = self(*primals, *outs[n:], *present(tangents), jaxpr=pushed, **options)
         return outs[:n], spread(ts, out_nonzero)
 
-    def transpose(self, ct: tuple, *args: Any, jaxpr: Jaxpr, **options: Any) -> tuple[Any, ...]:
-        linear = tuple(map(is_linear, args))
-        pulled, ct_nonzero = pullback(jaxpr, linear, nonzero(ct), options["prevent_cse"])
-        known = [x for x, flag in zip(args, linear, strict=True) if not flag]
-        cts = iter(spread(self(*known, *present(ct), jaxpr=pulled, **options), ct_nonzero))
-        return tuple([next(cts) if flag else None for flag in linear])
-
-    def batch(
-        self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, jaxpr: Jaxpr, **options: Any
-    ) -> tuple[Any, Any]:
-        batch, out_batched = vmap_jaxpr(jaxpr, axis, batched)
-        return self(*args, jaxpr=batch, **options), out_batched
-
-    def reached(self, equation: Equation, inputs: tuple[bool, ...], differentiable: bool) -> Sequence[bool]:
-        return reached(equation.params["jaxpr"], inputs, differentiable)
+    def pullback(
+        self, jaxpr: Jaxpr, linear: tuple[bool, ...], nonzero: tuple[bool, ...], options: dict[str, Any]
+    ) -> tuple[Jaxpr, tuple[bool, ...]]:
+        return (
+            late_pullback(jaxpr, linear, nonzero) if options["prevent_cse"] else transpose_jaxpr(jaxpr, linear, nonzero)
+        )
 
 
 @cached_by_linearizer(maxsize=4096)
@@ -138,13 +112,9 @@ def inlined(jaxpr: Jaxpr) -> Jaxpr:
 
 
 @cached_by_linearizer(maxsize=4096)
-def pullback(
-    jaxpr: Jaxpr, linear: tuple[bool, ...], nonzero: tuple[bool, ...], prevent_cse: bool
-) -> tuple[Jaxpr, tuple[bool, ...]]:
+def late_pullback(jaxpr: Jaxpr, linear: tuple[bool, ...], nonzero: tuple[bool, ...]) -> tuple[Jaxpr, tuple[bool, ...]]:
     """The transposed program, as `transpose_jaxpr` gives it, which begins when the cotangents are there."""
     transposed, ct_nonzero = transpose_jaxpr(jaxpr, linear, nonzero)
-    if not prevent_cse:
-        return transposed, ct_nonzero
 
     def fun(*args: Any) -> list[Any]:
         return evaluate(transposed, *optimization_barrier(*args))

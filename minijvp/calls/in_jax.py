@@ -22,7 +22,7 @@ from jax.interpreters import ad, batching, mlir
 from jax.sharding import NamedSharding, PartitionSpec
 
 from minijvp.core.caching import cached
-from minijvp.core.jaxpr import Jaxpr, inner_jaxprs, jaxpr_without_rules, lower, one_equation
+from minijvp.core.jaxpr import Jaxpr, has_own_derivatives, jaxpr_without_rules, lower, one_equation
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import varying_axes
 from minijvp.core.types import is_inexact
@@ -30,13 +30,6 @@ from minijvp.operations.families import nonzero, spread
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.transforms.transpose import transpose_jaxpr
 from minijvp.transforms.vmap import vmap_jaxpr
-
-
-def has_own_derivatives(jaxpr: Jaxpr) -> bool:
-    """Whether JAX would differentiate an operation of a program otherwise than its rule does."""
-    return any(
-        e.primitive.own_derivative or any(map(has_own_derivatives, inner_jaxprs(e.params))) for e in jaxpr.equations
-    )
 
 
 def lower_with_rules(jaxpr: Jaxpr, *args: Any, run: Callable[..., list[Any]] = lower) -> list[Any]:

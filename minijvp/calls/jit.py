@@ -19,9 +19,9 @@ from minijvp import trees
 from minijvp.arguments.devices import staged_for
 from minijvp.budgets import Budget
 from minijvp.calls.call import Call, applied
-from minijvp.calls.in_jax import has_own_derivatives, lower_with_rules
+from minijvp.calls.in_jax import lower_with_rules
 from minijvp.core.hooks import hooks
-from minijvp.core.jaxpr import Jaxpr, evaluate, lower
+from minijvp.core.jaxpr import Jaxpr, evaluate, has_own_derivatives, lower
 from minijvp.core.primitive import Primitive
 from minijvp.core.source import PACKAGE
 from minijvp.core.tracing import (

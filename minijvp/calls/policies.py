@@ -18,7 +18,7 @@ from jax.core import ShapedArray
 from jax.extend.core import primitives as jax_primitives
 
 from minijvp.budgets import Budget
-from minijvp.core.jaxpr import Jaxpr, inner_jaxprs
+from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.primitive import Primitive
 from minijvp.core.source import is_internal
 from minijvp.core.types import ArrayType
@@ -147,7 +147,7 @@ def save_from_both_policies(first: Policy, second: Policy) -> Policy:
 
 def names_of(jaxpr: Jaxpr) -> frozenset[str]:
     """The names that values of a program have, also inside of its calls, loops and choices."""
-    inside = [names_of(inner) for e in jaxpr for inner in inner_jaxprs(e.params)]
+    inside = [names_of(inner) for e in jaxpr for inner in e.programs]
     return frozenset([e.params["name"] for e in jaxpr if e.primitive is name_primitive]).union(*inside)
 
 

@@ -1,18 +1,18 @@
-"""What the rules of scan, cond and while share: programs made from programs, and which carries a property reaches."""
+"""What the rules of primitives with programs share: groups of values, types, and programs made from programs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from minijvp.calls.carrier import Carrier
+from minijvp import trees
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
 from minijvp.core.primitive import Axis, Primitive
-from minijvp.core.tracing import as_constant
-from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, type_of
+from minijvp.core.types import ArrayType, ScalarType, is_inexact, type_of
 from minijvp.errors import JaxprError
 from minijvp.operations.casting import convert_element_type
-from minijvp.operations.families import add, broadcast_in_dim, leading_axis, zeros
+from minijvp.operations.families import add, broadcast_in_dim, instantiate, zeros
+from minijvp.transforms.vmap import vmap_jaxpr
 
 Flags = tuple[bool, ...]
 
@@ -39,25 +39,6 @@ def present(tangents: Sequence[Any]) -> list[Any]:
 def either(x: Iterable[bool], y: Iterable[bool]) -> Flags:
     """Place by place, whether one of the two is true."""
     return tuple([a or b for a, b in zip(x, y, strict=True)])
-
-
-TURNS = 10
-"""For so many turns a loop is taken of which nobody knows how often it runs."""
-
-
-class ControlFlow(Carrier):
-    """A primitive that decides which programs run, and how often."""
-
-    recomputable = "dear"
-
-    repeats = True
-    """Whether it is a loop."""
-
-    may_not_end = False
-    """Whether it is one that may run forever."""
-
-    def turns(self, params: dict[str, Any]) -> int:
-        return TURNS if self.repeats else 1
 
 
 class Extension:
@@ -122,41 +103,33 @@ def require_types(what: str, found: Sequence[ArrayType], wanted: Sequence[ArrayT
         raise JaxprError(f"{what} should be of types {list(wanted)}, and {'are' if found else 'is'} {list(found)}.")
 
 
-def batched_carry(axis: Axis, init: Sequence[Any], batched: Iterable[bool], wanted: Iterable[bool]) -> list[Any]:
-    """The first carries, with the batch axis where it is `wanted`."""
-    arrays = [as_constant(x) if type(x) in PYTHON_SCALARS else x for x in init]
-    return [leading_axis(axis, x, b or not w) for x, b, w in zip(arrays, batched, wanted, strict=True)]
+def vmap_all(jaxpr: Jaxpr, axis: Axis, batched: tuple[bool, ...]) -> Jaxpr:
+    """The batched program of an open jaxpr, every output of which is batched."""
+    return vmap_jaxpr(jaxpr, axis, batched, (True,) * len(jaxpr.outputs))[0]
 
 
-# Which carries of a loop have a tangent, a cotangent, a batch axis? Such a property spreads from the arguments through
-# the body, and around the loop. A guess from the dependencies in the body spares running a transformation twice.
+def as_arrays(outs: Sequence[Any], types: Sequence[ArrayType]) -> tuple[Any, ...]:
+    """The outputs of a program as arrays that are no weaker than `types`."""
+    return tuple([as_array(x, kind) for x, kind in zip(outs, types, strict=True)])
 
 
-def reaching(jaxpr: Jaxpr, outputs: Sequence[bool]) -> Flags:
-    """Which inputs one of these outputs depends on."""
-    known = set(chosen(jaxpr.outputs, outputs))
-    for e in reversed(jaxpr.equations):
-        if not known.isdisjoint(e.outputs):
-            known.update(e.inputs)
-    return tuple([v in known for v in jaxpr.inputs])
+def as_array(x: Any, kind: ArrayType) -> Any:
+    """An output of a program, maybe a literal, as an array that is no weaker than `kind`."""
+    if trees.needs_conversion(x) or (not kind.weak_type and type_of(x).weak_type):
+        return convert_element_type(x, new_dtype=kind.dtype, weak_type=kind.weak_type)
+    return x
 
 
-def spread_around(step: Callable[[Flags], Sequence[bool]], carry: Flags) -> Flags:
-    """The carries that a property reaches from `carry`; `step` says which it reaches in one turn of the loop."""
-    while (found := either(carry, step(carry))) != carry:
-        carry = found
-    return carry
+def are_inexact(types: Sequence[ArrayType]) -> tuple[bool, ...]:
+    """Which of these types have tangents."""
+    return tuple([is_inexact(t.dtype) for t in types])
 
 
-def settle(turn: Callable[[Flags], Any], carry: Flags, guess: Flags) -> Any:
-    """What `turn` gives for the carries that have a property, by its own account; the first of it is that account.
+def tangent_types(types: Sequence[ArrayType]) -> tuple[ArrayType, ...]:
+    """The types of the tangents of those that have one."""
+    return tuple([t.strong() for t in types if is_inexact(t.dtype)])
 
-    `carry` has the property from the start; the loop begins with `guess`.
-    """
-    while True:
-        result = turn(guess)
-        found = either(carry, result[0])
-        if found == guess:
-            return result
-        # Where the guess was too large it shrinks, else it grows.
-        guess = found if either(found, guess) == guess else either(found, guess)
+
+def instantiate_inexact(ts: Sequence[Any], types: Any) -> list[Any]:
+    """The tangents of values of these types that have one, zeros for None."""
+    return [instantiate(t, kind) for t, kind in zip(ts, types, strict=True) if is_inexact(kind.dtype)]

@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jax import lax
 
-from minijvp.calls.carrier import reached
+from minijvp.calls.dependence import reached, reaching
 from minijvp.calls.programs import (
-    ControlFlow,
     Extension,
     Flags,
     array_types,
@@ -23,36 +22,33 @@ from minijvp.calls.programs import (
     groups,
     instantiated,
     present,
-    reaching,
     require_types,
     typed,
 )
+from minijvp.control_flow.base import ControlFlow
+from minijvp.control_flow.branches import (
+    Branches,
+    common_place,
+    handed_on,
+    joined,
+    jvp_branches,
+    transpose_branches,
+    union,
+    vmap_branches,
+)
+from minijvp.control_flow.lanes import across, chosen_operands, constant_where
 from minijvp.core.caching import cached, cached_by_linearizer
 from minijvp.core.hooks import hooks
-from minijvp.core.jaxpr import Equation, Jaxpr, Var, evaluate, inner_jaxprs, lower
+from minijvp.core.jaxpr import Equation, Jaxpr, Var, evaluate, lower
 from minijvp.core.primitive import Axis
-from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, is_inexact, type_of
+from minijvp.core.types import ArrayType, ScalarType, is_inexact
 from minijvp.errors import JaxprError
-from minijvp.operations.annotations import or_constant
 from minijvp.operations.bitwise import bitwise_not
 from minijvp.operations.casting import convert_element_type
-from minijvp.operations.dynamic_slicing import dynamic_slice
 from minijvp.operations.elementwise import clamp, eq, ge, select_n
-from minijvp.operations.families import (
-    all_batched,
-    broadcast_in_dim,
-    is_linear,
-    leading_axis,
-    nonzero,
-    reshape,
-    spread,
-    zeros_like,
-)
-from minijvp.operations.reduction import reduce_max, reduce_or
-from minijvp.operations.shape import iota
-from minijvp.transforms.jvp import jvp_jaxpr
+from minijvp.operations.families import all_batched, is_linear, leading_axis, nonzero, spread
+from minijvp.operations.reduction import reduce_or
 from minijvp.transforms.linearize import LinearizedJaxpr
-from minijvp.transforms.transpose import transpose_jaxpr
 from minijvp.transforms.vmap import vmap_jaxpr
 
 
@@ -62,13 +58,15 @@ class Cond(ControlFlow):
     An index that is out of range is clamped.
     """
 
+    body = "branches"
     repeats = False
+    takes_more = True
 
-    def impl(self, index: Any, *operands: Any, branches: tuple[Jaxpr, ...]) -> tuple[Any, ...]:
+    def impl(self, index: Any, *operands: Any, branches: Branches) -> tuple[Any, ...]:
         exact = [typed(x, t) for x, t in zip(operands, branches[0].in_types, strict=True)]
         return tuple(lax.switch(index, [partial(lower, b) for b in branches], *exact))
 
-    def type_rule(self, index: ArrayType, *types: ArrayType, branches: tuple[Jaxpr, ...]) -> tuple[ArrayType, ...]:
+    def type_rule(self, index: ArrayType, *types: ArrayType, branches: Branches) -> tuple[ArrayType, ...]:
         if index.shape or not (index.dtype == np.int32 or (type(index) is ScalarType and index.dtype.kind == "i")):
             raise JaxprError(f"the index of a cond should be an int32 without axes, and is {index!r}.")
         outs = array_types(branches[0].out_types)
@@ -77,14 +75,14 @@ class Cond(ControlFlow):
             require_types("the results of a branch", branch.out_types, outs)
         return tuple(outs)
 
-    def jvp(self, primals: tuple, tangents: tuple, *, branches: tuple[Jaxpr, ...]) -> tuple[Any, Any]:
+    def jvp(self, primals: tuple, tangents: tuple, *, branches: Branches) -> tuple[Any, Any]:
         index, *operands = primals
         programs, extra, out_nonzero = jvp_branches(branches, nonzero(tangents[1:]))
         outs = self(index, *extra, *operands, *present(tangents[1:]), branches=programs)
         outs, t_outs = groups(outs, len(out_nonzero))
         return tuple(outs), spread(t_outs, out_nonzero)
 
-    def linearize(self, primals: tuple, tangents: tuple, *, branches: tuple[Jaxpr, ...]) -> tuple[Any, Any]:
+    def linearize(self, primals: tuple, tangents: tuple, *, branches: Branches) -> tuple[Any, Any]:
         index, *operands = primals
         parts = linearize_branches(branches, nonzero(tangents[1:]))
         outs = self(index, *parts.extra, *operands, branches=parts.known)
@@ -96,7 +94,7 @@ class Cond(ControlFlow):
         t_outs = self(index, *residuals, *present(tangents[1:]), branches=parts.linear)
         return outs[:n], spread(t_outs, parts.out_nonzero)
 
-    def transpose(self, ct: tuple, index: Any, *operands: Any, branches: tuple[Jaxpr, ...]) -> tuple[Any, ...]:
+    def transpose(self, ct: tuple, index: Any, *operands: Any, branches: Branches) -> tuple[Any, ...]:
         linear = tuple(map(is_linear, operands))
         programs, extra, found = transpose_branches(branches, linear, nonzero(ct))
         if not any(found):
@@ -105,16 +103,14 @@ class Cond(ControlFlow):
         cts = self(index, *extra, *known, *present(ct), branches=programs)
         return (None, *spread(cts, found))
 
-    def batch(
-        self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, branches: tuple[Jaxpr, ...]
-    ) -> tuple[Any, Any]:
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, branches: Branches) -> tuple[Any, Any]:
         index, *operands = args
         if batched[0]:
             return select_or_hand_on(axis, index, operands, batched[1:], branches)
         programs, extra, out_batched = vmap_branches(branches, axis, batched[1:])
         return self(index, *extra, *operands, branches=programs), out_batched
 
-    def narrowed(self, equation: Equation, used: Flags) -> Equation:
+    def without_outputs(self, equation: Equation, used: Flags) -> Equation:
         branches = tuple([b.without_dead_code(used) for b in equation.params["branches"]])
         outputs = tuple(chosen(equation.outputs, used))
         return Equation(self, equation.inputs, {"branches": branches}, outputs, equation.source)
@@ -128,46 +124,6 @@ class Cond(ControlFlow):
 
 
 cond = Cond("cond")
-
-
-def joined(programs: Sequence[Jaxpr]) -> tuple[list[Jaxpr], tuple[Any, ...]]:
-    """Programs of the same inputs as open ones that all take, first, the constants of all; and those constants."""
-    opened = [p.hoist_constants() for p in programs]
-    extra = tuple([x for _, constants in opened for x in constants])
-    if not extra:
-        return list(programs), ()
-    found = []
-    for i, (program, constants) in enumerate(opened):
-        others = [[Var(type_of(x)) for x in c] for _, c in opened]
-        own, rest = groups(program.inputs, len(constants))
-        others[i] = own
-        inputs = [v for group in others for v in group] + rest
-        found.append(Extension(program).finish(inputs, program.outputs))
-    return found, extra
-
-
-def union(flags: Sequence[Flags]) -> Flags:
-    """Place by place, whether one of them is true."""
-    first, *rest = flags
-    for other in rest:
-        first = either(first, other)
-    return first
-
-
-@cached(maxsize=4096)
-def jvp_branches(branches: tuple[Jaxpr, ...], flags: Flags) -> tuple[tuple[Jaxpr, ...], tuple[Any, ...], Flags]:
-    """The branches on duals, the arrays that they close over, and which results have a tangent."""
-    made = [jvp_jaxpr(branch, flags) for branch in branches]
-    out_nonzero = union([found for _, found in made])
-    types = branches[0].out_types
-    programs, extra = joined([p for p, _ in made])
-    complete = []
-    for program, (_, found) in zip(programs, made, strict=True):
-        body = Extension(program)
-        outs, t_outs = groups(program.outputs, len(types))
-        t_outs = instantiated(body, spread(t_outs, found), types, out_nonzero)
-        complete.append(body.finish(program.inputs, outs + t_outs))
-    return tuple(complete), extra, out_nonzero
 
 
 class Linearized(NamedTuple):
@@ -185,7 +141,7 @@ class Linearized(NamedTuple):
 
 
 @cached_by_linearizer(maxsize=4096)
-def linearize_branches(branches: tuple[Jaxpr, ...], flags: Flags) -> Linearized:
+def linearize_branches(branches: Branches, flags: Flags) -> Linearized:
     """The known and the linear branches; `flags` says which operands have a tangent."""
     made = hooks.linearizer.branches(branches, flags)
     out_nonzero = union([found for _, _, _, found in made])
@@ -234,47 +190,11 @@ def place_residuals(linear: Jaxpr, origins: Sequence[int | None], slots: list[Ar
     return places
 
 
-@cached_by_linearizer(maxsize=4096)
-def transpose_branches(
-    branches: tuple[Jaxpr, ...], linear: Flags, flags: Flags
-) -> tuple[tuple[Jaxpr, ...], tuple[Any, ...], Flags]:
-    """The transposed branches, the arrays that they close over, and which operands get a cotangent."""
-    made = [transpose_jaxpr(branch, linear, flags) for branch in branches]
-    found_by_each = [tuple(map(bool, spread(found, linear))) for _, found in made]
-    found = union(found_by_each)
-    programs, extra = joined([p for p, _ in made])
-    complete = []
-    for program, own in zip(programs, found_by_each, strict=True):
-        body = Extension(program)
-        cts = instantiated(body, spread(program.outputs, own), branches[0].in_types, found)
-        complete.append(body.finish(program.inputs, cts))
-    return tuple(complete), extra, found
-
-
-@cached(maxsize=4096)
-def vmap_branches(
-    branches: tuple[Jaxpr, ...], axis: Axis, batched: Flags
-) -> tuple[tuple[Jaxpr, ...], tuple[Any, ...], Flags]:
-    """The batched branches, the arrays that they close over, and which results are batched."""
-    made = [vmap_jaxpr(branch, axis, batched) for branch in branches]
-    out_batched = union([found for _, found in made])
-    programs, extra = joined([p for p, _ in made])
-    complete = []
-    for program, (_, found) in zip(programs, made, strict=True):
-        body = Extension(program)
-        places = zip(program.outputs, out_batched, found, strict=True)
-        outs = [body.repeated(axis.size, v) if wanted and not b else v for v, wanted, b in places]
-        complete.append(body.finish(program.inputs, outs))
-    return tuple(complete), extra, out_batched
-
-
-# A choice that differs from lane to lane runs every branch on all lanes, and selects. In the lanes that did not choose
-# it a branch computes nobody knows what, and 0 * inf in its derivative would be a NaN in a gradient. Therefore in those
-# lanes its operands are constants; and for a branch of which one lane may cost much, those of a lane that chose it.
+# A choice that differs from lane to lane runs every branch on all lanes, and selects; `lanes` says what that takes.
 
 
 def select_or_hand_on(
-    axis: Axis, index: Any, operands: Sequence[Any], batched: Flags, branches: tuple[Jaxpr, ...]
+    axis: Axis, index: Any, operands: Sequence[Any], batched: Flags, branches: Branches
 ) -> tuple[tuple[Any, ...], Flags]:
     """The outputs of the branches that the lanes chose, and which are batched: not what all hand on that is not."""
     same = [handed_on(k, operands, batched, branches) for k in range(len(branches[0].outputs))]
@@ -289,34 +209,8 @@ def select_or_hand_on(
     return tuple([x if x is not None else y for x, y in zip(same, found, strict=True)]), flags
 
 
-def place_of_output(k: int, branch: Jaxpr) -> int | None:
-    """The place of the operand that a branch hands on as output `k`; None if that is another value."""
-    return next((i for i, v in enumerate(branch.inputs) if v is branch.outputs[k]), None)
-
-
-def common_place(k: int, branches: tuple[Jaxpr, ...]) -> int | None:
-    """The place of the operand that all branches hand on as output `k`; None if there is none."""
-    places = {place_of_output(k, b) for b in branches}
-    return places.pop() if len(places) == 1 else None
-
-
-def handed_on(k: int, operands: Sequence[Any], batched: Flags, branches: tuple[Jaxpr, ...]) -> Any:
-    """The operand, the same for all lanes, that is output `k` whatever they choose; None if there is none.
-
-    Branches may name it by several places: an operand that is passed twice is one.
-    """
-    found = None
-    for branch in branches:
-        place = place_of_output(k, branch)
-        if place is None or batched[place] or (found is not None and operands[place] is not found):
-            return None
-        found = operands[place]
-    fits = type(found) not in PYTHON_SCALARS and type_of(found) == branches[0].out_types[k]
-    return found if fits else None
-
-
 def select_branch(
-    axis: Axis, index: Any, operands: Sequence[Any], batched: Flags, branches: tuple[Jaxpr, ...]
+    axis: Axis, index: Any, operands: Sequence[Any], batched: Flags, branches: Branches
 ) -> tuple[Any, ...]:
     """The outputs of the branches that the lanes chose, all batched."""
     n = len(branches)
@@ -330,12 +224,6 @@ def select_branch(
     if n == 1:
         return tuple(cases[0])
     return tuple([select_n(across(which, x[0]), *x) for x in zip(*cases, strict=True)])
-
-
-def across(lanes: Any, x: Any) -> Any:
-    """A value for each lane, repeated to the shape of `x`."""
-    shape = type_of(x).shape
-    return broadcast_in_dim(lanes, shape=shape, broadcast_dimensions=(0,)) if len(shape) > 1 else lanes
 
 
 def run_branch(axis: Axis, lanes: Any, operands: Sequence[Any], batched: Flags, branch: Jaxpr) -> list[Any]:
@@ -358,27 +246,6 @@ def run_branch(axis: Axis, lanes: Any, operands: Sequence[Any], batched: Flags, 
     return all_batched(axis, outs, out_batched)
 
 
-def constant_where(lanes: Any, x: Any) -> Any:
-    """`x`, of which every lane has its own, as a constant in the lanes that are false."""
-    return or_constant(across(lanes, x), x, x)
-
-
-def chosen_operands(axis: Axis, lanes: Any, operands: Sequence[Any], flags: Sequence[bool]) -> list[Any]:
-    """The operands; those whose flag is true have, in lanes that are false, the value of one that is true."""
-    if not any(flags) or not axis.size:
-        return list(operands)
-    numbers = iota(dtype=np.dtype(np.int32), shape=(axis.size,), dimension=0)
-    lane = reduce_max(select_n(lanes, zeros_like(numbers), numbers), axes=(0,))
-
-    def replaced(x: Any) -> Any:
-        shape = type_of(x).shape
-        row = dynamic_slice(x, lane, *[np.int32(0)] * (len(shape) - 1), slice_sizes=(1, *shape[1:]))
-        row = leading_axis(axis, reshape(row, new_sizes=shape[1:]), False)
-        return or_constant(across(lanes, x), x, row)
-
-    return [replaced(x) if flag else x for x, flag in zip(operands, flags, strict=True)]
-
-
 @cached(maxsize=4096)
 def nothing(branch: Jaxpr) -> Jaxpr:
     """A program of the same types whose results are zeros."""
@@ -390,8 +257,8 @@ def nothing(branch: Jaxpr) -> Jaxpr:
 def is_slow(jaxpr: Jaxpr) -> bool:
     """Whether a program is worth the look whether anybody wants it: it has a loop, or an operation that is costly."""
     for e in jaxpr:
-        inner = list(inner_jaxprs(e.params))
         loop = isinstance(e.primitive, ControlFlow) and e.primitive.repeats
-        if loop or any(map(is_slow, inner)) or (not inner and e.primitive.recomputable in ("dear", "never")):
+        costly = not e.programs and e.primitive.recomputable in ("dear", "never")
+        if loop or costly or any(map(is_slow, e.programs)):
             return True
     return False

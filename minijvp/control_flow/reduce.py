@@ -10,7 +10,8 @@ import numpy as np
 from jax import lax
 
 from minijvp.core.jaxpr import Jaxpr, evaluate, lower
-from minijvp.core.primitive import Axis, Primitive
+from minijvp.core.primitive import Axis
+from minijvp.core.program_primitive import ProgramPrimitive
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.casting import convert_element_type
@@ -24,15 +25,24 @@ from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.vmap import vmap_jaxpr
 
 
-class Reduce(Primitive):
+class Reduction(ProgramPrimitive):
+    """A reduction by a program of two numbers of each operand, which gives one: it is applied to elements."""
+
+    body = ""
+    helpers = ("jaxpr",)
+    has_steps = True
+    recomputable = "fair"
+    own_derivative = True
+
+
+class Reduce(Reduction):
     """The operands, reduced together over `dimensions` by `jaxpr`, beginning with as many initial values.
 
     `jaxpr` takes a number of each operand, and then another, and gives one of each; it must be associative. The order
     is that of the compiler, which may use the initial values more than once: they must be neutral.
     """
 
-    recomputable = "fair"
-    own_derivative = True  # beside JAX's, initial values are left out, and tangents that are zero stop it
+    # Beside the derivative of JAX, initial values are left out, and tangents that are zero stop it.
 
     def impl(self, *args: Any, jaxpr: Jaxpr, dimensions: tuple[int, ...]) -> Any:
         n = len(args) // 2
@@ -63,14 +73,13 @@ class Reduce(Primitive):
         return tuple(reduce_in_halves(args, jaxpr, dimensions)), (True,) * n
 
 
-class ReduceWindows(Primitive):
+class ReduceWindows(Reduction):
     """The operands, each window over them reduced together by `jaxpr`, beginning with as many initial values.
 
     `jaxpr` is as that of `reduce`, and initial values are neutral too: they are the elements of the padding.
     """
 
-    recomputable = "fair"
-    own_derivative = True  # JAX has none backwards, nor for initial values
+    # JAX has no derivative backwards, nor for initial values.
 
     def impl(self, *args: Any, jaxpr: Jaxpr, **params: Any) -> Any:
         n = len(args) // 2

@@ -15,8 +15,9 @@ import jax.numpy as jnp
 from jax import lax
 from jax.core import eval_context
 
-from minijvp.calls.programs import Flags, chosen, groups, reaching, settle, spread_around, typed
-from minijvp.control_flow.scan import first_guess, with_carry
+from minijvp.calls.dependence import fixpoint, reaching, spread_around
+from minijvp.calls.programs import Flags, chosen, groups, typed
+from minijvp.control_flow.bodies import Body, jvp_body, with_carry
 from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Jaxpr, evaluate, lower
@@ -34,15 +35,14 @@ STEPS = 2**20
 
 
 @cached_by_linearizer(maxsize=4096)
-def differentiated(body: Jaxpr, n_constants: int, flags: Flags) -> Flags:
+def differentiated(body: Body, flags: Flags) -> Flags:
     """Which constants and carries have a tangent, after any number of steps, if at first those of `flags` have."""
-    n_carry = len(body.outputs)
 
     def turn(carry: Flags) -> Any:
-        return linearize_jaxpr(body, with_carry(flags, n_constants, carry))[3], carry
+        return linearize_jaxpr(body.jaxpr, with_carry(flags, body.n_constants, carry))[3], carry
 
-    guess = first_guess(body, n_constants, n_carry, flags, differentiable=True)
-    return with_carry(flags, n_constants, settle(turn, flags[n_constants:], guess)[1])
+    _, carried = fixpoint(turn, body.carry(flags), body.depending(flags, differentiable=True))
+    return with_carry(flags, body.n_constants, carried)
 
 
 class Pull(NamedTuple):
@@ -59,12 +59,13 @@ class Pull(NamedTuple):
 
 
 @cached_by_linearizer(maxsize=4096)
-def pull_program(body: Jaxpr, n_constants: int, wrt: Flags, cts: Flags) -> Pull:
+def pull_program(loop: Body, wrt: Flags, cts: Flags) -> Pull:
     """The step backwards, if at first the cotangents of the carries in `cts` are not zero."""
+    body, n_constants, n = loop
     # What a step computes again is a part of its linear program, as in other programs; a budget goes with the body.
     with hooks.linearizer.within("auto"):
         known, linear, origins, out_nonzero = hooks.linearizer.program(body, wrt)
-    n, n_residuals = len(body.outputs), len(origins)
+    n_residuals = len(origins)
 
     def step(carry: Flags) -> Flags:
         needed = reaching(linear, chosen(carry, out_nonzero))[n_residuals:]
@@ -89,8 +90,36 @@ def pull_program(body: Jaxpr, n_constants: int, wrt: Flags, cts: Flags) -> Pull:
         return found[n_constants:], carry, program, found
 
     start = tuple([a and b for a, b in zip(cts, wrt[n_constants:], strict=True)])
-    _, carried, program, produced = settle(turn, start, spread_around(step, start))
+    _, carried, program, produced = fixpoint(turn, start, spread_around(step, start))
     return Pull(program, carried, produced, produced[:n_constants] + carried)
+
+
+class Curvature(NamedTuple):
+    """The way back through a loop of duals: its body, whose first constants are `extra`, and what is pulled through it.
+
+    `found` says for which constants and carries, of the loop that the duals are of, there are cotangents in the end.
+    """
+
+    body: Body
+    extra: tuple[Any, ...]
+    wrt: Flags
+    cts: Flags
+    found: Flags
+
+
+@cached_by_linearizer(maxsize=4096)
+def curvature_of(body: Body, wrt: Flags, cts: Flags, along: Flags, t_cts: Flags) -> Curvature:
+    """The way back for cotangents in `cts`, of a loop that is differentiated `along` some inputs; `t_cts` move too."""
+    made = jvp_body(body, along)
+    wrt_of, along_of = body.inputs(wrt), body.inputs(along)
+    none = lambda flags: (False,) * sum(flags)
+    start = len(made.extra)
+    constants = (False,) * start + (*wrt_of.constants, *none(along_of.constants))
+    flags = differentiated(made.body, (*constants, *wrt_of.carry, *none(along_of.carry)))
+    pull = pull_program(made.body, flags, t_cts + tuple(chosen(cts, along_of.carry)))
+    found = made.body.inputs(pull.found)
+    both = (*found.constants[start : start + body.n_constants], *found.carry[: body.n_carry])
+    return Curvature(made.body, made.extra, flags, pull.cts, both)
 
 
 def slots(types: Sequence[ArrayType]) -> tuple[int, int]:
@@ -103,10 +132,11 @@ def slots(types: Sequence[ArrayType]) -> tuple[int, int]:
     return n, levels
 
 
-def pull_loop(body: Jaxpr, n_constants: int, wrt: Flags, cts: Flags, n: Any, inputs: Sequence[Any], given: Any) -> Any:
+def pull_loop(loop: Body, wrt: Flags, cts: Flags, n: Any, inputs: Sequence[Any], given: Any) -> Any:
     """The cotangents that `pull_program` finds, after `n` steps, by raw jax.lax calls."""
+    body, n_constants, _ = loop
     with eval_context():
-        program, _, found, _ = pull_program(body, n_constants, wrt, cts)
+        program, _, found, _ = pull_program(loop, wrt, cts)
     constants, init = groups([typed(x, t) for x, t in zip(inputs, body.in_types, strict=True)], n_constants)
     size, levels = slots(body.in_types[n_constants:])
     is_sum = found[:n_constants]

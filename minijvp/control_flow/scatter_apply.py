@@ -14,7 +14,8 @@ from minijvp.control_flow.reduce import each
 from minijvp.control_flow.while_loop import while_loop
 from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Jaxpr, evaluate, lower
-from minijvp.core.primitive import Axis, Primitive
+from minijvp.core.primitive import Axis
+from minijvp.core.program_primitive import ProgramPrimitive
 from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.annotations import stop_gradient
@@ -31,12 +32,16 @@ INT32 = np.dtype(np.int32)
 CLIP = lax.GatherScatterMode.CLIP
 
 
-class ScatterApply(Primitive):
+class ScatterApply(ProgramPrimitive):
     """The operand with `jaxpr`, a program from one number to one, applied at `indices`, as often as these repeat.
 
     What is written are slices as a scatter of updates of shape `update_shape` with these parameters writes them.
     """
 
+    body = ""
+    helpers = ("jaxpr",)
+    returns_tuple = False
+    has_steps = True
     recomputable = "fair"
     own_derivative = True
 

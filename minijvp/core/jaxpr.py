@@ -66,10 +66,14 @@ class Equation:
     source: Source | None
 
     @property
+    def programs(self) -> Sequence[Jaxpr]:
+        """The programs inside: those that run, and those of rules."""
+        return self.primitive.programs(self.params)
+
+    @property
     def has_effects(self) -> bool:
-        """Whether it, or a program inside, does something besides giving outputs."""
-        inside = any(e.has_effects for jaxpr in inner_jaxprs(self.params) for e in jaxpr)
-        return inside or self.primitive.has_effects(self.params)
+        """Whether it, or a program inside that runs, does something besides giving outputs."""
+        return self.primitive.has_effects(self.params)
 
     @property
     def returns_tuple(self) -> bool:
@@ -161,16 +165,16 @@ class Jaxpr:
         needed: set[Atom] = set()
         needed.update(v for v in outputs if type(v) is Var)
         kept = []
-        narrowed = False
+        changed = False
         for equation in reversed(self.equations):
             if not needed.isdisjoint(equation.outputs) or (effects and equation.has_effects):
                 if len(equation.outputs) > 1 and not needed.issuperset(equation.outputs):
                     whole = equation
-                    equation = whole.primitive.narrowed(whole, tuple([v in needed for v in whole.outputs]))
-                    narrowed |= equation is not whole
+                    equation = whole.primitive.without_outputs(whole, tuple([v in needed for v in whole.outputs]))
+                    changed |= equation is not whole
                 kept.append(equation)
                 needed.update(v for v in equation.inputs if type(v) is Var)
-        if len(kept) == len(self.equations) and len(outputs) == len(self.outputs) and not narrowed:
+        if len(kept) == len(self.equations) and len(outputs) == len(self.outputs) and not changed:
             return self
         constants = tuple((v, value) for v, value in self.constants if v in needed)
         return Jaxpr(constants, self.inputs, tuple(reversed(kept)), outputs, self.name)
@@ -195,7 +199,7 @@ class Jaxpr:
             if not known.isdisjoint(e.outputs):
                 raise JaxprError(f"the equation of {e.primitive.name} binds a variable again, in\n{self}")
             known.update(e.outputs)
-            for inner in inner_jaxprs(e.params):
+            for inner in e.programs:
                 inner.check()
         require_known(self.outputs, "the result")
         return self
@@ -224,21 +228,9 @@ def inner_jaxprs(params: dict[str, Any]) -> Iterator[Jaxpr]:
             yield from (v for v in value if isinstance(v, Jaxpr))
 
 
-def without_rules(params: dict[str, Any]) -> dict[str, Any]:
-    """The parameters of an equation with inner programs, those without what their results do not depend on.
-
-    It is `params` itself, if that is all.
-    """
-    essential: dict[str, Any] = {}
-    for key, value in params.items():
-        if isinstance(value, Jaxpr):
-            essential[key] = jaxpr_without_rules(value)
-        elif isinstance(value, tuple) and any(isinstance(v, Jaxpr) for v in value):
-            parts = tuple([jaxpr_without_rules(v) if isinstance(v, Jaxpr) else v for v in value])
-            essential[key] = value if all([x is y for x, y in zip(value, parts, strict=True)]) else parts
-        else:
-            essential[key] = value
-    return params if all([essential[key] is params[key] for key in params]) else essential
+def has_own_derivatives(jaxpr: Jaxpr) -> bool:
+    """Whether JAX would differentiate an operation of a program otherwise than its rule does."""
+    return any(e.primitive.own_derivative or any(map(has_own_derivatives, e.programs)) for e in jaxpr.equations)
 
 
 def jaxpr_without_rules(jaxpr: Jaxpr) -> Jaxpr:

@@ -136,6 +136,9 @@ class Primitive:
     own_derivative = False
     """Whether its derivative is another one than JAX finds for `impl`. Programs inside are asked by themselves."""
 
+    is_call = False
+    """Whether it is its body, on all operands: its results are, and its derivatives and its batches as well."""
+
     evaluate_in_jax: ClassVar[Callable[[Primitive, tuple, dict[str, Any]], Any]]
     """The result where JAX traces: with the derivative that the rules give. The transformations bring it along."""
 
@@ -255,7 +258,7 @@ class Primitive:
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], /, **params: Any) -> tuple[Any, Any]:
         raise self.missing("batch")
 
-    def narrowed(self, equation: Any, used: tuple[bool, ...]) -> Any:
+    def without_outputs(self, equation: Any, used: tuple[bool, ...]) -> Any:
         """The equation of this primitive without results that are not `used`, as far as it can do without them."""
         return equation
 
@@ -263,7 +266,15 @@ class Primitive:
         """Whether it does something besides giving its result, so that it runs even where nobody reads that."""
         return False
 
-    def turns(self, params: dict[str, Any]) -> int:
+    def programs(self, params: dict[str, Any]) -> Sequence[Any]:
+        """The jaxprs among the parameters: programs that run inside, and those of rules. See `ProgramPrimitive`."""
+        return ()
+
+    def bodies(self, params: dict[str, Any]) -> Sequence[Any]:
+        """Those that take the last operands and give the results, one for one: the body of a call, all of a choice."""
+        return ()
+
+    def trip_count(self, params: dict[str, Any]) -> int:
         """How often the programs inside of this operation run, if it has any."""
         return 1
 

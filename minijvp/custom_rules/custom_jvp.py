@@ -5,27 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from minijvp import trees
 from minijvp.arguments.known_inputs import KnownInputs
-from minijvp.calls.carrier import Carrier
+from minijvp.calls.call import ProgramCall
 from minijvp.calls.jit import jit_primitive
-from minijvp.calls.programs import array_types, chosen, present
+from minijvp.calls.programs import are_inexact, as_array, as_arrays, chosen, instantiate_inexact, present, vmap_all
 from minijvp.core.caching import cached, cached_by_linearizer
-from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, inner_jaxprs, jaxpr_without_rules, lower, without_rules
+from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, jaxpr_without_rules
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import charged_to
-from minijvp.core.types import ArrayType, is_inexact, type_of
+from minijvp.core.types import ArrayType, type_of
 from minijvp.custom_rules.deferred import ByZeros, Deferred
-from minijvp.operations.casting import convert_element_type
-from minijvp.operations.families import instantiate, is_linear, nonzero, spread, zeros_like
+from minijvp.operations.families import is_linear, nonzero, spread, zeros_like
 from minijvp.transforms.transpose import transpose_flat
-from minijvp.transforms.vmap import vmap_jaxpr
 
 Rule = Jaxpr | Deferred
 """An open jaxpr, at once or, for a rule that calls its own function, when it is needed."""
 
 
-class CustomJVPCall(Carrier):
+class CustomJVPCall(ProgramCall):
     """The outputs of an open jaxpr, whose derivative is `rule`: another one, of arguments and tangents.
 
     `rule` takes the arguments and then a tangent for each that is inexact, and gives the outputs and then a tangent for
@@ -33,17 +30,9 @@ class CustomJVPCall(Carrier):
     the tangents that are not zero. Linearization uses the rule `reverse`, where there is one.
     """
 
+    rules = ("rule", "reverse")
     recomputable = "never"
     own_derivative = True
-
-    def for_evaluation(self, params: dict[str, Any]) -> dict[str, Any]:
-        return only_program(params, "rule", "reverse")
-
-    def impl(self, *args: Any, jaxpr: Jaxpr, **rules: Any) -> tuple[Any, ...]:
-        return tuple(lower(jaxpr, *args))
-
-    def type_rule(self, *types: ArrayType, jaxpr: Jaxpr, **rules: Any) -> tuple[ArrayType, ...]:
-        return tuple(array_types(jaxpr.out_types))
 
     def jvp(
         self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, rule: Rule | ByZeros, **others: Any
@@ -87,18 +76,6 @@ def program(rule: Rule | ByZeros) -> Jaxpr:
     # Its equations carry the lines of the rule, not the one that is being differentiated now.
     with charged_to(None):
         return rule()
-
-
-def vmap_all(jaxpr: Jaxpr, axis: Axis, batched: tuple[bool, ...]) -> Jaxpr:
-    """The batched program of an open jaxpr, every output of which is batched."""
-    return vmap_jaxpr(jaxpr, axis, batched, (True,) * len(jaxpr.outputs))[0]
-
-
-def only_program(params: dict[str, Any], *rules: str) -> dict[str, Any]:
-    """The parameters of a function with rules, with None for the rules: its results do not depend on them."""
-    if all(params.get(key) is None for key in rules):
-        return params
-    return {**without_rules({k: v for k, v in params.items() if k not in rules}), **dict.fromkeys(rules)}
 
 
 def chosen_rule(
@@ -148,7 +125,7 @@ def linear_in_tangents(
 
 def mixes(rule: Jaxpr, n: int) -> bool:
     """Whether inner programs of a rule receive its inputs from number `n` on, the tangents, and maybe primals too."""
-    return any(any(inner_jaxprs(e.params)) for e in depending(rule, n))
+    return any(e.programs for e in depending(rule, n))
 
 
 @cached(maxsize=4096)
@@ -196,33 +173,6 @@ def split(
     kinds = [t.strong() for t in chosen(types, out_nonzero)]
     found = [None if t is None else as_array(t, kind) for t, kind in zip(ts, kinds, strict=True)]
     return as_arrays(outs[: len(types)], types), spread(found, out_nonzero)
-
-
-def as_arrays(outs: Sequence[Any], types: Sequence[ArrayType]) -> tuple[Any, ...]:
-    """The outputs of a program as arrays that are no weaker than `types`."""
-    return tuple([as_array(x, kind) for x, kind in zip(outs, types, strict=True)])
-
-
-def as_array(x: Any, kind: ArrayType) -> Any:
-    """An output of a program, maybe a literal, as an array that is no weaker than `kind`."""
-    if trees.needs_conversion(x) or (not kind.weak_type and type_of(x).weak_type):
-        return convert_element_type(x, new_dtype=kind.dtype, weak_type=kind.weak_type)
-    return x
-
-
-def are_inexact(types: Sequence[ArrayType]) -> tuple[bool, ...]:
-    """Which of these types have tangents."""
-    return tuple([is_inexact(t.dtype) for t in types])
-
-
-def tangent_types(types: Sequence[ArrayType]) -> tuple[ArrayType, ...]:
-    """The types of the tangents of those that have one."""
-    return tuple([t.strong() for t in types if is_inexact(t.dtype)])
-
-
-def instantiate_inexact(ts: Sequence[Any], types: Any) -> list[Any]:
-    """The tangents of values of these types that have one, zeros for None."""
-    return [instantiate(t, kind) for t, kind in zip(ts, types, strict=True) if is_inexact(kind.dtype)]
 
 
 custom_jvp_call = CustomJVPCall("custom_jvp_call")

@@ -10,24 +10,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from minijvp.arguments.known_inputs import KnownInputs
-from minijvp.calls.carrier import Carrier
-from minijvp.calls.jit import jit_primitive
-from minijvp.calls.programs import array_types, chosen, present
+from minijvp.calls.call import ProgramCall
+from minijvp.calls.linear_call import LinearCall
+from minijvp.calls.programs import are_inexact, as_arrays, chosen, instantiate_inexact, present, tangent_types, vmap_all
 from minijvp.core.caching import cached_by_linearizer
-from minijvp.core.jaxpr import Jaxpr, Var, evaluate, lower
+from minijvp.core.jaxpr import Jaxpr, Var, evaluate
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType, type_of
-from minijvp.custom_rules.custom_jvp import (
-    Rule,
-    are_inexact,
-    as_arrays,
-    batched_rule,
-    instantiate_inexact,
-    only_program,
-    program,
-    tangent_types,
-    vmap_all,
-)
+from minijvp.custom_rules.custom_jvp import Rule, batched_rule, program
 from minijvp.custom_rules.deferred import ByZeros, Deferred
 from minijvp.errors import MissingRuleError
 from minijvp.operations.families import instantiate, is_linear, nonzero, reduce_sum, spread
@@ -36,24 +26,16 @@ from minijvp.transforms.transpose import transpose_jaxpr
 from minijvp.transforms.vmap import vmap_jaxpr
 
 
-class CustomVJPCall(Carrier):
+class CustomVJPCall(ProgramCall):
     """The outputs of an open jaxpr, whose derivative is given by two others.
 
     `fwd` takes the arguments and gives the outputs and then residuals. `bwd` takes the residuals and then a cotangent
     for each output that is inexact, and gives one for each argument that is.
     """
 
+    rules = "fwd", "bwd"
     recomputable = "never"
     own_derivative = True
-
-    def for_evaluation(self, params: dict[str, Any]) -> dict[str, Any]:
-        return only_program(params, "fwd", "bwd")
-
-    def impl(self, *args: Any, jaxpr: Jaxpr, fwd: Rule, bwd: Rule, name: str) -> tuple[Any, ...]:
-        return tuple(lower(jaxpr, *args))
-
-    def type_rule(self, *types: ArrayType, jaxpr: Jaxpr, fwd: Rule, bwd: Rule, name: str) -> tuple[ArrayType, ...]:
-        return tuple(array_types(jaxpr.out_types))
 
     def jvp(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, fwd: Rule, bwd: Rule, name: str) -> tuple[Any, Any]:
         outs = evaluate(program(fwd), *primals)
@@ -73,68 +55,49 @@ class CustomVJPCall(Carrier):
         return outs, (True,) * len(outs)
 
 
-class CustomVJPLinear(Carrier):
+class CustomVJPLinear(LinearCall):
     """The tangents of the inexact outputs, for residuals and the tangents of the inexact arguments: `bwd` transposed.
 
     It is linear in the tangents. Its transpose asks nothing of `bwd`; to be evaluated forward, it must be linear, or
     there is a program `push` for that.
     """
 
-    recomputable = "never"
-    own_derivative = True
+    body = ""
+    helpers = "bwd", "push"
+    rules = ()
 
-    def impl(self, *args: Any, **params: Any) -> tuple[Any, ...]:
-        return tuple(lower(forward(**params), *args))
+    def n_residuals(self, params: dict[str, Any]) -> int:
+        return params["n_residuals"]
 
-    def type_rule(
-        self, *types: ArrayType, bwd: Rule | ByZeros, n_residuals: int, **others: Any
-    ) -> tuple[ArrayType, ...]:
-        return bwd.taken if isinstance(bwd, ByZeros) else tangent_types(program(bwd).in_types[n_residuals:])
+    def forward(self, params: dict[str, Any]) -> Jaxpr:
+        return forward(**params)
 
-    def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
-        if any(t is not None for t in tangents[: params["n_residuals"]]):
-            return jit_primitive.jvp(primals, tangents, jaxpr=forward(**params))
-        return self(*primals, **params), self.pushed(primals, tangents, **params)
+    def for_evaluation(self, params: dict[str, Any]) -> dict[str, Any]:
+        return params  # what runs is transposed first, for which rules are needed
 
-    def linearize(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
-        if any(t is not None for t in tangents[: params["n_residuals"]]):
-            return jit_primitive.linearize(primals, tangents, jaxpr=forward(**params))
-        return self(*primals, **params), self.pushed(primals, tangents, **params)
+    def type_rule(self, *types: ArrayType, **params: Any) -> tuple[ArrayType, ...]:
+        bwd = params["bwd"]
+        return bwd.taken if isinstance(bwd, ByZeros) else tangent_types(program(bwd).in_types[params["n_residuals"] :])
 
-    def pushed(self, primals: tuple, tangents: tuple, **params: Any) -> Any:
-        """The derivative in the tangents only, in which this is linear."""
-        n = params["n_residuals"]
-        ts = [instantiate(t, x) for t, x in zip(tangents[n:], primals[n:], strict=True)]
-        return self(*primals[:n], *ts, **params)
-
-    def transpose(self, ct: tuple, *args: Any, bwd: Rule | ByZeros, n_residuals: int, **others: Any) -> tuple[Any, ...]:
-        residuals, ts = args[:n_residuals], args[n_residuals:]
+    def pulled(self, ct: tuple, residuals: tuple, linear: tuple, params: dict[str, Any]) -> Sequence[Any]:
+        bwd = params["bwd"]
         if isinstance(bwd, ByZeros):
             cts: Any = present(ct)
             made, ct_nonzero = bwd(nonzero(ct), KnownInputs((*residuals, *cts)))
         else:
-            made, ct_nonzero = program(bwd), (True,) * len(ts)
-            cts = [instantiate(c, t) for c, t in zip(ct, made.in_types[n_residuals:], strict=True)]
-        types = tangent_types([t if is_linear(t) else type_of(t) for t in chosen(ts, ct_nonzero)])
-        found = spread(as_arrays(evaluate(made, *residuals, *cts), types), ct_nonzero)
-        return (None,) * n_residuals + tuple([c if is_linear(t) else None for c, t in zip(found, ts, strict=True)])
+            made, ct_nonzero = program(bwd), (True,) * len(linear)
+            cts = [instantiate(c, t) for c, t in zip(ct, made.in_types[len(residuals) :], strict=True)]
+        types = tangent_types([t if is_linear(t) else type_of(t) for t in chosen(linear, ct_nonzero)])
+        return spread(as_arrays(evaluate(made, *residuals, *cts), types), ct_nonzero)
 
-    def batch(
-        self,
-        axis: Axis,
-        args: tuple,
-        batched: tuple[bool, ...],
-        *,
-        bwd: Rule | ByZeros,
-        n_residuals: int,
-        push: Rule | None = None,
-        **name: Any,
-    ) -> tuple[Any, Any]:
-        bwd = batched_bwd(bwd, axis, batched[:n_residuals], batched[n_residuals:])
+    def batched(self, axis: Axis, residuals: tuple[bool, ...], params: dict[str, Any]) -> dict[str, Any]:
+        bwd, push = params["bwd"], params.get("push")
+        n = len(bwd.given) if isinstance(bwd, ByZeros) else len(program(bwd).outputs)
+        made = {**params, "bwd": batched_bwd(bwd, axis, residuals, (True,) * n)}
         if push is not None:
-            name["push"] = batched_rule(push, axis, batched, (False,) * len(batched))
-        outs = self(*args, bwd=bwd, n_residuals=n_residuals, **name)
-        return outs, (True,) * len(outs)
+            flags = residuals + (True,) * n
+            made["push"] = batched_rule(push, axis, flags, (False,) * len(flags))
+        return made
 
     def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
         return any(e.primitive.uses_axis(name, e.params) for e in program(params["bwd"]))

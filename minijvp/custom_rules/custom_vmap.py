@@ -12,13 +12,12 @@ from typing import Any
 
 from jax.custom_batching import custom_vmap
 
-from minijvp.calls.carrier import Carrier
-from minijvp.calls.programs import Flags, array_types, chosen, either, groups, present
+from minijvp.calls.call import ProgramCall
+from minijvp.calls.programs import Flags, chosen, either, groups, present
 from minijvp.core.jaxpr import Jaxpr, evaluate, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import traced_by_jax
 from minijvp.core.types import ArrayType
-from minijvp.custom_rules.custom_jvp import only_program
 from minijvp.operations.families import all_batched, instantiate, is_linear, nonzero, spread
 from minijvp.transforms.jvp import jvp_jaxpr
 from minijvp.transforms.staging import stage
@@ -44,15 +43,17 @@ class BatchRule:
         return "<rule>"
 
 
-class CustomVmapCall(Carrier):
+class CustomVmapCall(ProgramCall):
     """The outputs of an open jaxpr; those of a batch are by `rule`."""
 
+    rules = ("rule",)
+    is_call = True
     recomputable = "never"
     own_derivative = True
 
     def for_evaluation(self, params: dict[str, Any]) -> dict[str, Any]:
         # JAX may batch what it traces, and nobody what is computed.
-        return params if traced_by_jax() else only_program(params, "rule")
+        return params if traced_by_jax() else super().for_evaluation(params)
 
     def impl(self, *args: Any, jaxpr: Jaxpr, rule: BatchRule | None) -> tuple[Any, ...]:
         if rule is None:
@@ -64,9 +65,6 @@ class CustomVmapCall(Carrier):
             return list(lower(rule(Axis(size), tuple(batched)), *xs)), [True] * len(jaxpr.outputs)
 
         return tuple(function(*args))
-
-    def type_rule(self, *types: ArrayType, jaxpr: Jaxpr, rule: BatchRule | None) -> tuple[ArrayType, ...]:
-        return tuple(array_types(jaxpr.out_types))
 
     def jvp(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, rule: BatchRule) -> tuple[Any, Any]:
         flags = nonzero(tangents)

@@ -18,7 +18,7 @@ from jax.tree_util import tree_map
 from minijvp import trees
 from minijvp.calls.jit import as_tuple, positional_names
 from minijvp.core.tracing import nothing_is_traced
-from minijvp.custom_rules.rule_calls import Call
+from minijvp.custom_rules.rule_calls import RuledCall
 from minijvp.errors import ArgumentError
 
 
@@ -42,7 +42,7 @@ class CustomRules:
         self.fwd: Callable[..., Any] | None = None
         self.bwd: Callable[..., Any] | None = None
         self.symbolic_jvp = self.symbolic_vjp = False
-        self.staging: dict[int, Call] = {}  # for each thread, the call whose rule is staged just now
+        self.staging: dict[int, RuledCall] = {}  # for each thread, the call whose rule is staged just now
 
     def positions(self, nondiff_argnames: Any) -> list[int]:
         """The positions of the arguments that are named."""
@@ -129,7 +129,7 @@ class CustomRules:
             )
         if nothing_is_traced():
             return self.fun(*args, **kwargs)
-        return Call(self, by_position(self, args, kwargs, "with a derivative rule")).apply()
+        return RuledCall(self, by_position(self, args, kwargs, "with a derivative rule")).apply()
 
 
 class custom_jvp(CustomRules):

@@ -8,26 +8,24 @@ Source: A. Griewank and A. Walther, Evaluating Derivatives, 2nd edition, SIAM 20
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
-from minijvp.calls.carrier import Carrier
 from minijvp.calls.jit import jit_primitive
-from minijvp.calls.programs import array_types, groups
-from minijvp.core.jaxpr import lower
+from minijvp.calls.linear_call import LinearCall, vmap_linear
+from minijvp.calls.programs import groups
+from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import state
-from minijvp.core.types import ArrayType
-from minijvp.custom_rules.custom_jvp import vmap_all
 from minijvp.custom_rules.custom_vjp import transposed_program
 from minijvp.errors import MissingRuleError
 from minijvp.operations.elementwise import neg
-from minijvp.operations.families import add_tangents, all_batched, instantiate, is_linear
+from minijvp.operations.families import add_tangents, instantiate, nonzero
 
 PROGRAMS = "matvec", "vecmat", "solve", "transpose_solve"
 
 
-class CustomLinearSolve(Carrier):
+class CustomLinearSolve(LinearCall):
     """x with `matvec(x) = b`, which is what `solve(b)` gives, and then `n_aux` auxiliary outputs of the solver.
 
     The four programs take their constants and then a vector, which is one array or several; `vecmat` and
@@ -35,69 +33,55 @@ class CustomLinearSolve(Carrier):
     each program, as many as `const_lengths` says, and then b. By those of the solvers nothing is differentiated.
     """
 
+    body = ""
+    helpers = ("solve",)
+    rules = "matvec", "vecmat", "transpose_solve"
     recomputable = "dear"
-    own_derivative = True
 
-    def impl(self, *args: Any, **params: Any) -> tuple[Any, ...]:
-        _, _, constants, _, b = groups(args, *params["const_lengths"])
-        return tuple(lower(params["solve"], *constants, *b))
+    def n_residuals(self, params: dict[str, Any]) -> int:
+        return sum(params["const_lengths"])
 
-    def type_rule(self, *types: ArrayType, **params: Any) -> tuple[ArrayType, ...]:
-        return tuple(array_types(params["solve"].out_types))
+    def forward(self, params: dict[str, Any]) -> Jaxpr:
+        return params["solve"]
 
-    def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
-        return self.differentiated(jit_primitive.jvp, primals, tangents, params)
+    def read(self, operands: Sequence[Any], params: dict[str, Any]) -> Sequence[Any]:
+        _, _, constants, _, b = groups(operands, *params["const_lengths"])
+        return (*constants, *b)
 
-    def linearize(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
-        return self.differentiated(jit_primitive.linearize, primals, tangents, params)
-
-    def differentiated(
-        self, rule: Callable[..., Any], primals: tuple, tangents: tuple, params: dict[str, Any]
-    ) -> tuple[Any, Any]:
-        """Result and tangent; `rule` differentiates the product of the matrix with x."""
+    def derivative(self, mode: str, primals: tuple, tangents: tuple, params: dict[str, Any]) -> tuple[Any, Any]:
         lengths = params["const_lengths"]
         outs = self(*primals, **params)
         n = len(primals) - sum(lengths)
         x = outs[:n]
         constants, ts = primals[: lengths[0]], tangents[: lengths[0]]
         rhs = tangents[sum(lengths) :]
-        if any(t is not None for t in ts):
-            _, products = rule((*constants, *x), (*ts, *[None] * n), jaxpr=params["matvec"])
+        if any(nonzero(ts)):
+            _, products = getattr(jit_primitive, mode)((*constants, *x), (*ts, *[None] * n), jaxpr=params["matvec"])
             rhs = [add_tangents(t, None if y is None else neg(y)) for t, y in zip(rhs, products, strict=True)]
-        if all(t is None for t in rhs):
-            return outs, (None,) * len(outs)
-        rhs = [instantiate(t, y) for t, y in zip(rhs, x, strict=True)]
-        found = self(*primals[: sum(lengths)], *rhs, **params)
+        # Auxiliary outputs have no derivative.
+        found = self.pushed(primals, (*[None] * sum(lengths), *rhs), params, len(outs))
         return outs, (*found[:n], *[None] * (len(outs) - n))
 
-    def transpose(self, ct: tuple, *args: Any, **params: Any) -> tuple[Any, ...]:
-        matvec, vecmat, solve, transpose_solve, b = groups(args, *params["const_lengths"])
-        known = sum(params["const_lengths"])
-        if any(map(is_linear, args[:known])):
-            raise self.missing("transpose")
+    def pulled(self, ct: tuple, residuals: tuple, linear: tuple, params: dict[str, Any]) -> Sequence[Any]:
+        matvec, vecmat, solve, transpose_solve, _ = groups(residuals, *params["const_lengths"])
         if params["transpose_solve"] is None:
             raise no_transpose_solve()
-        if all(c is None for c in ct[: len(b)]):
-            return (None,) * len(args)
-        cts = [instantiate(c, y) for c, y in zip(ct, b)]
+        if not any(nonzero(ct[: len(linear)])):
+            return (None,) * len(linear)
+        cts = [instantiate(c, y) for c, y in zip(ct, linear)]
         turned = dict(params, vecmat=params["matvec"], solve=params["transpose_solve"], transpose_solve=params["solve"])
         turned["matvec"], constants = params["vecmat"], vecmat
         if turned["matvec"] is None:
             turned["matvec"], constants = transposed_program(params["matvec"], len(matvec)), matvec
         turned["const_lengths"] = len(constants), len(matvec), len(transpose_solve), len(solve)
-        found = self(*constants, *matvec, *transpose_solve, *solve, *cts, **turned)
-        return (None,) * known + tuple([c if is_linear(y) else None for c, y in zip(found, b)])
+        return self(*constants, *matvec, *transpose_solve, *solve, *cts, **turned)[: len(linear)]
 
-    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], **params: Any) -> tuple[Any, Any]:
-        lengths = params["const_lengths"]
-        n = len(args) - sum(lengths)
+    def batched(self, axis: Axis, residuals: tuple[bool, ...], params: dict[str, Any]) -> dict[str, Any]:
         batch = dict(params)
-        for name, flags in zip(PROGRAMS, groups(batched, *lengths)):
+        for name, flags in zip(PROGRAMS, groups(residuals, *params["const_lengths"])):
             if params[name] is not None:
-                batch[name] = vmap_all(params[name], axis, (*flags, *[True] * n))
-        b = all_batched(axis, args[-n:], batched[-n:])
-        outs = self(*args[:-n], *b, **batch)
-        return outs, (True,) * len(outs)
+                batch[name] = vmap_linear(params[name], axis, tuple(flags))
+        return batch
 
 
 def no_transpose_solve() -> MissingRuleError:

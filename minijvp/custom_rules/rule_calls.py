@@ -13,32 +13,26 @@ from threading import get_ident
 from typing import Any
 
 import jax
-import numpy as np
-from jax.core import ShapedArray, eval_context
-from jax.custom_derivatives import CustomVJPPrimal, SymbolicZero
+from jax.core import eval_context
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
-from minijvp.arguments.known_inputs import KnownInputs, kept_unless_asked
-from minijvp.calls.programs import array_types, chosen, groups, present
+from minijvp.arguments.known_inputs import KnownInputs
+from minijvp.calls.programs import chosen, groups, present
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate
 from minijvp.core.tracing import is_traced, state
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.custom_rules.captures import captured_error, reaches_tracer
-from minijvp.custom_rules.custom_jvp import are_inexact, custom_jvp_call, tangent_types
-from minijvp.custom_rules.custom_vjp import custom_vjp_linear
-from minijvp.custom_rules.deferred import ByZeros, Deferred, Flags
-from minijvp.custom_rules.linear_rules import require_linear
-from minijvp.custom_rules.rule_results import cotangents_of, forward_results_of, place_of, tangents_of
-from minijvp.errors import ArgumentError, EscapedTracerError, MissingRuleError
-from minijvp.operations.families import add_tangents, instantiate, nonzero, spread, zeros_like
+from minijvp.custom_rules.custom_jvp import custom_jvp_call
+from minijvp.custom_rules.deferred import ByZeros, Flags
+from minijvp.custom_rules.staged_rules import CotangentRule, TangentRule
+from minijvp.errors import ArgumentError, EscapedTracerError
+from minijvp.operations.families import add_tangents, spread
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.transforms.staging import argument_type, stage
 
-FLOAT0 = jax.dtypes.float0
 
-
-class Call:
+class RuledCall:
     """One call under a trace. When it is made it keeps no traced value, for its rules are kept in programs."""
 
     def __init__(self, custom: Any, args: tuple):
@@ -54,10 +48,9 @@ class Call:
         self.are_inexact = tuple([is_inexact(t.dtype) for t in self.types])
         self.axis_sizes = state.axis_sizes
         self.captured: list[Any] | None = None  # while the rules are staged
-        self.outer: Call | None = None  # while one of them is: the call whose rule was staged before
+        self.outer: RuledCall | None = None  # while one of them is: the call whose rule was staged before
         self.rules: list[ByZeros] | None = []
         self.out_tree: Any = None
-        self.fwd_programs: dict[Flags, tuple[Jaxpr, Any]] = {}
 
     def arrays(self, leaves: Sequence[Any]) -> list[Any]:
         """The leaves of the arguments as arrays; ArgumentError names one that is none."""
@@ -101,7 +94,7 @@ class Call:
         outs = custom_jvp_call(*captured, *leaves, jaxpr=self.jaxpr, rule=rules[0], name=self.name, **reverse)
         return tree_unflatten(self.out_tree, outs)
 
-    def caller(self) -> Call | None:
+    def caller(self) -> RuledCall | None:
         """The call like this one whose rule, or one that it calls in turn, makes this."""
         outer = self.custom.staging.get(get_ident())
         while outer is not None and not outer.is_like(self):
@@ -130,7 +123,7 @@ class Call:
             self.nondiff = {}
         return captured, rules
 
-    def is_like(self, other: Call) -> bool:
+    def is_like(self, other: RuledCall) -> bool:
         """Whether another call of the function has arguments of the same types, and the same Python values."""
         same = (self.tree, self.types, self.positions) == (other.tree, other.types, other.positions)
         return same and all(x is y for x, y in zip(self.nondiff.values(), other.nondiff.values(), strict=True))
@@ -253,210 +246,3 @@ class Call:
 
             return fail
         return lambda: made
-
-
-class TangentRule:
-    """The jvp rule of one call."""
-
-    def __init__(self, call: Call):
-        self.call = call
-        self.role = f"the jvp rule of {call.name}, {place_of(call.custom.jvp)},"
-        self.made: dict[Flags, Any] = {}
-        self.full = call.at_once_or_later(lambda: self.program(call.are_inexact))
-
-    def program(self, nonzero: Flags, known: KnownInputs | None = None) -> tuple[Jaxpr, list[int], Flags]:
-        """The program for the tangents that are not zero, the captured values that it takes, and nonzero results."""
-        call = self.call
-        custom = call.custom
-        out_nonzero: Flags = ()
-
-        def fun(*xs: Any) -> list[Any]:
-            nonlocal out_nonzero
-            args, given = groups(xs, len(call.types))
-            zeros = symbolic_zero if custom.symbolic_jvp else array_of_zeros
-            ts = [zeros(x) if t is None else t for x, t in zip(args, spread(given, nonzero), strict=True)]
-            primals, tangents = (tree_unflatten(call.tree, values) for values in (args, ts))
-            result = custom.jvp(*call.nondiff.values(), primals, tangents)
-            outs, found = tangents_of(result, self.role, call.name, call.out_tree, call.jaxpr.out_types)
-            out_nonzero = tuple([t is not None for t in found])
-            return [*outs, *present(found)]
-
-        jaxpr, numbers = call.staged_rule(fun, [*call.types, *tangent_types(chosen(call.types, nonzero))], known)
-        return jaxpr, numbers, out_nonzero
-
-    def for_tangents(
-        self, nonzero: Flags, args: Sequence[Any] = (), ts: Sequence[Any] = ()
-    ) -> tuple[Jaxpr, list[int], Flags, Flags]:
-        """The program for these tangents, the captured values and the tangents that it takes, and those it gives.
-
-        The rule may ask for the values of arguments and tangents, where they are given.
-        """
-        if self.full is not None:
-            jaxpr, numbers, out_nonzero = self.full()
-            return jaxpr, numbers, self.call.are_inexact, out_nonzero
-        known = KnownInputs((*args, *ts))
-        made = kept_unless_asked(self.made, nonzero, known, lambda: self.program(nonzero, known))
-        jaxpr, numbers, out_nonzero = made
-        return jaxpr, numbers, nonzero, out_nonzero
-
-    def __call__(self, captured: Sequence[Any], args: Sequence[Any], ts: Sequence[Any]) -> tuple[Any, Any]:
-        jaxpr, numbers, taken, out_nonzero = self.for_tangents(nonzero(ts), args, present(ts))
-        given = [instantiate(t, kind) for t, kind in chosen(zip(ts, self.call.types, strict=True), taken)]
-        outs = evaluate(jaxpr, *[captured[i] for i in numbers], *args, *given)
-        n = len(self.call.jaxpr.outputs)
-        return outs[:n], spread(outs[n:], out_nonzero)
-
-    def require_linear(self, nonzero: Flags, values: Sequence[Any]) -> None:
-        """Raise MissingRuleError if the rule is not linear in these tangents, for arguments of these values."""
-        if not any(nonzero):
-            return
-        jaxpr, numbers, taken, _ = self.for_tangents(nonzero, values, [None] * sum(nonzero))
-        n_inputs = len(numbers) + len(self.call.types)
-        try:
-            require_linear(jaxpr, n_inputs, len(self.call.jaxpr.outputs), self.role)
-        except MissingRuleError:
-            if taken == self.call.are_inexact:
-                raise
-            # The others are zeros here, of which the check loses sight; linear in all is linear in some.
-            self.require_linear(self.call.are_inexact, values)
-
-
-class CotangentRule:
-    """The rule for cotangents of one call, in two parts; `push` is the jvp rule, where there is one too."""
-
-    def __init__(self, call: Call, push: TangentRule | None):
-        self.call, self.push = call, push
-        self.made: dict[Flags, Any] = {}
-        self.full = call.at_once_or_later(self.both)
-
-    def both(self) -> tuple[Any, Any]:
-        """The programs of `fwd` and of `bwd`, where nothing is zero."""
-        fwd = self.forward(self.call.are_inexact)
-        return fwd, self.backward(fwd, (True,) * sum(are_inexact(self.call.jaxpr.out_types)))
-
-    def forward(self, nonzero: Flags, known: KnownInputs | None = None) -> tuple[Jaxpr, list[int], Any]:
-        """The program of `fwd`, the captured values that it takes, and the structure of the residuals."""
-        call = self.call
-        custom = call.custom
-        residual_tree: Any = None
-        role = f"fwd of {call.name}, {place_of(custom.fwd)},"
-
-        def fun(*xs: Any) -> list[Any]:
-            nonlocal residual_tree
-            leaves = [CustomVJPPrimal(x, n) for x, n in zip(xs, nonzero, strict=True)] if custom.symbolic_vjp else xs
-            result = custom.fwd(*call.all_arguments(leaves))
-            outs, residuals, residual_tree = forward_results_of(
-                result, role, call.name, call.out_tree, call.jaxpr.out_types
-            )
-            return [*outs, *residuals]
-
-        return *call.staged_rule(fun, call.types, known), residual_tree
-
-    def backward(
-        self, fwd: tuple[Jaxpr, list[int], Any], nonzero: Flags, known: KnownInputs | None = None
-    ) -> tuple[Jaxpr, list[int], Flags]:
-        """The program of `bwd` for cotangents that are not zero, the captured values it takes, and nonzero results."""
-        call = self.call
-        custom = call.custom
-        out_types = call.jaxpr.out_types
-        residual_types = array_types(fwd[0].out_types[len(out_types) :])
-        role = f"bwd of {call.name}, {place_of(custom.bwd)},"
-        names = [trees.argument_name(call.fun, i) for i in call.positions]
-        ct_nonzero: Flags = ()
-        flags = iter(nonzero)
-        given_flags = tuple([i and next(flags) for i in are_inexact(out_types)])
-
-        def fun(*xs: Any) -> list[Any]:
-            nonlocal ct_nonzero
-            residuals, given = groups(xs, len(residual_types))
-            zeros = symbolic_zero if custom.symbolic_vjp else array_of_zeros
-            cts = [zeros(t) if c is None else c for t, c in zip(out_types, spread(given, given_flags), strict=True)]
-            arguments = tree_unflatten(fwd[2], residuals), tree_unflatten(call.out_tree, cts)
-            result = custom.bwd(*call.nondiff.values(), *arguments)
-            found = cotangents_of(result, role, names, call.tree, call.types, call.leaf_name)
-            found = chosen(found, call.are_inexact)
-            ct_nonzero = tuple([c is not None for c in found])
-            return present(found)
-
-        types = [*residual_types, *[t.strong() for t in chosen(out_types, given_flags)]]
-        return *call.staged_rule(fun, types, known), ct_nonzero
-
-    def programs(self, nonzero: Flags, args: Sequence[Any]) -> tuple[tuple[Jaxpr, list[int], Any], list[int]]:
-        """The program of `fwd` with its captured values and tree of residuals, and the captured values for `bwd`."""
-        if self.full is not None:
-            fwd, (_, numbers, _) = self.full()
-            return fwd, numbers
-        key = nonzero if self.call.custom.symbolic_vjp else ()
-        known = KnownInputs(args)
-        return kept_unless_asked(self.made, key, known, lambda: self.forward(nonzero, known)), []
-
-    def __call__(self, captured: Sequence[Any], args: Sequence[Any], ts: Sequence[Any]) -> tuple[Any, Any]:
-        call, push = self.call, self.push
-        fwd, numbers = self.programs(nonzero(ts), args)
-        outs = evaluate(fwd[0], *[captured[i] for i in fwd[1]], *args)
-        n = len(call.jaxpr.outputs)
-        residuals = [*[captured[i] for i in numbers], *outs[n:]]
-        k = len(residuals)
-        params: dict[str, Any] = {}
-        if push is not None:
-            residuals += [*[captured[i] for i in (push.full()[1] if push.full else ())], *args]
-            params["push"] = Deferred(lambda: self.pushed(types, k))
-        types = list(map(type_of, residuals))
-        given = [instantiate(t, kind) for t, kind in chosen(zip(ts, call.types, strict=True), call.are_inexact)]
-        out_inexact = are_inexact(call.jaxpr.out_types)
-        taken, given_types = tangent_types(call.jaxpr.out_types), tangent_types(call.types)
-        bwd = ByZeros(lambda flags, known: self.pulled(fwd, types, k, flags, known), taken, given_types)
-        params |= dict(bwd=bwd, n_residuals=len(types), name=call.name)
-        return outs[:n], spread(custom_vjp_linear(*residuals, *given, **params), out_inexact)
-
-    def pulled(
-        self,
-        fwd: tuple[Jaxpr, list[int], Any],
-        types: Sequence[ArrayType],
-        k: int,
-        nonzero: Flags,
-        known: KnownInputs,
-    ) -> tuple[Jaxpr, Flags]:
-        """The program of `bwd` for residuals, of which it reads the first `k`, and cotangents that are not zero."""
-        taken = nonzero if self.full is None else (True,) * len(nonzero)
-        read = KnownInputs((*known.values[:k], *known.values[len(types) :]))
-        jaxpr, _, ct_nonzero = self.backward(fwd, nonzero, read) if self.full is None else self.full()[1]
-        known.asked |= read.asked
-        if k == len(types) and taken == nonzero:
-            return jaxpr, ct_nonzero
-        ct_types = tangent_types(self.call.jaxpr.out_types)
-
-        def fun(*xs: Any) -> list[Any]:
-            residuals, _, given = groups(xs, k, len(types) - k)
-            cts = chosen(zip(spread(given, nonzero), ct_types, strict=True), taken)
-            return evaluate(jaxpr, *residuals, *[instantiate(c, t) for c, t in cts])
-
-        return self.call.staged(fun, [*types, *chosen(ct_types, nonzero)]), ct_nonzero
-
-    def pushed(self, types: Sequence[ArrayType], k: int) -> Jaxpr:
-        """The jvp rule for residuals, of which it reads those from number `k` on, and tangents."""
-        call = self.call
-        assert self.push is not None
-        jaxpr, _, _, out_nonzero = self.push.for_tangents(call.are_inexact)
-        out_types = call.jaxpr.out_types
-
-        def fun(*xs: Any) -> list[Any]:
-            found = spread(evaluate(jaxpr, *xs[k:])[len(out_types) :], out_nonzero)
-            return [instantiate(t, x.strong()) for t, x in zip(found, out_types, strict=True) if is_inexact(x.dtype)]
-
-        return call.staged(fun, [*types, *tangent_types(call.types)])
-
-    def require_linear(self, nonzero: Flags, values: Sequence[Any]) -> None:
-        """Nothing: reverse mode takes rules that are not linear, and forward mode finds out by itself."""
-
-
-def array_of_zeros(x: Any) -> Any:
-    """The tangent of a value or type, or its cotangent, where that is zero; integers have no numbers there."""
-    t = x if isinstance(x, ArrayType) else type_of(x)
-    return zeros_like(t) if is_inexact(t.dtype) else np.zeros(t.shape, FLOAT0)
-
-
-def symbolic_zero(x: Any) -> SymbolicZero:
-    """The same as an object that tells that it is zero."""
-    t = x if isinstance(x, ArrayType) else type_of(x)
-    return SymbolicZero(ShapedArray(t.shape, t.dtype if is_inexact(t.dtype) else FLOAT0))

@@ -17,14 +17,14 @@ from jax.core import ShapedArray, eval_jaxpr
 from jax.extend.core import JaxprEqn
 
 from minijvp.arguments.linearity import zero_outputs
-from minijvp.calls.carrier import reached
-from minijvp.calls.programs import Flags, chosen, present, typed
+from minijvp.calls.dependence import reached
+from minijvp.calls.programs import Flags, are_inexact, chosen, present, typed
 from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import state
 from minijvp.core.types import ArrayType, is_inexact
-from minijvp.custom_rules.custom_jvp import are_inexact, linear_in_tangents, split
+from minijvp.custom_rules.custom_jvp import linear_in_tangents, split
 from minijvp.errors import MissingRuleError
 from minijvp.interop.reading import EVERY_OTHER, in_types, translates
 from minijvp.interop.rules import OneEquation

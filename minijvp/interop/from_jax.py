@@ -15,7 +15,8 @@ import numpy as np
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
-from minijvp.core.jaxpr import Jaxpr, inner_jaxprs
+from minijvp.calls.programs import are_inexact
+from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.tracing import (
     EVALUATION,
     Capturing,
@@ -31,7 +32,6 @@ from minijvp.core.tracing import (
 )
 from minijvp.core.types import PYTHON_SCALARS, is_arraylike, is_key, type_of, x64_enabled
 from minijvp.custom_rules.captures import reaches_tracer
-from minijvp.custom_rules.custom_jvp import are_inexact
 from minijvp.custom_rules.deferred import ByZeros, Deferred
 from minijvp.errors import ArgumentError, EscapedTracerError, ForeignFunctionError, MissingRuleError
 from minijvp.interop.closures import standing_in
@@ -274,7 +274,7 @@ def make_rules(jaxpr: Jaxpr) -> None:
                 value()
             elif isinstance(value, ByZeros):
                 value(are_inexact([v.type for v in e.inputs]))
-        for inner in inner_jaxprs(e.params):
+        for inner in e.programs:
             make_rules(inner)
 
 

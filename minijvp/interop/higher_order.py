@@ -22,7 +22,7 @@ from minijvp.control_flow.reduce import reduce as reduce_primitive
 from minijvp.control_flow.reduce import reduce_windows
 from minijvp.control_flow.scan import scan as scan_primitive
 from minijvp.control_flow.while_loop import while_loop as while_primitive
-from minijvp.core.jaxpr import Jaxpr, evaluate, inner_jaxprs
+from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.types import type_of
 from minijvp.custom_rules.custom_jvp import custom_jvp_call
 from minijvp.custom_rules.custom_vjp import custom_vjp_call
@@ -41,7 +41,7 @@ from minijvp.transforms.staging import shape_struct, stage
 
 def size(jaxpr: Jaxpr) -> int:
     """The number of equations, those of inner programs included."""
-    return sum(1 + sum(map(size, inner_jaxprs(e.params))) for e in jaxpr.equations)
+    return sum(1 + sum(map(size, e.programs)) for e in jaxpr.equations)
 
 
 @translates("jit", "pjit", contextual=True)

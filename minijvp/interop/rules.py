@@ -17,13 +17,12 @@ from jax.extend import core as jax_core
 from jax.interpreters import ad
 from jax.tree_util import tree_flatten, tree_unflatten
 
-from minijvp.calls.programs import chosen, groups
+from minijvp.calls.programs import are_inexact, chosen, groups
 from minijvp.core import source
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import is_tracer_of_jax
 from minijvp.core.types import ArrayType, is_inexact, type_of
-from minijvp.custom_rules.custom_jvp import are_inexact
 from minijvp.custom_rules.custom_vjp import custom_vjp_linear
 from minijvp.custom_rules.custom_vmap import BatchRule
 from minijvp.custom_rules.deferred import ByZeros, Deferred, Flags

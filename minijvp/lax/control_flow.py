@@ -14,8 +14,8 @@ from jax.tree_util import tree_map, tree_unflatten
 
 from minijvp.arguments.tangents import leaf_namer
 from minijvp.calls.programs import fits
+from minijvp.control_flow.branches import joined
 from minijvp.control_flow.cond import cond as cond_primitive
-from minijvp.control_flow.cond import joined
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.tracing import Tracer
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, jit_is_disabled, type_of

@@ -12,11 +12,11 @@ from typing import Any
 from jax.tree_util import tree_unflatten
 
 from minijvp.arguments.tangents import leaf_namer
-from minijvp.calls.programs import groups
+from minijvp.calls.programs import are_inexact, groups, instantiate_inexact, tangent_types
 from minijvp.core.caching import cached
-from minijvp.core.jaxpr import Jaxpr, Var, evaluate, inner_jaxprs
+from minijvp.core.jaxpr import Jaxpr, Var, evaluate
 from minijvp.core.types import is_inexact, type_of
-from minijvp.custom_rules.custom_jvp import are_inexact, custom_jvp_call, instantiate_inexact, tangent_types
+from minijvp.custom_rules.custom_jvp import custom_jvp_call
 from minijvp.custom_rules.custom_vjp import first_error, transposed_program
 from minijvp.custom_rules.deferred import Deferred
 from minijvp.custom_rules.linear_solve import PROGRAMS
@@ -189,7 +189,7 @@ def transposed(
     except MissingRuleError as error:
         first = first_error(jaxpr, jaxpr.inputs[n:])
         # A product that is said to be symmetric need not have a transpose: it may be a loop, or a call of Python.
-        if symmetric and (first is None or any(any(inner_jaxprs(e.params)) for e in jaxpr)):
+        if symmetric and (first is None or any(e.programs for e in jaxpr)):
             return product, matvec
         raise MissingRuleError(
             f"matvec of {LINEAR}, {place_of(matvec)}, is not linear: {(first or error).what}",

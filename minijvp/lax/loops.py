@@ -10,8 +10,8 @@ import numpy as np
 
 from minijvp.calls.jit import call
 from minijvp.calls.programs import chosen, groups
+from minijvp.control_flow.branches import joined
 from minijvp.control_flow.cond import cond as cond_primitive
-from minijvp.control_flow.cond import joined
 from minijvp.control_flow.scan import scan as scan_primitive
 from minijvp.control_flow.while_loop import while_loop as while_primitive
 from minijvp.core.jaxpr import Atom, Jaxpr, Var, evaluate

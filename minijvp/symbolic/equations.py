@@ -5,21 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from minijvp.calls.call import Call
+from minijvp.calls.call import ProgramCall
 from minijvp.calls.callback import Callback
-from minijvp.calls.checkpoint import Checkpoint
-from minijvp.calls.programs import ControlFlow
-from minijvp.core.jaxpr import Equation, Literal, inner_jaxprs, run
+from minijvp.control_flow.base import ControlFlow
+from minijvp.core.jaxpr import Equation, Literal, run
 from minijvp.core.types import ArrayType
-from minijvp.custom_rules.custom_jvp import CustomJVPCall
-from minijvp.custom_rules.custom_vjp import CustomVJPCall
-from minijvp.custom_rules.tap import Tap
 from minijvp.errors import ArgumentError, MinijvpError, MissingRuleError
 from minijvp.symbolic.arrays import ARRAYS, Elements, UnknownOperand, each, elements, is_known, known, linear
 from minijvp.symbolic.elements import elementwise
-
-CALLS = (Call, Checkpoint, CustomJVPCall, CustomVJPCall)
-"""Primitives that are the program that they carry. A rule of its author's for the derivative is not looked at."""
+from minijvp.transforms.taps import Tapping
 
 MAX_ELEMENTS = 400
 """Of an array in a program that is written out."""
@@ -44,9 +38,9 @@ def apply(e: Equation, inputs: Sequence[Any], user: str) -> Any:
 def rule(e: Equation, xs: Sequence[Elements], user: str) -> Sequence[Elements]:
     """The results, by the first of the tables and families that knows the primitive."""
     primitive = e.primitive
-    if isinstance(primitive, CALLS):
+    if isinstance(primitive, ProgramCall):  # a rule of its author's for the derivative is not looked at
         return run(e.params["jaxpr"], xs, lambda e, xs: apply(e, xs, user))
-    if isinstance(primitive, Tap) or primitive.name == "optimization_barrier":
+    if isinstance(primitive, Tapping) or primitive.name == "optimization_barrier":
         return xs[: len(e.outputs)]
     function = elementwise(e)
     if function is not None:
@@ -65,12 +59,12 @@ def rule(e: Equation, xs: Sequence[Elements], user: str) -> Sequence[Elements]:
 def reason(e: Equation) -> str:
     """Why an equation is no expression."""
     if isinstance(e.primitive, ControlFlow):
-        if e.primitive.name == "cond":
+        if not e.primitive.repeats:
             return "Which branch it takes depends on values, and an expression has no branches of programs."
         return "It is a loop, and an expression has none."
     if isinstance(e.primitive, Callback):
         return "It calls a function of Python, whose formula is not known."
-    if any(inner_jaxprs(e.params)):
+    if e.programs:
         return "It runs a program in a way that an expression cannot."
     return "It is an algorithm, or an operation on the bits of numbers, for which minijvp knows no formula."
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from minijvp import trees
-from minijvp.core.jaxpr import Jaxpr, inner_jaxprs
+from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.symbolic.derivatives import differentiate
@@ -216,4 +216,4 @@ def _row(fun: Callable[[Any], Any], x: Any, name: str) -> tuple:
 
 def n_equations(jaxpr: Jaxpr) -> int:
     """The equations of a program; a call counts as those of what it calls."""
-    return sum(sum(map(n_equations, inner_jaxprs(e.params))) or 1 for e in jaxpr)
+    return sum(sum(map(n_equations, e.programs)) or 1 for e in jaxpr)

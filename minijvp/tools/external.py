@@ -14,10 +14,10 @@ from jax.tree_util import tree_flatten, tree_structure, tree_unflatten
 
 from minijvp import trees
 from minijvp.calls.callback import Callback, EachLane, pure_callback, stacked, structs
+from minijvp.calls.programs import are_inexact, instantiate_inexact, tangent_types
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import state
 from minijvp.core.types import ArrayType, is_inexact, type_of
-from minijvp.custom_rules.custom_jvp import are_inexact, instantiate_inexact, tangent_types
 from minijvp.custom_rules.decorators import custom_jvp
 from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.operations.families import all_batched, instantiate, is_linear, spread

@@ -13,7 +13,7 @@ from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
 from minijvp.calls.jit import jit
-from minijvp.core.jaxpr import Jaxpr, inner_jaxprs
+from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.operations.families import instantiate
@@ -319,7 +319,7 @@ def widened(x: Any) -> Any:
 def computed(jaxpr: Jaxpr) -> list[Any]:
     """The floating dtypes of what a program computes."""
     found = [v.type.dtype for e in jaxpr for v in e.outputs if is_inexact(v.type.dtype)]
-    return found + [dtype for e in jaxpr for inner in inner_jaxprs(e.params) for dtype in computed(inner)]
+    return found + [dtype for e in jaxpr for inner in e.programs for dtype in computed(inner)]
 
 
 def direction(generator: np.random.Generator, x: Any) -> Any:

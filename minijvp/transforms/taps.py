@@ -6,16 +6,17 @@ A tapped value gets a zero added, which is one more argument of the derivative: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from jax.tree_util import tree_unflatten
 
 from minijvp.arguments.tangents import for_user
 from minijvp.core.caching import cached
-from minijvp.core.jaxpr import Jaxpr, evaluate, inner_jaxprs
+from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Primitive
+from minijvp.core.program_primitive import ProgramPrimitive
 from minijvp.core.tracing import Trace, current, state
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.errors import MissingRuleError
@@ -37,15 +38,14 @@ class Site:
         return [t for t in self.types if is_inexact(t.dtype)]
 
 
-class Reader(NamedTuple):
-    """How taps in an operation are read: where they are, and its result with zeros added to their values."""
+class Tapping(ProgramPrimitive):
+    """The primitive of taps: where they are, and their values with zeros added."""
 
-    sites: Callable[[Sequence[ArrayType], dict[str, Any]], Sequence[Site]]
-    apply: Callable[[tuple, dict[str, Any], list[Any]], Any]
+    def sites(self, types: Sequence[ArrayType], params: dict[str, Any]) -> Sequence[Site]:
+        raise NotImplementedError
 
-
-readers: dict[Primitive, Reader] = {}
-"""For each primitive that has taps, or programs with taps in it, how they are read."""
+    def with_zeros(self, args: tuple, params: dict[str, Any], zeros: Sequence[Any]) -> tuple[Any, ...]:
+        raise NotImplementedError
 
 
 class TapTrace(Trace):
@@ -69,7 +69,11 @@ class TapTrace(Trace):
         state.trace = self.parent
         try:
             zeros = [x for site in found for x in self.supply(site)]
-            return readers[primitive].apply(args, params, zeros)
+            if isinstance(primitive, Tapping):
+                return primitive.with_zeros(args, params, zeros)
+            bodies = primitive.bodies(params)
+            made = [with_zeros(body, numbered(bodies)) for body in bodies]
+            return primitive(*args, *zeros, **primitive.with_bodies(params, made))
         finally:
             state.trace = previous
 
@@ -79,16 +83,19 @@ class TapTrace(Trace):
 
 def sites_of(primitive: Primitive, types: Sequence[ArrayType], params: dict[str, Any]) -> Sequence[Site]:
     """The taps in an operation on arguments of these types."""
-    reader = readers.get(primitive)
-    if reader is not None:
-        return reader.sites(types, params)
-    for jaxpr in inner_jaxprs(params):
-        for site in sites(jaxpr):
-            raise MissingRuleError(
-                f"the tap {site.name!r} cannot be read inside {primitive.name}.",
-                "What runs there has a derivative of its own, or takes a number of steps that is not known.",
-                "Move the tap out of it, use scan for while_loop, or leave out taps=True.",
-            )
+    if isinstance(primitive, Tapping):
+        return primitive.sites(types, params)
+    if not isinstance(primitive, ProgramPrimitive):
+        return ()
+    if primitive.takes_more:
+        found = [site for site, _ in numbered(primitive.bodies(params))]
+        return [replace(site, types=tuple(primitive.types_of_more(site.types, params))) for site in found]
+    for site in [site for jaxpr in primitive.programs(params) for site in sites(jaxpr)]:
+        raise MissingRuleError(
+            f"the tap {site.name!r} cannot be read inside {primitive.name}.",
+            "What runs there has a derivative of its own, or takes a number of steps that is not known.",
+            "Move the tap out of it, use scan for while_loop, or leave out taps=True.",
+        )
     return ()
 
 
@@ -98,17 +105,31 @@ def sites(jaxpr: Jaxpr) -> tuple[Site, ...]:
     return tuple([site for e in jaxpr for site in sites_of(e.primitive, [v.type for v in e.inputs], e.params)])
 
 
+Key = tuple[Site, int]
+"""A tap, with its number among those in its program that are equal to it: one of several branches is the same tap."""
+
+
+def numbered(bodies: Sequence[Jaxpr]) -> tuple[Key, ...]:
+    """The taps in programs of which one runs; those of one name and type in several are one."""
+    found: dict[Key, None] = {}
+    for body in bodies:
+        own = sites(body)
+        found.update([((site, own[:i].count(site)), None) for i, site in enumerate(own)])
+    return tuple(found)
+
+
 @cached(maxsize=4096)
-def with_zeros(jaxpr: Jaxpr) -> Jaxpr:
-    """The open program with further inputs, the zeros that are added to tapped values."""
+def with_zeros(jaxpr: Jaxpr, keys: tuple[Key, ...]) -> Jaxpr:
+    """The open program with further inputs, the zeros of the taps `keys`, which are added to the values of its own."""
     n = len(jaxpr.inputs)
 
     def fun(*args: Any) -> list[Any]:
-        rest: Iterator[Any] = iter(args[n:])
-        with current(TapTrace(state.trace, lambda site: [next(rest) for _ in site.zeros])):
+        given, own = iter(args[n:]), iter(numbered([jaxpr]))
+        zeros = {key: [next(given) for _ in key[0].zeros] for key in keys}
+        with current(TapTrace(state.trace, lambda site: zeros[next(own)])):
             return evaluate(jaxpr, *args[:n])
 
-    return stage(fun, [*jaxpr.in_types, *[t for site in sites(jaxpr) for t in site.zeros]], jaxpr.name)
+    return stage(fun, [*jaxpr.in_types, *[t for site, _ in keys for t in site.zeros]], jaxpr.name)
 
 
 class Taps:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from minijvp import trees
-from minijvp.core.jaxpr import Atom, Equation, Jaxpr, inner_jaxprs
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr
 from minijvp.core.primitive import registry
 from minijvp.errors import ArgumentError
 from minijvp.views.graph import Node, Style, describe, graph_of, runs, source_text
@@ -140,7 +140,7 @@ def fewer_boxes(style: Style, programs: list[Jaxpr]) -> Style:
 def n_boxes(jaxpr: Jaxpr, style: Style, depth: int) -> int:
     """How many boxes the equations of a program become, with those of the programs that are drawn inside."""
     unfolded = [e for e in jaxpr if style.unfolds(e, depth)]
-    inner = sum(n_boxes(program, style, depth + 1) for e in unfolded for program in inner_jaxprs(e.params))
+    inner = sum(n_boxes(program, style, depth + 1) for e in unfolded for program in e.programs)
     return len(runs(jaxpr.equations, style, depth)) + inner
 
 
@@ -148,7 +148,7 @@ def unfolding(unfold: Unfold) -> Callable[[Equation, int], bool]:
     """Whether an equation at some depth is drawn with its inner programs."""
     if isinstance(unfold, int) and unfold >= 0:
         limit = float("inf") if unfold is True else int(unfold)
-        return lambda e, depth: depth < limit and any(True for _ in inner_jaxprs(e.params))
+        return lambda e, depth: depth < limit and bool(e.programs)
     names = {unfold} if isinstance(unfold, str) else unfold
     if not isinstance(names, Collection) or not all(isinstance(name, str) and name in registry for name in names):
         raise ArgumentError(
@@ -156,4 +156,4 @@ def unfolding(unfold: Unfold) -> Callable[[Equation, int], bool]:
             "It says which equations show the programs inside them, and every name is that of a primitive.",
             'Pass True, False, a depth, or names of primitives such as {"scan", "cond"}.',
         )
-    return lambda e, depth: e.primitive.name in names and any(True for _ in inner_jaxprs(e.params))
+    return lambda e, depth: e.primitive.name in names and bool(e.programs)

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var, inner_jaxprs
+from minijvp.calls.callback import Callback
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.printing import Names, format_param
+from minijvp.core.program_primitive import ProgramPrimitive
 from minijvp.core.source import Source
 from minijvp.core.types import ArrayType
 from minijvp.operations.families import Elementwise
@@ -238,7 +240,7 @@ def equation_node(e: Equation, names: Names, inner: tuple[Graph, ...], style: St
 def equation_label(e: Equation) -> str:
     """The primitive with literals among its operands, or the name of the function it calls."""
     name = e.primitive.name
-    called = [j.name for j in inner_jaxprs(e.params)]
+    called = [j.name for j in e.programs]
     if called:
         times = f" × {e.params['length']}" if isinstance(e.params.get("length"), int) else ""
         return short(f"{name} {e.params.get('name') or readable(called[0])}".strip(), 30) + times
@@ -278,33 +280,30 @@ def group_node(run: Sequence[Equation], names: Names, style: Style) -> Node:
 def inner_graphs(e: Equation, style: Style, depth: int) -> tuple[Graph, ...]:
     """The graphs of the programs inside an equation."""
     found = []
-    for key, value in e.params.items():
-        programs = value if isinstance(value, tuple) else (value,)
+    by_parameter = e.primitive.by_parameter(e.params) if isinstance(e.primitive, ProgramPrimitive) else {}
+    for key, programs in by_parameter.items():
         for i, jaxpr in enumerate(programs):
-            if isinstance(jaxpr, Jaxpr):
-                part = key.removesuffix("jaxpr").strip("_").removesuffix("es")
-                part += f" {i}" * (len(programs) > 1)
-                times = f" × {e.params['length']}" if isinstance(e.params.get("length"), int) else ""
-                name = readable(e.params.get("name") or jaxpr.name)
-                title = " ".join(filter(None, (e.primitive.name, part, name))) + times
-                found.append(graph_of(jaxpr, style, title, depth=depth + 1))
+            part = key.removesuffix("jaxpr").strip("_").removesuffix("es")
+            part += f" {i}" * (len(programs) > 1)
+            times = f" × {e.params['length']}" if isinstance(e.params.get("length"), int) else ""
+            name = readable(e.params.get("name") or jaxpr.name)
+            title = " ".join(filter(None, (e.primitive.name, part, name))) + times
+            found.append(graph_of(jaxpr, style, title, depth=depth + 1))
     return tuple(found)
-
-
-CARRYING = ("calls", "control_flow", "custom_rules")
-"""Where primitives with programs or functions of their users are defined; of functions no jaxpr tells."""
 
 
 def kind_of(e: Equation) -> str:
     """The kind of an equation, from what its primitive declares, or from where it is defined."""
-    floor, _, module = type(e.primitive).__module__.rpartition(".")
-    if any(True for _ in inner_jaxprs(e.params)):
+    module = type(e.primitive).__module__.rpartition(".")[2]
+    if e.programs:
         return "call"
     if isinstance(e.primitive, Elementwise):
         return "elementwise"
     if module != "random" and e.primitive.recomputable == "free":
         return "movement"
-    return OF_MODULE.get(module, "call" if floor.endswith(CARRYING) else "elementwise")
+    # Of functions of the user no jaxpr tells.
+    carries = isinstance(e.primitive, (ProgramPrimitive, Callback))
+    return OF_MODULE.get(module, "call" if carries else "elementwise")
 
 
 def describe(name: str, t: ArrayType) -> str:

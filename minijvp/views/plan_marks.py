@@ -5,23 +5,22 @@ The linear program tells what is computed again inside: the equations of its loo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.printing import Names
+from minijvp.core.program_primitive import ProgramPrimitive
 from minijvp.core.source import Source
 from minijvp.core.types import ArrayType
 from minijvp.optimize.rematerialize.linearization import Parts, renamed
 from minijvp.optimize.rematerialize.planning import Plan
+from minijvp.optimize.rematerialize.region import region
 from minijvp.views.graph import Mark
-from minijvp.views.residuals import Index, inner_programs
+from minijvp.views.residuals import Index
 from minijvp.views.traces import source_text
-
-OPENED = frozenset({"jit", "scan", "cond", "region"})
-"""The primitives whose programs follow plans; what checkpoint computes again, it does in any case."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ class Marks:
         self, e: Equation, saved: Mapping[Atom, str], read: set[Atom], prefix: str, where: str, lengths: tuple[int, ...]
     ) -> Equation:
         """An equation whose inner programs have their marks; stacks that nothing reads are no results of these."""
-        programs = list(inner_programs(e)) if e.primitive.name in OPENED else []
+        programs = opened(e)
         if "length" in e.params:
             lengths = (*lengths, e.params["length"])
         found = []
@@ -129,8 +128,8 @@ class Marks:
         if all([program is None for program in found]):
             return e
         whole = [program or inner for program, inner in zip(found, programs, strict=True)]
-        value = {"branches": tuple(whole)} if "branches" in e.params else {"jaxpr": whole[0]}
-        return Equation(e.primitive, e.inputs, {**e.params, **value}, e.outputs, e.source)
+        primitive: Any = e.primitive
+        return Equation(primitive, e.inputs, primitive.with_bodies(e.params, whole), e.outputs, e.source)
 
     def inner(
         self,
@@ -177,17 +176,24 @@ def inside(jaxpr: Jaxpr, linear: set[Atom], name: str = "", times: int = 1) -> I
             continue
         linear.update(e.outputs)
         primitive, n = e.primitive.name, e.params.get("length", 1)
-        for inner in inner_programs(e) if primitive in OPENED else ():
+        for inner in opened(e):
             first = e.params.get("n_constants", 0)
             given: set[Atom] = {v for v, flag in zip(inner.inputs[::-1], flags[::-1]) if flag}
             given.update(inner.inputs[first : first + e.params.get("n_carry", 0)])
             part = f"{primitive} at {source_text(e.source).partition(': ')[0]}" if e.source else primitive
-            words = name if primitive == "region" else f"{part} in {name}" if name else part
+            words = name if e.primitive is region else f"{part} in {name}" if name else part
             again = untouched(inner, given)
             if again:
                 starts = {v for f in again for v in f.inputs if type(v) is Var}
                 yield Inside(words, times * n, tuple(again), frozenset(starts.union(inner.inputs)))
             yield from inside(inner, given, words, times * n)
+
+
+def opened(e: Equation) -> Sequence[Jaxpr]:
+    """The programs of an equation that follow plans. What checkpoint computes again, it does in any case."""
+    primitive = e.primitive
+    plans = isinstance(primitive, ProgramPrimitive) and primitive.takes_more and primitive.recomputable != "never"
+    return primitive.bodies(e.params) if plans else ()
 
 
 def untouched(jaxpr: Jaxpr, linear: set[Atom]) -> list[Equation]:

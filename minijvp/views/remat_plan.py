@@ -9,7 +9,8 @@ from typing import Any
 from minijvp import trees
 from minijvp.budgets import Budget, checked_budget
 from minijvp.calls.call import work_of
-from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var, inner_jaxprs
+from minijvp.calls.jit import jit_primitive
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.types import is_inexact
 from minijvp.errors import ArgumentError
 from minijvp.optimize.rematerialize.linearization import Parts, planned
@@ -176,7 +177,7 @@ class RematPlan:
         require_group(group, "draw")
 
         def unfolds(e: Equation, depth: int) -> bool:
-            return any(has_marks(inner, self.marks) for inner in inner_jaxprs(e.params))
+            return any(has_marks(inner, self.marks) for inner in e.programs)
 
         style = Style(unfolds, None if group == "auto" else group, self.marks)
         if group == "auto":
@@ -192,7 +193,7 @@ def equations_text(n: int) -> str:
 def has_marks(jaxpr: Jaxpr, marks: dict[Atom, Mark]) -> bool:
     """Whether something in a program, or in those inside, has a mark."""
     made = [v for e in jaxpr for v in e.outputs]
-    inner = [program for e in jaxpr for program in inner_jaxprs(e.params)]
+    inner = [program for e in jaxpr for program in e.programs]
     return any(v in marks for v in (*jaxpr.inputs, *made)) or any(has_marks(p, marks) for p in inner)
 
 
@@ -252,7 +253,7 @@ def only_call(jaxpr: Jaxpr) -> tuple[Equation, Jaxpr] | None:
     if len(jaxpr.equations) == 1:
         (e,) = jaxpr.equations
         whole = e.outputs == jaxpr.outputs and not any(isinstance(v, Literal) for v in e.inputs)
-        if e.primitive.name == "jit" and whole and len(set(e.inputs)) == len(e.inputs):
+        if e.primitive is jit_primitive and whole and len(set(e.inputs)) == len(e.inputs):
             return e, e.params["jaxpr"]
     return None
 

@@ -247,15 +247,6 @@ def named(known: Jaxpr, fun: Any, args: tuple, kwargs: dict[str, Any], n: int) -
     return names
 
 
-def inner_programs(e: Equation) -> Iterator[Jaxpr]:
-    """The programs that an equation runs, whose inputs are its last ones and whose outputs are its own."""
-    for key in ("jaxpr", "body_jaxpr", "branches"):
-        value = e.params.get(key, ())
-        for inner in value if isinstance(value, tuple) else (value,):
-            if len(inner.outputs) == len(e.outputs) and len(inner.inputs) <= len(e.inputs):
-                yield inner
-
-
 class Index:
     """Which equations of a program make a value, and which read it, inside of loops and calls too."""
 
@@ -279,7 +270,7 @@ class Index:
         if v not in self.producers:
             return "", None
         e, k = self.producers[v]
-        for inner in inner_programs(e):
+        for inner in e.primitive.bodies(e.params):
             w, positions = inner.outputs[k], {v: i for i, v in enumerate(inner.inputs)}
             if type(w) is Var and w in positions:
                 # What a loop carries into a turn was made in the turn before; other inputs were made outside.
@@ -297,7 +288,7 @@ class Index:
         """The equations that read a value."""
         for e, i in self.uses.get(v, ()):
             inside: list[Reader] = []
-            for inner in inner_programs(e):
+            for inner in e.primitive.bodies(e.params):
                 k = i - len(e.inputs) + len(inner.inputs)
                 inside += self.of(inner).readers(inner.inputs[k]) if k >= 0 else ()
             named = [(f"{name} in {e.primitive.name}", source or e.source) for name, source in inside]

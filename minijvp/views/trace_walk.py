@@ -12,8 +12,13 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from minijvp.calls.call import ProgramCall
 from minijvp.calls.programs import groups
+from minijvp.control_flow.cond import cond
+from minijvp.control_flow.scan import scan
+from minijvp.control_flow.while_loop import while_loop
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var, evaluate
+from minijvp.core.primitive import Primitive
 from minijvp.core.printing import Names
 from minijvp.core.source import Source
 from minijvp.core.types import is_inexact, type_of
@@ -141,7 +146,7 @@ class Walk:
         ]
         inputs = [scope.value(v) for v in e.inputs]
         tangents = [scope.derivatives.get(v) for v in e.inputs] if self.forward else [None] * len(inputs)
-        inner = UNFOLDED.get(e.primitive.name) if self.unfold else None
+        inner = unfolding(e.primitive) if self.unfold else None
         found = inner(self, scope, e, inputs, tangents, rows) if inner is not None else None
         outs, out_tangents, pull = found if found is not None else self.by_rule(scope, e, inputs, tangents)
         scope.pulls.append(pull)
@@ -195,7 +200,7 @@ def operation(scope: Scope, e: Equation) -> str:
     program = e.params.get("jaxpr")
     operands = list(map(scope.name, e.inputs))
     name = getattr(program, "name", "") or e.primitive.name
-    if e.primitive.name == "scan":
+    if e.primitive is scan:
         name, operands = "scan", [getattr(program, "name", "") or "step", *operands]
     remark = ", by its rule" if e.primitive.name.startswith("custom_") else ""
     return f"{name}({', '.join(operands)}){remark}"
@@ -340,15 +345,11 @@ def turns_of(params: dict[str, Any], cond_constants: Any, constants: Any, carry:
     return None
 
 
-UNFOLDED: dict[str, Callable[..., Any]] = {
-    "jit": _call,
-    "region": _call,
-    "checkpoint": _call,
-    "custom_vmap_call": _call,
-    "custom_jvp_call": _ruled,
-    "custom_vjp_call": _ruled,
-    "cond": _branch,
-    "scan": _scan,
-    "while": _while,
-}
-"""How an equation with programs inside is unfolded, by the name of its primitive."""
+def unfolding(primitive: Primitive) -> Callable[..., Any] | None:
+    """How an equation with programs inside is unfolded; None if it is not."""
+    if isinstance(primitive, ProgramCall):
+        return _call if primitive.is_call else _ruled
+    return UNFOLDED.get(primitive)
+
+
+UNFOLDED: dict[Primitive, Callable[..., Any]] = {cond: _branch, scan: _scan, while_loop: _while}

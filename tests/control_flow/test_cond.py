@@ -12,8 +12,9 @@ import pytest
 import minijvp
 import minijvp.numpy as mnp
 from minijvp import JaxprError
-from minijvp.calls.programs import ControlFlow
-from minijvp.control_flow.cond import cond, is_slow, linearize_branches, transpose_branches, vmap_branches
+from minijvp.control_flow.base import ControlFlow
+from minijvp.control_flow.branches import transpose_branches, vmap_branches
+from minijvp.control_flow.cond import cond, is_slow, linearize_branches
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType
 from minijvp.lax import while_loop

@@ -13,7 +13,8 @@ import pytest
 import minijvp
 import minijvp.numpy as mnp
 from minijvp import JaxprError, lax
-from minijvp.control_flow.scan import jvp_body, linearize_body, scan, transpose_body, vmap_body
+from minijvp.control_flow.bodies import Body, jvp_body, vmap_body
+from minijvp.control_flow.scan import linearize_body, scan, transpose_body
 from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType
 from minijvp.transforms.staging import stage
@@ -32,11 +33,11 @@ def test_where_residuals_are_found() -> None:
         y = c * x
         return [y * mnp.sin(w), mnp.exp(y)]
 
-    parts = linearize_body(stage(body, [F64] * 3), 1, 1, (True,) * 3, 5)
+    parts = linearize_body(Body(stage(body, [F64] * 3), 1, 1), (True,) * 3, 5)
     assert sorted(parts.fixed) == [("invariant", 0), ("invariant", 1)]  # sin(w) and cos(w)
     assert set(parts.moving) == {("stack", 0), ("stack", 1), ("x", 0), ("y", 0)}  # c, c x; x; exp(c x)
-    assert len(parts.known.outputs) == 2 + 2
-    parts = linearize_body(stage(lambda w, c: [c * w], [F64] * 2), 1, 1, (False, True), 5)
+    assert len(parts.known.jaxpr.outputs) == 2 + 2
+    parts = linearize_body(Body(stage(lambda w, c: [c * w], [F64] * 2), 1, 1), (False, True), 5)
     assert (parts.fixed, parts.moving) == ((("constant", 0),), ())
 
 
@@ -45,12 +46,12 @@ def test_tangents_reach_the_carries_that_depend_on_them() -> None:
         return [n + 1, x, mnp.sin(a), mnp.floor(b) + c, n * c]
 
     jaxpr = stage(body, [I32, F64, F64, F64, F64])
-    _, _, carried, out_nonzero = jvp_body(jaxpr, 0, 4, (False, False, False, False, True))
+    _, _, carried, out_nonzero = jvp_body(Body(jaxpr, 0, 4), (False, False, False, False, True))
     assert carried == (False, True, True, False)
     assert out_nonzero == (False, True, True, False, False)
-    _, _, carried, _ = jvp_body(jaxpr, 0, 4, (False, False, False, True, False))
+    _, _, carried, _ = jvp_body(Body(jaxpr, 0, 4), (False, False, False, True, False))
     assert carried == (False, False, False, True)
-    assert linearize_body(jaxpr, 0, 4, (False, True, False, False, False), 5).carried == (
+    assert linearize_body(Body(jaxpr, 0, 4), (False, True, False, False, False), 5).carried == (
         False,
         True,
         True,
@@ -60,16 +61,16 @@ def test_tangents_reach_the_carries_that_depend_on_them() -> None:
 
 def test_cotangents_reach_the_carries_that_they_depend_on() -> None:
     jaxpr = stage(lambda w, a, b, x: [b * 2.0, a + x, b], [F64] * 4)
-    parts = transpose_body(jaxpr, 1, 2, (True,) * 4, (False, False, True))
+    parts = transpose_body(Body(jaxpr, 1, 2), (True,) * 4, (False, False, True))
     assert parts.carried == (True, True)
     assert parts.found == (False, True, True, True)
-    parts = transpose_body(stage(lambda a, b: [a, b, a], [F64] * 2), 0, 2, (True, True), (False, False, True))
+    parts = transpose_body(Body(stage(lambda a, b: [a, b, a], [F64] * 2), 0, 2), (True, True), (False, False, True))
     assert parts.carried == (True, False)
 
 
 def test_batch_axes_reach_the_carries_that_depend_on_them() -> None:
     jaxpr = stage(lambda a, b, c, x: [a * 2.0, a + x, c + 1.0, b], [F64] * 4)
-    assert vmap_body(jaxpr, 0, 3, Axis(2), (False, False, False, True))[2] == (False, True, False)
+    assert vmap_body(Body(jaxpr, 0, 3), Axis(2), (False, False, False, True)).carried == (False, True, False)
     params = {"jaxpr": jaxpr, "n_constants": 0, "n_carry": 3, **HOW}
     outs, batched = vmap_flat(lambda x: scan(1.0, 0.0, 2.0, x, **params), Axis(2), [jnp.ones((2, 3))], [True])
     assert batched == (False, True, False, True)
@@ -93,9 +94,10 @@ def test_programs_inside_tell_which_results_depend_on_what(name: str) -> None:
 
     jaxpr = stage(body, [F64, F64])
     flags = False, True
-    assert jvp_body(jaxpr, 0, 2, flags)[2] == linearize_body(jaxpr, 0, 2, flags, 5).carried == flags
-    assert vmap_body(jaxpr, 0, 2, Axis(2), flags)[2] == flags
-    assert jvp_body(jaxpr, 0, 2, (True, False))[2] == vmap_body(jaxpr, 0, 2, Axis(2), (True, False))[2] == (True, True)
+    loop = Body(jaxpr, 0, 2)
+    assert jvp_body(loop, flags).carried == linearize_body(loop, flags, 5).carried == flags
+    assert vmap_body(loop, Axis(2), flags).carried == flags
+    assert jvp_body(loop, (True, False)).carried == vmap_body(loop, Axis(2), (True, False)).carried == (True, True)
 
 
 def test_collectives_in_the_body() -> None:
@@ -108,7 +110,7 @@ def test_collectives_in_the_body() -> None:
     both(case)
     # The sum over lanes is the same in all of them.
     jaxpr = stage(lambda c: [c * 2.0], [F64])
-    assert vmap_body(jaxpr, 0, 1, Axis(2, "i"), (False,))[2] == (False,)
+    assert vmap_body(Body(jaxpr, 0, 1), Axis(2, "i"), (False,)).carried == (False,)
 
 
 def test_transposing_a_loop_that_counts() -> None:

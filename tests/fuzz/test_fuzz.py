@@ -10,7 +10,7 @@ from multiprocessing import get_context
 import pytest
 
 import minijvp
-from minijvp.core.jaxpr import Jaxpr, inner_jaxprs
+from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.primitive import registry
 from tests.fuzz.building import build
 from tests.fuzz.coverage import covering
@@ -71,5 +71,5 @@ def test_the_deck_has_every_primitive() -> None:
 def primitives_of(jaxpr: Jaxpr) -> Iterator[str]:
     for e in jaxpr:
         yield e.primitive.name
-        for inner in inner_jaxprs(e.params):
+        for inner in e.programs:
             yield from primitives_of(inner)

@@ -18,7 +18,6 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec, SingleDeviceSha
 
 import minijvp
 import minijvp.numpy as mnp
-from minijvp.core.jaxpr import inner_jaxprs
 
 X = jnp.arange(1.0, 5.0)
 INDICES = jnp.array([[1], [1], [2]])
@@ -99,7 +98,7 @@ def test_what_is_honoured(name: str) -> None:
 
 def equations(jaxpr: Any) -> list[Any]:
     """All equations of a program, those of inner ones too."""
-    return [f for e in jaxpr for f in (e, *[g for inner in inner_jaxprs(e.params) for g in equations(inner)])]
+    return [f for e in jaxpr for f in (e, *[g for inner in e.programs for g in equations(inner)])]
 
 
 def params_of(fun: Callable[..., Any], primitive: str, *args: Any) -> list[dict[str, Any]]:

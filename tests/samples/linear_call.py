@@ -1,9 +1,9 @@
-"""Samples of minijvp.custom_rules.linear_call. Here the rule gives what transposing the program gives."""
+"""Samples of minijvp.calls.linear_call. Here the rule gives what transposing the program gives."""
 
 import jax.numpy as jnp
 
+from minijvp.calls.linear_call import linear_call
 from minijvp.core.types import type_of
-from minijvp.custom_rules.linear_call import linear_call
 from minijvp.operations import elementwise as ops
 from minijvp.operations.families import add
 from minijvp.transforms.staging import stage

@@ -1,9 +1,9 @@
-"""Samples of minijvp.custom_rules.tap."""
+"""Samples of minijvp.calls.tap."""
 
 from jax.tree_util import tree_structure
 
+from minijvp.calls.tap import add_zero, tap_primitive
 from minijvp.core.types import type_of
-from minijvp.custom_rules.tap import add_zero, tap_primitive
 from minijvp.transforms.staging import stage
 from tests.samples import Sample, random
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 import minijvp
 import minijvp.numpy as mnp
 from minijvp import ArgumentError, lax
-from minijvp.core.jaxpr import Equation, Jaxpr, Var, inner_jaxprs
+from minijvp.core.jaxpr import Equation, Jaxpr, Var
 from minijvp.core.primitive import registry
 from minijvp.views import layout
 from minijvp.views.draw import draw
@@ -75,7 +75,7 @@ def kinds(picture: Any) -> Counter:
 
 
 def equations(jaxpr: Jaxpr) -> int:
-    return sum(1 + sum(map(equations, inner_jaxprs(e.params))) for e in jaxpr)
+    return sum(1 + sum(map(equations, e.programs)) for e in jaxpr)
 
 
 def test_the_function_of_the_lecture() -> None:
@@ -126,7 +126,7 @@ def test_inner_programs_are_folded_and_unfolded() -> None:
     texts = lambda **how: [" ".join(t) for _, _, t in groups(draw(jaxpr, group=None, **how))]
     boxes = lambda **how: sum(n for k, n in kinds(draw(jaxpr, group=None, **how)).items() if k not in NOT_EQUATIONS)
     assert boxes() == len(jaxpr.equations) and boxes(unfold=True) == equations(jaxpr) == boxes(unfold=9)
-    deeper = [inner for e in jaxpr for inner in inner_jaxprs(e.params)]
+    deeper = [inner for e in jaxpr for inner in e.programs]
     assert boxes(unfold=1) == len(jaxpr.equations) + sum(len(inner.equations) for inner in deeper) < equations(jaxpr)
     assert boxes(unfold="cond") == len(jaxpr.equations) + 2 and boxes(unfold=0) == boxes(unfold=False) == boxes()
     assert any("scan × 7" in t for t in texts()) and not any("while cond" in t for t in texts())

@@ -15,7 +15,7 @@ import pytest
 import minijvp
 import minijvp.numpy as mnp
 from minijvp import lax, remat_plan
-from minijvp.core.jaxpr import Jaxpr, inner_jaxprs
+from minijvp.core.jaxpr import Jaxpr
 
 
 def shape(*sizes: int) -> Any:
@@ -77,7 +77,7 @@ def executed(jaxpr: Jaxpr) -> int:
     """How many equations run; a region or a call is none, and a loop runs its own in every turn."""
     total = 0
     for e in jaxpr:
-        inner = inner_jaxprs(e.params) if e.primitive.name in ("region", "scan", "jit", "checkpoint") else ()
+        inner = e.programs if e.primitive.name in ("region", "scan", "jit", "checkpoint") else ()
         total += sum(map(executed, inner)) * e.params.get("length", 1) + (e.primitive.name not in ("region", "jit"))
     return total
 

@@ -26,7 +26,7 @@ from minijvp import trees
 from minijvp.core.jaxpr import Atom, Jaxpr, Var
 from minijvp.core.source import PACKAGE
 from minijvp.transforms.staging import abstract_types, stage_tree
-from minijvp.views.python.higher_order import RULES
+from minijvp.views.python.higher_order import rule_of
 from minijvp.views.python.text import (
     MODULES,
     Block,
@@ -114,7 +114,7 @@ def to_python(fun: Callable[..., Any]) -> Callable[..., PythonCode]:
 
 def written(jaxpr: Jaxpr, out_tree: Any, signature: Signature, name: str) -> PythonCode:
     """The code of a program whose results make a tree."""
-    writer, body = Writer(RULES), Block()
+    writer, body = Writer(rule_of), Block()
     inputs = tuple([Var(t) for t in jaxpr.in_types])
     outputs = writer.program(jaxpr, inputs, body, None)
     tree = tree_unflatten(out_tree, list(map(Leaf, outputs)))

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from minijvp.calls.call import ProgramCall
+from minijvp.calls.linear_call import LinearCall
 from minijvp.calls.programs import chosen, groups
 from minijvp.control_flow.reverse_loop import Walk, pull_program, slots
-from minijvp.control_flow.while_loop import while_cotangents, while_curvature, while_loop, while_tangents
+from minijvp.control_flow.while_loop import loop_of, while_cotangents, while_curvature, while_loop, while_tangents
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
+from minijvp.core.primitive import Primitive
 from minijvp.core.types import type_of
-from minijvp.custom_rules.custom_vjp import forward
 from minijvp.operations.families import spread
 from minijvp.views.python.literals import dtype_name
 from minijvp.views.python.operations import without_negative
@@ -38,19 +40,10 @@ def _called(writer: Writer, e: Equation, block: Block) -> Sequence[Atom]:
     return writer.program(e.params["jaxpr"], e.inputs, block, e.source)
 
 
-def _linear_rule(writer: Writer, e: Equation, block: Block) -> Sequence[Atom]:
-    return writer.program(forward(**e.params), e.inputs, block, e.source)
-
-
 def _linear(writer: Writer, e: Equation, block: Block) -> Sequence[Atom]:
-    """A linear function with a transpose of its own: what it does."""
-    return writer.program(e.params["forward"], e.inputs, block, e.source)
-
-
-def _solved(writer: Writer, e: Equation, block: Block) -> Sequence[Atom]:
-    """A linear solve: what its solver does."""
-    _, _, constants, _, b = groups(e.inputs, *e.params["const_lengths"])
-    return writer.program(e.params["solve"], (*constants, *b), block, e.source)
+    """A linear map with a transpose of its own: what it does."""
+    primitive: Any = e.primitive
+    return writer.program(primitive.forward(e.params), primitive.read(e.inputs, e.params), block, e.source)
 
 
 def _first_inputs(writer: Writer, e: Equation, block: Block) -> Sequence[Atom]:
@@ -248,9 +241,10 @@ def _curvature_of_loop(writer: Writer, e: Equation, block: Block) -> Sequence[At
 
 def _cotangents_of_loop(writer: Writer, e: Equation, block: Block) -> Sequence[Atom]:
     """The way back through a loop, as `pull_loop` goes it."""
-    body, n_constants, wrt, cts = (e.params[k] for k in ("body", "n_constants", "wrt", "cts"))
+    wrt, cts = e.params["wrt"], e.params["cts"]
+    body, n_constants, _ = loop = loop_of(e.params)
     (n, *inputs), given = groups(e.inputs, 1 + len(wrt))
-    program, _, found, _ = pull_program(body, n_constants, wrt, cts)
+    program, _, found, _ = pull_program(loop, wrt, cts)
     constants, init = groups(inputs, n_constants)
     types = body.in_types[n_constants:]
     is_sum = found[:n_constants]
@@ -305,15 +299,6 @@ def _callback(writer: Writer, e: Equation, block: Block) -> Sequence[Atom]:
 
 
 RULES: dict[str, Rule] = {
-    "jit": _called,
-    "region": _called,
-    "checkpoint": _called,
-    "custom_jvp_call": _called,
-    "custom_vjp_call": _called,
-    "custom_vmap_call": _called,
-    "custom_vjp_linear": _linear_rule,
-    "linear_call": _linear,
-    "custom_linear_solve": _solved,
     **dict.fromkeys(("tap", "add_zero", "captured", "name", "stop_gradient", "copy"), _first_inputs),
     "scan": _scan,
     "while": _while,
@@ -327,3 +312,12 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("pure_callback", "io_callback", "debug_callback", "callback_linear"), _callback),
 }
 """How an equation that carries a program, or a function, is written, by the name of its primitive."""
+
+
+def rule_of(primitive: Primitive) -> Rule | None:
+    """How an equation that carries a program is written; calls and linear maps are what they run."""
+    if primitive.name in RULES:
+        return RULES[primitive.name]
+    if isinstance(primitive, ProgramCall):
+        return _called
+    return _linear if isinstance(primitive, LinearCall) else None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
+from minijvp.core.primitive import Primitive
 from minijvp.core.source import Source
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, is_key, type_of
 from minijvp.operations.families import Elementwise
@@ -25,11 +26,11 @@ Rule = Callable[["Writer", Equation, Block], Sequence[Atom]]
 class Writer:
     """Writes equations into blocks, and collects the constants and helpers that they need.
 
-    `rules` has what writes an equation that carries a program or a function, by the name of its primitive.
+    `rule_of` gives what writes an equation that carries a program or a function, for its primitive; None for others.
     """
 
-    def __init__(self, rules: Mapping[str, Rule]) -> None:
-        self.rules = rules
+    def __init__(self, rule_of: Callable[[Primitive], Rule | None]) -> None:
+        self.rule_of = rule_of
         self.inliner = Inliner(self.keep)
         self.broadcasts: dict[Any, tuple[Code, tuple[int, ...] | None]] = {}
         self.ones: set[Any] = set()
@@ -74,8 +75,8 @@ class Writer:
     def equation(self, e: Equation, block: Block) -> Sequence[Atom]:
         """Write an equation; gives the atoms of its results."""
         name = e.primitive.name
-        if name in self.rules:
-            return self.rules[name](self, e, block)
+        if (rule := self.rule_of(e.primitive)) is not None:
+            return rule(self, e, block)
         known = simplified(e, self.ones)
         if known is not None:
             return (known,)

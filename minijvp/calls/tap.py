@@ -12,32 +12,40 @@ from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
 from minijvp.arguments.tangents import for_user, leaf_namer
-from minijvp.calls.carrier import Carrier
-from minijvp.calls.checkpoint import checkpoint
-from minijvp.calls.jit import jit_primitive
-from minijvp.calls.programs import Extension
-from minijvp.control_flow.cond import cond
-from minijvp.control_flow.scan import scan
-from minijvp.core.jaxpr import Jaxpr, Var, evaluate
+from minijvp.calls.linear_call import LinearCall, vmap_linear
+from minijvp.calls.programs import are_inexact, as_arrays, instantiate_inexact, tangent_types
+from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import nothing_is_traced
 from minijvp.core.types import ArrayType, is_inexact, type_of
-from minijvp.custom_rules.custom_jvp import are_inexact, as_arrays, instantiate_inexact, tangent_types, vmap_all
 from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.operations.families import add_tangents, all_batched, is_linear, spread
 from minijvp.transforms.staging import argument_type, stage
-from minijvp.transforms.taps import Reader, Site, readers, sites, with_zeros
+from minijvp.transforms.taps import Site, Tapping
 
 
-class Tap(Carrier):
+class Tap(Tapping):
     """The first arguments, the leaves of a value of structure `tree`, whose cotangents are known by `name`.
 
     With `bwd` they are edited: it takes constants, the other arguments, and then a cotangent for each leaf that is
     inexact, and gives one for each. A derivative takes the tap out: only reverse mode edits anything.
     """
 
+    body = ""
+    rules = ("bwd",)
     recomputable = "free"
     own_derivative = True
+
+    def sites(self, types: Sequence[ArrayType], params: dict[str, Any]) -> Sequence[Site]:
+        if params["name"] is None:
+            return ()
+        leaves = [ArrayType(t.shape, t.dtype) for t in types[: params["tree"].num_leaves]]
+        return (Site(params["name"], params["tree"], tuple(leaves)),)
+
+    def with_zeros(self, args: tuple, params: dict[str, Any], zeros: Sequence[Any]) -> tuple[Any, ...]:
+        # Behind the edit, which is before them on the way back: what is read is what arrives.
+        outs, rest = self(*args, **{**params, "name": None}) if params["bwd"] is not None else args, iter(zeros)
+        return tuple([add_zero(x, next(rest)) if is_inexact(type_of(x).dtype) else x for x in outs])
 
     def impl(self, *args: Any, name: str | None, tree: Any, bwd: Jaxpr | None) -> tuple[Any, ...]:
         return tuple(args[: tree.num_leaves])
@@ -68,41 +76,38 @@ class Tap(Carrier):
         if bwd is None:
             return self(*args, tree=tree, bwd=None, **params), batched
         xs = all_batched(axis, args[:n], batched[:n])
-        flags = batched[n:] + (True,) * len(bwd.outputs)
-        outs = self(*xs, *args[n:], tree=tree, bwd=vmap_all(bwd, axis, flags), **params)
+        outs = self(*xs, *args[n:], tree=tree, bwd=vmap_linear(bwd, axis, batched[n:]), **params)
         return outs, (True,) * n
 
 
-class TapTangents(Carrier):
+class TapTangents(LinearCall):
     """The tangents of edited values, whose transpose is the edit `bwd` of the cotangents. It is not evaluated.
 
     Its arguments are the constants of `bwd`, and then the tangents of the inexact leaves.
     """
 
-    recomputable = "never"
-    own_derivative = True
+    body = ""
+    helpers = ("bwd",)
+    rules = ()
 
-    def impl(self, *args: Any, bwd: Jaxpr) -> tuple[Any, ...]:
-        raise only_reverse_mode(bwd)
+    def n_residuals(self, params: dict[str, Any]) -> int:
+        return len(params["bwd"].inputs) - len(params["bwd"].outputs)
 
-    def type_rule(self, *types: ArrayType, bwd: Jaxpr) -> tuple[ArrayType, ...]:
-        return tangent_types(types[len(types) - len(bwd.outputs) :])
+    def forward(self, params: dict[str, Any]) -> Jaxpr:
+        raise only_reverse_mode(params["bwd"])
 
-    def jvp(self, primals: tuple, tangents: tuple, *, bwd: Jaxpr) -> tuple[Any, Any]:
-        raise only_reverse_mode(bwd)
+    def type_rule(self, *types: ArrayType, **params: Any) -> tuple[ArrayType, ...]:
+        return tangent_types(types[self.n_residuals(params) :])
 
-    def transpose(self, ct: tuple, *args: Any, bwd: Jaxpr) -> tuple[Any, ...]:
-        n = len(args) - len(bwd.outputs)
-        types = bwd.in_types[n:]
-        found = evaluate(bwd, *args[:n], *instantiate_inexact(ct, types))
-        cts = as_arrays(found, types)
-        return (None,) * n + tuple([c if is_linear(t) else None for c, t in zip(cts, args[n:], strict=True)])
+    def derivative(self, mode: str, primals: tuple, tangents: tuple, params: dict[str, Any]) -> tuple[Any, Any]:
+        raise only_reverse_mode(params["bwd"])
 
-    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, bwd: Jaxpr) -> tuple[Any, Any]:
-        n = len(args) - len(bwd.outputs)
-        ts = all_batched(axis, args[n:], batched[n:])
-        flags = batched[:n] + (True,) * len(ts)
-        return self(*args[:n], *ts, bwd=vmap_all(bwd, axis, flags)), (True,) * len(ts)
+    def pulled(self, ct: tuple, residuals: tuple, linear: tuple, params: dict[str, Any]) -> Sequence[Any]:
+        types = params["bwd"].in_types[len(residuals) :]
+        return as_arrays(evaluate(params["bwd"], *residuals, *instantiate_inexact(ct, types)), types)
+
+    def batched(self, axis: Axis, residuals: tuple[bool, ...], params: dict[str, Any]) -> dict[str, Any]:
+        return {"bwd": vmap_linear(params["bwd"], axis, residuals)}
 
 
 class AddZero(Primitive):
@@ -230,87 +235,3 @@ def wrong_edit(what: str) -> ArgumentError:
         "What it returns goes on as the cotangent of the tapped value.",
         "Return the same tree, shapes and dtypes (x.astype(...), sums over axes that were broadcast).",
     )
-
-
-# How taps are read: in themselves, and in the programs of jit, checkpoint, scan and cond.
-
-
-def tap_site(types: Sequence[ArrayType], params: dict[str, Any]) -> list[Site]:
-    """The tap, if it has a name."""
-    if params["name"] is None:
-        return []
-    return [Site(params["name"], params["tree"], tuple(map(argument_like, types[: params["tree"].num_leaves])))]
-
-
-def argument_like(t: ArrayType) -> ArrayType:
-    """A type as that of an array."""
-    return ArrayType(t.shape, t.dtype)
-
-
-def read_tap(args: tuple, params: dict[str, Any], zeros: list[Any]) -> tuple[Any, ...]:
-    """The tapped leaves, to which the zeros are added behind the edit: it is later on the way back."""
-    outs, rest = tap_primitive(*args, **{**params, "name": None}) if params["bwd"] is not None else args, iter(zeros)
-    return tuple([add_zero(x, next(rest)) if is_inexact(type_of(x).dtype) else x for x in outs])
-
-
-def program_sites(types: Sequence[ArrayType], params: dict[str, Any]) -> Sequence[Site]:
-    """The taps in a program that runs once."""
-    return sites(params["jaxpr"])
-
-
-def scan_sites(types: Sequence[ArrayType], params: dict[str, Any]) -> list[Site]:
-    """Each tap in the body, with an axis of steps."""
-    n = params["length"]
-    return [
-        Site(site.name, site.tree, tuple([t.with_shape((n, *t.shape)) for t in site.types]))
-        for site in sites(params["jaxpr"])
-    ]
-
-
-def cond_sites(types: Sequence[ArrayType], params: dict[str, Any]) -> list[Site]:
-    """The taps in the branches; those of one name and type in several branches are one."""
-    return [site for site, _ in numbered(params["branches"])]
-
-
-def numbered(branches: Sequence[Jaxpr]) -> list[tuple[Site, int]]:
-    """The taps in the branches, each with its number among those in its branch that are equal to it."""
-    found: dict[tuple[Site, int], None] = {}
-    for branch in branches:
-        own = sites(branch)
-        found.update([((site, own[:i].count(site)), None) for i, site in enumerate(own)])
-    return list(found)
-
-
-def read_program(primitive: Primitive) -> Reader:
-    """How taps are read in the program of a primitive that has one for all its arguments."""
-
-    def apply(args: tuple, params: dict[str, Any], zeros: list[Any]) -> Any:
-        return primitive(*args, *zeros, **{**params, "jaxpr": with_zeros(params["jaxpr"])})
-
-    return Reader(scan_sites if primitive is scan else program_sites, apply)
-
-
-def read_cond(args: tuple, params: dict[str, Any], zeros: list[Any]) -> tuple[Any, ...]:
-    """The choice among branches that all take the zeros of all."""
-    keys = numbered(params["branches"])
-    made = []
-    for branch in params["branches"]:
-        program, own = with_zeros(branch), numbered([branch])
-        n = len(branch.inputs)
-        mine = dict(zip(own, split(program.inputs[n:], own), strict=True))
-        inputs = [mine.get(key) or list(map(Var, key[0].zeros)) for key in keys]
-        made.append(
-            Extension(program).finish([*program.inputs[:n], *[v for part in inputs for v in part]], program.outputs)
-        )
-    return cond(*args, *zeros, branches=tuple(made))
-
-
-def split(values: Sequence[Any], keys: Sequence[tuple[Site, int]]) -> list[list[Any]]:
-    """The zeros of each tap."""
-    rest = iter(values)
-    return [[next(rest) for _ in site.zeros] for site, _ in keys]
-
-
-readers[tap_primitive] = Reader(tap_site, read_tap)
-readers[cond] = Reader(cond_sites, read_cond)
-readers.update({primitive: read_program(primitive) for primitive in (jit_primitive, checkpoint, scan)})

@@ -1,0 +1,29 @@
+"""What loops and choices are, to those who ask how long they take and whether they end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from minijvp.core.program_primitive import ProgramPrimitive
+
+TURNS = 10
+"""The trip count of a loop of which nobody knows it, where the time of programs is estimated (`work_of`).
+
+It bounds nothing, it is a guess: an order of magnitude above a single run, so that to compute such a loop again is dear
+beside the operations around it; and not more, for beside a loop of thousands of turns nothing else would count.
+"""
+
+
+class ControlFlow(ProgramPrimitive):
+    """A primitive that decides which programs run, and how often."""
+
+    recomputable = "dear"
+
+    repeats = True
+    """Whether it is a loop."""
+
+    may_not_end = False
+    """Whether it is one that may run forever."""
+
+    def trip_count(self, params: dict[str, Any]) -> int:
+        return TURNS if self.repeats else 1
