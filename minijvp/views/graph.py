@@ -15,7 +15,21 @@ from minijvp.core.printing import Names, format_param
 from minijvp.core.program_primitive import ProgramPrimitive
 from minijvp.core.source import Source
 from minijvp.core.types import ArrayType
-from minijvp.operations.families import Elementwise
+from minijvp.operations.collectives import Collective
+from minijvp.operations.contraction import ScaledDot
+from minijvp.operations.cumulative import Cumulative
+from minijvp.operations.dynamic_slicing import DynamicUpdateSlice
+from minijvp.operations.families import BilinearPrimitive, Elementwise, ReduceSum
+from minijvp.operations.fft import Fft
+from minijvp.operations.gather import Gather, Scatter
+from minijvp.operations.linear_algebra import MatrixPrimitive
+from minijvp.operations.ragged import RaggedDotGeneral
+from minijvp.operations.random import OfKeys, RandomGamma, RngBitGenerator, RngUniform, Threefry2x32
+from minijvp.operations.reduction import ArgExtremum, Reduction
+from minijvp.operations.shape import Concatenate, Rev
+from minijvp.operations.slicing import Pad
+from minijvp.operations.sorting import ApproxTopK, Sort, TopK
+from minijvp.operations.windows import WindowPrimitive
 from minijvp.views.tables import byte_text
 
 KINDS = {
@@ -35,14 +49,14 @@ KINDS = {
 }
 """The kinds of nodes, as the legend names them; in the picture of a plan, the equations are of the last four."""
 
-OF_MODULE = {
-    "random": "random",
-    **dict.fromkeys(("contraction", "convolution", "ragged", "linear_algebra", "decompositions"), "contraction"),
-    **dict.fromkeys(("reflections", "fft"), "contraction"),
-    **dict.fromkeys(("families", "reduction", "cumulative", "windows", "sorting", "collectives"), "reduction"),
-    **dict.fromkeys(("shape", "slicing", "dynamic_slicing", "gather"), "movement"),
+OF_TYPES: dict[str, tuple[type, ...]] = {
+    "random": (OfKeys, RandomGamma, RngBitGenerator, RngUniform, Threefry2x32),
+    "elementwise": (Elementwise,),
+    "contraction": (BilinearPrimitive, Fft, MatrixPrimitive, RaggedDotGeneral, ScaledDot),
+    "reduction": (ApproxTopK, ArgExtremum, Collective, Cumulative, ReduceSum, Reduction, Sort, TopK, WindowPrimitive),
+    "movement": (Concatenate, DynamicUpdateSlice, Gather, Pad, Rev, Scatter),
 }
-"""The kind of what a module of primitives defines, where the family does not tell."""
+"""The kinds of primitives by their families."""
 
 
 @dataclass(eq=False)
@@ -293,17 +307,16 @@ def inner_graphs(e: Equation, style: Style, depth: int) -> tuple[Graph, ...]:
 
 
 def kind_of(e: Equation) -> str:
-    """The kind of an equation, from what its primitive declares, or from where it is defined."""
-    module = type(e.primitive).__module__.rpartition(".")[2]
+    """The kind of an equation, from the family of its primitive."""
     if e.programs:
         return "call"
-    if isinstance(e.primitive, Elementwise):
-        return "elementwise"
-    if module != "random" and e.primitive.recomputable == "free":
+    found = next((kind for kind, types in OF_TYPES.items() if isinstance(e.primitive, types)), None)
+    if found is not None:
+        return found
+    if e.primitive.recomputable == "free":
         return "movement"
     # Of functions of the user no jaxpr tells.
-    carries = isinstance(e.primitive, (ProgramPrimitive, Callback))
-    return OF_MODULE.get(module, "call" if carries else "elementwise")
+    return "call" if isinstance(e.primitive, (Callback, ProgramPrimitive)) else "elementwise"
 
 
 def describe(name: str, t: ArrayType) -> str:
