@@ -1,13 +1,13 @@
 """The rules of one call of a function with rules of its user, as programs in flat arguments.
 
 They are staged when they are needed, for the tangents or cotangents that are not zero; at once, if they close over
-traced values.
+traced values. `call` is the `RuledCall` of rule_calls, which makes them, that they belong to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
@@ -27,16 +27,13 @@ from minijvp.custom_rules.rule_results import cotangents_of, forward_results_of,
 from minijvp.errors import MissingRuleError
 from minijvp.operations.families import instantiate, nonzero, spread, zeros_like
 
-if TYPE_CHECKING:
-    from minijvp.custom_rules.rule_calls import RuledCall
-
 FLOAT0 = jax.dtypes.float0
 
 
 class TangentRule:
     """The jvp rule of one call."""
 
-    def __init__(self, call: RuledCall):
+    def __init__(self, call: Any):
         self.call = call
         self.role = f"the jvp rule of {call.name}, {place_of(call.custom.jvp)},"
         self.made: dict[Flags, Any] = {}
@@ -102,7 +99,7 @@ class TangentRule:
 class CotangentRule:
     """The rule for cotangents of one call, in two parts; `push` is the jvp rule, where there is one too."""
 
-    def __init__(self, call: RuledCall, push: TangentRule | None):
+    def __init__(self, call: Any, push: TangentRule | None):
         self.call, self.push = call, push
         self.made: dict[Flags, Any] = {}
         self.full = call.at_once_or_later(self.both)
