@@ -46,7 +46,10 @@ def transpose_flat(jaxpr: Jaxpr, linear: Sequence[bool], args: Sequence[Any], co
                     continue
             state.source = e.source or outer
             operands = [v.value if type(v) is Literal else values.get(v, v.type) for v in e.inputs]
-            found = e.primitive.transpose(cts if e.returns_tuple else cts[0], *operands, **e.params)
+            several = e.primitive.returns_tuple
+            if several is None:
+                several = e.returns_tuple
+            found = e.primitive.transpose(cts if several else cts[0], *operands, **e.params)
             for v, ct in zip(e.inputs, found if type(found) is tuple else (found,)):
                 if ct is not None and type(v) is Var and v not in values:
                     received[v] = add(received[v], ct) if v in received else ct

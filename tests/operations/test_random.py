@@ -18,7 +18,7 @@ from minijvp.operations import families, gather, shape, slicing
 from minijvp.operations import random as ops
 from minijvp.operations.dynamic_slicing import dynamic_slice, dynamic_update_slice
 from minijvp.operations.elementwise import copy, eq, select_n
-from tests.checks import assert_close
+from minijvp.tools.rules import require_close
 from tests.side_by_side import same
 
 KEY = jax.random.key(3)
@@ -28,7 +28,7 @@ A = np.array([0.3, 1.0, 4.0])
 
 
 def same_keys(found: Any, wanted: Any) -> None:
-    assert_close([found], [wanted], 0, "keys")
+    require_close([found], [wanted], 0, "keys")
 
 
 def normal(key: Any) -> Any:
@@ -152,9 +152,9 @@ JAX = {
 def test_a_batch_of_keys_is_a_loop(name: str) -> None:
     wanted = jnp.stack([JAX[name](k) for k in KEYS])
     for mapped in (minijvp.vmap(BATCHES[name]), minijvp.jit(minijvp.vmap(BATCHES[name]))):
-        assert_close([mapped(KEYS)], [wanted], 0, name)
+        require_close([mapped(KEYS)], [wanted], 0, name)
     if name != "normal":
-        assert_close([wanted], [jax.vmap(JAX[name])(KEYS)], 0, name)
+        require_close([wanted], [jax.vmap(JAX[name])(KEYS)], 0, name)
 
 
 def test_old_style_keys() -> None:
@@ -177,12 +177,12 @@ def test_derivative_of_gamma_samples(log_space: bool, dtype: Any) -> None:
     function = jax.random.loggamma if log_space else jax.random.gamma
     ours = lambda a: ops.random_gamma(KEY, a, log_space=log_space)
     theirs = lambda a: function(KEY, a, dtype=a.dtype)
-    assert_close(minijvp.jvp(ours, (a,), (t,)), jax.jvp(theirs, (a,), (t,)), tolerance, "jvp")
+    require_close(minijvp.jvp(ours, (a,), (t,)), jax.jvp(theirs, (a,), (t,)), tolerance, "jvp")
     found = minijvp.vjp(ours, a)[1](t)
-    assert_close(found, jax.vjp(theirs, a)[1](t), tolerance, "vjp")
+    require_close(found, jax.vjp(theirs, a)[1](t), tolerance, "vjp")
     mapped = minijvp.vmap(minijvp.grad(lambda k, a: mnp.sum(ops.random_gamma(k, a, log_space=log_space)), 1), (0, None))
     loop = [jax.grad(lambda a, k=k: function(k, a, dtype=a.dtype).sum())(a) for k in KEYS]
-    assert_close([mapped(KEYS, a)], [jnp.stack(loop)], tolerance, "batch of gradients")
+    require_close([mapped(KEYS, a)], [jnp.stack(loop)], tolerance, "batch of gradients")
 
 
 def test_gamma_samples_that_underflow() -> None:
@@ -198,7 +198,7 @@ def test_second_derivatives_of_samples_that_underflow() -> None:
     a = jnp.full(4, 1e-3)
     assert (ops.random_gamma(KEY, a, log_space=False) == 0).tolist() == [False, False, True, False]
     second = lambda api: api.jvp(api.grad(lambda a: api.random.gamma(KEY, a).sum()), (a,), (a,))[1]
-    assert_close([second(minijvp)], [second(jax)], 1e-10, "second derivative")
+    require_close([second(minijvp)], [second(jax)], 1e-10, "second derivative")
     assert second(minijvp)[2] == 0
 
 
@@ -218,9 +218,9 @@ def test_second_derivatives_of_gamma_samples(name: str) -> None:
     ours = lambda a: mnp.sum(getattr(minijvp.random, name)(KEY, a) ** 2)
     theirs = lambda a: jnp.sum(getattr(jax.random, name)(KEY, a) ** 2)
     expected = [jax.jit(jax.jacfwd(jax.grad(theirs)))(A)]
-    assert_close([minijvp.jit(minijvp.hessian(ours))(A)], expected, 1e-9, "forward over reverse")
-    assert_close([minijvp.jit(minijvp.jacrev(minijvp.grad(ours)))(A)], expected, 1e-9, "reverse over reverse")
-    assert_close([jax.jit(jax.hessian(minijvp.to_jax(ours)))(A)], expected, 1e-9, "in JAX")
+    require_close([minijvp.jit(minijvp.hessian(ours))(A)], expected, 1e-9, "forward over reverse")
+    require_close([minijvp.jit(minijvp.jacrev(minijvp.grad(ours)))(A)], expected, 1e-9, "reverse over reverse")
+    require_close([jax.jit(jax.hessian(minijvp.to_jax(ours)))(A)], expected, 1e-9, "in JAX")
 
 
 def test_state_of_the_bit_generator() -> None:
@@ -229,7 +229,7 @@ def test_state_of_the_bit_generator() -> None:
     states = jnp.arange(12, dtype=np.uint32).reshape(3, 4)
     found = minijvp.vmap(lambda s: ops.rng_bit_generator(s, **params))(states)
     rows = [jax.lax.rng_bit_generator(s, **params) for s in states]
-    assert_close(found, [jnp.stack(column) for column in zip(*rows, strict=True)], 0, "states and bits")
+    require_close(found, [jnp.stack(column) for column in zip(*rows, strict=True)], 0, "states and bits")
 
 
 def test_uniform_numbers_of_the_device() -> None:
