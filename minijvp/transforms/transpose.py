@@ -11,6 +11,7 @@ from typing import Any
 
 from minijvp.core.config import cached_by_budget
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
+from minijvp.core.missing_rules import how_to_write
 from minijvp.core.source import Source
 from minijvp.core.tracing import state
 from minijvp.errors import MissingRuleError
@@ -110,7 +111,9 @@ def is_about_linearity(error: Exception) -> bool:
 def not_linear(e: Equation, line: Source | None) -> MissingRuleError:
     """The error for an equation, made at `line`, that cannot be transposed."""
     made = f", at {line}: {line.text}" if line else ""
-    how = f" Of a primitive that is linear:\n{e.primitive.written('transpose')}" if e.primitive.made_outside else ""
+    how = (
+        f" Of a primitive that is linear:\n{how_to_write(e.primitive, 'transpose')}" if e.primitive.made_outside else ""
+    )
     error = MissingRuleError(
         f"the primitive {e.primitive.name!r} has no transpose rule for "
         f"{', '.join([repr(v.type) for v in e.inputs])}{made}.",
