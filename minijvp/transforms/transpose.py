@@ -111,15 +111,13 @@ def is_about_linearity(error: Exception) -> bool:
 def not_linear(e: Equation, line: Source | None) -> MissingRuleError:
     """The error for an equation, made at `line`, that cannot be transposed."""
     made = f", at {line}: {line.text}" if line else ""
-    how = (
-        f" Of a primitive that is linear:\n{how_to_write(e.primitive, 'transpose')}" if e.primitive.made_outside else ""
-    )
+    sketch = how_to_write(e.primitive, "transpose") if e.primitive.made_outside else ""
     error = MissingRuleError(
         f"the primitive {e.primitive.name!r} has no transpose rule for "
         f"{', '.join([repr(v.type) for v in e.inputs])}{made}.",
         "It is not linear in all of these that are not known, or nobody has said how it is transposed.",
         "Transpose linear functions only (x * c with a known c, and not x * x): for another function, vjp transposes "
-        f"its derivative.{how}",
+        "its derivative." + (sketch and f" Of a primitive that is linear:\n{sketch}"),
     )
     error.equation = e
     return error
