@@ -5,11 +5,11 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from textwrap import indent
 from typing import Any, ClassVar
 
 import jax
 
+from minijvp.core.missing_rules import missing_rule
 from minijvp.core.rule_checks import check_rules, maker
 from minijvp.core.tracing import state, traced_by_jax
 from minijvp.core.types import ArrayType
@@ -22,46 +22,6 @@ COMPILED_PER_PRIMITIVE = 4096
 CHOSEN_BY_THE_COMPILER = frozenset({"accuracy", "out_dtype", "out_sharding", "sharding"})
 MULTIPLICATIONS_PER_BYTE = 8
 """How many a processor does while it moves a byte to or from memory, in products of matrices: a rough guess."""
-
-
-WHY_MISSING = {
-    "impl": "Nobody has said how it is computed.",
-    "jvp": "Nobody has said how it is differentiated.",
-    "batch": "Nobody has said how it is computed for a batch of arguments.",
-}
-INSTEAD_OF_RULE = (
-    "Differentiate around it (stop_gradient), or put it into a function with a rule (custom_jvp, custom_vjp).",
-    "Put it into a function with a rule (minijvp.custom_batching.custom_vmap), or call it in a loop (lax.map).",
-)
-
-SKETCHES = {
-    "impl": """\
-def impl(self, x, **params):  # arrays, and static parameters: the result, by jax.numpy or jax.lax
-    return jnp.sin(x)
-""",
-    "jvp": """\
-def jvp(self, primals, tangents, **params):  # here of sin(x); a tangent that is None is zero
-    (x,), (t,) = primals, tangents
-    return self(x), None if t is None else t * mnp.cos(x)
-""",
-    "transpose": """\
-def transpose(self, ct, x, **params):  # here of 2 * x; x is an ArrayType, since its value is not known
-    return ct * 2  # of several arguments: a tuple, with None for those that are no ArrayType
-""",
-    "transpose_x": """\
-def transpose_x(self, ct, x, y, **params):  # here of x * y; x is an ArrayType, since its value is not known
-    return ct * y
-""",
-    "transpose_y": """\
-def transpose_y(self, ct, x, y, **params):  # here of x * y; y is an ArrayType, since its value is not known
-    return ct * x
-""",
-    "batch": """\
-def batch(self, axis, args, batched, **params):  # args[i] has a leading axis of axis.size where batched[i] is True
-    return self(*args, **params), True  # here of an operation on each element; True, since the result has the axis
-""",
-}
-"""How each rule is written, for messages."""
 
 
 class Axis:
@@ -293,16 +253,7 @@ class Primitive:
 
     def missing(self, rule: str) -> MissingRuleError:
         """The error for a transformation that needs a rule which nobody has written, or not for this case."""
-        return MissingRuleError(
-            f"the primitive {self.name!r} has no {rule} rule.",
-            WHY_MISSING.get(rule, "It is not linear, or nobody has said how it is transposed."),
-            self.written(rule) if self.made_outside else INSTEAD_OF_RULE[rule == "batch"],
-        )
-
-    def written(self, rule: str) -> str:
-        """For messages: how a rule of this primitive is written."""
-        sketch = indent(SKETCHES[rule].rstrip(), "    ")
-        return f"Write the rule in {type(self).__name__}, as minijvp.extend.Primitive describes it:\n{sketch}"
+        return missing_rule(self, rule)
 
 
 class Nondifferentiable(Primitive):

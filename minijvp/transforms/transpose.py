@@ -11,6 +11,7 @@ from typing import Any
 
 from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
+from minijvp.core.missing_rules import how_to_write
 from minijvp.core.source import Source
 from minijvp.core.tracing import state
 from minijvp.errors import MissingRuleError
@@ -46,7 +47,10 @@ def transpose_flat(jaxpr: Jaxpr, linear: Sequence[bool], args: Sequence[Any], co
                     continue
             state.source = e.source or outer
             operands = [v.value if type(v) is Literal else values.get(v, v.type) for v in e.inputs]
-            found = e.primitive.transpose(cts if e.returns_tuple else cts[0], *operands, **e.params)
+            several = e.primitive.returns_tuple
+            if several is None:
+                several = e.returns_tuple
+            found = e.primitive.transpose(cts if several else cts[0], *operands, **e.params)
             for v, ct in zip(e.inputs, found if type(found) is tuple else (found,)):
                 if ct is not None and type(v) is Var and v not in values:
                     received[v] = add(received[v], ct) if v in received else ct
@@ -107,13 +111,13 @@ def is_about_linearity(error: Exception) -> bool:
 def not_linear(e: Equation, line: Source | None) -> MissingRuleError:
     """The error for an equation, made at `line`, that cannot be transposed."""
     made = f", at {line}: {line.text}" if line else ""
-    how = f" Of a primitive that is linear:\n{e.primitive.written('transpose')}" if e.primitive.made_outside else ""
+    sketch = how_to_write(e.primitive, "transpose") if e.primitive.made_outside else ""
     error = MissingRuleError(
         f"the primitive {e.primitive.name!r} has no transpose rule for "
         f"{', '.join([repr(v.type) for v in e.inputs])}{made}.",
         "It is not linear in all of these that are not known, or nobody has said how it is transposed.",
         "Transpose linear functions only (x * c with a known c, and not x * x): for another function, vjp transposes "
-        f"its derivative.{how}",
+        "its derivative." + (sketch and f" Of a primitive that is linear:\n{sketch}"),
     )
     error.equation = e
     return error

@@ -205,8 +205,7 @@ class GraphTrace(JVPTrace):
             nonzero,
         )
         tangents = tuple([(node, i) if flag else None for i, flag in enumerate(nonzero)])
-        several = type(primitive.type_rule(*jaxpr.in_types, **params)) is tuple
-        return (tuple(outs), tangents) if several else (outs[0], tangents[0])
+        return (tuple(outs), tangents) if e.returns_tuple else (outs[0], tangents[0])
 
 
 def backward_graph(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
