@@ -55,7 +55,7 @@ from minijvp.calls.remat import checkpoint, checkpoint_name, remat
 from minijvp.calls.scopes import ensure_compile_time_eval, named_call, named_scope
 from minijvp.calls.tap import tap
 from minijvp.core.jaxpr import Jaxpr
-from minijvp.core.tracing import Tracer, typeof
+from minijvp.core.tracer import Tracer, typeof
 from minijvp.custom_rules.decorators import custom_jvp, custom_vjp
 from minijvp.errors import (
     ArgumentError,

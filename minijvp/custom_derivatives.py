@@ -14,7 +14,7 @@ from minijvp.arguments.tangents import leaf_namer
 from minijvp.calls.linear_call import call_linear
 from minijvp.calls.programs import fits, groups
 from minijvp.core.jaxpr import Jaxpr, evaluate
-from minijvp.core.tracing import is_traced
+from minijvp.core.tracer import is_traced
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.custom_rules.decorators import custom_jvp, custom_vjp
 from minijvp.custom_rules.rule_results import pair, place_of

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from minijvp.core.jaxpr import Equation, Jaxpr, Literal, Var, evaluate, inner_jaxprs, lower, run
 from minijvp.core.primitive import Axis, Nondifferentiable, Primitive
-from minijvp.core.tracing import Trace, Tracer, current, current_trace
+from minijvp.core.tracer import Tracer
+from minijvp.core.tracing import Trace, current, current_trace
 from minijvp.core.types import ArrayType, type_of
 from minijvp.interop.reading import translates
 from minijvp.operations.families import (

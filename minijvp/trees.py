@@ -18,7 +18,8 @@ from jax.tree_util import (
     tree_unflatten,
 )
 
-from minijvp.core.tracing import Tracer, as_constant, usable
+from minijvp.core.tracer import Tracer, usable
+from minijvp.core.tracing import as_constant
 from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, ArrayType, type_of
 from minijvp.errors import ArgumentError
 

@@ -39,7 +39,8 @@ from minijvp import (
 from minijvp.calls.jit import jit_primitive
 from minijvp.core.jaxpr import Equation, Jaxpr, Var
 from minijvp.core.primitive import registry
-from minijvp.core.tracing import EVALUATION, Trace, Tracer, live_traces, state
+from minijvp.core.tracer import Tracer
+from minijvp.core.tracing import EVALUATION, Trace, live_traces, state
 from minijvp.optimize.eager import steps
 from minijvp.transforms import jvp as forward
 from minijvp.transforms import linearize as linearization

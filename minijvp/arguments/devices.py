@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from minijvp.core.tracing import Tracer, state, typed_axes, varying_axes
+from minijvp.core.tracer import Tracer
+from minijvp.core.tracing import state, typed_axes, varying_axes
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
 

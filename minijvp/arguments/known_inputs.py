@@ -10,7 +10,8 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeVar
 
 from minijvp.core.jaxpr import Atom, Equation, Literal, Var
-from minijvp.core.tracing import Tracer, detached, is_tracer_of_jax
+from minijvp.core.tracer import Tracer, is_tracer_of_jax
+from minijvp.core.tracing import detached
 
 Made = TypeVar("Made")
 

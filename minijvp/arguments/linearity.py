@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal
-from minijvp.core.tracing import is_known
+from minijvp.core.tracer import is_known
 from minijvp.core.types import is_inexact
 from minijvp.errors import MissingRuleError
 from minijvp.operations.casting import convert_element_type

@@ -9,7 +9,8 @@ import jax
 import numpy as np
 
 from minijvp import trees
-from minijvp.core.tracing import Tracer, as_constant
+from minijvp.core.tracer import Tracer
+from minijvp.core.tracing import as_constant
 from minijvp.core.types import ArrayType, is_inexact, short_dtype, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.casting import convert_element_type

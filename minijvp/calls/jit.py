@@ -24,18 +24,8 @@ from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Jaxpr, evaluate, has_own_derivatives, lower
 from minijvp.core.primitive import Primitive
 from minijvp.core.source import PACKAGE
-from minijvp.core.tracing import (
-    EVALUATION,
-    JAX_EVALUATION,
-    evaluating,
-    is_traced,
-    live_traces,
-    named_axes,
-    refuse_tracers,
-    settled,
-    state,
-    traced_by_jax,
-)
+from minijvp.core.tracer import is_traced, refuse_tracers, settled
+from minijvp.core.tracing import EVALUATION, JAX_EVALUATION, evaluating, live_traces, named_axes, state, traced_by_jax
 from minijvp.core.types import jit_is_disabled, x64_enabled
 from minijvp.errors import ArgumentError, EscapedTracerError
 from minijvp.operations.families import nonzero

@@ -6,7 +6,7 @@ from functools import partial
 from types import FunctionType, MethodType
 from typing import Any
 
-from minijvp.core.tracing import Tracer, is_traced
+from minijvp.core.tracer import Tracer, is_traced
 from minijvp.errors import ArgumentError
 
 DEPTH = 6

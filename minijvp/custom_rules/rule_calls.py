@@ -20,7 +20,8 @@ from minijvp import trees
 from minijvp.arguments.known_inputs import KnownInputs
 from minijvp.calls.programs import chosen, groups, present
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate
-from minijvp.core.tracing import is_traced, state
+from minijvp.core.tracer import is_traced
+from minijvp.core.tracing import state
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.custom_rules.captures import captured_error, reaches_tracer
 from minijvp.custom_rules.custom_jvp import custom_jvp_call

@@ -9,7 +9,7 @@ from typing import Any
 
 from jax.tree_util import tree_flatten, tree_unflatten
 
-from minijvp.core.tracing import Tracer
+from minijvp.core.tracer import Tracer
 from minijvp.custom_rules.captures import DEPTH, is_empty, parts_of
 
 

@@ -17,19 +17,8 @@ from jax.tree_util import tree_flatten, tree_unflatten
 from minijvp import trees
 from minijvp.calls.programs import are_inexact
 from minijvp.core.jaxpr import Jaxpr
-from minijvp.core.tracing import (
-    EVALUATION,
-    Capturing,
-    Tracer,
-    as_constant,
-    computes,
-    evaluating,
-    for_jax,
-    is_convertible,
-    is_traced,
-    named_axes,
-    state,
-)
+from minijvp.core.tracer import Capturing, Tracer, for_jax, is_convertible, is_traced
+from minijvp.core.tracing import EVALUATION, as_constant, computes, evaluating, named_axes, state
 from minijvp.core.types import PYTHON_SCALARS, is_arraylike, is_key, type_of, x64_enabled
 from minijvp.custom_rules.captures import reaches_tracer
 from minijvp.custom_rules.deferred import ByZeros, Deferred
@@ -204,7 +193,7 @@ class Bridge:
         unknown = [i for i, x in enumerate(leaves) if is_unknown(x, known)]
         out_tree = None
         static_outputs: dict[int, Any] = {}
-        capturing = Capturing()
+        capturing = Capturing(state.trace)
         captured: tuple[Tracer, ...] = ()
 
         def flat(*args: Any) -> list[Any]:

@@ -21,7 +21,7 @@ from minijvp.calls.programs import are_inexact, chosen, groups
 from minijvp.core import source
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Axis, Primitive
-from minijvp.core.tracing import is_tracer_of_jax
+from minijvp.core.tracer import is_tracer_of_jax
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.custom_rules.custom_vjp import custom_vjp_linear
 from minijvp.custom_rules.custom_vmap import BatchRule

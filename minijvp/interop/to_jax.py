@@ -11,7 +11,8 @@ from jax.tree_util import tree_flatten, tree_unflatten
 from minijvp import trees
 from minijvp.arguments.devices import staged_for
 from minijvp.calls.in_jax import lower_with_rules
-from minijvp.core.tracing import evaluating, is_tracer_of_jax
+from minijvp.core.tracer import is_tracer_of_jax
+from minijvp.core.tracing import evaluating
 from minijvp.errors import ConcretizationError
 from minijvp.transforms.staging import argument_type, stage
 

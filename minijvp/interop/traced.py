@@ -13,7 +13,8 @@ from jax.extend.core import ClosedJaxpr
 from minijvp.calls.programs import typed
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Primitive
-from minijvp.core.tracing import Trace, is_tracer_of_jax, state
+from minijvp.core.tracer import is_tracer_of_jax
+from minijvp.core.tracing import Trace, state
 from minijvp.core.types import ArrayType
 from minijvp.interop.reading import INLINED, read, type_of_aval
 from minijvp.transforms.staging import StagingTrace

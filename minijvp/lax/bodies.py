@@ -11,7 +11,7 @@ from jax.tree_util import tree_flatten, tree_unflatten
 from minijvp import trees
 from minijvp.calls.programs import fits
 from minijvp.core.jaxpr import Jaxpr
-from minijvp.core.tracing import Tracer
+from minijvp.core.tracer import Tracer
 from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import ArgumentError
 from minijvp.transforms.staging import stage

@@ -17,7 +17,7 @@ from minijvp.calls.programs import fits
 from minijvp.control_flow.branches import joined
 from minijvp.control_flow.cond import cond as cond_primitive
 from minijvp.core.jaxpr import Jaxpr
-from minijvp.core.tracing import Tracer
+from minijvp.core.tracer import Tracer
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, jit_is_disabled, type_of
 from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.lax.bodies import Tree, pair, place_of, require_functions, require_same, run, staged

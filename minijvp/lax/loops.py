@@ -15,7 +15,7 @@ from minijvp.control_flow.cond import cond as cond_primitive
 from minijvp.control_flow.scan import scan as scan_primitive
 from minijvp.control_flow.while_loop import while_loop as while_primitive
 from minijvp.core.jaxpr import Atom, Jaxpr, Var, evaluate
-from minijvp.core.tracing import is_traced, settled
+from minijvp.core.tracer import is_traced, settled
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.lax.segments import scan_segments

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from minijvp.core.tracing import is_traced
+from minijvp.core.tracer import is_traced
 from minijvp.core.types import type_of
 from minijvp.errors import ArgumentError
 from minijvp.interop.surface import bridge

@@ -12,7 +12,7 @@ from jax.tree_util import tree_structure, tree_unflatten
 from minijvp.arguments.tangents import leaf_namer
 from minijvp.calls.programs import Extension
 from minijvp.core.jaxpr import Jaxpr, Literal
-from minijvp.core.tracing import Tracer, is_traced
+from minijvp.core.tracer import Tracer, is_traced
 from minijvp.core.types import is_inexact, jit_is_disabled, type_of
 from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.lax.bodies import Tree, place_of, require_functions, staged

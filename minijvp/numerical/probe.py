@@ -18,7 +18,8 @@ from minijvp import trees
 from minijvp.calls.jit import call
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.primitive import Axis
-from minijvp.core.tracing import evaluating, is_traced
+from minijvp.core.tracer import is_traced
+from minijvp.core.tracing import evaluating
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.interop.from_jax import from_jax

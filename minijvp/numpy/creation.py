@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minijvp.core.tracing import Tracer, as_constant, is_convertible, is_known, state
+from minijvp.core.tracer import Tracer, is_convertible, is_known
+from minijvp.core.tracing import as_constant, state
 from minijvp.core.types import PYTHON_SCALARS, abstract_type, is_arraylike, is_inexact, type_of, wrapped, x64_enabled
 from minijvp.errors import ArgumentError
 from minijvp.numpy.promotion import array as as_operand

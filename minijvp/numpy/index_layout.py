@@ -11,7 +11,8 @@ import jax
 import numpy as np
 from jax import lax
 
-from minijvp.core.tracing import Tracer, evaluating
+from minijvp.core.tracer import Tracer
+from minijvp.core.tracing import evaluating
 from minijvp.errors import ArgumentError
 from minijvp.numpy.places import CLIP, NO_AXIS, Bounds, Place, Point, Span
 from minijvp.operations.casting import convert_element_type

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minijvp.core.tracing import Tracer, is_convertible, usable
+from minijvp.core.tracer import Tracer, is_convertible, usable
 from minijvp.core.types import PYTHON_SCALARS, is_arraylike
 from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.interop.from_jax import from_jax

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jax import lax
 
-from minijvp.core.tracing import Tracer
+from minijvp.core.tracer import Tracer
 from minijvp.core.types import type_of
 from minijvp.errors import ArgumentError, ConcretizationError, NonConcreteBooleanIndexError
 from minijvp.numpy.promotion import known_values

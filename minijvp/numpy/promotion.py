@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minijvp.core.tracing import EVALUATION, Tracer, as_constant, is_convertible, is_tracer_of_jax, state
+from minijvp.core.tracer import Tracer, is_convertible, is_tracer_of_jax
+from minijvp.core.tracing import EVALUATION, as_constant, state
 from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, is_inexact, type_of, wrapped, x64_enabled
 from minijvp.errors import ArgumentError, ConcretizationError, UnsupportedArgumentError
 from minijvp.operations.casting import convert_element_type

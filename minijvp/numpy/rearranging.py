@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minijvp.core.tracing import Tracer
+from minijvp.core.tracer import Tracer
 from minijvp.core.types import PYTHON_SCALARS, type_of
 from minijvp.errors import ArgumentError
 from minijvp.interop.from_jax import from_jax

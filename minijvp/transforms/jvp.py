@@ -15,14 +15,14 @@ from minijvp.arguments.tangents import for_user, from_user, leaf_namer, require_
 from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.source import Source
-from minijvp.core.tracing import Trace, Tracer, current, state, tracer_class
+from minijvp.core.tracer import Tracer
+from minijvp.core.tracing import Trace, current, state
 from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.transforms.staging import stage
 from minijvp.trees import FlatFunction
 
 
-@tracer_class
 class JVPTracer(Tracer):
     """A primal with its tangent. A tangent of None is zero."""
 

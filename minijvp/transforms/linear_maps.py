@@ -20,7 +20,8 @@ from minijvp.arguments.tangents import FLOAT0, for_user, from_user, leaf_namer, 
 from minijvp.budgets import Budget, optional_budget
 from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Jaxpr, evaluate
-from minijvp.core.tracing import is_traced, traced_by_jax
+from minijvp.core.tracer import is_traced
+from minijvp.core.tracing import traced_by_jax
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.operations.families import instantiate, zeros_like

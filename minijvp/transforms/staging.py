@@ -17,12 +17,12 @@ from minijvp import trees
 from minijvp.arguments.known_inputs import KnownInputs
 from minijvp.core import source
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
-from minijvp.core.tracing import Trace, Tracer, current, escaped, state, tracer_class
+from minijvp.core.tracer import Tracer, escaped
+from minijvp.core.tracing import Trace, current, state
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, abstract_type, type_of
 from minijvp.errors import ArgumentError, ConcretizationError
 
 
-@tracer_class
 class StagingTracer(Tracer):
     """A value that will be known when the program runs; now it is a variable."""
 

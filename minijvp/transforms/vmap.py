@@ -19,13 +19,13 @@ from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Axis
 from minijvp.core.source import Source
-from minijvp.core.tracing import Trace, Tracer, current, state, tracer_class
+from minijvp.core.tracer import Tracer
+from minijvp.core.tracing import Trace, current, state
 from minijvp.core.types import ArrayType, type_of
 from minijvp.operations.shape import move_axis
 from minijvp.transforms.staging import stage
 
 
-@tracer_class
 class BatchTracer(Tracer):
     """A value with a leading batch axis that the program does not see, or a lifted constant without one."""
 

@@ -21,7 +21,8 @@ from minijvp.arguments.tangents import from_user
 from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, one_equation
 from minijvp.core.printing import Names
 from minijvp.core.source import Source, capture
-from minijvp.core.tracing import Trace, Tracer, current, evaluating, state
+from minijvp.core.tracer import Tracer
+from minijvp.core.tracing import Trace, current, evaluating, state
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.families import add_tangents, instantiate

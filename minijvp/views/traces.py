@@ -17,7 +17,7 @@ from jax.tree_util import tree_flatten, tree_unflatten
 from minijvp import trees
 from minijvp.arguments.tangents import for_user, from_user, leaf_namer, require_same_tree
 from minijvp.core.source import Source
-from minijvp.core.tracing import Tracer
+from minijvp.core.tracer import Tracer
 from minijvp.core.types import is_key, type_of
 from minijvp.errors import ArgumentError
 from minijvp.transforms.staging import abstract_types, stage_tree

@@ -13,7 +13,8 @@ import pytest
 import minijvp
 import minijvp.numpy as mnp
 from minijvp import ArgumentError, MissingRuleError, grad, jit, jvp, lax, tap, value_and_grad, vjp, vmap
-from minijvp.core.tracing import EVALUATION, Trace, Tracer
+from minijvp.core.tracer import Tracer
+from minijvp.core.tracing import EVALUATION, Trace
 from tests.side_by_side import same
 
 X = jnp.array([0.3, -1.2, 2.0])

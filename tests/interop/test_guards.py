@@ -12,7 +12,7 @@ import pytest
 
 import minijvp
 import minijvp.numpy as mnp
-from minijvp.core.tracing import is_known, is_traced, is_tracer_of_jax
+from minijvp.core.tracer import is_known, is_traced, is_tracer_of_jax
 from minijvp.core.types import type_of
 from tests.side_by_side import same
 
@@ -37,7 +37,7 @@ GUARDS = {
     "match": lambda x: matched(x),
     "singledispatch": lambda x: x * doubled(x) / 2,
 }
-if isinstance(minijvp.core.tracing.ArrayTracer, type) and issubclass(minijvp.core.tracing.ArrayTracer, jax.core.Tracer):
+if isinstance(minijvp.core.tracer.ArrayTracer, type) and issubclass(minijvp.core.tracer.ArrayTracer, jax.core.Tracer):
     GUARDS["jax.core.Tracer"] = lambda x: x * x if isinstance(x, (jax.core.Tracer, np.ndarray)) else np.asarray(x) ** 2
 
 

@@ -21,17 +21,8 @@ import numpy as np
 
 from minijvp.core import source
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var, evaluate, inner_jaxprs
-from minijvp.core.tracing import (
-    EVALUATION,
-    Trace,
-    Tracer,
-    current,
-    escaped,
-    evaluating,
-    nothing_is_traced,
-    state,
-    tracer_class,
-)
+from minijvp.core.tracer import Tracer, escaped
+from minijvp.core.tracing import EVALUATION, Trace, current, evaluating, nothing_is_traced, state
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, type_of
 from minijvp.errors import ConcretizationError, MinijvpError
 from minijvp.optimize.eager.steps import compiled
@@ -108,7 +99,6 @@ class Program:
         return True
 
 
-@tracer_class
 class PendingTracer(Tracer):
     """A value that is computed when somebody asks, or at the end with all others."""
 

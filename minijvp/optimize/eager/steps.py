@@ -18,7 +18,8 @@ import jax
 from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, lower, one_equation
 from minijvp.core.primitive import Primitive
-from minijvp.core.tracing import EVALUATION, Trace, detached, refuse_tracers, settled, state
+from minijvp.core.tracer import refuse_tracers, settled
+from minijvp.core.tracing import EVALUATION, Trace, detached, state
 from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import EscapedTracerError
 from minijvp.transforms.staging import stage

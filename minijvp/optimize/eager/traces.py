@@ -11,7 +11,8 @@ from typing import Any
 from minijvp.core import source
 from minijvp.core.jaxpr import Atom, Equation, Var
 from minijvp.core.primitive import Axis
-from minijvp.core.tracing import Trace, detached, settled, state
+from minijvp.core.tracer import settled
+from minijvp.core.tracing import Trace, detached, state
 from minijvp.core.types import PYTHON_SCALARS
 from minijvp.errors import EscapedTracerError
 from minijvp.optimize.eager.steps import (

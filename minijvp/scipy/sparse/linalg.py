@@ -18,7 +18,7 @@ from jax.tree_util import tree_leaves, tree_map
 import minijvp.numpy as mnp
 from minijvp import trees
 from minijvp.arguments.tangents import leaf_namer
-from minijvp.core.tracing import Tracer
+from minijvp.core.tracer import Tracer
 from minijvp.core.types import type_of
 from minijvp.errors import ArgumentError
 from minijvp.interop.surface import bridge_all
