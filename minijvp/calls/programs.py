@@ -41,6 +41,11 @@ def either(x: Iterable[bool], y: Iterable[bool]) -> Flags:
     return tuple([a or b for a, b in zip(x, y, strict=True)])
 
 
+def both(x: Iterable[bool], y: Iterable[bool]) -> Flags:
+    """Place by place, whether both are true."""
+    return tuple([a and b for a, b in zip(x, y, strict=True)])
+
+
 class Extension:
     """A program that grows: equations after its own. `finish` names the inputs and outputs of the result.
 

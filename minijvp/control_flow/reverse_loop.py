@@ -16,7 +16,7 @@ from jax import lax
 from jax.core import eval_context
 
 from minijvp.calls.dependence import fixpoint, reaching, spread_around
-from minijvp.calls.programs import Flags, chosen, groups, typed
+from minijvp.calls.programs import Flags, both, chosen, groups, present, typed
 from minijvp.control_flow.bodies import Body, jvp_body, with_carry
 from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.hooks import hooks
@@ -61,7 +61,7 @@ class Pull(NamedTuple):
 @cached_by_linearizer(maxsize=4096)
 def pull_program(loop: Body, wrt: Flags, cts: Flags) -> Pull:
     """The step backwards, if at first the cotangents of the carries in `cts` are not zero."""
-    body, n_constants, n = loop
+    body, _, n = loop
     # What a step computes again is a part of its linear program, as in other programs; a budget goes with the body.
     with hooks.linearizer.within("auto"):
         known, linear, origins, out_nonzero = hooks.linearizer.program(body, wrt)
@@ -69,7 +69,7 @@ def pull_program(loop: Body, wrt: Flags, cts: Flags) -> Pull:
 
     def step(carry: Flags) -> Flags:
         needed = reaching(linear, chosen(carry, out_nonzero))[n_residuals:]
-        return tuple(map(bool, spread(needed, wrt)[n_constants:]))
+        return tuple(map(bool, loop.carry(spread(needed, wrt))))
 
     def turn(carry: Flags) -> Any:
         found: Flags = ()
@@ -87,11 +87,11 @@ def pull_program(loop: Body, wrt: Flags, cts: Flags) -> Pull:
 
         types = [*body.in_types, *(t.strong() for t in chosen(body.out_types, carry))]
         program = stage(fun, types, f"pull({body.name})" if body.name else "")
-        return found[n_constants:], carry, program, found
+        return loop.carry(found), carry, program, found
 
-    start = tuple([a and b for a, b in zip(cts, wrt[n_constants:], strict=True)])
+    start = both(cts, loop.carry(wrt))
     _, carried, program, produced = fixpoint(turn, start, spread_around(step, start))
-    return Pull(program, carried, produced, produced[:n_constants] + carried)
+    return Pull(program, carried, produced, with_carry(produced, loop.n_constants, carried))
 
 
 class Curvature(NamedTuple):
@@ -134,22 +134,20 @@ def slots(types: Sequence[ArrayType]) -> tuple[int, int]:
 
 def pull_loop(loop: Body, wrt: Flags, cts: Flags, n: Any, inputs: Sequence[Any], given: Any) -> Any:
     """The cotangents that `pull_program` finds, after `n` steps, by raw jax.lax calls."""
-    body, n_constants, _ = loop
+    body = loop.jaxpr
     with eval_context():
         program, _, found, _ = pull_program(loop, wrt, cts)
-    constants, init = groups([typed(x, t) for x, t in zip(inputs, body.in_types, strict=True)], n_constants)
-    size, levels = slots(body.in_types[n_constants:])
-    is_sum = found[:n_constants]
+    types = loop.inputs(body.in_types)
+    constants, init, _ = loop.inputs([typed(x, t) for x, t in zip(inputs, body.in_types, strict=True)])
 
-    def backwards(x: Any, state: Any) -> Any:
+    def backwards(carry: Any, state: Any) -> Any:
         sums, ct = state
-        pulled = list(spread(lower(program, *constants, *x, *ct), found))
-        sums = [s + c for s, c in zip(sums, chosen(pulled[:n_constants], is_sum), strict=True)]
-        before = [c if c is not None else jnp.zeros_like(v) for c, v in zip(chosen(pulled[n_constants:], cts), ct)]
-        return sums, before
+        pulled = loop.inputs(spread(lower(program, *constants, *carry, *ct), found))
+        sums = [s + c for s, c in zip(sums, present(pulled.constants), strict=True)]
+        return sums, [jnp.zeros_like(v) if c is None else c for c, v in zip(chosen(pulled.carry, cts), ct)]
 
-    sums = [jnp.zeros(t.shape, t.dtype) for t in chosen(body.in_types[:n_constants], is_sum)]
-    walk = Walk(lambda x: lower(body, *constants, *x), backwards, size, levels)
+    sums = [jnp.zeros(t.shape, t.dtype) for t in chosen(types.constants, loop.inputs(found).constants)]
+    walk = Walk(lambda carry: lower(body, *constants, *carry), backwards, *slots(types.carry))
     sums, ct = walk.segment(0, init, n, (sums, list(given)))
     return (*sums, *ct)
 

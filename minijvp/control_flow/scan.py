@@ -17,6 +17,7 @@ from minijvp.calls.programs import (
     Extension,
     Flags,
     array_types,
+    both,
     chosen,
     groups,
     instantiated,
@@ -359,11 +360,6 @@ def transpose_body(body: Body, linear: Flags, flags: Flags) -> Transposed:
     )
     made = Body(transposed, len(constants), len(sums) + sum(carried))
     return Transposed(made, extra, tuple(is_known.carry), carried, found)
-
-
-def both(x: Flags, y: Flags) -> Flags:
-    """Place by place, whether both are true."""
-    return tuple([a and b for a, b in zip(x, y, strict=True)])
 
 
 @cached(maxsize=4096)

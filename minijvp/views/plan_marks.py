@@ -175,7 +175,7 @@ def inside(jaxpr: Jaxpr, linear: set[Atom], name: str = "", times: int = 1) -> I
         if not any(flags):
             continue
         linear.update(e.outputs)
-        primitive, n = e.primitive.name, e.params.get("length", 1)
+        primitive, n = e.primitive.name, e.primitive.trip_count(e.params)
         for inner in opened(e):
             first = e.params.get("n_constants", 0)
             given: set[Atom] = {v for v, flag in zip(inner.inputs[::-1], flags[::-1]) if flag}
