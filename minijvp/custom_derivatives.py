@@ -35,14 +35,14 @@ __all__ = [
 ]
 
 
-class Program:
+class ConvertedClosure:
     """A function of pytrees as its program: called with the constants of that, and the arguments. Hashable."""
 
     def __init__(self, jaxpr: Jaxpr, in_tree: Any, out_tree: Any, name: str):
         self.jaxpr, self.in_tree, self.out_tree, self.name = jaxpr, in_tree, out_tree, name
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is Program and self.key() == other.key()
+        return type(other) is ConvertedClosure and self.key() == other.key()
 
     def __hash__(self) -> int:
         return hash(self.key())
@@ -64,13 +64,13 @@ class Program:
         return tree_unflatten(self.out_tree, evaluate(self.jaxpr, *constants, *leaves))
 
 
-def program(fun: Callable[..., Any], examples: tuple, name: str) -> tuple[Program, tuple[Any, ...]]:
+def program(fun: Callable[..., Any], examples: tuple, name: str) -> tuple[ConvertedClosure, tuple[Any, ...]]:
     """A function as a program for arguments like these, and the values that it closes over."""
     leaves, in_tree = tree_flatten((examples, {}))
     types = tuple([argument_type(x) for x in trees.as_arrays(leaves, trees.call_namer(fun, examples, {}))])
     closed, out_tree = stage_tree(fun, in_tree, types)
     opened, constants = closed.hoist_constants()
-    return Program(opened, in_tree, out_tree, name), constants
+    return ConvertedClosure(opened, in_tree, out_tree, name), constants
 
 
 def custom_gradient(fun: Callable[..., Any]) -> custom_vjp:

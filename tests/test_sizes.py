@@ -10,9 +10,6 @@ ROOT = Path(minijvp.__file__).parent
 LINES = 400
 LONGER = {
     "calls/jit.py": (466, "one operation and its rules"),
-    "control_flow/scan.py": (468, "one operation and its rules"),
-    "control_flow/while_loop.py": (534, "one operation and its rules"),
-    "custom_rules/rule_calls.py": (462, "one operation and its rules"),
     "operations/elementwise.py": (497, "one table, whose rules refer to each other"),
     "operations/families.py": (411, "families refer to each other"),
     "optimize/eager/recurring.py": (419, "one mechanism"),

@@ -26,7 +26,7 @@ def on_the_host(x: Any, *, n: int) -> Any:
 
 
 bessel = Elementwise("bessel", on_the_host, lambda t, out, x, *, n: t * (bessel(x, n=n - 1) - bessel(x, n=n + 1)) / 2)
-bessel.recomputable = "dear"  # a rematerialisation repeats it only if memory is scarce
+bessel.recomputable = "expensive"  # a rematerialisation repeats it only if memory is scarce
 
 
 def main() -> None:

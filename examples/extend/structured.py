@@ -19,7 +19,7 @@ from minijvp.extend import ArrayType, Axis, BilinearPrimitive, leading_axis
 class SeriesProduct(BilinearPrimitive):
     """out[k] = sum of x[i] * y[k - i] for i <= k, along the last axis."""
 
-    recomputable = "dear"
+    recomputable = "expensive"
 
     def impl(self, x: Any, y: Any) -> Any:
         n = x.shape[-1]

@@ -32,7 +32,7 @@ class ProgramCall(ProgramPrimitive):
 class Call(ProgramCall):
     """One that is its program in all respects; options go with what transformations make of it."""
 
-    recomputable = "dear"
+    recomputable = "expensive"
     is_call = True
     takes_more = True
     transposed = staticmethod(transpose_jaxpr)

@@ -24,7 +24,7 @@ from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Jaxpr, evaluate, has_own_derivatives, lower
 from minijvp.core.primitive import Primitive
 from minijvp.core.source import PACKAGE
-from minijvp.core.tracer import is_traced, refuse_tracers, settled
+from minijvp.core.tracer import is_traced, refuse_tracers, resolved
 from minijvp.core.tracing import EVALUATION, JAX_EVALUATION, evaluating, live_traces, named_axes, state, traced_by_jax
 from minijvp.core.types import jit_is_disabled, x64_enabled
 from minijvp.errors import ArgumentError, EscapedTracerError
@@ -434,7 +434,7 @@ class _Jitted:
     def recover(self, error: Exception, args: tuple, kwargs: dict[str, Any]) -> Any:
         """The result where an argument had yet to be computed; else our own error, if the arguments are to blame."""
         leaves, tree = tree_flatten((args, kwargs))
-        values = settled(leaves)
+        values = resolved(leaves)
         if values is not leaves:
             args, kwargs = tree_unflatten(tree, values)
             return self.in_force()(*args, **kwargs)

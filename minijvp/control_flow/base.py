@@ -9,15 +9,16 @@ from minijvp.core.program_primitive import ProgramPrimitive
 TURNS = 10
 """The trip count of a loop of which nobody knows it, where the time of programs is estimated (`work_of`).
 
-It bounds nothing, it is a guess: an order of magnitude above a single run, so that to compute such a loop again is dear
-beside the operations around it; and not more, for beside a loop of thousands of turns nothing else would count.
+It bounds nothing, it is a guess: an order of magnitude above a single run, so that to compute such a loop again is
+expensive beside the operations around it; and not more, for beside a loop of thousands of turns nothing else would
+count.
 """
 
 
 class ControlFlow(ProgramPrimitive):
     """A primitive that decides which programs run, and how often."""
 
-    recomputable = "dear"
+    recomputable = "expensive"
 
     repeats = True
     """Whether it is a loop."""

@@ -106,7 +106,7 @@ class Cond(ControlFlow):
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, branches: Branches) -> tuple[Any, Any]:
         index, *operands = args
         if batched[0]:
-            return select_or_hand_on(axis, index, operands, batched[1:], branches)
+            return select_or_delegate(axis, index, operands, batched[1:], branches)
         programs, extra, out_batched = vmap_branches(branches, axis, batched[1:])
         return self(index, *extra, *operands, branches=programs), out_batched
 
@@ -126,7 +126,7 @@ class Cond(ControlFlow):
 cond = Cond("cond")
 
 
-class Linearized(NamedTuple):
+class LinearizedChoice(NamedTuple):
     """The two choices that a choice is linearized to.
 
     `known` takes the arrays `extra`, and the operands; its further results are residuals, in slots that the branches
@@ -141,7 +141,7 @@ class Linearized(NamedTuple):
 
 
 @cached_by_linearizer(maxsize=4096)
-def linearize_branches(branches: Branches, flags: Flags) -> Linearized:
+def linearize_branches(branches: Branches, flags: Flags) -> LinearizedChoice:
     """The known and the linear branches; `flags` says which operands have a tangent."""
     made = hooks.linearizer.branches(branches, flags)
     out_nonzero = union([found for _, _, _, found in made])
@@ -162,7 +162,7 @@ def linearize_branches(branches: Branches, flags: Flags) -> Linearized:
         t_outs = instantiated(body, spread(linear.outputs, found), types, out_nonzero)
         inputs = [variables[i] if i in variables else Var(t) for i, t in wanted]
         linear_bodies.append(body.finish([*inputs, *tangents], t_outs))
-    return Linearized(tuple(known_bodies), extra, tuple(linear_bodies), tuple(shared), out_nonzero)
+    return LinearizedChoice(tuple(known_bodies), extra, tuple(linear_bodies), tuple(shared), out_nonzero)
 
 
 def shared_residuals(made: Sequence[LinearizedJaxpr]) -> tuple[list[list[int]], list[int], list[ArrayType]]:
@@ -193,7 +193,7 @@ def place_residuals(linear: Jaxpr, origins: Sequence[int | None], slots: list[Ar
 # A choice that differs from lane to lane runs every branch on all lanes, and selects; `lanes` says what that takes.
 
 
-def select_or_hand_on(
+def select_or_delegate(
     axis: Axis, index: Any, operands: Sequence[Any], batched: Flags, branches: Branches
 ) -> tuple[tuple[Any, ...], Flags]:
     """The outputs of the branches that the lanes chose, and which are batched: not what all hand on that is not."""
@@ -258,7 +258,7 @@ def is_slow(jaxpr: Jaxpr) -> bool:
     """Whether a program is worth the look whether anybody wants it: it has a loop, or an operation that is costly."""
     for e in jaxpr:
         loop = isinstance(e.primitive, ControlFlow) and e.primitive.repeats
-        costly = not e.programs and e.primitive.recomputable in ("dear", "never")
+        costly = not e.programs and e.primitive.recomputable in ("expensive", "never")
         if loop or costly or any(map(is_slow, e.programs)):
             return True
     return False

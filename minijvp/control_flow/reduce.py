@@ -31,7 +31,7 @@ class Reduction(ProgramPrimitive):
     body = ""
     helpers = ("jaxpr",)
     has_steps = True
-    recomputable = "fair"
+    recomputable = "moderate"
     own_derivative = True
 
 

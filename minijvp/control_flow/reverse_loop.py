@@ -147,12 +147,12 @@ def pull_loop(loop: Body, wrt: Flags, cts: Flags, n: Any, inputs: Sequence[Any],
         return sums, [jnp.zeros_like(v) if c is None else c for c, v in zip(chosen(pulled.carry, cts), ct)]
 
     sums = [jnp.zeros(t.shape, t.dtype) for t in chosen(types.constants, loop.inputs(found).constants)]
-    walk = Walk(lambda carry: lower(body, *constants, *carry), backwards, *slots(types.carry))
+    walk = WayBack(lambda carry: lower(body, *constants, *carry), backwards, *slots(types.carry))
     sums, ct = walk.segment(0, init, n, (sums, list(given)))
     return (*sums, *ct)
 
 
-class Walk:
+class WayBack:
     """The way back through a loop, for its step forwards and its step backwards, by levels of `size` slots."""
 
     def __init__(self, step: Callable[[Any], Any], backwards: Callable[[Any, Any], Any], size: int, levels: int):

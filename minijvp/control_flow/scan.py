@@ -208,11 +208,11 @@ def live_body(body: Body, used: Flags) -> tuple[Body, Flags, Flags]:
     return made, ins, carry + ys
 
 
-Place = tuple[str, int]
+ResidualPlace = tuple[str, int]
 """Where a residual is found: among the constants, the invariants, the arrays, the results or the stacks of a scan."""
 
 
-class Linearized(NamedTuple):
+class LinearizedScan(NamedTuple):
     """The two loops that a scan is linearized to.
 
     `known` takes the arrays `extra`, and what the scan takes; its further results are stacks of residuals. `invariant`
@@ -224,14 +224,14 @@ class Linearized(NamedTuple):
     extra: tuple[Any, ...]
     invariant: Jaxpr
     linear: Body
-    fixed: tuple[Place, ...]
-    moving: tuple[Place, ...]
+    fixed: tuple[ResidualPlace, ...]
+    moving: tuple[ResidualPlace, ...]
     carried: Flags
     out_nonzero: Flags
 
 
 @cached_by_linearizer(maxsize=4096)
-def linearize_body(body: Body, flags: Flags, length: int, unrolled: bool = False) -> Linearized:
+def linearize_body(body: Body, flags: Flags, length: int, unrolled: bool = False) -> LinearizedScan:
     """The known and the linear body of a scan of `length` steps; `flags` says which arguments have a tangent."""
     jaxpr, n_constants, n_carry = body
     n_in, n_out = len(jaxpr.inputs), len(jaxpr.outputs)
@@ -267,7 +267,7 @@ def linearize_body(body: Body, flags: Flags, length: int, unrolled: bool = False
         [*constants, *present(t.carry), *chosen(residuals, is_moving), *present(t.xs)],
         [*instantiated(extended, t_carry, jaxpr.out_types, carried), *present(t_ys)],
     )
-    return Linearized(
+    return LinearizedScan(
         Body(known_body.without_dead_code(), n, n_carry),
         extra,
         invariant,
@@ -281,7 +281,7 @@ def linearize_body(body: Body, flags: Flags, length: int, unrolled: bool = False
 
 def place_residuals(
     body: Body, known: Jaxpr, n_extra: int, origins: Sequence[int | None]
-) -> tuple[list[Place], tuple[Any, ...], tuple[Any, ...]]:
+) -> tuple[list[ResidualPlace], tuple[Any, ...], tuple[Any, ...]]:
     """Where each residual is found, and the atoms of the invariant and of the stacked ones.
 
     The inputs of `known` are `n_extra` arrays and those of `body`; its further outputs are residuals without an origin.
@@ -294,11 +294,11 @@ def place_residuals(
     # What can be had from outside by each of those numbers: not carries, which are there after the last step only.
     x = body.inputs(body.jaxpr.inputs)
     ys = body.outputs(body.jaxpr.outputs)[1]
-    there: list[Place | None] = [("constant", i) for i in range(len(x.constants))]
+    there: list[ResidualPlace | None] = [("constant", i) for i in range(len(x.constants))]
     there += [None] * body.n_carry + [("x", i) for i in range(len(x.xs))]
     there += [None] * body.n_carry + [("y", i) for i in range(len(ys))]
     atoms = (*known.inputs[n_extra:], *known.outputs)
-    places: list[Place] = []
+    places: list[ResidualPlace] = []
     values: dict[str, list[Any]] = {"invariant": [], "stack": []}
     new = iter(known.outputs[len(body.jaxpr.outputs) :])
     for origin in origins:

@@ -42,7 +42,7 @@ class ScatterApply(ProgramPrimitive):
     helpers = ("jaxpr",)
     returns_tuple = False
     has_steps = True
-    recomputable = "fair"
+    recomputable = "moderate"
     own_derivative = True
 
     def impl(self, x: Any, indices: Any, *, jaxpr: Jaxpr, dimension_numbers: Any, **params: Any) -> Any:

@@ -22,7 +22,7 @@ from minijvp.control_flow.while_programs import (
     BOOL,
     INT32,
     Lanes,
-    Programs,
+    LoopPrograms,
     any_lane,
     counting,
     fewer_steps,
@@ -55,14 +55,14 @@ class While(ControlFlow):
     own_derivative = True
 
     def impl(self, *args: Any, **params: Any) -> tuple[Any, ...]:
-        condition, k, body = Programs.of(params)
+        condition, k, body = LoopPrograms.of(params)
         exact = [typed(x, t) for x, t in zip(args[k:], body.jaxpr.in_types, strict=True)]
         constants, init, _ = body.inputs(exact)
         goes_on = lambda carry: lower(condition, *args[:k], *carry)[0]
         return tuple(lax.while_loop(goes_on, lambda carry: lower(body.jaxpr, *constants, *carry), init))
 
     def type_rule(self, *types: ArrayType, **params: Any) -> tuple[ArrayType, ...]:
-        condition, k, body = Programs.of(params)
+        condition, k, body = LoopPrograms.of(params)
         carry = array_types(body.jaxpr.out_types)
         require_types("the arguments of a while's body", types[k:], body.jaxpr.in_types)
         wanted = body.inputs(body.jaxpr.in_types).carry
@@ -72,16 +72,16 @@ class While(ControlFlow):
         return tuple(carry)
 
     def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
-        condition, k, body = Programs.of(params)
+        condition, k, body = LoopPrograms.of(params)
         made = jvp_body(body, nonzero(tangents[k:]))
         more = made.body.inputs(made.body.jaxpr.in_types).carry[body.n_carry :]
         args = body.of_duals(primals[k:], tangents[k:], made.carried)
-        programs = Programs(with_more_carries(condition, tuple(more)), k, made.body)
+        programs = LoopPrograms(with_more_carries(condition, tuple(more)), k, made.body)
         outs, t_outs = groups(self(*primals[:k], *made.extra, *args, **programs.params), body.n_carry)
         return tuple(outs), spread(t_outs, made.carried)
 
     def linearize(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
-        condition, k, plain = Programs.of(params)
+        condition, k, plain = LoopPrograms.of(params)
         body = of_carries(hooks.linearizer.carried_along(plain.jaxpr), plain.n_constants)
         x, t = body.inputs(primals[k:]), body.inputs(tangents[k:])
         wrt = differentiated(body, nonzero(tangents[k:]))
@@ -90,25 +90,27 @@ class While(ControlFlow):
             return self(*primals, **params), (None,) * body.n_carry
         # The loop itself keeps nothing but the number of its steps.
         counted = of_carries(counting(plain.jaxpr), plain.n_constants)
-        programs = Programs(with_more_carries(condition, (INT32,)), k, counted)
+        programs = LoopPrograms(with_more_carries(condition, (INT32,)), k, counted)
         *outs, n = self(*primals, np.int32(0), **programs.params)
         t_inputs = [*present(t.constants), *started(t.carry, x.carry, carried)]
         return tuple(outs), spread(while_tangents(n, *primals[k:], *t_inputs, **of_loop(body, wrt)), carried)
 
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], **params: Any) -> tuple[Any, Any]:
-        condition, k, body = Programs.of(params)
+        condition, k, body = LoopPrograms.of(params)
         made = vmap_body(body, axis, batched[k:])
         condition, (differs,) = vmap_jaxpr(condition, axis, (*batched[:k], *made.carried))
         if differs:
-            return self.batch_lanes(axis, args, batched, Programs.of(params))
+            return self.batch_lanes(axis, args, batched, LoopPrograms.of(params))
         condition, more = condition.hoist_constants()
         x, b = body.inputs(args[k:]), body.inputs(batched[k:])
         init = batched_carry(axis, x.carry, b.carry, made.carried)
-        programs = Programs(condition, len(more) + k, made.body)
+        programs = LoopPrograms(condition, len(more) + k, made.body)
         outs = self(*more, *args[:k], *made.extra, *x.constants, *init, **programs.params)
         return outs, made.carried
 
-    def batch_lanes(self, axis: Axis, args: tuple, batched: tuple[bool, ...], programs: Programs) -> tuple[Any, Any]:
+    def batch_lanes(
+        self, axis: Axis, args: tuple, batched: tuple[bool, ...], programs: LoopPrograms
+    ) -> tuple[Any, Any]:
         """The loop that runs as long as one lane wants another step. A further carry says which lanes do."""
         k, n = programs.n_cond_constants, programs.n_cond_constants + programs.body.n_constants
         constants, init = groups(args, n)
@@ -117,21 +119,21 @@ class While(ControlFlow):
         (running,) = evaluate(condition, *constants[:k], *init)
         body, extra = program.hoist_constants()
         goes_on = any_lane(axis, tuple(map(type_of, init)))
-        made = Programs(goes_on, 0, of_carries(body, len(extra) + n))
+        made = LoopPrograms(goes_on, 0, of_carries(body, len(extra) + n))
         outs = self(*extra, *constants, running, *init, **made.params)
         return outs[1:], (True,) * len(init)
 
     def without_outputs(self, equation: Equation, used: Flags) -> Equation:
         if equation.has_effects:
             return equation
-        programs, ins, carry = live_programs(Programs.of(equation.params), used)
+        programs, ins, carry = live_programs(LoopPrograms.of(equation.params), used)
         if all(carry):
             return equation
         inputs, outputs = tuple(chosen(equation.inputs, ins)), tuple(chosen(equation.outputs, carry))
         return Equation(self, inputs, programs.params, outputs, equation.source)
 
     def reached(self, equation: Equation, inputs: Flags, differentiable: bool) -> Flags:
-        condition, k, body = Programs.of(equation.params)
+        condition, k, body = LoopPrograms.of(equation.params)
         carry = body.depending(inputs[k:], differentiable)
         # If it decides how often the loop runs, everything depends on it.
         if not differentiable and any(reached(condition, (*inputs[:k], *carry))):
@@ -170,7 +172,7 @@ class WhileTangents(LoopDerivative):
         n_tangents = sum(body.inputs(wrt).constants)
         n, constants, init, t_constants, t_carry = groups(args, 1, body.n_constants, body.n_carry, n_tangents)
         goes_on = fewer_steps(tuple(made.body.inputs(made.body.jaxpr.in_types).carry))
-        programs = Programs(goes_on, 1, of_carries(counting(made.body.jaxpr), made.body.n_constants))
+        programs = LoopPrograms(goes_on, 1, of_carries(counting(made.body.jaxpr), made.body.n_constants))
         moving = [*map(added, made.extra), *constants, *t_constants]
         return (*n, *moving, *init, *t_carry, added(np.int32(0))), programs.params
 

@@ -26,7 +26,7 @@ from minijvp.transforms.vmap import vmap_jaxpr
 BOOL, INT32 = ArrayType((), np.dtype(bool)), ArrayType((), np.dtype(np.int32))
 
 
-class Programs(NamedTuple):
+class LoopPrograms(NamedTuple):
     """The programs of a while, each over constants of its own and the carries."""
 
     condition: Jaxpr
@@ -34,7 +34,7 @@ class Programs(NamedTuple):
     body: Body
 
     @classmethod
-    def of(cls, params: dict[str, Any]) -> Programs:
+    def of(cls, params: dict[str, Any]) -> LoopPrograms:
         """Those among the parameters."""
         body = of_carries(params["body_jaxpr"], params["n_body_constants"])
         return cls(params["cond_jaxpr"], params["n_cond_constants"], body)
@@ -50,7 +50,7 @@ class Programs(NamedTuple):
 
 
 @cached(maxsize=4096)
-def live_programs(programs: Programs, used: Flags) -> tuple[Programs, Flags, Flags]:
+def live_programs(programs: LoopPrograms, used: Flags) -> tuple[LoopPrograms, Flags, Flags]:
     """The programs without dead carries, which neither the condition nor a live one needs; the operands and carries."""
     condition, k, body = programs
     step = lambda carry: body.carry(reaching(body.jaxpr, carry))
@@ -59,7 +59,7 @@ def live_programs(programs: Programs, used: Flags) -> tuple[Programs, Flags, Fla
     cond_ins = (True,) * k + carry
     inputs = tuple(chosen(condition.inputs, cond_ins))
     goes_on = Jaxpr((), inputs, condition.equations, condition.outputs, condition.name)
-    return Programs(goes_on, k, made), (True,) * k + ins, carry
+    return LoopPrograms(goes_on, k, made), (True,) * k + ins, carry
 
 
 @cached(maxsize=4096)
@@ -75,7 +75,7 @@ def any_lane(axis: Axis, types: tuple[ArrayType, ...]) -> Jaxpr:
 
 
 @cached(maxsize=4096)
-def lanes_program(programs: Programs, axis: Axis, batched: Flags) -> tuple[Jaxpr, Jaxpr]:
+def lanes_program(programs: LoopPrograms, axis: Axis, batched: Flags) -> tuple[Jaxpr, Jaxpr]:
     """The batched condition, and a body of all constants, of which lanes are running, and of batched carries.
 
     Lanes that are done keep their carries.

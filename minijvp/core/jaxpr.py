@@ -11,7 +11,7 @@ import jax
 from minijvp.core.primitive import Primitive
 from minijvp.core.printing import format_jaxpr
 from minijvp.core.source import ScopedSource, Source
-from minijvp.core.tracing import charged_to, state
+from minijvp.core.tracing import attributed_to, state
 from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import JaxprError
 
@@ -284,7 +284,7 @@ def evaluate(jaxpr: Jaxpr, *args: Any) -> list[Any]:
         return e.primitive(*inputs, **e.params)
 
     outer = state.source
-    with charged_to(outer):
+    with attributed_to(outer):
         return run(jaxpr, args, apply)
 
 

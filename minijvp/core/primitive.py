@@ -88,7 +88,7 @@ class Primitive:
     """
 
     recomputable = "cheap"
-    """What repeating it costs a rematerialisation: "free" (a view), "cheap", "fair", "dear", or "never"."""
+    """What repeating it costs a rematerialisation: "free" (a view), "cheap", "moderate", "expensive", or "never"."""
 
     has_steps = True
     """Whether an eager linearization may stage and compile the rule: not if it calls a user's function."""

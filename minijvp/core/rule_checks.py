@@ -16,7 +16,7 @@ import numpy as np
 from minijvp.core.types import ArrayType, ScalarType, is_arraylike, is_inexact, is_key, type_of
 from minijvp.errors import ArgumentError
 
-COSTS = ("free", "cheap", "fair", "dear", "never")
+COSTS = ("free", "cheap", "moderate", "expensive", "never")
 
 
 def maker() -> tuple[bool, int]:

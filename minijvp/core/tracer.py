@@ -80,11 +80,11 @@ class Capturing:
 
 
 def for_jax(tracer: Tracer) -> Any:
-    """The value of a tracer for JAX: what it is settled to, or what stands for it in a function that JAX traces.
+    """The value of a tracer for JAX: what it is resolved to, or what stands for it in a function that JAX traces.
 
     The tracer itself, if there is none.
     """
-    value = tracer.settled()
+    value = tracer.resolved()
     if value is not tracer or here.capturing is None:
         return value
     found = here.capturing.find(tracer)
@@ -192,13 +192,13 @@ class Tracer:
             raise escaped(self, wanted_by)
         raise self.not_concrete(wanted_by)
 
-    def settled(self) -> Any:
+    def resolved(self) -> Any:
         """The value itself, of a tracer that stands for one without a derivative also when its trace has finished."""
         return self
 
     def concrete(self) -> Any:
         """The value, where there is one to be had and no derivative would be lost; else the tracer."""
-        return self.settled()
+        return self.resolved()
 
     def not_concrete(self, wanted_by: str) -> ConcretizationError:
         return ConcretizationError(
@@ -257,7 +257,7 @@ class Tracer:
         )
 
     def __repr__(self) -> str:
-        value = self.settled()
+        value = self.resolved()
         if value is not self:
             return repr(value)
         return f"<{self.owner.description} {self.type!r}>"
@@ -365,16 +365,16 @@ def escaped(tracer: Tracer, used_by: str) -> EscapedTracerError:
 
 
 def usable(x: Tracer, used_by: str) -> Any:
-    """The tracer, or the value that it is settled to. Raises EscapedTracerError if its transformation has ended."""
+    """The tracer, or the value that it is resolved to. Raises EscapedTracerError if its transformation has ended."""
     if not x.owner.finished():
         return x
-    value = x.settled()
+    value = x.resolved()
     if value is x:
         raise escaped(x, used_by)
     return value
 
 
-def settled(values: Sequence[Any]) -> Sequence[Any]:
+def resolved(values: Sequence[Any]) -> Sequence[Any]:
     """The values, with those that JAX knows in the place of tracers; `values` itself, if there are none."""
     found = [for_jax(x) if isinstance(x, Tracer) else x for x in values]
     return values if all([x is y for x, y in zip(found, values, strict=True)]) else found

@@ -20,7 +20,7 @@ from jax.extend.core import unsafe_get_axis_names_DO_NOT_USE as names_of_axes  #
 
 from minijvp.core import source
 from minijvp.core.hooks import hooks
-from minijvp.core.tracer import is_tracer_of_jax, refuse_tracers, settled
+from minijvp.core.tracer import is_tracer_of_jax, refuse_tracers, resolved
 from minijvp.core.types import type_of
 from minijvp.errors import (
     ArgumentError,
@@ -89,7 +89,7 @@ class EvalTrace(Trace):
         try:
             return primitive.evaluate(args, params)
         except (TypeError, ValueError, EscapedTracerError):
-            values = settled(args)
+            values = resolved(args)
             if values is not args:
                 return self.process(primitive, tuple(values), params)
             refuse_tracers(args, primitive.name)
@@ -188,7 +188,7 @@ def current_trace() -> Trace:
     return state.trace
 
 
-class charged_to:
+class attributed_to:
     """Context manager: equations recorded inside carry `line` and not the line of the running Python code."""
 
     __slots__ = ("line", "previous")

@@ -12,7 +12,7 @@ from minijvp.calls.programs import are_inexact, as_array, as_arrays, chosen, ins
 from minijvp.core.caching import cached, cached_by_linearizer
 from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, jaxpr_without_rules
 from minijvp.core.primitive import Axis
-from minijvp.core.tracing import charged_to
+from minijvp.core.tracing import attributed_to
 from minijvp.core.types import ArrayType, type_of
 from minijvp.custom_rules.deferred import ByZeros, Deferred
 from minijvp.operations.families import is_linear, nonzero, spread, zeros_like
@@ -74,7 +74,7 @@ def program(rule: Rule | ByZeros) -> Jaxpr:
     if isinstance(rule, Jaxpr):
         return rule
     # Its equations carry the lines of the rule, not the one that is being differentiated now.
-    with charged_to(None):
+    with attributed_to(None):
         return rule()
 
 

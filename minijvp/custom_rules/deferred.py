@@ -10,7 +10,7 @@ from typing import Any
 
 from minijvp.arguments.known_inputs import KnownInputs, kept_unless_asked
 from minijvp.core.jaxpr import Jaxpr
-from minijvp.core.tracing import charged_to
+from minijvp.core.tracing import attributed_to
 from minijvp.core.types import ArrayType
 
 Flags = tuple[bool, ...]
@@ -63,7 +63,7 @@ class ByZeros:
         """The program, for arguments of values that may be known."""
         given = known or KnownInputs()
         # Its equations carry the lines of the rule, not the one that is being differentiated now.
-        with charged_to(None):
+        with attributed_to(None):
             return kept_unless_asked(self.made, nonzero, given, lambda: self.make(nonzero, given))
 
     def __repr__(self) -> str:

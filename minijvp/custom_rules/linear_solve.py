@@ -36,7 +36,7 @@ class CustomLinearSolve(LinearCall):
     body = ""
     helpers = ("solve",)
     rules = "matvec", "vecmat", "transpose_solve"
-    recomputable = "dear"
+    recomputable = "expensive"
 
     def n_residuals(self, params: dict[str, Any]) -> int:
         return sum(params["const_lengths"])

@@ -16,7 +16,7 @@ from minijvp.errors import ArgumentError
 from minijvp.operations.casting import convert_element_type
 
 
-class Place:
+class Leaf:
     """A leaf of a structure, where nothing else is."""
 
 
@@ -36,13 +36,13 @@ def entries_of(given: Any, structure: Any, prefix: bool = False) -> list[Any] | 
 
     def add(entry: Any, part: Any) -> None:
         nonlocal fit
-        if prefix or entry is None or isinstance(part, Place):
+        if prefix or entry is None or isinstance(part, Leaf):
             zero = isinstance(entry, SymbolicZero)
             found.extend([None if zero else entry] * tree_structure(part).num_leaves)
         else:
             fit = False
 
-    example = tree_unflatten(structure, [Place() for _ in range(structure.num_leaves)])
+    example = tree_unflatten(structure, [Leaf() for _ in range(structure.num_leaves)])
     try:
         tree_map(add, given, example, is_leaf=lambda x: x is None)
     except (TypeError, ValueError):

@@ -152,7 +152,7 @@ def without_zeros(program: Jaxpr, n: int) -> tuple[Jaxpr, Flags]:
 class Foreign(Primitive):
     """The results of an operation of JAX that minijvp does not know, by rules that JAX has for it."""
 
-    recomputable = "dear"
+    recomputable = "expensive"
 
     def impl(self, *args: Any, equation: ForeignEquation) -> tuple[Any, ...]:
         exact = [typed(x, t) for x, t in zip(args, equation.types, strict=True)]

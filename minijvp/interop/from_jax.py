@@ -85,7 +85,7 @@ def bridged(fun: Callable[..., Any], pure: bool = False) -> Callable[..., Any]:
     return bridged
 
 
-class Program:
+class BridgedProgram:
     """What JAX traced, which leaves it takes and which tracers besides, and how its results make up the result."""
 
     __slots__ = ("captured", "leaves", "out_tree", "static_outputs", "traced")
@@ -104,14 +104,14 @@ class Program:
         return tree_unflatten(self.out_tree, outs)
 
 
-class Programs:
+class BridgedPrograms:
     """The programs for one set of types, and how much had to be known to trace the first of them."""
 
     __slots__ = ("by_values", "known")
 
     def __init__(self, known: int):
         self.known = known
-        self.by_values: dict[Hashable, Program] = {}
+        self.by_values: dict[Hashable, BridgedProgram] = {}
 
 
 class Bridge:
@@ -120,7 +120,7 @@ class Bridge:
     def __init__(self, fun: Callable[..., Any], pure: bool = False):
         self.fun = fun
         self.pure = pure
-        self.programs: dict[Hashable, Programs] = {}
+        self.programs: dict[Hashable, BridgedPrograms] = {}
 
     def __call__(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         leaves, tree = tree_flatten((args, kwargs))
@@ -146,7 +146,7 @@ class Bridge:
         except jax.errors.UnexpectedTracerError as error:
             raise self.leaked(error) from error
 
-    def trace(self, key: Hashable, programs: Programs | None, leaves: list[Any], tree: Any) -> Program:
+    def trace(self, key: Hashable, programs: BridgedPrograms | None, leaves: list[Any], tree: Any) -> BridgedProgram:
         """A new program, traced with as little known as `fun` and the rules that it calls allow.
 
         If a rule cannot be made whatever is known, the program is of use as long as nothing wants its derivative.
@@ -179,7 +179,7 @@ class Bridge:
                 known = more
         known, program = found
         if programs is None or programs.known != known:
-            programs = Programs(known)
+            programs = BridgedPrograms(known)
         lasts = not program.captured and not program.traced.closes_over_tracers
         if (known < COMPUTED or self.pure) and lasts:
             if sum([len(p.by_values) for p in self.programs.values()]) >= READ_PER_FUNCTION:
@@ -188,7 +188,7 @@ class Bridge:
             programs.by_values[values_of(leaves, known)] = program
         return program
 
-    def trace_with(self, known: int, leaves: list[Any], tree: Any) -> Program:
+    def trace_with(self, known: int, leaves: list[Any], tree: Any) -> BridgedProgram:
         """The program for which the leaves that `known` does not leave unknown are constants."""
         unknown = [i for i, x in enumerate(leaves) if is_unknown(x, known)]
         out_tree = None
@@ -217,7 +217,7 @@ class Bridge:
                 if len(capturing.tracers) == len(captured):
                     raise
             if len(capturing.tracers) == len(captured):
-                return Program(traced, unknown, captured, out_tree, static_outputs)
+                return BridgedProgram(traced, unknown, captured, out_tree, static_outputs)
 
     def traced(self, flat: Callable[..., list[Any]], args: Sequence[Any], known: int) -> Traced:
         """What JAX traces of a function of arguments like these."""

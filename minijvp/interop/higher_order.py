@@ -30,7 +30,7 @@ from minijvp.custom_rules.custom_vmap import custom_vmap_call
 from minijvp.custom_rules.linear_solve import custom_linear_solve
 from minijvp.interop.first_order import COMPUTATIONS, computation, held, refuse_option, static, without_placement
 from minijvp.interop.reading import INLINED, in_types, interpret, read_open, read_together, translates, type_of_aval
-from minijvp.interop.rules import Call, batch_rule, captured, jvp_rule, vjp_rule_by_zeros, vjp_rules
+from minijvp.interop.rules import RuledCallOfJax, batch_rule, captured, jvp_rule, vjp_rule_by_zeros, vjp_rules
 from minijvp.operations import windows
 from minijvp.operations.elementwise import select_n
 from minijvp.operations.families import broadcast_in_dim
@@ -75,7 +75,7 @@ def call(equation: JaxprEqn, *inputs: Any) -> Any:
 def custom_vmap(equation: JaxprEqn, *inputs: Any) -> Any:
     """A function with a rule for batches."""
     jaxpr, constants = read_open(as_closed(equation.params["call"]))
-    call = Call(equation, constants)
+    call = RuledCallOfJax(equation, constants)
     operands = [*constants, *in_types(inputs, equation.invars)]
     return custom_vmap_call(*operands, jaxpr=jaxpr, rule=batch_rule(call))
 
@@ -130,10 +130,12 @@ def knows_zeros(equation: JaxprEqn) -> bool:
     )
 
 
-def with_rule(equation: JaxprEqn, program: ClosedJaxpr, inputs: Sequence[Any]) -> tuple[Call, Jaxpr, list[Any]]:
+def with_rule(
+    equation: JaxprEqn, program: ClosedJaxpr, inputs: Sequence[Any]
+) -> tuple[RuledCallOfJax, Jaxpr, list[Any]]:
     """The call of a function with a rule, its program, and its operands, which begin with constants."""
     jaxpr, constants = read_open(program)
-    call = Call(equation, constants)
+    call = RuledCallOfJax(equation, constants)
     operands = [*constants, *in_types(inputs, equation.invars)]
     for i in range(len(constants), call.n_captured):
         operands[i] = captured(operands[i], function=call.name)

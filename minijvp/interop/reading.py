@@ -18,7 +18,7 @@ from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal
 from minijvp.core import source
 from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Jaxpr, Var
-from minijvp.core.tracing import as_constant, charged_to, state
+from minijvp.core.tracing import as_constant, attributed_to, state
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, short_dtype, type_of
 from minijvp.errors import ArgumentError, JaxprError
 from minijvp.operations.casting import convert_element_type
@@ -135,7 +135,7 @@ def interpret(jaxpr: Any, constants: Sequence[Any], args: Sequence[Any]) -> list
     values: dict[Any, Any] = dict(zip(jaxpr.constvars, map(constant, constants), strict=True))
     values.update(zip(jaxpr.invars, args, strict=True))
     outer = state.source
-    with charged_to(outer):
+    with attributed_to(outer):
         for equation in jaxpr.eqns:
             state.source = source_of(equation) or outer
             inputs = [literal(v) if isinstance(v, Literal) else values[v] for v in equation.invars]

@@ -107,7 +107,7 @@ class OneEquation:
         )
 
 
-class Call(OneEquation):
+class RuledCallOfJax(OneEquation):
     """One call of a function with a rule, as a function of operands, the first `n_captured` of which it closes over.
 
     Those are constants of its program, and values of the surrounding one. The rule says nothing about them.
@@ -138,7 +138,7 @@ def inexact(types: Sequence[ArrayType]) -> list[ArrayType]:
     return [t.strong() for t in types if is_inexact(t.dtype)]
 
 
-def jvp_rule(call: Call, symbolic_zeros: bool = False) -> Deferred | ByZeros:
+def jvp_rule(call: RuledCallOfJax, symbolic_zeros: bool = False) -> Deferred | ByZeros:
     """The rule of a jax.custom_jvp function: operands and tangents to results and tangents.
 
     One that wants to know which tangents are zero is a program for each set of those that are not.
@@ -162,7 +162,7 @@ def jvp_rule(call: Call, symbolic_zeros: bool = False) -> Deferred | ByZeros:
 class VJP:
     """The rules of a jax.custom_vjp function, for operands of which some are differentiated."""
 
-    def __init__(self, call: Call, nonzero: Flags):
+    def __init__(self, call: RuledCallOfJax, nonzero: Flags):
         self.call = call
         self.nonzero = nonzero
         self.places = call.differentiated(nonzero)
@@ -203,13 +203,13 @@ def no_cotangent(t: ArrayType) -> Any:
     return ad.Zero(aval) if is_inexact(t.dtype) else np.zeros(t.shape, FLOAT0)
 
 
-def vjp_rules(call: Call) -> tuple[Deferred, Deferred]:
+def vjp_rules(call: RuledCallOfJax) -> tuple[Deferred, Deferred]:
     """The rules of a jax.custom_vjp function: operands to results and residuals, and residuals and cotangents back."""
     vjp = VJP(call, are_inexact(call.types))
     return vjp.fwd, Deferred(lambda: vjp.backward((True,) * len(inexact(call.out_types))))
 
 
-def vjp_rule_by_zeros(call: Call) -> ByZeros:
+def vjp_rule_by_zeros(call: RuledCallOfJax) -> ByZeros:
     """The rules of a function that wants to know which tangents and cotangents are zero, as a rule for tangents."""
 
     def make(nonzero: Flags) -> tuple[Jaxpr, Flags]:
@@ -230,7 +230,7 @@ def vjp_rule_by_zeros(call: Call) -> ByZeros:
     return ByZeros(lambda nonzero, _: make(nonzero), separate=True)
 
 
-def batch_rule(call: Call) -> BatchRule:
+def batch_rule(call: RuledCallOfJax) -> BatchRule:
     """The rule of a jax.custom_batching.custom_vmap function."""
 
     def make(axis: Axis, batched: Flags) -> Jaxpr:

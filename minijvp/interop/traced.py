@@ -60,7 +60,7 @@ class Traced:
 class ProgramOfJax(Primitive):
     """The outputs of a program that JAX has traced. A trace that transforms it sees the equations it is read as."""
 
-    recomputable = "dear"
+    recomputable = "expensive"
     has_steps = False
 
     def __call__(self, *args: Any, **params: Any) -> tuple[Any, ...]:

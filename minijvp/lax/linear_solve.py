@@ -35,7 +35,7 @@ from minijvp.transforms.staging import stage
 __all__ = ["custom_linear_solve", "custom_root"]
 
 LINEAR, ROOT = "custom_linear_solve", "custom_root"
-Program = tuple[Jaxpr, tuple[Any, ...]]
+OpenProgram = tuple[Jaxpr, tuple[Any, ...]]
 """An open jaxpr, and the constants that its first inputs stand for: what a function closes over."""
 
 
@@ -78,7 +78,7 @@ def custom_linear_solve(
     turned = solve if transpose_solve is None and symmetric else transpose_solve
     vector, product = equations(matvec, "matvec", b, "b", LINEAR)
     found, result, aux = solved(solve, "solve", matvec, vector, has_aux)
-    programs: list[Program | None] = [product, None, found, None]
+    programs: list[OpenProgram | None] = [product, None, found, None]
     if turned is not None:
         programs[1], vecmat = transposed(matvec, product, vector, symmetric)
         programs[3], _, other = solved(turned, "transpose_solve", vecmat, vector, has_aux)
@@ -95,7 +95,7 @@ def custom_linear_solve(
     return (x, tree_unflatten(aux.structure, outs[len(vector.leaves) :])) if aux else x
 
 
-def equations(fun: Callable[[Any], Any], role: str, x: Any, name: str, function: str) -> tuple[Tree, Program]:
+def equations(fun: Callable[[Any], Any], role: str, x: Any, name: str, function: str) -> tuple[Tree, OpenProgram]:
     """The unknowns, strongly typed, and the program of a function that returns as many equations.
 
     Like a first carry of a loop, a Python scalar takes the dtype that the function gives it.
@@ -133,7 +133,7 @@ def solved(
     vector: Tree,
     has_aux: bool,
     function: str = LINEAR,
-) -> tuple[Program, Tree, Tree | None]:
+) -> tuple[OpenProgram, Tree, Tree | None]:
     """The program of a solver, its solution, and its auxiliary data, if it has some."""
     parts = partial(solution_and_aux, solve, f"{role} of {function}") if has_aux else lambda result: (result,)
     args: list[Signature] = [vector.signature]
@@ -179,8 +179,8 @@ def require_same_aux(x: Tree | None, y: Tree | None) -> None:
 
 
 def transposed(
-    matvec: Callable[[Any], Any], product: Program, vector: Tree, symmetric: bool
-) -> tuple[Program | None, Callable[[Any], Any]]:
+    matvec: Callable[[Any], Any], product: OpenProgram, vector: Tree, symmetric: bool
+) -> tuple[OpenProgram | None, Callable[[Any], Any]]:
     """The transposed product as a program, and as a function of trees; MissingRuleError if there is none."""
     jaxpr, constants = product
     n = len(constants)
@@ -285,7 +285,7 @@ def require_floats(unknowns: Tree, name: str, function: str) -> None:
 
 def tangent_program(
     f: Callable[[Any], Any], tangent_solve: Callable[..., Any], unknowns: Tree, function: str
-) -> Program:
+) -> OpenProgram:
     """The program from a root and a right-hand side to the solution of the equation that is linearized there."""
 
     def linearize_and_solve(x: Any, y: Any) -> Any:

@@ -15,7 +15,7 @@ from minijvp.control_flow.cond import cond as cond_primitive
 from minijvp.control_flow.scan import scan as scan_primitive
 from minijvp.control_flow.while_loop import while_loop as while_primitive
 from minijvp.core.jaxpr import Atom, Jaxpr, Var, evaluate
-from minijvp.core.tracer import is_traced, settled
+from minijvp.core.tracer import is_traced, resolved
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.lax.segments import scan_segments
@@ -96,7 +96,7 @@ def run_bounded(cond_jaxpr: Jaxpr, body_jaxpr: Jaxpr, carry: Sequence[Any], max_
         return [next(outs) if flag else x for x, flag in zip(carry, moving, strict=True)]
 
     last, _ = run_scan(stage(step, body_jaxpr.in_types, body_jaxpr.name), carry, [], max_steps, False, 1)
-    (running,) = settled(call(cond_jaxpr, *last))  # a gradient that recurs has values, where they are asked for
+    (running,) = resolved(call(cond_jaxpr, *last))  # a gradient that recurs has values, where they are asked for
     if not is_traced(running):
         if running:
             raise too_many(function, max_steps)

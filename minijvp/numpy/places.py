@@ -104,7 +104,7 @@ def places_of(index: Any, shape: tuple[int, ...], rules: Bounds) -> list[Place]:
             places.append(span_of(e, axis, shape[axis]))
             axis += 1
         elif not is_mask(e):
-            places.append(Point(axis, settled(e, axis, shape[axis], rules), k))
+            places.append(Point(axis, resolved(e, axis, shape[axis], rules), k))
             axis += 1
         elif not e.ndim:
             places.append(Point(NO_AXIS, np.zeros(int(e), np.int64), k))
@@ -194,7 +194,7 @@ def indices_are_checked() -> bool:
     return jax.config.jax_check_static_indices  # type: ignore[attr-defined]
 
 
-def settled(index: Any, axis: int, n: int, rules: Bounds) -> Any:
+def resolved(index: Any, axis: int, n: int, rules: Bounds) -> Any:
     """The index, if Python or NumPy knows it: counted from 0, and clamped where a single integer may be."""
     if type(index) is int:
         if n == 0:

@@ -38,7 +38,7 @@ class DotGeneral(BilinearPrimitive):
     free ones of x, then those of y. `preferred_element_type` is its dtype, by default the operands' common one.
     """
 
-    recomputable = "dear"
+    recomputable = "expensive"
 
     def work(self, inputs: Sequence[ArrayType], outputs: Sequence[ArrayType], params: dict[str, Any]) -> float:
         (summed, _), _ = params["dimension_numbers"]
@@ -109,7 +109,7 @@ class ScaledDot(Primitive):
     formats have no room for tangents, so it has no derivative: a function that quantizes brings its own.
     """
 
-    recomputable = "dear"
+    recomputable = "expensive"
 
     def impl(self, x: Any, y: Any, x_scale: Any, y_scale: Any, **params: Any) -> Any:
         return lax.scaled_dot(x, y, lhs_scale=x_scale, rhs_scale=y_scale, **params)

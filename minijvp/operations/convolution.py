@@ -55,7 +55,7 @@ class ConvGeneralDilated(BilinearPrimitive):
     (batch, feature, *spatial) of the result. Groups of features, or else of the batch, meet their own kernels only.
     """
 
-    recomputable = "dear"
+    recomputable = "expensive"
 
     def work(self, inputs: Sequence[ArrayType], outputs: Sequence[ArrayType], params: dict[str, Any]) -> float:
         kernels = inputs[1].shape[params["dimension_numbers"][1][0]]

@@ -41,7 +41,7 @@ Dual = tuple[Any, ...]
 class Cumulative(Primitive):
     """A cumulative operation along `axis`, in order or in `reverse`."""
 
-    recomputable = "fair"
+    recomputable = "moderate"
 
     def __init__(self, name: str, function: Callable[..., Any]):
         super().__init__(name, f"Cumulative operation: see jax.lax.{name}.")

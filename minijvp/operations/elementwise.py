@@ -85,7 +85,7 @@ class Divide(Elementwise):
 class Transcendental(Elementwise):
     """A function that takes many multiplications."""
 
-    recomputable = "fair"
+    recomputable = "moderate"
 
 
 class Slope(Transcendental):

@@ -26,7 +26,7 @@ class Fft(LinearPrimitive):
     `jax.lax.FftType`. `fft_lengths` are the sizes of the operand, for IRFFT those of the result.
     """
 
-    recomputable = "fair"
+    recomputable = "moderate"
 
     def impl(self, x: Any, *, fft_type: Any, fft_lengths: tuple[int, ...]) -> Any:
         return lax.fft(x, fft_type, fft_lengths)

@@ -34,7 +34,7 @@ class Gather(LinearPrimitive):
     `dimension_numbers` and `mode` (what happens out of bounds) are those of jax.lax.gather. Linear in the operand.
     """
 
-    recomputable = "fair"
+    recomputable = "moderate"
 
     def impl(self, x: Any, indices: Any, *, dimension_numbers: Any, slice_sizes: tuple[int, ...], **params: Any) -> Any:
         return lax.gather(x, indices, dimension_numbers, slice_sizes, **params)
@@ -154,7 +154,7 @@ def take_along_axis(x: Any, indices: Any, axis: int) -> Any:
 class Scatter(Primitive):
     """The operand with `updates` written to, added to, ... its slices at `indices`; parameters of jax.lax.scatter."""
 
-    recomputable = "fair"
+    recomputable = "moderate"
 
     def __init__(self, name: str, function: Any):
         super().__init__(name, f"Scatter: see jax.lax.{name.replace('-', '_')}.")

@@ -294,7 +294,7 @@ def lu_tangent(packed: Any, t: Any) -> Any:
 class PivotsToPermutation(MatrixPrimitive, Nondifferentiable):
     """The permutation of `permutation_size` rows that the exchanges `pivots` of lu make."""
 
-    recomputable = "fair"
+    recomputable = "moderate"
     ranks = (1,)
     takes = "a vector of pivots, no longer than permutation_size"
     dtypes = frozenset({"int32"})

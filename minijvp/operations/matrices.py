@@ -146,7 +146,7 @@ def permuted(x: Any, permutation: Any, axis: int) -> Any:
 class MatrixPrimitive(Primitive):
     """A primitive on matrices and vectors, the last axes of its operands; the axes before them are a common batch."""
 
-    recomputable = "dear"
+    recomputable = "expensive"
 
     ranks: tuple[int, ...] = (2,)
     """How many axes of each operand are no batch."""

@@ -33,7 +33,7 @@ class RaggedDotGeneral(Primitive):
     """
 
     own_derivative = True
-    recomputable = "dear"
+    recomputable = "expensive"
 
     def impl(self, x: Any, y: Any, group_sizes: Any, *, ragged_dot_dimension_numbers: Any, **params: Any) -> Any:
         return lax.ragged_dot_general(x, y, group_sizes, ragged_dot_dimension_numbers, **params)

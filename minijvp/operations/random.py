@@ -29,7 +29,7 @@ WIDTHS = (8, 16, 32, 64)
 class OfKeys(Nondifferentiable):
     """An operation that works key by key, on arrays of any shape."""
 
-    recomputable = "dear"
+    recomputable = "expensive"
 
     def batch(self, axis: Axis, args: tuple, batched: Any, **params: Any) -> tuple[Any, Any]:
         return self(*args, **params), True
@@ -168,7 +168,7 @@ class Threefry2x32(Nondifferentiable):
     Source: J. K. Salmon et al., Parallel random numbers: as easy as 1, 2, 3, SC 2011.
     """
 
-    recomputable = "dear"
+    recomputable = "expensive"
 
     def impl(self, *args: Any) -> Any:
         return tuple(primitives.threefry2x32_p.bind(*jnp.broadcast_arrays(*args)))
@@ -196,7 +196,7 @@ class RandomGamma(Primitive):
     Source: M. Figurnov, S. Mohamed and A. Mnih, Implicit reparameterization gradients, NeurIPS 2018.
     """
 
-    recomputable = "dear"
+    recomputable = "expensive"
 
     def impl(self, keys: Any, a: Any, *, log_space: bool) -> Any:
         return primitives.random_gamma_p.bind(keys, a, log_space=log_space)
@@ -234,7 +234,7 @@ class RngBitGenerator(Nondifferentiable):
     A state is 4 numbers of uint32 or 2 of uint64, along the last axis; other axes hold one each, with bits for each.
     """
 
-    recomputable = "dear"
+    recomputable = "expensive"
 
     def impl(self, state: Any, *, shape: tuple[int, ...], dtype: Any, algorithm: Any) -> Any:
         def draw(one: Any) -> tuple[Any, Any]:
@@ -267,7 +267,7 @@ class RngUniform(Nondifferentiable):
     No call repeats another, so that a loop has no counterpart in a batch.
     """
 
-    recomputable = "dear"
+    recomputable = "expensive"
 
     def impl(self, low: Any, high: Any, *, shape: tuple[int, ...]) -> Any:
         low, high = jnp.asarray(low), jnp.asarray(high)

@@ -26,7 +26,7 @@ Axes = tuple[int, ...]
 class Reduction(Primitive):
     """A reduction over `axes`, by the function of jax.lax of the same name."""
 
-    recomputable = "fair"
+    recomputable = "moderate"
 
     def __init__(self, name: str, function: Callable[..., Any]):
         super().__init__(name, f"Reduction: see jax.lax.{name}.")
@@ -117,7 +117,7 @@ class ReduceBits(Reduction, Nondifferentiable):
 class ArgExtremum(Nondifferentiable):
     """The index of the first largest or smallest element along one axis."""
 
-    recomputable = "fair"
+    recomputable = "moderate"
 
     def __init__(self, name: str, function: Callable[..., Any]):
         super().__init__(name, f"Index of an extremum: see jax.lax.{name}.")

@@ -40,7 +40,7 @@ def require_real(name: str, x: ArrayType, axes: Axes) -> None:
 class Center(LinearPrimitive):
     """t - sum(y t) along `axes`, linear in t, where the y are not negative and add up to 1. Adjoint: t - y sum(t)."""
 
-    recomputable = "fair"
+    recomputable = "moderate"
     own_derivative = True  # JAX's, of a reduction of several operands, stops at the first tangent that is zero
 
     def impl(self, t: Any, y: Any, *, axes: Axes, adjoint: bool) -> Any:
@@ -98,7 +98,7 @@ class Softmax(Primitive):
     """exp(x) / sum(exp(x)) along `axes`."""
 
     own_derivative = True
-    recomputable = "fair"
+    recomputable = "moderate"
 
     def __init__(self, name: str, function: Callable[..., Any], doc: str | None = None):
         super().__init__(name, doc)

@@ -20,7 +20,7 @@ INDEX = np.dtype(np.int32)
 class Sort(Primitive):
     """The operands, permuted together along an axis so that the first `num_keys` of them are in lexicographic order."""
 
-    recomputable = "fair"
+    recomputable = "moderate"
 
     def impl(self, *xs: Any, dimension: int, is_stable: bool, num_keys: int) -> Any:
         return tuple(lax.sort(xs, dimension, is_stable, num_keys))
@@ -51,7 +51,7 @@ class Sort(Primitive):
 class TopK(Primitive):
     """The `k` largest elements along an axis, the largest first, and their indices."""
 
-    recomputable = "fair"
+    recomputable = "moderate"
 
     def impl(self, x: Any, *, k: int, axis: int) -> Any:
         return tuple(lax.top_k(x, k, axis=axis))
@@ -80,7 +80,7 @@ class ApproxTopK(Primitive):
     The parameters are those of jax.lax.approx_max_k.
     """
 
-    recomputable = "fair"
+    recomputable = "moderate"
 
     def impl(self, x: Any, *, k: int, reduction_dimension: int, is_max_k: bool, **params: Any) -> Any:
         function = lax.approx_max_k if is_max_k else lax.approx_min_k

@@ -41,7 +41,7 @@ from minijvp.operations.families import Elementwise, add, differ_in_jax
 class SpecialFunction(Elementwise):
     """An elementwise primitive computed by a series or an iteration."""
 
-    recomputable = "fair"
+    recomputable = "moderate"
 
 
 def _no_derivative(name: str, argument: str) -> Callable[..., Any]:

@@ -106,7 +106,7 @@ class StagingTrace(Trace):
         known = self.constants.get(id(x))
         if known is None:
             if isinstance(x, Tracer) and x.owner.finished():
-                value = x.settled()
+                value = x.resolved()
                 if value is x:
                     raise escaped(x, self.description)
                 x = value

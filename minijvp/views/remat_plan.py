@@ -14,7 +14,7 @@ from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.types import is_inexact
 from minijvp.errors import ArgumentError
 from minijvp.optimize.rematerialize.linearization import Parts, planned
-from minijvp.optimize.rematerialize.planning import SMALL, WORTHWHILE, Linearized, Plan
+from minijvp.optimize.rematerialize.planning import SMALL, WORTHWHILE, Plan, PlanningProblem
 from minijvp.settings import config
 from minijvp.views.draw import fewer_boxes, require_group
 from minijvp.views.graph import Mark, Style, graph_of
@@ -295,7 +295,7 @@ def reported(
     )
 
 
-def reason(budget: Budget, linearized: Linearized) -> str:
+def reason(budget: Budget, linearized: PlanningProblem) -> str:
     """Why nothing is computed again."""
     if budget == "off":
         return "memory_budget='off': nothing is computed again."
@@ -311,7 +311,7 @@ def reason(budget: Budget, linearized: Linearized) -> str:
     )
 
 
-def stages(linearized: Linearized, plan: Plan) -> Iterator[Stage]:
+def stages(linearized: PlanningProblem, plan: Plan) -> Iterator[Stage]:
     """The regions in the order of the backward pass."""
     alive: list[set[Var]] = []
     for r in plan.regions:

@@ -124,7 +124,7 @@ def forward_trace(
                 "It takes the positional arguments of the function in a tuple, and their tangents in another.",
                 "Write forward_trace(f, (x,), (t,)).",
             )
-    program = Program(f, tuple(primals), "forward_trace")
+    program = TracedFunction(f, tuple(primals), "forward_trace")
     given, tree = tree_flatten(tuple(tangents))
     require_same_tree(tree, program.in_tree, "tangents", "primals")
     directions = from_user(given, program.types, "tangent", leaf_namer(tuple(tangents), "tangents"))
@@ -157,7 +157,7 @@ def reverse_trace(f: Callable[..., Any], *primals: Any, cotangent: Any = None, u
     [('x', 2.0, 4.0), ('y', 3.0, 2.0), ('c', 6.0, 1.0), ('d', 8.0, 1.0)]
     """
     trees.require_callable(f, "reverse_trace")
-    program = Program(f, primals, "reverse_trace")
+    program = TracedFunction(f, primals, "reverse_trace")
     cts = program.cotangents(cotangent)
     scope = program.run(Walk(False, unfold), [None] * len(program.types))
     found = scope.backward(cts)
@@ -165,7 +165,7 @@ def reverse_trace(f: Callable[..., Any], *primals: Any, cotangent: Any = None, u
     return program.trace(f"reverse trace of {program.name}", "adjoint", tree_unflatten(program.in_tree, gradient))
 
 
-class Program:
+class TracedFunction:
     """A function at a point: its program, and the rows of a run."""
 
     def __init__(self, f: Callable[..., Any], primals: tuple, user: str):

@@ -76,7 +76,7 @@ def numbers(n: int = 4_000_000) -> tuple[Any]:
 
 
 def mixed_chain_loss(library: Any, rounds: int = 8) -> Callable[[Any], Any]:
-    """Eight operations a round, cheap ones and dear ones: steps along a field that dies away."""
+    """Eight operations a round, cheap ones and expensive ones: steps along a field that dies away."""
     xp = library.numpy
 
     def loss(x: Any) -> Any:
@@ -88,7 +88,7 @@ def mixed_chain_loss(library: Any, rounds: int = 8) -> Callable[[Any], Any]:
 
 
 def dear_chain_loss(library: Any, rounds: int = 32) -> Callable[[Any], Any]:
-    """Two operations a round, both dear: nothing is there to hide computing them again behind."""
+    """Two operations a round, both expensive: nothing is there to hide computing them again behind."""
     xp = library.numpy
 
     def loss(x: Any) -> Any:

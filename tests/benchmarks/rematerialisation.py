@@ -138,7 +138,7 @@ def planning(loss: Make, data: Callable[[], tuple], what: str, name: str, settin
 batch_32, batch_4096 = [(deep.quaternion_loss, partial(deep.quaternion_data, n)) for n in (32, 4096)]
 unrolled = deep.deep_transformer_loss, deep.deep_transformer_data
 scanned = deep.scanned_transformer_loss, deep.stacked_transformer_data
-mixed, dear = (deep.mixed_chain_loss, deep.numbers), (deep.dear_chain_loss, deep.numbers)
+mixed, expensive = (deep.mixed_chain_loss, deep.numbers), (deep.dear_chain_loss, deep.numbers)
 lstm = lstm_loss, partial(lstm_data, 500, 32, 128, 128)
 
 CASES = (
@@ -152,8 +152,8 @@ CASES = (
     Case("transformer by scan / checkpoint", *scanned, theirs=partial(deep.scanned_transformer_loss, CHECKPOINTED)),
     Case("elementwise chain", *mixed, 0.6, 1.05),
     Case("elementwise chain, budget 0.5", *mixed, 0.1, 1.4, budget=0.5),
-    Case("chain of tanh(sin(x))", *dear, 0.6, 1.05),
-    Case("chain of tanh(sin(x)), budget 0.11", *dear, 0.1, 1.4, budget=0.11),
+    Case("chain of tanh(sin(x))", *expensive, 0.6, 1.05),
+    Case("chain of tanh(sin(x)), budget 0.11", *expensive, 0.1, 1.4, budget=0.11),
     Case("conv net", deep.deep_conv_loss, deep.deep_conv_data, 0.6, 1.05),
     Case("LSTM by scan", *lstm, 0.65, 1.05),
     Case("LSTM by scan / checkpoint", *lstm, theirs=partial(lstm_loss, CHECKPOINTED)),

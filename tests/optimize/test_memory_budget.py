@@ -15,7 +15,7 @@ import minijvp.numpy as mnp
 from minijvp import lax
 from minijvp.errors import ArgumentError
 from minijvp.optimize.rematerialize import linearization
-from minijvp.optimize.rematerialize.planning import Linearized, Plan
+from minijvp.optimize.rematerialize.planning import Plan, PlanningProblem
 from tests.benchmarks.deep import deep_conv_data, deep_conv_loss, deep_transformer_data, deep_transformer_loss
 
 LAYERS, WIDTH = 8, 64
@@ -129,14 +129,14 @@ def test_the_default_budget_stages_nothing(budget: Any) -> None:
 def plans(monkeypatch: pytest.MonkeyPatch) -> list[Plan]:
     """The automatic plans that were followed."""
     found: list[Plan] = []
-    original = Linearized.automatic_plan
+    original = PlanningProblem.automatic_plan
 
-    def automatic_plan(self: Linearized, copies: int = 1) -> Plan | None:
+    def automatic_plan(self: PlanningProblem, copies: int = 1) -> Plan | None:
         plan = original(self, copies)
         found.extend([plan] if plan else [])
         return plan
 
-    monkeypatch.setattr(Linearized, "automatic_plan", automatic_plan)
+    monkeypatch.setattr(PlanningProblem, "automatic_plan", automatic_plan)
     linearization._linearize_jaxpr_planned.cache_clear()
     return found
 

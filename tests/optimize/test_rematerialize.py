@@ -193,9 +193,9 @@ def test_small_programs_are_left_alone() -> None:
 
 def test_products_of_matrices_and_random_numbers_are_not_computed_again() -> None:
     jaxpr = minijvp.make_jaxpr(lambda x: minijvp.random.bits(minijvp.random.key(0), (3,)) * (x @ x > 0).all())(W)
-    priced = Forward.of_program(jaxpr, len(jaxpr.outputs)).prices(0.05, dear=False)
+    priced = Forward.of_program(jaxpr, len(jaxpr.outputs)).prices(0.05, expensive=False)
     for e in jaxpr:
-        assert (priced[id(e)] is None) == (e.primitive.recomputable == "dear")
+        assert (priced[id(e)] is None) == (e.primitive.recomputable == "expensive")
     assert {"dot_general", "random_bits"} <= {e.primitive.name for e in jaxpr if priced[id(e)] is None}
-    dear = Forward.of_program(jaxpr, len(jaxpr.outputs)).prices(1.0, dear=True)
-    assert None not in dear.values()
+    expensive = Forward.of_program(jaxpr, len(jaxpr.outputs)).prices(1.0, expensive=True)
+    assert None not in expensive.values()

@@ -56,7 +56,7 @@ class Operation:
         self.active: tuple[Var, ...] | None = None
         """The results that have a tangent, once that was asked."""
         self.following: dict[Hashable, Operation] = {}
-        self.ends: dict[Hashable, Program] = {}
+        self.ends: dict[Hashable, RecurringGradient] = {}
 
 
 class Root:
@@ -67,10 +67,10 @@ class Root:
     def __init__(self, inputs: tuple[Var, ...]):
         self.inputs = inputs
         self.following: dict[Hashable, Operation] = {}
-        self.ends: dict[Hashable, Program] = {}
+        self.ends: dict[Hashable, RecurringGradient] = {}
 
 
-class Program:
+class RecurringGradient:
     """The gradient of a path: how often it was met, and its compiled form."""
 
     __slots__ = ("met", "nonzero", "run")
@@ -123,7 +123,7 @@ class PendingTracer(Tracer):
                 raise no_number(self, wanted_by)
         return self.owner.value(self.variable)
 
-    def settled(self) -> Any:
+    def resolved(self) -> Any:
         return self if self.owner.depends(self.variable) else self.owner.value(self.variable)
 
 
@@ -214,7 +214,7 @@ class Recording(Trace):
         """An argument, or the value that a tracer of another trace stands for; EscapedTracerError if there is none."""
         if not isinstance(x, Tracer) or x.owner is self:
             return x
-        value = x.settled()
+        value = x.resolved()
         if value is x:
             raise escaped(x, self.description) if x.owner.finished() else x.foreign(self.description)
         return value
@@ -380,7 +380,7 @@ def run(trace: Recording, variables: tuple[Var, ...], past: History) -> tuple[Se
     """The values of these variables, and the cotangents of the arguments that are differentiated for the first."""
     program = trace.node.ends.get(variables)
     if program is None:
-        program = trace.node.ends[variables] = Program()
+        program = trace.node.ends[variables] = RecurringGradient()
     program.met += 1
     if program.run is None:
         jaxpr = trace.program(variables)

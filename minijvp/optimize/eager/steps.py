@@ -18,7 +18,7 @@ import jax
 from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, lower, one_equation
 from minijvp.core.primitive import Primitive
-from minijvp.core.tracer import refuse_tracers, settled
+from minijvp.core.tracer import refuse_tracers, resolved
 from minijvp.core.tracing import EVALUATION, Trace, detached, state
 from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import EscapedTracerError
@@ -38,7 +38,7 @@ def compiled(jaxpr: Jaxpr) -> Callable[..., tuple[Any, ...]]:
     return jax.jit(lambda *xs: tuple(lower(jaxpr, *xs)))
 
 
-class Program:
+class CompiledProgram:
     """An open jaxpr that is evaluated by one compiled call, and the programs that were made of it.
 
     `jvps` and `linearizations` are known by which inputs have a tangent, `batches` by the size of the batch axis and
@@ -52,15 +52,15 @@ class Program:
         self.name = name
         self.run = compiled(jaxpr)
         self.params = {"program": self}
-        self.jvps: dict[Flags, tuple[Program, Flags]] = {}
+        self.jvps: dict[Flags, tuple[CompiledProgram, Flags]] = {}
         self.linearizations: dict[Flags, Any] = {}
-        self.batches: dict[tuple[int, Any, Flags], tuple[Program, Flags]] = {}
-        self.transposes: dict[tuple[int, Flags], tuple[Program, Flags | None]] = {}
+        self.batches: dict[tuple[int, Any, Flags], tuple[CompiledProgram, Flags]] = {}
+        self.transposes: dict[tuple[int, Flags], tuple[CompiledProgram, Flags | None]] = {}
 
     def __str__(self) -> str:
         return str(self.jaxpr)
 
-    def transposed(self, n: int, nonzero: Flags) -> tuple[Program, Flags | None]:
+    def transposed(self, n: int, nonzero: Flags) -> tuple[CompiledProgram, Flags | None]:
         """The transpose in the inputs from number n on, for the cotangents that are not zero.
 
         With it, which of those inputs get a cotangent: None if all do.
@@ -76,11 +76,11 @@ class Program:
 PROGRAMS = 8192
 """How many are kept; all are forgotten when there would be more."""
 
-_by_jaxpr: dict[Jaxpr, Program] = {}
-_by_operation: dict[tuple, Program] = {}
+_by_jaxpr: dict[Jaxpr, CompiledProgram] = {}
+_by_operation: dict[tuple, CompiledProgram] = {}
 
 
-def program(jaxpr: Jaxpr, name: str) -> Program:
+def program(jaxpr: Jaxpr, name: str) -> CompiledProgram:
     """The compiled form of an open jaxpr, in messages called `name`."""
     found = _by_jaxpr.get(jaxpr)
     if found is None:
@@ -89,12 +89,14 @@ def program(jaxpr: Jaxpr, name: str) -> Program:
             _by_operation.clear()
         # It serves everywhere, so that the line of its first use would mislead.
         equations = tuple([Equation(e.primitive, e.inputs, e.params, e.outputs, None) for e in jaxpr.equations])
-        found = Program(Jaxpr(jaxpr.constants, jaxpr.inputs, equations, jaxpr.outputs, jaxpr.name), name)
+        found = CompiledProgram(Jaxpr(jaxpr.constants, jaxpr.inputs, equations, jaxpr.outputs, jaxpr.name), name)
         _by_jaxpr[found.jaxpr] = found
     return found
 
 
-def program_of(primitive: Any, args: Sequence[Any], params: dict[str, Any], make: Make | None = None) -> Program:
+def program_of(
+    primitive: Any, args: Sequence[Any], params: dict[str, Any], make: Make | None = None
+) -> CompiledProgram:
     """The program that applies one primitive to arguments like `args`; or, with `make`, any function of the library."""
     if primitive is step:
         return params["program"]
@@ -160,10 +162,10 @@ class Step(Primitive):
     def evaluate(self, args: tuple, params: dict[str, Any]) -> tuple[Any, ...]:
         return params["program"].run(*args)
 
-    def type_rule(self, *types: ArrayType, program: Program) -> tuple[ArrayType, ...]:
+    def type_rule(self, *types: ArrayType, program: CompiledProgram) -> tuple[ArrayType, ...]:
         return program.jaxpr.out_types
 
-    def transpose(self, ct: tuple, *args: Any, program: Program) -> tuple[Any, ...]:
+    def transpose(self, ct: tuple, *args: Any, program: CompiledProgram) -> tuple[Any, ...]:
         # Residuals come first; in all tangents together the program is linear, also where one is known.
         n = 0
         while type(args[n]) is not ArrayType:
@@ -181,20 +183,20 @@ class Step(Primitive):
 step = Step("step")
 
 
-def run(trace: Trace, program: Program, args: tuple) -> tuple[Any, ...]:
+def run(trace: Trace, program: CompiledProgram, args: tuple) -> tuple[Any, ...]:
     """The outputs of a program under a trace that takes steps."""
     if trace is not EVALUATION:
         return trace.process(step, args, program.params)
     try:
         return program.run(*args)
     except (TypeError, ValueError, EscapedTracerError):
-        values = settled(args)
+        values = resolved(args)
         if values is not args:
             return run(trace, program, tuple(values))
         refuse_tracers(args, program.name)
         raise
 
 
-def hand_on(trace: Trace, primitive: Primitive, args: tuple, params: dict[str, Any]) -> Any:
+def delegate(trace: Trace, primitive: Primitive, args: tuple, params: dict[str, Any]) -> Any:
     """The result of an operation that is the business of the trace below."""
     return run(trace, params["program"], args) if primitive is step else trace.process(primitive, args, params)

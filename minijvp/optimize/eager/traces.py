@@ -11,15 +11,15 @@ from typing import Any
 from minijvp.core import source
 from minijvp.core.jaxpr import Atom, Equation, Var
 from minijvp.core.primitive import Axis
-from minijvp.core.tracer import settled
+from minijvp.core.tracer import resolved
 from minijvp.core.tracing import Trace, detached, state
 from minijvp.core.types import PYTHON_SCALARS
 from minijvp.errors import EscapedTracerError
 from minijvp.optimize.eager.steps import (
+    CompiledProgram,
     ComputingTrace,
     Flags,
-    Program,
-    hand_on,
+    delegate,
     program,
     program_of,
     run,
@@ -40,7 +40,7 @@ class EagerJVPTrace(ComputingTrace, JVPTrace):
     def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
         primals, tangents, active = self.unpack(args)
         if not active:
-            return hand_on(self.parent, primitive, primals, params)
+            return delegate(self.parent, primitive, primals, params)
         if not primitive.has_steps or (state.axis_sizes and speaks_along_axes(primitive, params)):
             return super().process(primitive, args, params)
         program, flags = pushed(program_of(primitive, primals, params), tangents)
@@ -51,7 +51,7 @@ class EagerJVPTrace(ComputingTrace, JVPTrace):
         return tuple([JVPTracer(self, x, next(rest)) if flag else x for x, flag in zip(outs, flags)])
 
 
-def pushed(source: Program, tangents: Sequence[Any]) -> tuple[Program, Flags]:
+def pushed(source: CompiledProgram, tangents: Sequence[Any]) -> tuple[CompiledProgram, Flags]:
     """The jvp of a program in the inputs that have a tangent, and which outputs have one."""
     nonzero = tuple([t is not None for t in tangents])
     found = source.jvps.get(nonzero)
@@ -73,12 +73,12 @@ class EagerLinearizeTrace(ComputingTrace, LinearizeTrace):
         primals, tangents, active = self.unpack(args)
         below = self.recorder.parent
         if not active:
-            return hand_on(below, primitive, primals, params)
+            return delegate(below, primitive, primals, params)
         try:
             linearization = linearized(program_of(primitive, primals, params), tangents)
             outs = run(below, linearization.known, primals)
         except EscapedTracerError:
-            values = settled(args)
+            values = resolved(args)
             if values is args:
                 raise
             return self.process(primitive, tuple(values), params)
@@ -87,7 +87,7 @@ class EagerLinearizeTrace(ComputingTrace, LinearizeTrace):
             return tuple([x if t is None else JVPTracer(self, x, t) for x, t in zip(outs, found)])
         return outs[0] if found[0] is None else JVPTracer(self, outs[0], found[0])
 
-    def record(self, linearization: Linearization, primals: tuple, outs: tuple, tangents: Sequence[Any]) -> list[Any]:
+    def record(self, linearization: LinearizedStep, primals: tuple, outs: tuple, tangents: Sequence[Any]) -> list[Any]:
         """The tangents of the results of a step. `outs` has the results, and then the residuals that are new values."""
         atoms: list[Atom] = []
         recorder = self.recorder
@@ -115,12 +115,12 @@ class EagerLinearizeTrace(ComputingTrace, LinearizeTrace):
         return found
 
 
-class Linearization:
+class LinearizedStep:
     """A program linearized: what is `known` before the tangents, and the `linear` program of residuals and tangents."""
 
     __slots__ = ("known", "linear", "out_tangents", "residuals")
 
-    def __init__(self, program_: Program, nonzero: Flags):
+    def __init__(self, program_: CompiledProgram, nonzero: Flags):
         known, linear, origins, out_nonzero = linearize_jaxpr(program_.jaxpr, nonzero)
         self.known = program(known, program_.name)
         self.linear = program(linear, program_.name)
@@ -132,13 +132,13 @@ class Linearization:
         self.residuals = tuple(zip(places, linear.in_types, strict=False))
 
 
-def linearized(program: Program, tangents: Sequence[Any]) -> Linearization:
+def linearized(program: CompiledProgram, tangents: Sequence[Any]) -> LinearizedStep:
     """The linearization of a program in the inputs that have a tangent."""
     nonzero = tuple([t is not None for t in tangents])
     found = program.linearizations.get(nonzero)
     if found is None:
         with detached():
-            found = program.linearizations[nonzero] = Linearization(program, nonzero)
+            found = program.linearizations[nonzero] = LinearizedStep(program, nonzero)
     return found
 
 
@@ -157,7 +157,7 @@ class EagerBatchTrace(ComputingTrace, BatchTrace):
         return tuple([BatchTracer(self, x) if b else x for x, b in zip(run(self.parent, program, values), flags)])
 
 
-def mapped(source: Program, axis: Axis, batched: Flags) -> tuple[Program, Flags]:
+def mapped(source: CompiledProgram, axis: Axis, batched: Flags) -> tuple[CompiledProgram, Flags]:
     """A program with a batch axis on some inputs, and which outputs have it."""
     key = axis.size, axis.mesh_axes, batched
     found = source.batches.get(key)

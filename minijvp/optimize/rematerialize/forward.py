@@ -81,12 +81,13 @@ class Forward:
         further = self.further
         return sum([further[id(e)] for e in equations])
 
-    def prices(self, exchange: float, dear: bool) -> dict[int, float | None]:
+    def prices(self, exchange: float, expensive: bool) -> dict[int, float | None]:
         """What computing each equation again costs, in bytes that would be worth the same; None if it is never done.
 
-        `exchange` bytes are worth the time in which one could be moved to or from memory. `dear` allows what is slow.
+        `exchange` bytes are worth the time in which one could be moved to or from memory. `expensive` allows what is
+        slow.
         """
-        never = ("never",) if dear else ("never", "dear")
+        never = ("never",) if expensive else ("never", "expensive")
         return {i: None if self.levels[i] in never else exchange * time for i, time in self.further.items()}
 
     @cached_property

@@ -19,7 +19,7 @@ from minijvp.core.tracing import Trace, state
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.optimize.rematerialize.forward import Forward, by_results, spreads
-from minijvp.optimize.rematerialize.planning import NOTICEABLE, SMALL, Linearized, Plan
+from minijvp.optimize.rematerialize.planning import NOTICEABLE, SMALL, Plan, PlanningProblem
 from minijvp.optimize.rematerialize.region import region
 from minijvp.settings import config, optimizing
 from minijvp.transforms.jvp import JVPTrace
@@ -101,7 +101,7 @@ def linearize_in_place(
     trace.equations[start:] = forward.equations
     if sum([v.type.bytes for v in names]) < SMALL:
         return outs, linear, nonzero
-    linearized = Linearized(forward, renamed(linear, names), names.values())
+    linearized = PlanningProblem(forward, renamed(linear, names), names.values())
     plan = linearized.automatic_plan()
     if plan is None:
         return outs, linear, nonzero
@@ -232,7 +232,7 @@ class Parts:
         self.result = known, self.linear, origins, self.out_nonzero
         self.tangents = self.linear.inputs[len(residuals) :]
         program = renamed(self.linear, dict(zip(self.linear.inputs, residuals)))
-        self.linearized = Linearized(forward, program, residuals, loop)
+        self.linearized = PlanningProblem(forward, program, residuals, loop)
 
     def followed(self, plan: Plan | None) -> LinearizedJaxpr:
         """What `linearize_jaxpr` returns, by a plan.
@@ -263,7 +263,9 @@ def is_filling(e: Equation) -> bool:
     return e.primitive.recomputable == "free" and not any([type(v) is Var for v in e.inputs])
 
 
-def too_small(budget: Budget, name: str, linearized: Linearized, plan: Plan, whole: int, copies: int) -> ArgumentError:
+def too_small(
+    budget: Budget, name: str, linearized: PlanningProblem, plan: Plan, whole: int, copies: int
+) -> ArgumentError:
     """The error for a budget that no plan keeps within."""
     largest = sorted(plan.saved, key=lambda v: -v.type.bytes)[:3]
     producer = linearized.forward.producer
@@ -284,7 +286,7 @@ def too_small(budget: Budget, name: str, linearized: Linearized, plan: Plan, who
     )
 
 
-def planned_equations(linearized: Linearized, plan: Plan) -> tuple[Equation, ...]:
+def planned_equations(linearized: PlanningProblem, plan: Plan) -> tuple[Equation, ...]:
     """The equations of the linear program, with what is computed again.
 
     In the body of a loop they are one sequence: there the compiler sees no first time that it could merge them with.

@@ -53,11 +53,11 @@ class Terms(NamedTuple):
     """How many bytes are saved for the time in which one could be moved to or from memory, at least."""
     regions: int
     """At most so many."""
-    dear: bool
+    expensive: bool
     """Whether what takes long may be computed again too: products of matrices, loops, and the like."""
 
 
-DEFAULT = Terms(0.05, 16, dear=False)
+DEFAULT = Terms(0.05, 16, expensive=False)
 """Where nobody asks for a budget."""
 REGIONS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 EXCHANGES = (0.05, 0.01, 0.002, 0.0004, 0.0)
@@ -65,7 +65,7 @@ EXCHANGES = (0.05, 0.01, 0.002, 0.0004, 0.0)
 
 
 @dataclass(frozen=True)
-class Region:
+class PlannedRegion:
     """Equations of a linear program, from number `start` to `end`, and those of the forward one that go before."""
 
     start: int
@@ -86,7 +86,7 @@ class Plan:
     """What a reverse pass saves, and what it computes again."""
 
     saved: frozenset[Var]
-    regions: tuple[Region, ...]
+    regions: tuple[PlannedRegion, ...]
     bytes_before: int
     """Of the residuals that are kept for nothing else, if nothing is computed again."""
     time: float
@@ -113,7 +113,7 @@ class Plan:
         return list({id(e): e for r in self.regions for e in r.again}.values())
 
 
-class Linearized:
+class PlanningProblem:
     """A linearization as planning sees it: the forward program, and the linear one over its variables."""
 
     def __init__(self, forward: Forward, program: Jaxpr, residuals: Iterable[Atom], loop: Loop | None = None):
@@ -139,8 +139,8 @@ class Linearized:
         if smallest.peak <= budget:
             return smallest
         counts = sorted({min(n, self.most_regions) for n in REGIONS})
-        for dear, exchange in [(False, DEFAULT.exchange), *[(True, x) for x in EXCHANGES]]:
-            plans = [self.plan(Terms(exchange, n, dear)) for n in counts]
+        for expensive, exchange in [(False, DEFAULT.exchange), *[(True, x) for x in EXCHANGES]]:
+            plans = [self.plan(Terms(exchange, n, expensive)) for n in counts]
             fitting = [p for p in plans if p.peak <= budget]
             if fitting:
                 fastest = min([p.time for p in fitting])
@@ -208,7 +208,7 @@ class Linearized:
         """Whether a part of the linear program has operations that a compiler does not fuse with others."""
         return not all(map(fuses, self.program.equations[start:end]))
 
-    def region(self, start: int, end: int, reads: Sequence[Var], saved: set[Var]) -> Region:
+    def region(self, start: int, end: int, reads: Sequence[Var], saved: set[Var]) -> PlannedRegion:
         """A region of a plan."""
         forward = self.forward
         again, made = forward.again(reads, saved)
@@ -220,7 +220,7 @@ class Linearized:
         hidden = saved | forward.kept
         kept = frozenset([v for v in taken if type(v) is Var and not forward.at_hand(v)])
         equations = tuple([without_results(e, hidden) for e in again])
-        return Region(start, end, equations, kept, size, apart, forward.work(again))
+        return PlannedRegion(start, end, equations, kept, size, apart, forward.work(again))
 
     @cached_property
     def work(self) -> float:
@@ -283,7 +283,7 @@ class Linearized:
                 read(v, i, i)
         for e in reversed(self.forward.equations):
             made = [v for v in e.outputs if v in first]
-            if made and e.primitive.recomputable not in ("dear", "never"):
+            if made and e.primitive.recomputable not in ("expensive", "never"):
                 low, high = min([first[v] for v in made]), max([last[v] for v in made])
                 for v in e.inputs:
                     read(v, low, high)
@@ -308,7 +308,7 @@ def choice(
 
     What two regions would both compute again, at more than a small price, is saved between them.
     """
-    prices = forward.prices(terms.exchange, terms.dear)
+    prices = forward.prices(terms.exchange, terms.expensive)
     while True:
         inner = forward.keeping(extra)
         saved = minimum_cut(forward.equations, needed, inner.at_hand, lambda e: prices[id(e)])

@@ -11,7 +11,7 @@ import numpy as np
 from minijvp.calls.call import ProgramCall
 from minijvp.calls.linear_call import LinearCall
 from minijvp.calls.programs import chosen, groups
-from minijvp.control_flow.reverse_loop import Walk, pull_program, slots
+from minijvp.control_flow.reverse_loop import WayBack, pull_program, slots
 from minijvp.control_flow.while_loop import loop_of, while_cotangents, while_curvature, while_loop, while_tangents
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.primitive import Primitive
@@ -267,7 +267,7 @@ def _cotangents_of_loop(writer: Writer, e: Equation, block: Block) -> Sequence[A
     step = _define(block, "step", (before,), forwards, as_sequence=True)
     step_back = _define(block, "step_back", (after, state), backwards, as_sequence=True)
     size, levels = slots(types)
-    walk = f"{writer.inliner.cls(Walk)}("
+    walk = f"{writer.inliner.cls(WayBack)}("
     start = bracketed(writer.typed(v, t) for v, t in zip(init, types, strict=True))
     zero = bracketed(writer.zeros_like(v) for v in sums)
     first = code("(", zero, ", ", bracketed([writer.typed(v, v.type) for v in given]), ")")

@@ -81,7 +81,7 @@ class Writer:
         if known is not None:
             return (known,)
         text = self.operation(e)
-        is_pure = not (e.has_effects or e.returns_tuple or e.primitive.recomputable in ("dear", "never"))
+        is_pure = not (e.has_effects or e.returns_tuple or e.primitive.recomputable in ("expensive", "never"))
         if is_pure and (known := block.known.get((text, e.outputs[0].type))) is not None:
             return (known,)
         if is_pure:
