@@ -79,6 +79,7 @@ from minijvp.interop.surface import bridge
 from minijvp.lax import stop_gradient
 from minijvp.lax.roots import fixed_point, root
 from minijvp.settings import config
+from minijvp.tools import rule_checks
 from minijvp.tools.checking import check_grads, check_rule
 from minijvp.tools.external import external
 from minijvp.tools.rules import check_primitive
@@ -179,6 +180,7 @@ def __getattr__(name: str) -> Any:
 
 
 optimize.plug_in()
+rule_checks.plug_in()
 
 __all__ = [
     "ArgumentError",

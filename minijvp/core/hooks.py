@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
-
-
-def as_it_is(plain: Any) -> Any:
-    """A trace or a function itself, and no faster one."""
-    return plain
 
 
 class Hooks:
     """What is plugged in: by default, nothing.
 
     `faster` gives what to use in the place of a class of traces, or of a function of the library, where values are
-    computed at once. `linearizer` is how programs are linearized: a `minijvp.transforms.linearize.Linearizer`.
+    computed at once; without it, the plain one is used. `linearizer` is how programs are linearized: a
+    `minijvp.transforms.linearize.Linearizer`.
     """
 
     __slots__ = ("faster", "linearizer")
 
     def __init__(self) -> None:
-        self.faster = as_it_is
+        self.faster: Callable[[Any], Any] | None = None
         self.linearizer: Any = None
 
 

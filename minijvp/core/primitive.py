@@ -10,13 +10,16 @@ from typing import Any, ClassVar
 import jax
 
 from minijvp.core.missing_rules import missing_rule
-from minijvp.core.rule_checks import check_rules, maker
+from minijvp.core.source import maker
 from minijvp.core.tracing import state, traced_by_jax
 from minijvp.core.types import ArrayType
 from minijvp.errors import ArgumentError, MissingRuleError, RedefinedPrimitiveWarning
 
 registry: dict[str, Primitive] = {}
 """Every primitive by name. The generic tests run over it."""
+
+on_definition_outside: list[Callable[[Primitive], None]] = []
+"""What is called with each primitive that is made outside of minijvp."""
 
 COMPILED_PER_PRIMITIVE = 4096
 CHOSEN_BY_THE_COMPILER = frozenset({"accuracy", "out_dtype", "out_sharding", "sharding"})
@@ -120,7 +123,8 @@ class Primitive:
             self.__doc__ = doc
         self.made_outside, depth = maker()
         if self.made_outside:
-            check_rules(self, Primitive.type_rule)
+            for check in on_definition_outside:
+                check(self)
         known = registry.get(name)
         if known is not None:
             self.replace(known, depth)

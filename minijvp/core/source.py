@@ -121,3 +121,15 @@ def _belongs_to_a_library(filename: str) -> bool:
         or "/jax/" in filename.replace("\\", "/")
         or filename.endswith(("contextlib.py", "functools.py"))
     )
+
+
+def maker() -> tuple[bool, int]:
+    """Whether the code that makes an object, whose constructors are running, is not minijvp's; how many calls up it is.
+
+    A call up is the caller of this function. Who calls a constructor is known by its frame alone: classes of minijvp
+    are instantiated outside of it too.
+    """
+    frame, depth = sys._getframe(1), 1
+    while frame.f_code.co_name == "__init__" and frame.f_back is not None:
+        frame, depth = frame.f_back, depth + 1
+    return frame.f_globals.get("__name__", "").partition(".")[0] != "minijvp", depth

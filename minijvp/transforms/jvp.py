@@ -113,12 +113,9 @@ class JVPTrace(Trace):
         previous = state.trace
         state.trace = self.parent
         try:
-            return self.rule(primitive)(primals, tangents, **params)
+            return primitive.jvp(primals, tangents, **params)
         finally:
             state.trace = previous
-
-    def rule(self, primitive: Any) -> Callable[..., tuple[Any, Any]]:
-        return primitive.jvp
 
 
 def jvp_flat(

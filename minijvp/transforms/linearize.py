@@ -55,8 +55,7 @@ class LinearizeTrace(JVPTrace):
     __slots__ = ("recorder",)
 
     def __init__(self, recorder: LinearTrace):
-        super().__init__(recorder)
-        self.recorder = recorder
+        self.parent = self.recorder = recorder
 
     @property
     def description(self) -> str:
@@ -64,15 +63,12 @@ class LinearizeTrace(JVPTrace):
 
     def apply(self, primitive: Any, primals: tuple, tangents: tuple, params: dict[str, Any]) -> tuple[Any, Any]:
         # One look for the user's line serves all that the rule records.
-        outer = state.source
-        state.source = outer or source.capture(3)
+        outer, previous = state.source, state.trace
+        state.source, state.trace = outer or source.capture(3), self.parent
         try:
-            return super().apply(primitive, primals, tangents, params)
+            return primitive.linearize(primals, tangents, **params)
         finally:
-            state.source = outer
-
-    def rule(self, primitive: Any) -> Callable[..., tuple[Any, Any]]:
-        return primitive.linearize
+            state.source, state.trace = outer, previous
 
     def further_zero(self, kind: ArrayType) -> JVPTracer:
         """A zero whose tangent is one more input of the linear program, behind those of the arguments."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import count
 from typing import Any
 
@@ -26,7 +25,7 @@ from minijvp.core.tracing import Trace, current, evaluating, state
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.families import add_tangents, instantiate
-from minijvp.settings import config
+from minijvp.optimize.rematerialize.in_force import within
 from minijvp.transforms.jvp import JVPTrace
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.transforms.transpose import transpose_flat
@@ -182,14 +181,19 @@ class GraphTrace(JVPTrace):
     def description(self) -> str:
         return "a backward graph"
 
-    def rule(self, primitive: Any) -> Callable[..., tuple[Any, Any]]:
-        return partial(self.record, primitive)
+    def apply(self, primitive: Any, primals: tuple, tangents: tuple, params: dict[str, Any]) -> tuple[Any, Any]:
+        previous = state.trace
+        state.trace = self.parent
+        try:
+            return self.record(primitive, primals, tangents, **params)
+        finally:
+            state.trace = previous
 
     def record(self, primitive: Any, primals: tuple, following: tuple, **params: Any) -> tuple[Any, Any]:
         """The result of an operation, and its place in the graph."""
         jaxpr = one_equation(primitive, primals, params)
         flags = tuple([node is not None for node in following])
-        with evaluating(), config(memory_budget="off"):
+        with evaluating(), within("off"):
             known, linear, origins, nonzero = linearize_jaxpr(jaxpr, flags)
         results = evaluate(known, *primals)
         n = len(nonzero)

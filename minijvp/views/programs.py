@@ -10,7 +10,7 @@ from minijvp import trees
 from minijvp.core.jaxpr import Atom, Jaxpr, Var
 from minijvp.core.types import is_inexact
 from minijvp.errors import ArgumentError
-from minijvp.settings import config
+from minijvp.optimize.rematerialize.in_force import within
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.transforms.staging import make_jaxpr
 from minijvp.transforms.transpose import transpose_jaxpr
@@ -60,7 +60,7 @@ def gradient_programs(jaxpr: Jaxpr) -> GradientPrograms:
     opened, constants = jaxpr.hoist_constants()
     n = len(constants)
     nonzero = tuple([i >= n and is_inexact(t.dtype) for i, t in enumerate(opened.in_types)])
-    with config(memory_budget="off"):
+    with within("off"):
         known, linear, origins, out_nonzero = linearize_jaxpr(opened, nonzero)
     n_residuals = len(origins)
     flags = (False,) * n_residuals + (True,) * (len(linear.inputs) - n_residuals)

@@ -13,9 +13,9 @@ from minijvp.calls.jit import jit_primitive
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.types import is_inexact
 from minijvp.errors import ArgumentError
+from minijvp.optimize.rematerialize.in_force import budget_in_force, within
 from minijvp.optimize.rematerialize.linearization import Parts, planned
 from minijvp.optimize.rematerialize.planning import SMALL, WORTHWHILE, Plan, PlanningProblem
-from minijvp.settings import config
 from minijvp.views.draw import fewer_boxes, require_group
 from minijvp.views.graph import Mark, Style, graph_of
 from minijvp.views.plan_marks import Inside, Marks, Value
@@ -219,8 +219,8 @@ def remat_plan(
     >>> plan.bytes_before, plan.bytes_after, [v.made_by for v in plan.saved], [v.made_by for v in plan.recomputed]
     (8000000, 4000000, ['tanh'], ['one_minus_square', 'mul'])
     """
-    budget = config.memory_budget if memory_budget is None else checked_budget(memory_budget, "remat_plan")
-    with config(memory_budget="off"):
+    budget = budget_in_force() if memory_budget is None else checked_budget(memory_budget, "remat_plan")
+    with within("off"):
         jaxpr = program_of(fun, args, kwargs, "remat_plan")
     opened, constants = jaxpr.hoist_constants()
     given = dict(zip(opened.inputs, constants, strict=False))
@@ -260,9 +260,9 @@ def only_call(jaxpr: Jaxpr) -> tuple[Equation, Jaxpr] | None:
 
 def decided(jaxpr: Jaxpr, nonzero: tuple[bool, ...], budget: Budget) -> tuple[Parts, Parts, Plan | None]:
     """A linearization in which nothing is computed again, the one with this budget, and the plan that this follows."""
-    with config(memory_budget="off"):
+    with within("off"):
         plain = Parts(jaxpr, nonzero)
-    with config(memory_budget=budget):
+    with within(budget):
         return plain, *planned(jaxpr, nonzero)
 
 

@@ -13,7 +13,7 @@ from minijvp.core.printing import Names
 from minijvp.core.source import Source
 from minijvp.core.types import ArrayType, is_inexact
 from minijvp.errors import ArgumentError
-from minijvp.settings import config
+from minijvp.optimize.rematerialize.in_force import within
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.views.programs import program_of
 from minijvp.views.svg import FAINT, FONT, INK, Picture, safe
@@ -207,7 +207,7 @@ def residual_report(fun: Callable[..., Any] | Jaxpr, *args: Any, **kwargs: Any) 
     >>> report.total, [(r.made_by, r.read_by) for r in report.residuals]
     (8000, [('cos', ('mul',)), ('mul', ('mul',))])
     """
-    with config(memory_budget="off"):
+    with within("off"):
         jaxpr = program_of(fun, args, kwargs, "residual_report")
         opened, constants = jaxpr.hoist_constants()
         n = len(constants)

@@ -10,8 +10,8 @@ from minijvp.budgets import Budget
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.optimize.rematerialize.branches import planned_branches
 from minijvp.optimize.rematerialize.budgets import with_budget
+from minijvp.optimize.rematerialize.in_force import budget_in_force, within
 from minijvp.optimize.rematerialize.linearization import is_part_of_plan, linearize_jaxpr_planned, linearize_planned
-from minijvp.settings import config
 from minijvp.transforms.linearize import Linearization, LinearizedJaxpr, Linearizer, Loop
 
 
@@ -19,7 +19,7 @@ class Planner(Linearizer):
     """Linearization by a plan for the memory budget that is in force."""
 
     def key(self) -> Hashable:
-        return config.memory_budget
+        return budget_in_force()
 
     def function(
         self,
@@ -41,7 +41,7 @@ class Planner(Linearizer):
         return is_part_of_plan(jaxpr)
 
     def within(self, budget: Budget) -> AbstractContextManager[None]:
-        return config(memory_budget=budget)
+        return within(budget)
 
     def carried_along(self, jaxpr: Jaxpr) -> Jaxpr:
-        return with_budget(jaxpr, config.memory_budget)
+        return with_budget(jaxpr, budget_in_force())

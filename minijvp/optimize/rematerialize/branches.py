@@ -8,9 +8,9 @@ from minijvp.budgets import Share
 from minijvp.control_flow.cond import Flags, shared_residuals
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.types import ArrayType
+from minijvp.optimize.rematerialize.in_force import budget_in_force, within
 from minijvp.optimize.rematerialize.linearization import linearize_jaxpr_planned
 from minijvp.optimize.rematerialize.planning import SMALL
-from minijvp.settings import config
 from minijvp.transforms.linearize import LinearizedJaxpr, Loop, linearize_jaxpr
 
 OFTEN = 1024
@@ -23,14 +23,14 @@ HARDLY_MORE = 1.2
 def planned_branches(branches: tuple[Jaxpr, ...], flags: Flags) -> list[LinearizedJaxpr]:
     """The linearizations of branches, by a plan for each where the bytes that all keep together are fewer by it."""
     plain = [linearize_jaxpr(branch, flags, None) for branch in branches]
-    budget, types = config.memory_budget, (*branches[0].in_types, *branches[0].out_types)
+    budget, types = budget_in_force(), (*branches[0].in_types, *branches[0].out_types)
     plain_size = bytes_kept(plain, types)
     # A branch is a part of a program: it aims at a budget, and does not insist.
     aim = Share(budget) if isinstance(budget, float) else "auto"
     if budget == "off" or (aim == "auto" and plain_size * OFTEN < SMALL):
         return plain
     origins = frozenset([i for _, _, places, _ in plain for i in places if i is not None])
-    with config(memory_budget=aim):
+    with within(aim):
         found = [planned_branch(b, flags, origins, bytes_kept([p], types)) for b, p in zip(branches, plain)]
     size = bytes_kept(found, types)
     for i, simple in enumerate(plain):
@@ -47,7 +47,7 @@ def planned_branch(branch: Jaxpr, flags: Flags, origins: frozenset[int], size: i
     keeps hardly more, or no more than the budget allows.
     """
     n, types = len(branch.inputs), (*branch.in_types, *branch.out_types)
-    kept, budget = tuple([i in origins for i in range(len(types))]), config.memory_budget
+    kept, budget = tuple([i in origins for i in range(len(types))]), budget_in_force()
     whole = linearize_jaxpr_planned(branch, flags, Loop(OFTEN, (False,) * n, kept[:n], kept[n:]))
     if budget == "auto" and size < SMALL:
         return whole

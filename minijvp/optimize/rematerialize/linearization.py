@@ -19,9 +19,10 @@ from minijvp.core.tracing import Trace, state
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.optimize.rematerialize.forward import Forward, by_results, spreads
+from minijvp.optimize.rematerialize.in_force import budget_in_force, within
 from minijvp.optimize.rematerialize.planning import NOTICEABLE, SMALL, Plan, PlanningProblem
 from minijvp.optimize.rematerialize.region import region
-from minijvp.settings import config, optimizing
+from minijvp.settings import optimizing
 from minijvp.transforms.jvp import JVPTrace
 from minijvp.transforms.linearize import (
     Linearization,
@@ -51,19 +52,19 @@ def linearize_planned(
     A `budget` holds for this linearization, which is staged for it; without one, that of `config` does where a program
     is staged anyway. "auto" is as the default of `config`: it has nothing staged either.
     """
-    if not optimizing():
+    if (budget is None and is_computed(state.trace)) or not optimizing():
         return linearize_flat(fun, primals, differentiated, n_outputs)
     if budget == "auto":
-        with config(memory_budget="auto"):
+        with within("auto"):
             return linearize_planned(fun, primals, differentiated, n_outputs)
     if budget is None:
-        if is_computed(state.trace) or config.memory_budget == "off":
+        if budget_in_force() == "off":
             return linearize_flat(fun, primals, differentiated, n_outputs)
-        budget = config.memory_budget
+        budget = budget_in_force()
         if budget == "auto" and type(state.trace) is StagingTrace:
             return linearize_in_place(state.trace, fun, primals, differentiated, n_outputs)
     elif budget == "off":
-        with config(memory_budget="off"):
+        with within("off"):
             return linearize_flat(fun, primals, differentiated, n_outputs)
     return linearize_staged(fun, primals, differentiated, n_outputs, budget)
 
@@ -121,13 +122,13 @@ def linearize_staged(
     budget: Budget,
 ) -> Linearization:
     """The linearization of the program that a function is staged to."""
-    with config(memory_budget="off"):  # what is differentiated inside is planned with the whole
+    with within("off"):  # what is differentiated inside is planned with the whole
         closed = stage(fun, [argument_type(x) for x in primals])
     n = n_outputs() if callable(n_outputs) else len(closed.outputs) if n_outputs is None else n_outputs
     opened, constants = closed.hoist_constants()
     flags = [is_inexact(type_of(x).dtype) for x in primals] if differentiated is None else differentiated
     nonzero = (*[False] * len(constants), *flags)
-    with config(memory_budget=budget):
+    with within(budget):
         known, linear, origins, out_nonzero = linearize_jaxpr_planned(opened, nonzero, n_outputs=n, copies=copies())
     args, n_out = (*constants, *primals), len(closed.outputs)
     outs = evaluate(known, *args)
@@ -139,7 +140,7 @@ def linearize_staged(
 def is_part_of_plan(jaxpr: Jaxpr) -> bool:
     """Whether a program that is called is linearized in place now, since what it keeps is planned with the whole."""
     parent = getattr(state.trace, "parent", None)
-    if type(parent) is not StagingTrace or config.memory_budget == "off":
+    if type(parent) is not StagingTrace or budget_in_force() == "off":
         return False
     return sum([v.type.bytes for e in jaxpr for v in e.outputs]) >= NOTICEABLE // 16
 
@@ -164,7 +165,7 @@ def linearize_jaxpr_planned(
 
     A `loop` says of the body of one how often it runs, and which of its inputs and outputs are kept anyway.
     """
-    if config.memory_budget == "off":
+    if budget_in_force() == "off":
         return linearize_jaxpr(jaxpr, nonzero, n_outputs)
     return _linearize_jaxpr_planned(jaxpr, nonzero, loop, n_outputs, copies)
 
@@ -188,14 +189,14 @@ def planned(
 
     Raises ArgumentError for a budget that cannot be kept; not for a part of little, which a scope asks of all programs.
     """
-    budget = config.memory_budget
+    budget = budget_in_force()
     if budget == "off":
         return Parts(jaxpr, nonzero, loop, n_outputs), None
     if budget == "auto":
         parts = Parts(jaxpr, nonzero, loop, n_outputs)
         return parts, parts.linearized.automatic_plan(copies)
     copies *= max(loop.length, 1) if loop else 1
-    with config(memory_budget="off"):
+    with within("off"):
         whole = Parts(jaxpr, nonzero, loop, n_outputs).linearized.bytes
     if isinstance(budget, float):
         share, allowed = float(budget), math.ceil(budget * whole)
@@ -206,7 +207,7 @@ def planned(
         return Parts(jaxpr, nonzero, loop, n_outputs), None
     # What is inside aims at the same part, or at less, where the rest of the program cannot do with that.
     for inner in (share, *[part for part in PARTS if part < share and insists]):
-        with config(memory_budget=Share(inner)):
+        with within(Share(inner)):
             parts = Parts(jaxpr, nonzero, loop, n_outputs)
         plan = parts.linearized.plan_within(allowed)
         if plan.peak <= allowed or parts.linearized.bytes == whole:
@@ -225,7 +226,7 @@ class Parts:
         self.n_out = n = len(jaxpr.outputs)
         residuals = residuals_of(origins, known.inputs, known.outputs, n)
         forward = Forward.of_program(known, n) if loop is None else Forward.of_loop(loop, known, n)
-        if config.memory_budget != "off":
+        if budget_in_force() != "off":
             forward = by_results(forward, residuals)
             known = Jaxpr(known.constants, known.inputs, tuple(forward.equations), known.outputs, known.name)
         self.known = known

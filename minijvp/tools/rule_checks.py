@@ -6,32 +6,20 @@ JAX; here a wrong number of results, a lost axis or another dtype raises where i
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
 from typing import Any
 
 import numpy as np
 
+from minijvp.core.primitive import Primitive, on_definition_outside
 from minijvp.core.types import ArrayType, ScalarType, is_arraylike, is_inexact, is_key, type_of
 from minijvp.errors import ArgumentError
 
 COSTS = ("free", "cheap", "moderate", "expensive", "never")
 
 
-def maker() -> tuple[bool, int]:
-    """Whether the code that makes an object, whose constructors are running, is not minijvp's; how many calls up it is.
-
-    A call up is the caller of this function. Who calls a constructor is known by its frame alone: classes of minijvp
-    are instantiated outside of it too.
-    """
-    frame, depth = sys._getframe(1), 1
-    while frame.f_code.co_name == "__init__" and frame.f_back is not None:
-        frame, depth = frame.f_back, depth + 1
-    return frame.f_globals.get("__name__", "").partition(".")[0] != "minijvp", depth
-
-
-def check_rules(primitive: Any, default_type_rule: Callable[..., Any]) -> None:
+def check_rules(primitive: Primitive) -> None:
     """Have every rule of a primitive checked when it is called."""
     if primitive.recomputable not in COSTS:
         raise ArgumentError(
@@ -39,7 +27,7 @@ def check_rules(primitive: Any, default_type_rule: Callable[..., Any]) -> None:
             "It says what repeating the operation costs a rematerialisation.",
             f"It is one of {', '.join(map(repr, COSTS))}.",
         )
-    checks = RuleChecks(primitive, default_type_rule)
+    checks = RuleChecks(primitive)
     for name in ("impl", "type_rule", "jvp", "linearize", "transpose", "batch"):
         rule = getattr(primitive, name)
         setattr(primitive, name, wraps(rule)(partial(getattr(checks, name), rule)))
@@ -51,10 +39,10 @@ class RuleChecks:
     A parameter of the primitive may have any name: `axis`, `rule`.
     """
 
-    def __init__(self, primitive: Any, default_type_rule: Callable[..., Any]):
+    def __init__(self, primitive: Primitive):
         self.primitive = primitive
         # The default one asks `impl`.
-        self.own_type_rule = None if type(primitive).type_rule is default_type_rule else primitive.type_rule
+        self.own_type_rule = None if type(primitive).type_rule is Primitive.type_rule else primitive.type_rule
 
     def impl(self, rule: Callable[..., Any], /, *args: Any, **params: Any) -> Any:
         out = rule(*args, **params)
@@ -209,3 +197,8 @@ def lane(t: ArrayType) -> ArrayType:
 def is_dtype(dtype: Any) -> bool:
     """Whether this is a dtype, and not a name or a class that stands for one."""
     return isinstance(dtype, np.dtype) or is_key(dtype)
+
+
+def plug_in() -> None:
+    """Have the rules of every primitive checked that is made outside of minijvp from now on."""
+    on_definition_outside.append(check_rules)
