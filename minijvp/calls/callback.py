@@ -12,7 +12,7 @@ from jax.experimental import io_callback as io_callback_by_jax
 
 from minijvp import trees
 from minijvp.core.primitive import Axis, Primitive
-from minijvp.core.types import ArrayType
+from minijvp.core.types import ArrayType, Params
 from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.operations.families import all_batched
 from minijvp.operations.shape import expand_dims
@@ -97,7 +97,7 @@ class PureCallback(Callback):
 class IOCallback(Callback):
     """The results, of `result_types`, of a Python function that has effects. With `ordered` they keep their order."""
 
-    def has_effects(self, params: dict[str, Any]) -> bool:
+    def has_effects(self, params: Params) -> bool:
         return True
 
     def impl(
@@ -120,14 +120,14 @@ class IOCallback(Callback):
 class DebugCallback(Callback):
     """Nothing, but calls a Python function that looks at the arguments. No derivative passes, and none is an error."""
 
-    def has_effects(self, params: dict[str, Any]) -> bool:
+    def has_effects(self, params: Params) -> bool:
         return True
 
     def impl(self, *args: Any, callback: Callable[..., Any], ordered: bool) -> tuple[()]:
         jax.debug.callback(callback, *args, ordered=ordered)
         return ()
 
-    def evaluate(self, args: tuple, params: dict[str, Any]) -> tuple[()]:
+    def evaluate(self, args: tuple, params: Params) -> tuple[()]:
         return self.impl(*args, **params)  # a compiled call for every new function would cost more than the call
 
     def type_rule(self, *types: ArrayType, **params: Any) -> tuple[()]:

@@ -25,7 +25,7 @@ from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Jaxpr, has_own_derivatives, jaxpr_without_rules, lower, one_equation
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import varying_axes
-from minijvp.core.types import is_inexact
+from minijvp.core.types import Params, is_inexact
 from minijvp.operations.families import nonzero, spread
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.transforms.transpose import transpose_jaxpr
@@ -65,7 +65,7 @@ def run_compiled(jaxpr: Jaxpr, *args: Any) -> list[Any]:
     return compiled(jaxpr_without_rules(jaxpr))(*args)
 
 
-def evaluate_in_jax(primitive: Primitive, args: tuple, params: dict[str, Any]) -> Any:
+def evaluate_in_jax(primitive: Primitive, args: tuple, params: Params) -> Any:
     """The result of a primitive, for JAX a function with the derivative that the rules give."""
     outs = lower_with_rules(one_equation(primitive, args, params), *args, run=run_compiled)
     return tuple(outs) if primitive.returns_tuple else outs[0]

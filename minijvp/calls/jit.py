@@ -26,7 +26,7 @@ from minijvp.core.primitive import Primitive
 from minijvp.core.source import PACKAGE
 from minijvp.core.tracer import is_traced, refuse_tracers, resolved
 from minijvp.core.tracing import EVALUATION, JAX_EVALUATION, evaluating, live_traces, named_axes, state, traced_by_jax
-from minijvp.core.types import jit_is_disabled, x64_enabled
+from minijvp.core.types import Params, jit_is_disabled, x64_enabled
 from minijvp.errors import ArgumentError, EscapedTracerError
 from minijvp.operations.families import nonzero
 from minijvp.operations.sharding import sharding_constraint
@@ -48,7 +48,7 @@ class Jit(Call):
     def impl(self, *args: Any, jaxpr: Jaxpr) -> tuple[Any, ...]:
         return Primitive.evaluate(self, args, {"jaxpr": jaxpr})
 
-    def compile(self, params: dict[str, Any]) -> Any:
+    def compile(self, params: Params) -> Any:
         jaxpr = params["jaxpr"]
 
         def compiled(*args: Any) -> tuple[Any, ...]:

@@ -10,7 +10,7 @@ from minijvp.calls.programs import array_types, as_arrays, vmap_all
 from minijvp.core.jaxpr import Jaxpr, Var, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.program_primitive import ProgramPrimitive
-from minijvp.core.types import ArrayType
+from minijvp.core.types import ArrayType, Params
 from minijvp.operations.families import add_tangents, all_batched, instantiate, is_linear, nonzero
 
 
@@ -27,25 +27,25 @@ class LinearCall(ProgramPrimitive):
     body = "forward"
     rules = ("backward",)
 
-    def n_residuals(self, params: dict[str, Any]) -> int:
+    def n_residuals(self, params: Params) -> int:
         """How many operands come before those in which it is linear."""
         return params["n"]
 
-    def forward(self, params: dict[str, Any]) -> Jaxpr:
+    def forward(self, params: Params) -> Jaxpr:
         """The map, as a program."""
         return params["forward"]
 
-    def read(self, operands: Sequence[Any], params: dict[str, Any]) -> Sequence[Any]:
+    def read(self, operands: Sequence[Any], params: Params) -> Sequence[Any]:
         """The operands that this program takes: all, if it is to be differentiated by residuals."""
         return operands
 
-    def pulled(self, ct: tuple, residuals: tuple, linear: tuple, params: dict[str, Any]) -> Sequence[Any]:
+    def pulled(self, ct: tuple, residuals: tuple, linear: tuple, params: Params) -> Sequence[Any]:
         """The transpose: a cotangent for each linear operand. Of these some are known, the types are of the others."""
         forward, backward = params["forward"], params["backward"]
         cts = [instantiate(c, t.strong()) for c, t in zip(ct, forward.out_types, strict=True)]
         return self(*residuals, *cts, **{**params, "forward": backward, "backward": forward})
 
-    def batched(self, axis: Axis, residuals: tuple[bool, ...], params: dict[str, Any]) -> dict[str, Any]:
+    def batched(self, axis: Axis, residuals: tuple[bool, ...], params: Params) -> dict[str, Any]:
         """The parameters for batches: of the residuals these are batched, and what is linear is."""
         names = "forward", "backward"
         return {**params, **{name: vmap_linear(params[name], axis, residuals) for name in names}}
@@ -62,7 +62,7 @@ class LinearCall(ProgramPrimitive):
     def linearize(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
         return self.derivative("linearize", primals, tangents, params)
 
-    def derivative(self, mode: str, primals: tuple, tangents: tuple, params: dict[str, Any]) -> tuple[Any, Any]:
+    def derivative(self, mode: str, primals: tuple, tangents: tuple, params: Params) -> tuple[Any, Any]:
         """Results and tangents; `mode` is the rule, jvp or linearize, for programs inside."""
         n = self.n_residuals(params)
         if any(nonzero(tangents[:n])):
@@ -70,14 +70,14 @@ class LinearCall(ProgramPrimitive):
         outs = self(*primals, **params)
         return outs, self.pushed(primals, tangents, params, len(outs))
 
-    def pushed(self, primals: tuple, tangents: tuple, params: dict[str, Any], n_outputs: int) -> tuple[Any, ...]:
+    def pushed(self, primals: tuple, tangents: tuple, params: Params, n_outputs: int) -> tuple[Any, ...]:
         """The tangents by what is linear, in which it is its own derivative."""
         n = self.n_residuals(params)
         if not any(nonzero(tangents[n:])):
             return (None,) * n_outputs
         return self(*primals[:n], *map(instantiate, tangents[n:], primals[n:]), **params)
 
-    def moved(self, mode: str, primals: tuple, tangents: tuple, params: dict[str, Any]) -> tuple[Any, Any]:
+    def moved(self, mode: str, primals: tuple, tangents: tuple, params: Params) -> tuple[Any, Any]:
         """Results and tangents where residuals have some: by those the program is differentiated."""
         n, forward = self.n_residuals(params), self.forward(params)
         by_residuals = (*tangents[:n], *[None] * (len(primals) - n))

@@ -17,7 +17,7 @@ from minijvp.calls.programs import are_inexact, as_arrays, instantiate_inexact, 
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import nothing_is_traced
-from minijvp.core.types import ArrayType, is_inexact, type_of
+from minijvp.core.types import ArrayType, Params, is_inexact, type_of
 from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.operations.families import add_tangents, all_batched, is_linear, spread
 from minijvp.transforms.staging import argument_type, stage
@@ -36,13 +36,13 @@ class Tap(Tapping):
     recomputable = "free"
     own_derivative = True
 
-    def sites(self, types: Sequence[ArrayType], params: dict[str, Any]) -> Sequence[Site]:
+    def sites(self, types: Sequence[ArrayType], params: Params) -> Sequence[Site]:
         if params["name"] is None:
             return ()
         leaves = [ArrayType(t.shape, t.dtype) for t in types[: params["tree"].num_leaves]]
         return (Site(params["name"], params["tree"], tuple(leaves)),)
 
-    def with_zeros(self, args: tuple, params: dict[str, Any], zeros: Sequence[Any]) -> tuple[Any, ...]:
+    def with_zeros(self, args: tuple, params: Params, zeros: Sequence[Any]) -> tuple[Any, ...]:
         # Behind the edit, which is before them on the way back: what is read is what arrives.
         outs, rest = self(*args, **{**params, "name": None}) if params["bwd"] is not None else args, iter(zeros)
         return tuple([add_zero(x, next(rest)) if is_inexact(type_of(x).dtype) else x for x in outs])
@@ -90,23 +90,23 @@ class TapTangents(LinearCall):
     helpers = ("bwd",)
     rules = ()
 
-    def n_residuals(self, params: dict[str, Any]) -> int:
+    def n_residuals(self, params: Params) -> int:
         return len(params["bwd"].inputs) - len(params["bwd"].outputs)
 
-    def forward(self, params: dict[str, Any]) -> Jaxpr:
+    def forward(self, params: Params) -> Jaxpr:
         raise only_reverse_mode(params["bwd"])
 
     def type_rule(self, *types: ArrayType, **params: Any) -> tuple[ArrayType, ...]:
         return tangent_types(types[self.n_residuals(params) :])
 
-    def derivative(self, mode: str, primals: tuple, tangents: tuple, params: dict[str, Any]) -> tuple[Any, Any]:
+    def derivative(self, mode: str, primals: tuple, tangents: tuple, params: Params) -> tuple[Any, Any]:
         raise only_reverse_mode(params["bwd"])
 
-    def pulled(self, ct: tuple, residuals: tuple, linear: tuple, params: dict[str, Any]) -> Sequence[Any]:
+    def pulled(self, ct: tuple, residuals: tuple, linear: tuple, params: Params) -> Sequence[Any]:
         types = params["bwd"].in_types[len(residuals) :]
         return as_arrays(evaluate(params["bwd"], *residuals, *instantiate_inexact(ct, types)), types)
 
-    def batched(self, axis: Axis, residuals: tuple[bool, ...], params: dict[str, Any]) -> dict[str, Any]:
+    def batched(self, axis: Axis, residuals: tuple[bool, ...], params: Params) -> dict[str, Any]:
         return {"bwd": vmap_linear(params["bwd"], axis, residuals)}
 
 

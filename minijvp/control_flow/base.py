@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from minijvp.core.program_primitive import ProgramPrimitive
+from minijvp.core.types import Params
 
 TURNS = 10
 """The trip count of a loop of which nobody knows it, where the time of programs is estimated (`work_of`).
@@ -26,5 +25,5 @@ class ControlFlow(ProgramPrimitive):
     may_not_end = False
     """Whether it is one that may run forever."""
 
-    def trip_count(self, params: dict[str, Any]) -> int:
+    def trip_count(self, params: Params) -> int:
         return TURNS if self.repeats else 1

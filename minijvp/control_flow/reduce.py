@@ -12,7 +12,7 @@ from jax import lax
 from minijvp.core.jaxpr import Jaxpr, evaluate, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.program_primitive import ProgramPrimitive
-from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, type_of
+from minijvp.core.types import PYTHON_SCALARS, ArrayType, Params, ScalarType, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.elementwise import select_n
@@ -126,7 +126,7 @@ def require_fitting(name: str, types: Sequence[ArrayType], jaxpr: Jaxpr) -> Sequ
     return operands
 
 
-def reduce_by_places(args: Sequence[Any], jaxpr: Jaxpr, params: dict[str, Any]) -> list[Any]:
+def reduce_by_places(args: Sequence[Any], jaxpr: Jaxpr, params: Params) -> list[Any]:
     """What `reduce_windows` gives, by elementwise operations: the elements at one place in all windows after another.
 
     An initial value may have the first of the axes, along which nothing slides.

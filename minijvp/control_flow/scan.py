@@ -41,7 +41,7 @@ from minijvp.core.caching import cached, cached_by_linearizer
 from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Equation, Jaxpr, Var, evaluate, lower
 from minijvp.core.primitive import Axis
-from minijvp.core.types import ArrayType, jit_is_disabled
+from minijvp.core.types import ArrayType, Params, jit_is_disabled
 from minijvp.operations.families import is_linear, nonzero, spread, zeros_like
 from minijvp.operations.shape import move_axis
 from minijvp.transforms.linearize import Loop
@@ -82,10 +82,10 @@ class Scan(ControlFlow):
         require_types("the arguments of a scan", types, (*wanted.constants, *wanted.carry, *rows))
         return (*carry, *stacked(length, ys))
 
-    def types_of_more(self, types: Sequence[ArrayType], params: dict[str, Any]) -> list[ArrayType]:
+    def types_of_more(self, types: Sequence[ArrayType], params: Params) -> list[ArrayType]:
         return stacked(params["length"], types)
 
-    def trip_count(self, params: dict[str, Any]) -> int:
+    def trip_count(self, params: Params) -> int:
         return params["length"]
 
     def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
@@ -141,7 +141,7 @@ class Scan(ControlFlow):
         cts = spread(outs, (*found.constants, *parts.carried, *found.xs))
         return tuple([c if flag else None for c, flag in zip(cts, linear, strict=True)])
 
-    def histories(self, x: Groups, wanted: Flags, params: dict[str, Any]) -> list[Any]:
+    def histories(self, x: Groups, wanted: Flags, params: Params) -> list[Any]:
         """For each carry that is `wanted`, which no linear argument changes, its values before every step."""
         if not any(wanted):
             return []
@@ -180,12 +180,12 @@ class Scan(ControlFlow):
 scan = Scan("scan")
 
 
-def body_of(params: dict[str, Any]) -> Body:
+def body_of(params: Params) -> Body:
     """The body of a scan."""
     return Body(params["jaxpr"], params["n_constants"], params["n_carry"])
 
 
-def changed(params: dict[str, Any], body: Body, **others: Any) -> dict[str, Any]:
+def changed(params: Params, body: Body, **others: Any) -> dict[str, Any]:
     """The parameters of the same loop with another body."""
     return {**params, **body._asdict(), **others}
 

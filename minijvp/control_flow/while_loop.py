@@ -33,7 +33,7 @@ from minijvp.control_flow.while_programs import (
 from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, lower
 from minijvp.core.primitive import Axis
-from minijvp.core.types import ArrayType, type_of
+from minijvp.core.types import ArrayType, Params, type_of
 from minijvp.operations.families import instantiate, nonzero, spread, zeros_like
 from minijvp.transforms.vmap import vmap_jaxpr
 
@@ -151,10 +151,10 @@ class LoopDerivative(ControlFlow, LinearCall):
     helpers = ("body",)
     rules = ()
 
-    def n_residuals(self, params: dict[str, Any]) -> int:
+    def n_residuals(self, params: Params) -> int:
         return 1 + len(params["wrt"])
 
-    def for_evaluation(self, params: dict[str, Any]) -> dict[str, Any]:
+    def for_evaluation(self, params: Params) -> dict[str, Any]:
         return params
 
 
@@ -165,7 +165,7 @@ class WhileTangents(LoopDerivative):
     names. In the tangents it is linear. It is a loop of duals; its transpose is `while_cotangents`.
     """
 
-    def as_while(self, args: Sequence[Any], added: Any, params: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+    def as_while(self, args: Sequence[Any], added: Any, params: Params) -> tuple[tuple, dict[str, Any]]:
         """The arguments and parameters of the loop of duals; `added(x)` is what goes with an argument more."""
         body, wrt = loop_of(params), params["wrt"]
         made = jvp_body(body, wrt)
@@ -176,7 +176,7 @@ class WhileTangents(LoopDerivative):
         moving = [*map(added, made.extra), *constants, *t_constants]
         return (*n, *moving, *init, *t_carry, added(np.int32(0))), programs.params
 
-    def picked(self, outs: Sequence[Any], params: dict[str, Any]) -> tuple[Any, ...]:
+    def picked(self, outs: Sequence[Any], params: Params) -> tuple[Any, ...]:
         """The tangents among the results of the loop of duals."""
         carried = loop_of(params).carry(params["wrt"])
         return tuple(outs[len(carried) : len(carried) + sum(carried)])
@@ -191,13 +191,13 @@ class WhileTangents(LoopDerivative):
         require_types("the arguments of while_tangents", types, (INT32, *body.in_types, *tangents))
         return tuple(tangents[sum(wrt[:n_constants]) :])
 
-    def moved(self, mode: str, primals: tuple, tangents: tuple, params: dict[str, Any]) -> tuple[Any, Any]:
+    def moved(self, mode: str, primals: tuple, tangents: tuple, params: Params) -> tuple[Any, Any]:
         arguments, how = self.as_while(primals, itself, params)
         t_arguments, _ = self.as_while(tangents, lambda _: None, params)
         outs, t_outs = getattr(while_loop, mode)(arguments, t_arguments, **how)
         return self.picked(outs, params), self.picked(t_outs, params)
 
-    def pulled(self, ct: tuple, residuals: tuple, linear: tuple, params: dict[str, Any]) -> Sequence[Any]:
+    def pulled(self, ct: tuple, residuals: tuple, linear: tuple, params: Params) -> Sequence[Any]:
         body, wrt = loop_of(params), params["wrt"]
         return chosen(cotangents(residuals, spread(ct, body.carry(wrt)), body, wrt), wrt)
 
@@ -231,7 +231,7 @@ class WhileCotangents(LoopDerivative):
         require_types("the arguments of while_cotangents", types, (INT32, *in_types, *given))
         return tuple([t.strong() for t in chosen(in_types, pull_of(params).found)])
 
-    def moved(self, mode: str, primals: tuple, tangents: tuple, params: dict[str, Any]) -> tuple[Any, Any]:
+    def moved(self, mode: str, primals: tuple, tangents: tuple, params: Params) -> tuple[Any, Any]:
         k = self.n_residuals(params)
         along = differentiated(loop_of(params), nonzero(tangents[1:k]))
         directions = started(tangents[1:k], primals[1:k], along)
@@ -241,7 +241,7 @@ class WhileCotangents(LoopDerivative):
         by_input = spread(while_curvature(*primals, *directions, *present(t_cts), **how), curvature(how).found)
         return outs, tuple(chosen(by_input, pull_of(params).found))
 
-    def pulled(self, ct: tuple, residuals: tuple, linear: tuple, params: dict[str, Any]) -> Sequence[Any]:
+    def pulled(self, ct: tuple, residuals: tuple, linear: tuple, params: Params) -> Sequence[Any]:
         return chosen(tangents(residuals, spread(ct, pull_of(params).found), loop_of(params)), params["cts"])
 
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], **params: Any) -> tuple[Any, Any]:
@@ -264,10 +264,10 @@ class WhileCurvature(LoopDerivative):
     and since second derivatives are symmetric, its transpose is an operation of its own kind.
     """
 
-    def n_residuals(self, params: dict[str, Any]) -> int:
+    def n_residuals(self, params: Params) -> int:
         return 1 + len(params["wrt"]) + sum(params["cts"])
 
-    def as_cotangents(self, args: Sequence[Any], added: Any, params: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+    def as_cotangents(self, args: Sequence[Any], added: Any, params: Params) -> tuple[tuple, dict[str, Any]]:
         """The arguments and parameters of `while_cotangents` over duals; `added(x)` goes with an argument more."""
         body, plan, cts, t_cts = loop_of(params), curvature(params), params["cts"], params["t_cts"]
         t_constants, t_carry, _ = body.inputs(params["along"])
@@ -280,7 +280,7 @@ class WhileCurvature(LoopDerivative):
         arguments = (*n, *map(added, plan.extra), *constants, *by_constants, *init, *by_init, *pulled)
         return arguments, of_loop(plan.body, plan.wrt, cts=plan.cts)
 
-    def picked(self, outs: Sequence[Any], params: dict[str, Any]) -> tuple[Any, ...]:
+    def picked(self, outs: Sequence[Any], params: Params) -> tuple[Any, ...]:
         """The results for constants and carries, without those for their tangents."""
         return tuple(outs[: sum(curvature(params).found)])
 
@@ -298,13 +298,13 @@ class WhileCurvature(LoopDerivative):
         require_types("the arguments of while_curvature", types, wanted)
         return tuple([t.strong() for t in chosen(in_types, curvature(params).found)])
 
-    def moved(self, mode: str, primals: tuple, tangents: tuple, params: dict[str, Any]) -> tuple[Any, Any]:
+    def moved(self, mode: str, primals: tuple, tangents: tuple, params: Params) -> tuple[Any, Any]:
         arguments, how = self.as_cotangents(primals, itself, params)
         t_arguments, _ = self.as_cotangents(tangents, lambda _: None, params)
         outs, t_outs = while_cotangents.derivative(mode, arguments, t_arguments, how)
         return self.picked(outs, params), self.picked(t_outs, params)
 
-    def pulled(self, ct: tuple, residuals: tuple, linear: tuple, params: dict[str, Any]) -> Sequence[Any]:
+    def pulled(self, ct: tuple, residuals: tuple, linear: tuple, params: Params) -> Sequence[Any]:
         body, along, cts = loop_of(params), params["along"], params["cts"]
         inputs = residuals[1 : 1 + len(along)]
         u = spread(ct, curvature(params).found)
@@ -332,7 +332,7 @@ def itself(x: Any) -> Any:
     return x
 
 
-def loop_of(params: dict[str, Any]) -> Body:
+def loop_of(params: Params) -> Body:
     """The body of the loop that something is a derivative of."""
     return of_carries(params["body"], params["n_constants"])
 
@@ -342,12 +342,12 @@ def of_loop(body: Body, wrt: Flags, **others: Any) -> dict[str, Any]:
     return {"body": body.jaxpr, "n_constants": body.n_constants, "wrt": wrt, **others}
 
 
-def pull_of(params: dict[str, Any]) -> Pull:
+def pull_of(params: Params) -> Pull:
     """The step backwards of `while_cotangents` with these parameters."""
     return pull_program(loop_of(params), params["wrt"], params["cts"])
 
 
-def curvature(params: dict[str, Any]) -> Curvature:
+def curvature(params: Params) -> Curvature:
     """What `while_curvature` with these parameters is, as a way back through a loop of duals."""
     return curvature_of(loop_of(params), *[params[k] for k in ("wrt", "cts", "along", "t_cts")])
 

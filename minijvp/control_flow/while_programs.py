@@ -15,7 +15,7 @@ from minijvp.control_flow.lanes import across, chosen_operands, constant_where
 from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Jaxpr, Literal, Var, evaluate
 from minijvp.core.primitive import Axis
-from minijvp.core.types import ArrayType, is_inexact
+from minijvp.core.types import ArrayType, Params, is_inexact
 from minijvp.operations.bitwise import bitwise_and
 from minijvp.operations.elementwise import lt, select_n
 from minijvp.operations.families import add, all_batched, broadcast_in_dim
@@ -34,7 +34,7 @@ class LoopPrograms(NamedTuple):
     body: Body
 
     @classmethod
-    def of(cls, params: dict[str, Any]) -> LoopPrograms:
+    def of(cls, params: Params) -> LoopPrograms:
         """Those among the parameters."""
         body = of_carries(params["body_jaxpr"], params["n_body_constants"])
         return cls(params["cond_jaxpr"], params["n_cond_constants"], body)

@@ -12,7 +12,7 @@ from minijvp.core.primitive import Primitive
 from minijvp.core.printing import format_jaxpr
 from minijvp.core.source import ScopedSource, Source
 from minijvp.core.tracing import attributed_to, state
-from minijvp.core.types import ArrayType, type_of
+from minijvp.core.types import ArrayType, Params, type_of
 from minijvp.errors import JaxprError
 
 # Not frozen: a frozen dataclass takes three times as long to make, and these are made by the thousand.
@@ -61,7 +61,7 @@ class Equation:
 
     primitive: Primitive
     inputs: tuple[Atom, ...]
-    params: dict[str, Any]
+    params: Params
     outputs: tuple[Var, ...]
     source: Source | None
 
@@ -205,14 +205,14 @@ class Jaxpr:
         return self
 
 
-def one_equation(primitive: Primitive, args: Sequence[Any], params: dict[str, Any]) -> Jaxpr:
+def one_equation(primitive: Primitive, args: Sequence[Any], params: Params) -> Jaxpr:
     """The jaxpr that applies one primitive to arguments of the types of `args`."""
     inputs = tuple([Var(type_of(x)) for x in args])
     outputs = tuple(map(Var, primitive.result_types([v.type for v in inputs], params)))
     return Jaxpr((), inputs, (Equation(primitive, inputs, params, outputs, None),), outputs, primitive.name)
 
 
-def inner_jaxprs(params: dict[str, Any]) -> Iterator[Jaxpr]:
+def inner_jaxprs(params: Params) -> Iterator[Jaxpr]:
     """The jaxprs among the parameters of an equation: the bodies of loops and branches, called programs.
 
     >>> import minijvp

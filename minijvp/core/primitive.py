@@ -12,7 +12,7 @@ import jax
 from minijvp.core.missing_rules import missing_rule
 from minijvp.core.source import maker
 from minijvp.core.tracing import state, traced_by_jax
-from minijvp.core.types import ArrayType
+from minijvp.core.types import ArrayType, Params
 from minijvp.errors import ArgumentError, MissingRuleError, RedefinedPrimitiveWarning
 
 registry: dict[str, Primitive] = {}
@@ -165,7 +165,7 @@ class Primitive:
     def __repr__(self) -> str:
         return self.name
 
-    def evaluate(self, args: tuple, params: dict[str, Any]) -> Any:
+    def evaluate(self, args: tuple, params: Params) -> Any:
         """The result for concrete arguments, through one compiled function for each set of parameters."""
         if self.own_derivative and traced_by_jax():
             return self.evaluate_in_jax(args, params)
@@ -187,14 +187,14 @@ class Primitive:
             compiled = self._compiled[key] = self.compile(params)
         return compiled(*args)
 
-    def for_evaluation(self, params: dict[str, Any]) -> dict[str, Any]:
+    def for_evaluation(self, params: Params) -> dict[str, Any]:
         """The parameters that the result depends on; `params` itself, if it depends on all.
 
         Programs that differ in the derivative rules of functions inside share one compilation.
         """
         return params
 
-    def compile(self, params: dict[str, Any]) -> Any:
+    def compile(self, params: Params) -> Any:
         """`impl` with its parameters, as one jax.jit function."""
         return jax.jit(partial(self.impl, **params) if params else self.impl)
 
@@ -204,7 +204,7 @@ class Primitive:
     def type_rule(self, *types: ArrayType, **params: Any) -> Any:
         return _shape_of_impl(self, types, tuple(params.items()))
 
-    def result_types(self, types: Sequence[ArrayType], params: dict[str, Any]) -> tuple[ArrayType, ...]:
+    def result_types(self, types: Sequence[ArrayType], params: Params) -> tuple[ArrayType, ...]:
         """The types of the results, of one or several, for arguments of these types."""
         found = self.type_rule(*types, **params)
         self.returns_tuple = type(found) is tuple
@@ -226,23 +226,23 @@ class Primitive:
         """The equation of this primitive without results that are not `used`, as far as it can do without them."""
         return equation
 
-    def has_effects(self, params: dict[str, Any]) -> bool:
+    def has_effects(self, params: Params) -> bool:
         """Whether it does something besides giving its result, so that it runs even where nobody reads that."""
         return False
 
-    def programs(self, params: dict[str, Any]) -> Sequence[Any]:
+    def programs(self, params: Params) -> Sequence[Any]:
         """The jaxprs among the parameters: programs that run inside, and those of rules. See `ProgramPrimitive`."""
         return ()
 
-    def bodies(self, params: dict[str, Any]) -> Sequence[Any]:
+    def bodies(self, params: Params) -> Sequence[Any]:
         """Those that take the last operands and give the results, one for one: the body of a call, all of a choice."""
         return ()
 
-    def trip_count(self, params: dict[str, Any]) -> int:
+    def trip_count(self, params: Params) -> int:
         """How often the programs inside of this operation run, if it has any."""
         return 1
 
-    def work(self, inputs: Sequence[ArrayType], outputs: Sequence[ArrayType], params: dict[str, Any]) -> float:
+    def work(self, inputs: Sequence[ArrayType], outputs: Sequence[ArrayType], params: Params) -> float:
         """How long it takes, without programs inside, in bytes that could be moved meanwhile: a rough guess."""
         written = sum([t.bytes for t in outputs])
         if self.recomputable == "free":
@@ -251,7 +251,7 @@ class Primitive:
             return written / 4
         return max(4.0 * written, sum([t.bytes for t in inputs]))
 
-    def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
+    def uses_axis(self, name: Any, params: Params) -> bool:
         """Whether this operation communicates along the named batch axis (or a function inside does)."""
         return False
 

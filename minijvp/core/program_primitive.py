@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from minijvp.core.jaxpr import Jaxpr, has_own_derivatives, jaxpr_without_rules
 from minijvp.core.primitive import Primitive
 from minijvp.core.tracing import traced_by_jax
-from minijvp.core.types import ArrayType
+from minijvp.core.types import ArrayType, Params
 
 
 class ProgramPrimitive(Primitive):
@@ -36,27 +36,27 @@ class ProgramPrimitive(Primitive):
     takes_more = False
     """Whether the body may be another one that takes more, from as many more operands behind the others."""
 
-    def by_parameter(self, params: dict[str, Any]) -> dict[str, list[Jaxpr]]:
+    def by_parameter(self, params: Params) -> dict[str, list[Jaxpr]]:
         """The programs, those that run and those of rules, by the parameters that have some."""
         found = {name: jaxprs(params, (name,)) for name in (self.body, *self.helpers, *self.rules)}
         return {name: programs for name, programs in found.items() if programs}
 
-    def bodies(self, params: dict[str, Any]) -> Sequence[Jaxpr]:
+    def bodies(self, params: Params) -> Sequence[Jaxpr]:
         return jaxprs(params, (self.body,))
 
-    def programs(self, params: dict[str, Any]) -> Sequence[Jaxpr]:
+    def programs(self, params: Params) -> Sequence[Jaxpr]:
         return jaxprs(params, (self.body, *self.helpers, *self.rules))
 
-    def with_bodies(self, params: dict[str, Any], bodies: Sequence[Jaxpr]) -> dict[str, Any]:
+    def with_bodies(self, params: Params, bodies: Sequence[Jaxpr]) -> dict[str, Any]:
         """The parameters with other programs in place of `bodies(params)`."""
         several = type(params[self.body]) is tuple
         return {**params, self.body: tuple(bodies) if several else bodies[0]}
 
-    def types_of_more(self, types: Sequence[ArrayType], params: dict[str, Any]) -> Sequence[ArrayType]:
+    def types_of_more(self, types: Sequence[ArrayType], params: Params) -> Sequence[ArrayType]:
         """The types of more operands for a body that takes more of these types."""
         return types
 
-    def for_evaluation(self, params: dict[str, Any]) -> dict[str, Any]:
+    def for_evaluation(self, params: Params) -> dict[str, Any]:
         essential = {**params, **dict.fromkeys(self.rules)}
         for name in (self.body, *self.helpers):
             value = params.get(name)
@@ -67,19 +67,19 @@ class ProgramPrimitive(Primitive):
                 essential[name] = value if all([x is y for x, y in zip(value, stripped, strict=True)]) else stripped
         return params if all([x is params.get(name) for name, x in essential.items()]) else essential
 
-    def evaluate(self, args: tuple, params: dict[str, Any]) -> Any:
+    def evaluate(self, args: tuple, params: Params) -> Any:
         if traced_by_jax() and any(map(has_own_derivatives, self.programs(params))):
             return self.evaluate_in_jax(args, params)
         return super().evaluate(args, params)
 
-    def has_effects(self, params: dict[str, Any]) -> bool:
+    def has_effects(self, params: Params) -> bool:
         return any(e.has_effects for jaxpr in jaxprs(params, (self.body, *self.helpers)) for e in jaxpr)
 
-    def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
+    def uses_axis(self, name: Any, params: Params) -> bool:
         return any(e.primitive.uses_axis(name, e.params) for jaxpr in self.programs(params) for e in jaxpr)
 
 
-def jaxprs(params: dict[str, Any], names: Iterable[str]) -> list[Jaxpr]:
+def jaxprs(params: Params, names: Iterable[str]) -> list[Jaxpr]:
     """The jaxprs in the parameters of these names."""
     found: list[Jaxpr] = []
     for name in names:

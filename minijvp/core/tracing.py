@@ -21,7 +21,7 @@ from jax.extend.core import unsafe_get_axis_names_DO_NOT_USE as names_of_axes  #
 from minijvp.core import source
 from minijvp.core.hooks import hooks
 from minijvp.core.tracer import is_tracer_of_jax, refuse_tracers, resolved
-from minijvp.core.types import type_of
+from minijvp.core.types import Params, type_of
 from minijvp.errors import (
     ArgumentError,
     EscapedTracerError,
@@ -57,7 +57,7 @@ class Trace:
 
     parent: Trace
 
-    def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
+    def process(self, primitive: Any, args: tuple, params: Params) -> Any:
         """The result of `primitive(*args, **params)` under this interpreter."""
         raise NotImplementedError
 
@@ -85,7 +85,7 @@ class EvalTrace(Trace):
     def above(self, kind: Any) -> Any:
         return kind if hooks.faster is None else hooks.faster(kind)
 
-    def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
+    def process(self, primitive: Any, args: tuple, params: Params) -> Any:
         try:
             return primitive.evaluate(args, params)
         except (TypeError, ValueError, EscapedTracerError):
@@ -253,7 +253,7 @@ def named_axes() -> tuple[tuple[Any, int], ...]:
     return (*state.axis_sizes.items(), *[(name, jax.lax.axis_size(name)) for name in names_of_axes()])
 
 
-def refuse_types(primitive: Any, args: Sequence[Any], params: dict[str, Any]) -> None:
+def refuse_types(primitive: Any, args: Sequence[Any], params: Params) -> None:
     """Raise our own error, where the type rule of a primitive that could not be computed has one."""
     try:
         primitive.type_rule(*map(type_of, args), **params)

@@ -83,6 +83,9 @@ def short_dtype(dtype: Any) -> str:
     return SHORT_NAMES.get(letters, letters) + name[len(letters) :]
 
 
+Params = dict[str, Any]
+"""The static parameters of an operation, by their names."""
+
 PYTHON_SCALARS: frozenset[type] = frozenset({bool, int, float, complex})
 
 ARRAY_CLASSES: set[type] = set()

@@ -16,7 +16,7 @@ from minijvp.calls.programs import are_inexact, as_arrays, chosen, instantiate_i
 from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate
 from minijvp.core.primitive import Axis
-from minijvp.core.types import ArrayType, type_of
+from minijvp.core.types import ArrayType, Params, type_of
 from minijvp.custom_rules.custom_jvp import Rule, batched_rule, program
 from minijvp.custom_rules.deferred import ByZeros, Deferred
 from minijvp.errors import MissingRuleError
@@ -66,20 +66,20 @@ class CustomVJPLinear(LinearCall):
     helpers = "bwd", "push"
     rules = ()
 
-    def n_residuals(self, params: dict[str, Any]) -> int:
+    def n_residuals(self, params: Params) -> int:
         return params["n_residuals"]
 
-    def forward(self, params: dict[str, Any]) -> Jaxpr:
+    def forward(self, params: Params) -> Jaxpr:
         return forward(**params)
 
-    def for_evaluation(self, params: dict[str, Any]) -> dict[str, Any]:
+    def for_evaluation(self, params: Params) -> dict[str, Any]:
         return params  # what runs is transposed first, for which rules are needed
 
     def type_rule(self, *types: ArrayType, **params: Any) -> tuple[ArrayType, ...]:
         bwd = params["bwd"]
         return bwd.taken if isinstance(bwd, ByZeros) else tangent_types(program(bwd).in_types[params["n_residuals"] :])
 
-    def pulled(self, ct: tuple, residuals: tuple, linear: tuple, params: dict[str, Any]) -> Sequence[Any]:
+    def pulled(self, ct: tuple, residuals: tuple, linear: tuple, params: Params) -> Sequence[Any]:
         bwd = params["bwd"]
         if isinstance(bwd, ByZeros):
             cts: Any = present(ct)
@@ -90,7 +90,7 @@ class CustomVJPLinear(LinearCall):
         types = tangent_types([t if is_linear(t) else type_of(t) for t in chosen(linear, ct_nonzero)])
         return spread(as_arrays(evaluate(made, *residuals, *cts), types), ct_nonzero)
 
-    def batched(self, axis: Axis, residuals: tuple[bool, ...], params: dict[str, Any]) -> dict[str, Any]:
+    def batched(self, axis: Axis, residuals: tuple[bool, ...], params: Params) -> dict[str, Any]:
         bwd, push = params["bwd"], params.get("push")
         n = len(bwd.given) if isinstance(bwd, ByZeros) else len(program(bwd).outputs)
         made = {**params, "bwd": batched_bwd(bwd, axis, residuals, (True,) * n)}
@@ -99,7 +99,7 @@ class CustomVJPLinear(LinearCall):
             made["push"] = batched_rule(push, axis, flags, (False,) * len(flags))
         return made
 
-    def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
+    def uses_axis(self, name: Any, params: Params) -> bool:
         return any(e.primitive.uses_axis(name, e.params) for e in program(params["bwd"]))
 
 

@@ -17,7 +17,7 @@ from minijvp.calls.programs import Flags, chosen, either, groups, present
 from minijvp.core.jaxpr import Jaxpr, evaluate, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import traced_by_jax
-from minijvp.core.types import ArrayType
+from minijvp.core.types import ArrayType, Params
 from minijvp.operations.families import all_batched, instantiate, is_linear, nonzero, spread
 from minijvp.transforms.jvp import jvp_jaxpr
 from minijvp.transforms.staging import stage
@@ -51,7 +51,7 @@ class CustomVmapCall(ProgramCall):
     recomputable = "never"
     own_derivative = True
 
-    def for_evaluation(self, params: dict[str, Any]) -> dict[str, Any]:
+    def for_evaluation(self, params: Params) -> dict[str, Any]:
         # JAX may batch what it traces, and nobody what is computed.
         return params if traced_by_jax() else super().for_evaluation(params)
 

@@ -17,6 +17,7 @@ from minijvp.calls.programs import groups
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import state
+from minijvp.core.types import Params
 from minijvp.custom_rules.custom_vjp import transposed_program
 from minijvp.errors import MissingRuleError
 from minijvp.operations.elementwise import neg
@@ -38,17 +39,17 @@ class CustomLinearSolve(LinearCall):
     rules = "matvec", "vecmat", "transpose_solve"
     recomputable = "expensive"
 
-    def n_residuals(self, params: dict[str, Any]) -> int:
+    def n_residuals(self, params: Params) -> int:
         return sum(params["const_lengths"])
 
-    def forward(self, params: dict[str, Any]) -> Jaxpr:
+    def forward(self, params: Params) -> Jaxpr:
         return params["solve"]
 
-    def read(self, operands: Sequence[Any], params: dict[str, Any]) -> Sequence[Any]:
+    def read(self, operands: Sequence[Any], params: Params) -> Sequence[Any]:
         _, _, constants, _, b = groups(operands, *params["const_lengths"])
         return (*constants, *b)
 
-    def derivative(self, mode: str, primals: tuple, tangents: tuple, params: dict[str, Any]) -> tuple[Any, Any]:
+    def derivative(self, mode: str, primals: tuple, tangents: tuple, params: Params) -> tuple[Any, Any]:
         lengths = params["const_lengths"]
         outs = self(*primals, **params)
         n = len(primals) - sum(lengths)
@@ -62,7 +63,7 @@ class CustomLinearSolve(LinearCall):
         found = self.pushed(primals, (*[None] * sum(lengths), *rhs), params, len(outs))
         return outs, (*found[:n], *[None] * (len(outs) - n))
 
-    def pulled(self, ct: tuple, residuals: tuple, linear: tuple, params: dict[str, Any]) -> Sequence[Any]:
+    def pulled(self, ct: tuple, residuals: tuple, linear: tuple, params: Params) -> Sequence[Any]:
         matvec, vecmat, solve, transpose_solve, _ = groups(residuals, *params["const_lengths"])
         if params["transpose_solve"] is None:
             raise no_transpose_solve()
@@ -76,7 +77,7 @@ class CustomLinearSolve(LinearCall):
         turned["const_lengths"] = len(constants), len(matvec), len(transpose_solve), len(solve)
         return self(*constants, *matvec, *transpose_solve, *solve, *cts, **turned)[: len(linear)]
 
-    def batched(self, axis: Axis, residuals: tuple[bool, ...], params: dict[str, Any]) -> dict[str, Any]:
+    def batched(self, axis: Axis, residuals: tuple[bool, ...], params: Params) -> dict[str, Any]:
         batch = dict(params)
         for name, flags in zip(PROGRAMS, groups(residuals, *params["const_lengths"])):
             if params[name] is not None:

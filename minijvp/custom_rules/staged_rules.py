@@ -19,7 +19,7 @@ from minijvp import trees
 from minijvp.arguments.known_inputs import KnownInputs, kept_unless_asked
 from minijvp.calls.programs import are_inexact, array_types, chosen, groups, present, tangent_types
 from minijvp.core.jaxpr import Jaxpr, evaluate
-from minijvp.core.types import ArrayType, is_inexact, type_of
+from minijvp.core.types import ArrayType, Params, is_inexact, type_of
 from minijvp.custom_rules.custom_vjp import custom_vjp_linear
 from minijvp.custom_rules.deferred import ByZeros, Deferred, Flags
 from minijvp.custom_rules.linear_rules import require_linear
@@ -172,7 +172,7 @@ class CotangentRule:
         n = len(call.jaxpr.outputs)
         residuals = [*[captured[i] for i in numbers], *outs[n:]]
         k = len(residuals)
-        params: dict[str, Any] = {}
+        params: Params = {}
         if push is not None:
             residuals += [*[captured[i] for i in (push.full()[1] if push.full else ())], *args]
             params["push"] = Deferred(lambda: self.pushed(types, k))

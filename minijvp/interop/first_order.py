@@ -14,7 +14,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from minijvp.control_flow.scatter_apply import apply_at
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.primitive import Primitive, registry
-from minijvp.core.types import type_of
+from minijvp.core.types import Params, type_of
 from minijvp.errors import MissingRuleError
 from minijvp.interop.reading import TABLE, read, translates
 from minijvp.operations import (
@@ -60,7 +60,7 @@ def says_nothing(sharding: Any) -> bool:
     return AxisType.Explicit not in sharding.mesh.axis_types
 
 
-def without_placement(primitive: str, params: dict[str, Any]) -> dict[str, Any]:
+def without_placement(primitive: str, params: Params) -> dict[str, Any]:
     """The parameters that say nothing about devices, as values of Python. MissingRuleError if others are given."""
     for name in PLACEMENT:
         refuse_option(primitive, name, params.get(name))

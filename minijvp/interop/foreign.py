@@ -23,7 +23,7 @@ from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import state
-from minijvp.core.types import ArrayType, is_inexact
+from minijvp.core.types import ArrayType, Params, is_inexact
 from minijvp.custom_rules.custom_jvp import linear_in_tangents, split
 from minijvp.errors import MissingRuleError
 from minijvp.interop.reading import EVERY_OTHER, in_types, translates
@@ -161,10 +161,10 @@ class Foreign(Primitive):
     def type_rule(self, *types: ArrayType, equation: ForeignEquation) -> tuple[ArrayType, ...]:
         return tuple(equation.out_types)
 
-    def has_effects(self, params: dict[str, Any]) -> bool:
+    def has_effects(self, params: Params) -> bool:
         return bool(params["equation"].effects)
 
-    def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
+    def uses_axis(self, name: Any, params: Params) -> bool:
         return any(getattr(effect, "name", None) == name for effect in params["equation"].effects)
 
     def jvp(self, primals: tuple, tangents: tuple, *, equation: ForeignEquation) -> tuple[Any, Any]:

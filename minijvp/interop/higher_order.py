@@ -23,7 +23,7 @@ from minijvp.control_flow.reduce import reduce_windows
 from minijvp.control_flow.scan import scan as scan_primitive
 from minijvp.control_flow.while_loop import while_loop as while_primitive
 from minijvp.core.jaxpr import Jaxpr, evaluate
-from minijvp.core.types import type_of
+from minijvp.core.types import Params, type_of
 from minijvp.custom_rules.custom_jvp import custom_jvp_call
 from minijvp.custom_rules.custom_vjp import custom_vjp_call
 from minijvp.custom_rules.custom_vmap import custom_vmap_call
@@ -172,7 +172,7 @@ def scan(equation: JaxprEqn, *inputs: Any) -> Any:
     )
 
 
-def constants_and_carry(params: dict[str, Any]) -> tuple[int, int]:
+def constants_and_carry(params: Params) -> tuple[int, int]:
     """How many constants and how many carries a scan has."""
     if "ft_in" in params:  # JAX 0.12 has the three groups of operands for the numbers of them
         n_constants, n_carry, _ = map(len, params["ft_in"].unpack())

@@ -15,7 +15,7 @@ from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Primitive
 from minijvp.core.tracer import is_tracer_of_jax
 from minijvp.core.tracing import Trace, state
-from minijvp.core.types import ArrayType
+from minijvp.core.types import ArrayType, Params
 from minijvp.interop.reading import INLINED, read, type_of_aval
 from minijvp.transforms.staging import StagingTrace
 
@@ -69,7 +69,7 @@ class ProgramOfJax(Primitive):
         jaxpr, constants = params["traced"].read
         return tuple(evaluate(jaxpr, *constants, *args))
 
-    def has_effects(self, params: dict[str, Any]) -> bool:
+    def has_effects(self, params: Params) -> bool:
         return bool(params["traced"].closed.effects)
 
     def impl(self, *args: Any, traced: Traced) -> tuple[Any, ...]:

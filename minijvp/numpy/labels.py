@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from minijvp.core.types import Params
 from minijvp.errors import ArgumentError
 from minijvp.numpy.promotion import as_dtype, promote
 from minijvp.numpy.reducing import in_dtype
@@ -87,7 +88,7 @@ def separate_labels(a: Any, b: Any) -> tuple[Labels, Labels]:
     return tuple(range(a.ndim)), tuple(range(a.ndim, a.ndim + b.ndim))
 
 
-def contracted(x: Any, x_labels: Labels, y: Any, y_labels: Labels, out_labels: Labels, params: dict[str, Any]) -> Any:
+def contracted(x: Any, x_labels: Labels, y: Any, y_labels: Labels, out_labels: Labels, params: Params) -> Any:
     """The contraction of two operands after each is summed over the labels that are only its own."""
     x, x_labels = lone_summed(x, x_labels, (y_labels, out_labels))
     y, y_labels = lone_summed(y, y_labels, (x_labels, out_labels))

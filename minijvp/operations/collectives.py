@@ -11,7 +11,7 @@ from jax import lax
 
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import named_axes, state, typed_axes
-from minijvp.core.types import ArrayType, type_of
+from minijvp.core.types import ArrayType, Params, type_of
 from minijvp.errors import ArgumentError, UnboundAxisError
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.elementwise import div, eq, mul, select_n
@@ -33,7 +33,7 @@ class Collective:
         axis_size(axis_name)
         return self.function(*args, axis_name, **params)
 
-    def uses_axis(self, name: Any, params: dict[str, Any]) -> bool:
+    def uses_axis(self, name: Any, params: Params) -> bool:
         return params["axis_name"] == name
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 
 from minijvp.core.primitive import MULTIPLICATIONS_PER_BYTE, Axis, Primitive
-from minijvp.core.types import ArrayType
+from minijvp.core.types import ArrayType, Params
 from minijvp.errors import ArgumentError
 from minijvp.operations.elementwise import convert_element_type, real
 from minijvp.operations.families import BilinearPrimitive, all_batched, shifted
@@ -40,7 +40,7 @@ class DotGeneral(BilinearPrimitive):
 
     recomputable = "expensive"
 
-    def work(self, inputs: Sequence[ArrayType], outputs: Sequence[ArrayType], params: dict[str, Any]) -> float:
+    def work(self, inputs: Sequence[ArrayType], outputs: Sequence[ArrayType], params: Params) -> float:
         (summed, _), _ = params["dimension_numbers"]
         return outputs[0].size * math.prod([inputs[0].shape[d] for d in summed]) / MULTIPLICATIONS_PER_BYTE
 

@@ -11,7 +11,7 @@ import jax
 from jax import lax
 
 from minijvp.core.primitive import MULTIPLICATIONS_PER_BYTE, Axis
-from minijvp.core.types import ArrayType, type_of
+from minijvp.core.types import ArrayType, Params, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.contraction import cast_like
 from minijvp.operations.families import BilinearPrimitive, is_linear, reshape, zeros, zeros_like
@@ -57,7 +57,7 @@ class ConvGeneralDilated(BilinearPrimitive):
 
     recomputable = "expensive"
 
-    def work(self, inputs: Sequence[ArrayType], outputs: Sequence[ArrayType], params: dict[str, Any]) -> float:
+    def work(self, inputs: Sequence[ArrayType], outputs: Sequence[ArrayType], params: Params) -> float:
         kernels = inputs[1].shape[params["dimension_numbers"][1][0]]
         return outputs[0].size * inputs[1].size / kernels / MULTIPLICATIONS_PER_BYTE
 

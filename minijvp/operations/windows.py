@@ -14,7 +14,7 @@ import numpy as np
 from jax import lax
 
 from minijvp.core.primitive import Axis, Primitive, registry
-from minijvp.core.types import PYTHON_SCALARS, ArrayType, is_inexact, wrapped
+from minijvp.core.types import PYTHON_SCALARS, ArrayType, Params, is_inexact, wrapped
 from minijvp.errors import ArgumentError
 from minijvp.operations import elementwise
 from minijvp.operations.families import (
@@ -91,7 +91,7 @@ def window_shape(
     return tuple([window_count(*numbers) for numbers in zip(x.shape, *lists, strict=True)])
 
 
-def with_batch_axis(params: dict[str, Any]) -> dict[str, Any]:
+def with_batch_axis(params: Params) -> dict[str, Any]:
     """The parameters for operands with a leading batch axis, along which nothing slides."""
     leading = {
         "window_dimensions": (1,),
@@ -302,7 +302,7 @@ def window_slices(
     return pieces
 
 
-def _scatter_by_slices(ct: Any, x: Any, select_prim: str, params: dict[str, Any]) -> Any:
+def _scatter_by_slices(ct: Any, x: Any, select_prim: str, params: Params) -> Any:
     """What select_and_scatter_add would give if it knew dilated windows."""
     pieces = window_slices(x, start_of(select_prim, x.dtype), **params)
     best, chosen = pieces[0], _repeated(np.int32(0), ct)

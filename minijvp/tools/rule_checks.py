@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from minijvp.core.primitive import Primitive, on_definition_outside
-from minijvp.core.types import ArrayType, ScalarType, is_arraylike, is_inexact, is_key, type_of
+from minijvp.core.types import ArrayType, Params, ScalarType, is_arraylike, is_inexact, is_key, type_of
 from minijvp.errors import ArgumentError
 
 COSTS = ("free", "cheap", "moderate", "expensive", "never")
@@ -88,7 +88,7 @@ class RuleChecks:
     def linearize(self, rule: Callable[..., Any], primals: tuple, tangents: tuple, /, **params: Any) -> Any:
         return self.derivative("linearize", rule(primals, tangents, **params), primals, params)
 
-    def derivative(self, name: str, result: Any, primals: tuple, params: dict[str, Any]) -> Any:
+    def derivative(self, name: str, result: Any, primals: tuple, params: Params) -> Any:
         """The result of a jvp or linearize rule."""
         out, tangent = self.pair(name, result, "(result, tangent)")
         expected = as_tuple(self.primitive.type_rule(*map(type_of, primals), **params))

@@ -21,7 +21,7 @@ from minijvp.arguments.axes import repeat
 from minijvp.calls.jit import jit
 from minijvp.core.jaxpr import evaluate, lower
 from minijvp.core.primitive import Axis, Primitive
-from minijvp.core.types import PYTHON_SCALARS, is_arraylike, is_inexact, is_key, type_of
+from minijvp.core.types import PYTHON_SCALARS, Params, is_arraylike, is_inexact, is_key, type_of
 from minijvp.errors import ArgumentError, MinijvpError, RuleError
 from minijvp.tools.differences import difference_quotients, size
 from minijvp.tools.levels import np_array, pull, push, widened
@@ -53,7 +53,7 @@ class Sample:
     args: tuple[Any, ...]
     oracle: Callable[..., Any] | None = None
     """A function of JAX or NumPy that should give the same for the arguments; without one, `impl` has the last word."""
-    params: dict[str, Any] = field(default_factory=dict)
+    params: Params = field(default_factory=dict)
     label: str = ""
     tolerance: float | None = None
     """Relative and absolute; by default it follows from the dtypes."""

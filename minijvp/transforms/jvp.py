@@ -17,7 +17,7 @@ from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.source import Source
 from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import Trace, current, state
-from minijvp.core.types import ArrayType, type_of
+from minijvp.core.types import ArrayType, Params, type_of
 from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.transforms.staging import stage
 from minijvp.trees import FlatFunction
@@ -80,7 +80,7 @@ class JVPTrace(Trace):
     def description(self) -> str:
         return "a jvp"
 
-    def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
+    def process(self, primitive: Any, args: tuple, params: Params) -> Any:
         primals, tangents, active = self.unpack(args)
         if not active:
             return self.parent.process(primitive, primals, params)
@@ -108,7 +108,7 @@ class JVPTrace(Trace):
     def pack(self, primal: Any, tangent: Any) -> Any:
         return primal if tangent is None else JVPTracer(self, primal, tangent)
 
-    def apply(self, primitive: Any, primals: tuple, tangents: tuple, params: dict[str, Any]) -> tuple[Any, Any]:
+    def apply(self, primitive: Any, primals: tuple, tangents: tuple, params: Params) -> tuple[Any, Any]:
         """Result and tangent of an operation, by its rule, which runs under the parent."""
         previous = state.trace
         state.trace = self.parent

@@ -19,7 +19,7 @@ from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate
 from minijvp.core.tracing import Trace, current, state
-from minijvp.core.types import ArrayType, is_inexact, type_of
+from minijvp.core.types import ArrayType, Params, is_inexact, type_of
 from minijvp.operations.families import zeros_like
 from minijvp.transforms.jvp import JVPTrace, JVPTracer
 from minijvp.transforms.staging import StagingTrace, StagingTracer, stage
@@ -39,7 +39,7 @@ class LinearTrace(StagingTrace):
     def description(self) -> str:
         return "the tangents of a linearization (grad, vjp, linearize)"
 
-    def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
+    def process(self, primitive: Any, args: tuple, params: Params) -> Any:
         for x in args:
             if type(x) is StagingTracer and x.owner is self:
                 return super().process(primitive, args, params)
@@ -61,7 +61,7 @@ class LinearizeTrace(JVPTrace):
     def description(self) -> str:
         return "a linearization (grad, vjp, linearize)"
 
-    def apply(self, primitive: Any, primals: tuple, tangents: tuple, params: dict[str, Any]) -> tuple[Any, Any]:
+    def apply(self, primitive: Any, primals: tuple, tangents: tuple, params: Params) -> tuple[Any, Any]:
         # One look for the user's line serves all that the rule records.
         outer, previous = state.source, state.trace
         state.source, state.trace = outer or source.capture(3), self.parent

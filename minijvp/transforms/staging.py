@@ -19,7 +19,7 @@ from minijvp.core import source
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.tracer import Tracer, escaped
 from minijvp.core.tracing import Trace, current, state
-from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, abstract_type, type_of
+from minijvp.core.types import PYTHON_SCALARS, ArrayType, Params, ScalarType, abstract_type, type_of
 from minijvp.errors import ArgumentError, ConcretizationError
 
 
@@ -81,7 +81,7 @@ class StagingTrace(Trace):
     def new_input(self, type: ArrayType) -> StagingTracer:
         return StagingTracer(self, Var(type))
 
-    def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
+    def process(self, primitive: Any, args: tuple, params: Params) -> Any:
         atoms = tuple([x.variable if type(x) is StagingTracer and x.owner is self else self.atom(x) for x in args])
         types = primitive.type_rule(*[v.type for v in atoms], **params)
         line = state.source or source.capture()

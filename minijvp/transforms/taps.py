@@ -18,7 +18,7 @@ from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Primitive
 from minijvp.core.program_primitive import ProgramPrimitive
 from minijvp.core.tracing import Trace, current, state
-from minijvp.core.types import ArrayType, is_inexact, type_of
+from minijvp.core.types import ArrayType, Params, is_inexact, type_of
 from minijvp.errors import MissingRuleError
 from minijvp.transforms.linearize import LinearizeTrace
 from minijvp.transforms.staging import stage
@@ -41,10 +41,10 @@ class Site:
 class Tapping(ProgramPrimitive):
     """The primitive of taps: where they are, and their values with zeros added."""
 
-    def sites(self, types: Sequence[ArrayType], params: dict[str, Any]) -> Sequence[Site]:
+    def sites(self, types: Sequence[ArrayType], params: Params) -> Sequence[Site]:
         raise NotImplementedError
 
-    def with_zeros(self, args: tuple, params: dict[str, Any], zeros: Sequence[Any]) -> tuple[Any, ...]:
+    def with_zeros(self, args: tuple, params: Params, zeros: Sequence[Any]) -> tuple[Any, ...]:
         raise NotImplementedError
 
 
@@ -61,7 +61,7 @@ class TapTrace(Trace):
     def description(self) -> str:
         return "a derivative with taps=True"
 
-    def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
+    def process(self, primitive: Any, args: tuple, params: Params) -> Any:
         found = sites_of(primitive, list(map(type_of, args)), params)
         if not found:
             return self.parent.process(primitive, args, params)
@@ -81,7 +81,7 @@ class TapTrace(Trace):
         return self.parent.lift(value)
 
 
-def sites_of(primitive: Primitive, types: Sequence[ArrayType], params: dict[str, Any]) -> Sequence[Site]:
+def sites_of(primitive: Primitive, types: Sequence[ArrayType], params: Params) -> Sequence[Site]:
     """The taps in an operation on arguments of these types."""
     if isinstance(primitive, Tapping):
         return primitive.sites(types, params)

@@ -21,7 +21,7 @@ from minijvp.core.primitive import Axis
 from minijvp.core.source import Source
 from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import Trace, current, state
-from minijvp.core.types import ArrayType, type_of
+from minijvp.core.types import ArrayType, Params, type_of
 from minijvp.operations.shape import move_axis
 from minijvp.transforms.staging import stage
 
@@ -71,7 +71,7 @@ class BatchTrace(Trace):
     def description(self) -> str:
         return f"a vmap of size {self.axis.size}"
 
-    def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
+    def process(self, primitive: Any, args: tuple, params: Params) -> Any:
         values, batched = self.unpack(args)
         if not any(batched) and not (self.axis.name is not None and primitive.uses_axis(self.axis.name, params)):
             return self.parent.process(primitive, values, params)

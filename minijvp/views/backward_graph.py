@@ -22,7 +22,7 @@ from minijvp.core.printing import Names
 from minijvp.core.source import Source, capture
 from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import Trace, current, evaluating, state
-from minijvp.core.types import PYTHON_SCALARS, ArrayType, is_inexact, type_of
+from minijvp.core.types import PYTHON_SCALARS, ArrayType, Params, is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.families import add_tangents, instantiate
 from minijvp.optimize.rematerialize.in_force import within
@@ -181,7 +181,7 @@ class GraphTrace(JVPTrace):
     def description(self) -> str:
         return "a backward graph"
 
-    def apply(self, primitive: Any, primals: tuple, tangents: tuple, params: dict[str, Any]) -> tuple[Any, Any]:
+    def apply(self, primitive: Any, primals: tuple, tangents: tuple, params: Params) -> tuple[Any, Any]:
         previous = state.trace
         state.trace = self.parent
         try:

@@ -21,7 +21,7 @@ from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var, evaluate
 from minijvp.core.primitive import Primitive
 from minijvp.core.printing import Names
 from minijvp.core.source import Source
-from minijvp.core.types import is_inexact, type_of
+from minijvp.core.types import Params, is_inexact, type_of
 from minijvp.operations.families import add_tangents, spread
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.linearize import linearize_flat
@@ -336,7 +336,7 @@ def _while(walk: Walk, scope: Scope, e: Equation, inputs: Any, tangents: Any, ro
     return carry, t_carry, backward
 
 
-def turns_of(params: dict[str, Any], cond_constants: Any, constants: Any, carry: Any) -> int | None:
+def turns_of(params: Params, cond_constants: Any, constants: Any, carry: Any) -> int | None:
     """The number of turns of a while loop; None if there are more than `MOST_TURNS`."""
     for i in range(MOST_TURNS + 1):
         if not evaluate(params["cond_jaxpr"], *cond_constants, *carry)[0]:

@@ -23,7 +23,7 @@ from minijvp.core import source
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var, evaluate, inner_jaxprs
 from minijvp.core.tracer import Tracer, escaped
 from minijvp.core.tracing import EVALUATION, Trace, current, evaluating, nothing_is_traced, state
-from minijvp.core.types import PYTHON_SCALARS, ArrayType, type_of
+from minijvp.core.types import PYTHON_SCALARS, ArrayType, Params, type_of
 from minijvp.errors import ConcretizationError, MinijvpError
 from minijvp.optimize.eager.steps import compiled
 from minijvp.settings import config
@@ -162,7 +162,7 @@ class Recording(Trace):
     def description(self) -> str:
         return "a linearization (grad, vjp, linearize)"
 
-    def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
+    def process(self, primitive: Any, args: tuple, params: Params) -> Any:
         parts: list[Any] = [primitive]
         mine = False
         for x in args:
@@ -219,7 +219,7 @@ class Recording(Trace):
             raise escaped(x, self.description) if x.owner.finished() else x.foreign(self.description)
         return value
 
-    def grow(self, key: tuple, primitive: Any, args: tuple, params: dict[str, Any]) -> Operation:
+    def grow(self, key: tuple, primitive: Any, args: tuple, params: Params) -> Operation:
         """A new node behind the present one."""
         atoms: list[Atom] = []
         new: dict[int, tuple[int, Var]] = {}

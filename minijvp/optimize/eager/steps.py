@@ -20,7 +20,7 @@ from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, lower, one_equation
 from minijvp.core.primitive import Primitive
 from minijvp.core.tracer import refuse_tracers, resolved
 from minijvp.core.tracing import EVALUATION, Trace, detached, state
-from minijvp.core.types import ArrayType, type_of
+from minijvp.core.types import ArrayType, Params, type_of
 from minijvp.errors import EscapedTracerError
 from minijvp.transforms.staging import stage
 from minijvp.transforms.transpose import transpose_jaxpr
@@ -94,9 +94,7 @@ def program(jaxpr: Jaxpr, name: str) -> CompiledProgram:
     return found
 
 
-def program_of(
-    primitive: Any, args: Sequence[Any], params: dict[str, Any], make: Make | None = None
-) -> CompiledProgram:
+def program_of(primitive: Any, args: Sequence[Any], params: Params, make: Make | None = None) -> CompiledProgram:
     """The program that applies one primitive to arguments like `args`; or, with `make`, any function of the library."""
     if primitive is step:
         return params["program"]
@@ -128,7 +126,7 @@ def in_one_step(fun: Callable[..., Sequence[Any]]) -> Callable[..., Sequence[Any
     return stepping
 
 
-def staged(fun: Callable[..., Sequence[Any]], args: Sequence[Any], params: dict[str, Any]) -> Jaxpr:
+def staged(fun: Callable[..., Sequence[Any]], args: Sequence[Any], params: Params) -> Jaxpr:
     """The jaxpr of a function of arguments of the types of `args`."""
     return stage(lambda *xs: fun(*xs, **params), list(map(type_of, args)), fun.__name__)
 
@@ -147,7 +145,7 @@ def takes_steps(trace: Trace) -> bool:
     return trace is EVALUATION or isinstance(trace, ComputingTrace)
 
 
-def speaks_along_axes(primitive: Primitive, params: dict[str, Any]) -> bool:
+def speaks_along_axes(primitive: Primitive, params: Params) -> bool:
     """Whether what a rule of a primitive makes depends on named axes here, and not on types and parameters alone."""
     return any([primitive.uses_axis(name, params) for name in state.axis_sizes])
 
@@ -159,7 +157,7 @@ class Step(Primitive):
         trace, program = state.trace, params["program"]
         return run(trace, program, args) if takes_steps(trace) else tuple(evaluate(program.jaxpr, *args))
 
-    def evaluate(self, args: tuple, params: dict[str, Any]) -> tuple[Any, ...]:
+    def evaluate(self, args: tuple, params: Params) -> tuple[Any, ...]:
         return params["program"].run(*args)
 
     def type_rule(self, *types: ArrayType, program: CompiledProgram) -> tuple[ArrayType, ...]:
@@ -197,6 +195,6 @@ def run(trace: Trace, program: CompiledProgram, args: tuple) -> tuple[Any, ...]:
         raise
 
 
-def delegate(trace: Trace, primitive: Primitive, args: tuple, params: dict[str, Any]) -> Any:
+def delegate(trace: Trace, primitive: Primitive, args: tuple, params: Params) -> Any:
     """The result of an operation that is the business of the trace below."""
     return run(trace, params["program"], args) if primitive is step else trace.process(primitive, args, params)

@@ -13,7 +13,7 @@ from minijvp.core.jaxpr import Atom, Equation, Var
 from minijvp.core.primitive import Axis
 from minijvp.core.tracer import resolved
 from minijvp.core.tracing import Trace, detached, state
-from minijvp.core.types import PYTHON_SCALARS
+from minijvp.core.types import PYTHON_SCALARS, Params
 from minijvp.errors import EscapedTracerError
 from minijvp.optimize.eager.steps import (
     CompiledProgram,
@@ -37,7 +37,7 @@ class EagerJVPTrace(ComputingTrace, JVPTrace):
 
     __slots__ = ()
 
-    def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
+    def process(self, primitive: Any, args: tuple, params: Params) -> Any:
         primals, tangents, active = self.unpack(args)
         if not active:
             return delegate(self.parent, primitive, primals, params)
@@ -67,7 +67,7 @@ class EagerLinearizeTrace(ComputingTrace, LinearizeTrace):
 
     __slots__ = ()
 
-    def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
+    def process(self, primitive: Any, args: tuple, params: Params) -> Any:
         if not primitive.has_steps or (state.axis_sizes and speaks_along_axes(primitive, params)):
             return super().process(primitive, args, params)
         primals, tangents, active = self.unpack(args)
@@ -147,7 +147,7 @@ class EagerBatchTrace(ComputingTrace, BatchTrace):
 
     __slots__ = ()
 
-    def process(self, primitive: Any, args: tuple, params: dict[str, Any]) -> Any:
+    def process(self, primitive: Any, args: tuple, params: Params) -> Any:
         if primitive is not step:
             return super().process(primitive, args, params)
         values, batched = self.unpack(args)

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from minijvp.core.primitive import Primitive
+from minijvp.core.types import Params
 from minijvp.errors import MissingRuleError
 from minijvp.views.python.literals import Keep, literal, public_name
 from minijvp.views.python.text import MODULES, Code, Part, code
@@ -40,7 +41,7 @@ class Inliner:
         self.imports: set[str] = set()
         self.known: dict[Any, str] = {}
 
-    def call(self, primitive: Primitive, operands: Sequence[Part | Code], params: dict[str, Any]) -> Code:
+    def call(self, primitive: Primitive, operands: Sequence[Part | Code], params: Params) -> Code:
         """The result of a primitive as an expression."""
         function, owner = implementation(primitive)
         if not isinstance(function, Callable) or not _is_own(function):  # type: ignore[arg-type]
@@ -53,7 +54,7 @@ class Inliner:
         name = self.function(function, owner)
         return self.fill(ast.parse(f"{name}(*args, **params)", mode="eval").body, operands, params)
 
-    def expression(self, function: Any, owner: Any, tree: Any, operands: Sequence[Any], params: dict[str, Any]) -> Code:
+    def expression(self, function: Any, owner: Any, tree: Any, operands: Sequence[Any], params: Params) -> Code:
         """The one expression of a body, with operands and parameters in the places of its arguments."""
         body = tree.body if isinstance(tree, ast.Lambda) else tree.body[0].value
         signature = inspect.signature(function.__get__(owner) if owner is not None else function)
@@ -72,7 +73,7 @@ class Inliner:
                 values[name] = value if kind is not inspect.Parameter.KEYWORD_ONLY else literal(value, self.keep)
         return Filled(self, function, owner, values, further).text(strip_tuple(body))
 
-    def fill(self, body: ast.expr, operands: Sequence[Any], params: dict[str, Any]) -> Code:
+    def fill(self, body: ast.expr, operands: Sequence[Any], params: Params) -> Code:
         return Filled(self, None, None, {"args": list(operands)}, params).text(body)
 
     def function(self, function: Any, owner: Any) -> str:
@@ -161,7 +162,7 @@ class Resolved(ast.NodeTransformer):
 class Filled:
     """An expression with pieces of text in the places of names, and keywords in that of `**params`."""
 
-    def __init__(self, inliner: Inliner, function: Any, owner: Any, values: dict[str, Any], params: dict[str, Any]):
+    def __init__(self, inliner: Inliner, function: Any, owner: Any, values: dict[str, Any], params: Params):
         self.inliner, self.what, self.owner = inliner, function, owner
         self.values, self.params = values, params
         self.pieces: dict[str, Part | Code] = {}
@@ -229,7 +230,7 @@ def refuse(value: Any, hint: str) -> str:
     )
 
 
-def without_defaults(params: dict[str, Any]) -> dict[str, Any]:
+def without_defaults(params: Params) -> dict[str, Any]:
     """The parameters that a call of jax.lax must be given."""
     return {k: v for k, v in params.items() if k not in DEFAULTS or v is not DEFAULTS[k]}
 
