@@ -64,7 +64,7 @@ def _callback(callback: Callable[..., None], *args: Any, ordered: bool, partitio
         raise ArgumentError(
             "debug.callback received partitioned=True under a transformation of minijvp.",
             "It would be called for each part of an array that lies on several devices.",
-            "Leave it away, or call jax.debug.callback inside of jax.shard_map.",
+            "Omit it, or call jax.debug.callback inside of jax.shard_map.",
         )
     call, arrays = HostCall.of(callback, args, kwargs)
     debug_callback(*arrays, callback=call, ordered=ordered)

@@ -118,7 +118,7 @@ class RedefinedPrimitiveWarning(UserWarning):
 
 
 class UnusedScopeWarning(RuntimeWarning):
-    """Settings were made for a `with` statement that nobody wrote."""
+    """Settings were made for a `with` statement that was never written."""
 
 
 # By the names of jax.errors, a program written for JAX finds what is raised here in their place.

@@ -2,7 +2,8 @@
 
 A primitive is an operation with its rules. `Elementwise`, `LinearPrimitive` and `BilinearPrimitive` are families that
 bring most of the rules along; `Primitive` says which there are, and `check_primitive` holds them against each
-other and against numerical differences. An operation of JAX becomes one of ours by `translates`.
+other and against numerical differences. A `ProgramPrimitive` carries programs: a `Call` is its program, a `LinearCall`
+is a linear map with a given transpose. An operation of JAX becomes one of ours by `translates`.
 
 A transformation is an interpreter of primitives. Either it is a `Trace`, which meets the operations of a function while
 that runs; or it reads the program of the function, a `Jaxpr`, by `run`, equation by equation. What it computes by
@@ -13,8 +14,11 @@ docs/extending.md has all of it as running text, and examples/extend/ has whole 
 
 from __future__ import annotations
 
+from minijvp.calls.call import Call
+from minijvp.calls.linear_call import LinearCall
 from minijvp.core.jaxpr import Equation, Jaxpr, Literal, Var, evaluate, inner_jaxprs, lower, run
 from minijvp.core.primitive import Axis, Nondifferentiable, Primitive
+from minijvp.core.program_primitive import ProgramPrimitive
 from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import Trace, current, current_trace
 from minijvp.core.types import ArrayType, type_of
@@ -35,13 +39,16 @@ __all__ = [
     "ArrayType",
     "Axis",
     "BilinearPrimitive",
+    "Call",
     "Elementwise",
     "Equation",
     "Jaxpr",
+    "LinearCall",
     "LinearPrimitive",
     "Literal",
     "Nondifferentiable",
     "Primitive",
+    "ProgramPrimitive",
     "Sample",
     "Trace",
     "Tracer",

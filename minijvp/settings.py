@@ -42,7 +42,7 @@ scope, or in a copy of the context of one that outlives it. Empty means that the
 
 
 def optimizing() -> bool:
-    """`config.optimize`, at no cost as long as nobody has set it."""
+    """`config.optimize`, at no cost as long as it has not been set."""
     return not other_budgets or config.optimize
 
 
@@ -66,7 +66,7 @@ class Config:
     budget is a part of what `minijvp.jit` compiles for: a function that is called under another one is compiled for
     that too. `jax.jit` knows nothing of it; a program that it compiled keeps the budget of its first call.
 
-    The call alone changes nothing: it returns a `Scope`, which warns with UnusedScopeWarning if nobody enters it. A
+    The call alone changes nothing: it returns a `Scope`, which warns with UnusedScopeWarning if it is never entered. A
     scope is a decorator too: the settings hold in every call of the function.
 
     Settings of JAX, by their names, which begin with `jax_`, are read here and updated too, as `jax.config` has them.

@@ -273,7 +273,7 @@ class FlatFunction:
                 raise ArgumentError(
                     f"{self.name} returned {type(result).__name__} where has_aux=True wants a pair.",
                     "With has_aux=True the function returns (result, auxiliary data).",
-                    "Return such a pair, or leave has_aux out.",
+                    "Return such a pair, or omit has_aux.",
                 )
             result, aux = result
             aux_leaves, self.aux_tree = tree_flatten(aux)

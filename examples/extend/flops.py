@@ -11,22 +11,24 @@ from typing import Any
 import minijvp
 import minijvp.numpy as mnp
 from minijvp import lax
-from minijvp.extend import Elementwise, Equation, Jaxpr, inner_jaxprs
+from minijvp.extend import Elementwise, Equation, Jaxpr, ProgramPrimitive
 
 
 def flops(jaxpr: Jaxpr) -> int:
-    """How many operations on numbers one run of the program takes. Of a `cond` the dearest branch counts.
+    """How many operations on numbers one run of the program takes. Of a `cond` the most expensive branch counts.
 
-    A loop whose turns are not known before counts one turn.
+    For a loop whose trip count is not known before, `trip_count` gives the library's guess.
     """
     return sum(flops_of(e) for e in jaxpr)
 
 
 def flops_of(e: Equation) -> int:
     """The operations of one equation."""
-    inside = [flops(inner) for inner in inner_jaxprs(e.params)]
-    if inside:
-        return e.params.get("length", 1) * (max if e.primitive is lax.cond_p else sum)(inside)
+    if isinstance(e.primitive, ProgramPrimitive):
+        of_body = max(map(flops, e.primitive.bodies(e.params)), default=0)  # of several, one runs
+        programs = e.primitive.by_parameter(e.params)
+        helping = [flops(program) for name in e.primitive.helpers for program in programs.get(name, ())]
+        return e.primitive.trip_count(e.params) * (of_body + sum(helping))
     if e.primitive is lax.dot_general_p:
         (contracted, _), _ = e.params["dimension_numbers"]
         x, out = e.inputs[0].type, e.outputs[0].type

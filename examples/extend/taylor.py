@@ -36,9 +36,10 @@ class TaylorTrace(Trace):
         jets = [x.parts if isinstance(x, Jet) and x.owner is self else (x, None, None) for x in args]
         if all(part is None for parts in jets for part in parts[1:]):
             return self.parent.process(primitive, tuple(parts[0] for parts in jets), params)
-        if primitive.name == "jit":  # its operations are met here
+        if primitive.is_call:  # jit, checkpoint: the operations inside are met here
+            (body,) = primitive.bodies(params)
             with current(self):
-                return tuple(evaluate(params["jaxpr"], *args))
+                return tuple(evaluate(body, *args))
         if primitive not in RULES:
             raise minijvp.MissingRuleError(f"Taylor mode has no rule for {primitive}.", do="Add one to RULES.")
         with current(self.parent):

@@ -46,7 +46,7 @@ def require_axis(name: Any, size: Any, what: str = "axis_name") -> None:
         raise ArgumentError(
             f"vmap received axis_size={size!r}.",
             "It is the number of elements along the mapped axis.",
-            "Pass an integer that is not negative, or leave it out where an argument is mapped.",
+            "Pass an integer that is not negative, or omit it where an argument is mapped.",
         )
 
 

@@ -1,7 +1,7 @@
 """Values for Python code that asks for them while a program is staged whose inputs are known.
 
 A function with derivative rules is staged also where every value is there: in an eager gradient. An `if` in it, or
-NumPy, may look at them then, as it may outside of any transformation. Nothing is computed unless somebody asks.
+NumPy, may look at them then, as it may outside of any transformation. Nothing is computed unless a value is asked for.
 """
 
 from __future__ import annotations

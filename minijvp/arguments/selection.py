@@ -112,7 +112,7 @@ def require_differentiable(
             raise ArgumentError(
                 f"{transformation} with holomorphic=True received {kind!r} for {selection.leaf_name(i)}.",
                 "A holomorphic function maps complex numbers to complex numbers.",
-                "Convert the argument to a complex dtype, or leave holomorphic out.",
+                "Convert the argument to a complex dtype, or omit holomorphic.",
             )
         if not is_inexact(kind.dtype) and not allow_int:
             raise ArgumentError(

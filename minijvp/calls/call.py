@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from minijvp.calls.dependence import reached
@@ -30,7 +31,24 @@ class ProgramCall(ProgramPrimitive):
 
 
 class Call(ProgramCall):
-    """One that is its program in all respects; options go with what transformations make of it."""
+    """A primitive that is the program it carries: every transformation of a call is a call of the transformed program.
+
+    `call(jaxpr, *args)` gives a tuple of the outputs. A subclass may change what is done with the program, by `impl`,
+    and add parameters beside `jaxpr`: what transformations make of a call has the same ones.
+
+    >>> import minijvp, minijvp.numpy as mnp
+    >>> from minijvp.extend import Call
+    >>> class Quoted(Call):
+    ...     def impl(self, *args, jaxpr, line):
+    ...         return super().impl(*args, jaxpr=jaxpr)
+    >>> quoted = Quoted('quoted')
+    >>> jaxpr = minijvp.make_jaxpr(lambda x: mnp.sin(x) * x)(1.0)
+    >>> f = lambda x: quoted.call(jaxpr, x, line=7)[0]
+    >>> float(minijvp.grad(f)(0.0))
+    0.0
+    >>> [e.params['line'] for e in minijvp.make_jaxpr(minijvp.grad(f))(1.0) if e.primitive is quoted]
+    [7, 7]
+    """
 
     recomputable = "expensive"
     is_call = True
@@ -54,8 +72,9 @@ class Call(ProgramCall):
         n = len(jaxpr.outputs)
         return outs[:n], spread(outs[n:], out_nonzero)
 
-    def linearize(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr) -> tuple[Any, Any]:
-        return applied(self.linearized(jaxpr, nonzero(tangents)), self.call, primals, tangents)
+    def linearize(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, **options: Any) -> tuple[Any, Any]:
+        linearization = self.linearized(jaxpr, nonzero(tangents))
+        return applied(linearization, partial(self.call, **options) if options else self.call, primals, tangents)
 
     def transpose(self, ct: tuple, *args: Any, jaxpr: Jaxpr, **options: Any) -> tuple[Any, ...]:
         linear = tuple(map(is_linear, args))

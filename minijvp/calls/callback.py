@@ -32,7 +32,7 @@ class Callback(Primitive):
     def jvp(self, primals: tuple, tangents: tuple, *, callback: Callable[..., Any], **params: Any) -> tuple[Any, Any]:
         raise MissingRuleError(
             f"{self.name} of {called(callback)} was differentiated.",
-            "What a Python function does with its arguments is not recorded, so nobody can say what its derivative is.",
+            "What a Python function does with its arguments is not recorded, so its derivative is not known.",
             "Give it a rule: put the call in a function with custom_jvp or custom_vjp. Where the derivative is not "
             "wanted, apply stop_gradient to the arguments.",
         )
@@ -86,7 +86,7 @@ class PureCallback(Callback):
         elif method != "legacy_vectorized":
             raise MissingRuleError(
                 f"pure_callback of {called(params['callback'])} has vmap_method={method!r}.",
-                "A Python function takes what it was written for, and nobody has said whether it takes batches.",
+                "A Python function takes what it was written for, and no vmap_method says how it takes batches.",
                 'Give it a vmap_method: "sequential" always works; "expand_dims" and "broadcast_all" do if the '
                 "function takes arrays with a leading axis.",
             )

@@ -20,6 +20,16 @@ class LinearCall(ProgramPrimitive):
     The operands before are `n` residuals. Here the map is the open jaxpr `forward` and the transpose `backward`: both
     take the residuals, and then the outputs of the other. A subclass whose maps are given otherwise has the first five
     methods of its own. By residuals the map is differentiated as it stands.
+
+    >>> import minijvp, minijvp.numpy as mnp
+    >>> from minijvp.extend import LinearCall, stage, type_of
+    >>> running = LinearCall('running_sum')
+    >>> x = mnp.array([1.0, 2.0, 3.0])
+    >>> push = stage(lambda x: [mnp.cumsum(x)], [type_of(x)])
+    >>> pull = stage(lambda ct: [mnp.cumsum(ct[::-1])[::-1]], [type_of(x)])
+    >>> f = lambda x: running(x, forward=push, backward=pull, n=0)[0]
+    >>> print(f(x), minijvp.grad(lambda x: f(x).sum())(x))
+    [1. 3. 6.] [3. 2. 1.]
     """
 
     recomputable = "never"

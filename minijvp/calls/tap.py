@@ -162,7 +162,7 @@ def tap(x: Any, name: str | None = None, bwd: Callable[[Any], Any] | None = None
     The innermost derivative around a tap reads and edits it. In the body of a scan, cotangents have the steps along a
     leading axis; under vmap inside the derivative, the batch (a value that is the same in all lanes has none, and
     gets the sum). In a branch of cond that is not taken they are zeros. Several taps of one name give a list. A tap
-    that nobody listens to costs nothing.
+    that no transformation listens to costs nothing.
 
     Raises ArgumentError for an edit that changes the tree or a type, MissingRuleError for an edited tap in forward mode
     and for a tap that is read inside a while_loop or a function with a rule of its own.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from minijvp.core.program_primitive import ProgramPrimitive
 from minijvp.core.types import Params
 
-TURNS = 10
-"""The trip count of a loop of which nobody knows it, where the time of programs is estimated (`work_of`).
+UNKNOWN_TRIP_COUNT = 10
+"""The trip count of a loop of which it is not known, where the time of programs is estimated (`work_of`).
 
 It bounds nothing, it is a guess: an order of magnitude above a single run, so that to compute such a loop again is
 expensive beside the operations around it; and not more, for beside a loop of thousands of turns nothing else would
@@ -26,4 +26,4 @@ class ControlFlow(ProgramPrimitive):
     """Whether it is one that may run forever."""
 
     def trip_count(self, params: Params) -> int:
-        return TURNS if self.repeats else 1
+        return UNKNOWN_TRIP_COUNT if self.repeats else 1

@@ -1,6 +1,6 @@
 """Batches in which lanes go different ways: what the others see of what only some lanes compute.
 
-In the lanes that did not choose a branch, or whose loop is done, a program computes nobody knows what, and 0 * inf in
+In the lanes that did not choose a branch, or whose loop is done, a program may compute anything, and 0 * inf in
 its derivative would be a NaN in a gradient. There its operands are constants; and for a program of which one lane may
 cost much, or not end, they are those of a lane that wants it.
 """

@@ -42,7 +42,7 @@ class Reduce(Reduction):
     is that of the compiler, which may use the initial values more than once: they must be neutral.
     """
 
-    # Beside the derivative of JAX, initial values are left out, and tangents that are zero stop it.
+    # Beside the derivative of JAX, initial values are omitted, and tangents that are zero stop it.
 
     def impl(self, *args: Any, jaxpr: Jaxpr, dimensions: tuple[int, ...]) -> Any:
         n = len(args) // 2

@@ -1,4 +1,4 @@
-"""Messages for rules that nobody has written: which one, and how it is written."""
+"""Messages for rules that are missing: which one, and how it is written."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any
 from minijvp.errors import MissingRuleError
 
 WHY_MISSING = {
-    "impl": "Nobody has said how it is computed.",
-    "jvp": "Nobody has said how it is differentiated.",
-    "batch": "Nobody has said how it is computed for a batch of arguments.",
+    "impl": "No rule says how it is computed.",
+    "jvp": "No rule says how it is differentiated.",
+    "batch": "No rule says how it is computed for a batch of arguments.",
 }
 INSTEAD_OF_RULE = (
     "Differentiate around it (stop_gradient), or put it into a function with a rule (custom_jvp, custom_vjp).",
@@ -51,7 +51,7 @@ def missing_rule(primitive: Any, rule: str) -> MissingRuleError:
     """The error for a primitive without a rule that a transformation needs."""
     return MissingRuleError(
         f"the primitive {primitive.name!r} has no {rule} rule.",
-        WHY_MISSING.get(rule, "It is not linear, or nobody has said how it is transposed."),
+        WHY_MISSING.get(rule, "It is not linear, or no rule says how it is transposed."),
         how_to_write(primitive, rule) if primitive.made_outside else INSTEAD_OF_RULE[rule == "batch"],
     )
 

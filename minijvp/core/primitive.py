@@ -154,7 +154,7 @@ class Primitive:
         return state.trace.process(self, args, params)
 
     def bind(self, *args: Any, **params: Any) -> Any:
-        """A call, as it is written for primitives of JAX: what these call by None, the compiler's choice, is left out.
+        """A call, as it is written for primitives of JAX: what these call by None, the compiler's choice, is omitted.
 
         >>> import minijvp
         >>> float(minijvp.lax.mul_p.bind(2.0, 3.0, out_dtype=None))
@@ -227,7 +227,7 @@ class Primitive:
         return equation
 
     def has_effects(self, params: Params) -> bool:
-        """Whether it does something besides giving its result, so that it runs even where nobody reads that."""
+        """Whether it does something besides giving its result, so that it runs even where that is not read."""
         return False
 
     def programs(self, params: Params) -> Sequence[Any]:
@@ -256,7 +256,7 @@ class Primitive:
         return False
 
     def missing(self, rule: str) -> MissingRuleError:
-        """The error for a transformation that needs a rule which nobody has written, or not for this case."""
+        """The error for a transformation that needs a rule that is not written, or not for this case."""
         return missing_rule(self, rule)
 
 

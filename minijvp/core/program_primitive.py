@@ -16,6 +16,14 @@ class ProgramPrimitive(Primitive):
 
     Which parameters these are is declared here, and nowhere else: evaluation, liveness, taps, plans and pictures ask.
     Called where JAX traces, it hands JAX the derivatives of the rules inside too.
+
+    >>> import minijvp
+    >>> from minijvp.extend import ProgramPrimitive
+    >>> (loop,) = minijvp.make_jaxpr(lambda x: minijvp.lax.fori_loop(0, 3, lambda i, x: x * x, x))(2.0)
+    >>> isinstance(loop.primitive, ProgramPrimitive), loop.primitive.trip_count(loop.params)
+    (True, 3)
+    >>> [str(e.primitive) for body in loop.primitive.bodies(loop.params) for e in body]
+    ['mul']
     """
 
     returns_tuple = True

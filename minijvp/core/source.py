@@ -1,7 +1,7 @@
 """Which line of user code made an equation.
 
 Capturing costs a walk over a few frames and keeps only `(code, instruction)`; the line is looked up when
-somebody asks for it.
+it is asked for.
 """
 
 from __future__ import annotations

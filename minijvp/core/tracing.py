@@ -1,7 +1,7 @@
 """The interpreter stack: traces, tracers, and the thread's current trace.
 
-Calling a primitive asks the current trace to process it. A trace that owns none of the arguments hands the
-work to its parent; the bottom is `EvalTrace`, which computes, or a `StagingTrace`, which records. A tracer
+Calling a primitive asks the current trace to process it. A trace that owns none of the arguments delegates
+to its parent; the bottom is `EvalTrace`, which computes, or a `StagingTrace`, which records. A tracer
 belongs to the trace that it names (`x.owner is self`), so there are no levels, and perturbations cannot be
 confused: with two nested derivatives each trace sees its own tracers and takes the other's for constants.
 """
@@ -34,9 +34,9 @@ live_traces: set[Trace] = set()
 class Trace:
     """An interpreter of primitives. `parent` is the one that it is built on.
 
-    What it is asked to process concerns it if one of the arguments is a tracer that it owns; it hands all else to its
-    parent, `self.parent.process(primitive, args, params)`. Its rules are functions like any other, and run under the
-    parent: `with current(self.parent):`. A transformation makes a trace on the current one, wraps arguments in tracers,
+    What it is asked to process concerns it if one of the arguments is a tracer that it owns; all else it delegates to
+    `self.parent.process(primitive, args, params)`. Its rules are functions like any other, and run under the parent:
+    `with current(self.parent):`. A transformation makes a trace on the current one, wraps arguments in tracers,
     calls the function `with current(trace):`, and looks into the tracers that come back.
 
     >>> import minijvp

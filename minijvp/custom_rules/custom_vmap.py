@@ -52,7 +52,7 @@ class CustomVmapCall(ProgramCall):
     own_derivative = True
 
     def for_evaluation(self, params: Params) -> dict[str, Any]:
-        # JAX may batch what it traces, and nobody what is computed.
+        # JAX may batch what it traces; what is computed is not batched any more.
         return params if traced_by_jax() else super().for_evaluation(params)
 
     def impl(self, *args: Any, jaxpr: Jaxpr, rule: BatchRule | None) -> tuple[Any, ...]:

@@ -90,7 +90,7 @@ def no_transpose_solve() -> MissingRuleError:
     line = f", at {state.source}: {state.source.text}" if state.source else ""
     return MissingRuleError(
         f"a linear equation has no transpose_solve{line}.",
-        "The cotangent of its right-hand side solves the transposed equation, and nobody has said how.",
+        "The cotangent of its right-hand side solves the transposed equation, and no function says how.",
         "Give custom_linear_solve a transpose_solve (or symmetric=True), or use forward mode (jvp, jacfwd).",
     )
 

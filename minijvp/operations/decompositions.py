@@ -104,7 +104,7 @@ class Eigh(MatrixPrimitive):
         if t is not None and params["subset_by_index"] not in (None, (0, x.shape[-1])):
             raise MissingRuleError(
                 f"the derivative of {self.name} with subset_by_index={params['subset_by_index']}.",
-                "An eigenvector turns towards all others, which this leaves out.",
+                "An eigenvector turns towards all others, which this omits.",
                 "Compute all of them, and slice the results.",
             )
         v, w = self(x, **params)
@@ -215,7 +215,7 @@ class SVD(MatrixPrimitive):
         if params["subset_by_index"] not in (None, (0, min(x.shape[-2:]))):
             raise MissingRuleError(
                 f"the derivative of {self.name} with subset_by_index={params['subset_by_index']}.",
-                "A singular vector turns towards all others, which this leaves out.",
+                "A singular vector turns towards all others, which this omits.",
                 "Compute all of them and slice the results, or compute singular values alone.",
             )
         s, u, vt = self(x, **params)

@@ -49,7 +49,7 @@ class Fft(LinearPrimitive):
         return ArrayType((*x.shape[:-n], *after), dtype)
 
     def transpose(self, ct: Any, x: ArrayType, *, fft_type: Any, fft_lengths: tuple[int, ...]) -> Any:
-        # The matrix of the full transform is symmetric. The half that RFFT leaves out is the conjugate of the other.
+        # The matrix of the full transform is symmetric. The half that RFFT omits is the conjugate of the other.
         if fft_type == FftType.RFFT:
             halved = conj(div(ct, multiplicity(ct, fft_lengths)), input_dtype=ct.dtype)
             out = self(halved, fft_type=FftType.IRFFT, fft_lengths=fft_lengths)

@@ -33,7 +33,7 @@ class ShardingConstraint(LinearPrimitive):
             spec = PartitionSpec(axis.mesh_axes or PartitionSpec.UNCONSTRAINED, *sharding.spec)
             sharding = NamedSharding(sharding.mesh, spec, memory_kind=sharding.memory_kind)
         elif not isinstance(sharding, SingleDeviceSharding):
-            return args[0], True  # Nobody can say what it means with one axis more.
+            return args[0], True  # What it means with one axis more is not defined.
         return self(*args, sharding=sharding), True
 
 
@@ -45,7 +45,7 @@ def require_free(axis: Axis, sharding: NamedSharding) -> None:
         raise ArgumentError(
             f"vmap with spmd_axis_name={axis.mesh_axes!r} met the sharding {sharding!r}.",
             f"The mapped axis is to lie along {missing[0]!r}, which the sharding uses itself, or which its mesh lacks.",
-            "Name another axis of the mesh, or leave spmd_axis_name away: then the compiler places the mapped axis.",
+            "Name another axis of the mesh, or omit spmd_axis_name: then the compiler places the mapped axis.",
         )
 
 

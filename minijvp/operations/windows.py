@@ -160,7 +160,7 @@ class ReduceWindowExtremum(WindowPrimitive):
 class ReduceWindow(WindowPrimitive):
     """Each window reduced from `init_value` by a binary function: add, mul, max, min, and, or, xor.
 
-    Elements of the padding are left out.
+    Elements of the padding are omitted.
     """
 
     own_derivative = True

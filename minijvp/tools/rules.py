@@ -68,7 +68,7 @@ class Sample:
     def __post_init__(self) -> None:
         if not self.why and not all(self.claims):
             raise ArgumentError(
-                f"the sample {self} leaves something out, and does not say why.",
+                f"the sample {self} omits something, and does not say why.",
                 "Whoever reads it should know what the primitive cannot do.",
                 "Pass why='...'.",
             )

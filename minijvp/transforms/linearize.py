@@ -3,7 +3,7 @@
 linearize : (a -> b) -> a -> (b, T a -o T b)
 
 It is forward mode over a recorder. `LinearizeTrace` is a `JVPTrace` whose tangents are variables of a
-`LinearTrace`; that one records an operation if it touches a tangent and hands every other operation to its
+`LinearTrace`; that one records an operation if it touches a tangent and delegates every other to its
 parent. So `fun` runs once, primal values are never boxed more than in a jvp, and what was recorded is a linear
 `Jaxpr` whose constants are the residuals.
 """

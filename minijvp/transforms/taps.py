@@ -94,7 +94,7 @@ def sites_of(primitive: Primitive, types: Sequence[ArrayType], params: Params) -
         raise MissingRuleError(
             f"the tap {site.name!r} cannot be read inside {primitive.name}.",
             "What runs there has a derivative of its own, or takes a number of steps that is not known.",
-            "Move the tap out of it, use scan for while_loop, or leave out taps=True.",
+            "Move the tap out of it, use scan for while_loop, or omit taps=True.",
         )
     return ()
 

@@ -115,7 +115,7 @@ def not_linear(e: Equation, line: Source | None) -> MissingRuleError:
     error = MissingRuleError(
         f"the primitive {e.primitive.name!r} has no transpose rule for "
         f"{', '.join([repr(v.type) for v in e.inputs])}{made}.",
-        "It is not linear in all of these that are not known, or nobody has said how it is transposed.",
+        "It is not linear in all of these that are not known, or no rule says how it is transposed.",
         "Transpose linear functions only (x * c with a known c, and not x * x): for another function, vjp transposes "
         "its derivative." + (sketch and f" Of a primitive that is linear:\n{sketch}"),
     )

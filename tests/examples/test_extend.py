@@ -30,6 +30,7 @@ PRINTED = {
     "callback": "Bessel's equation holds",
     "elementwise": "W'(0) = 1.000000, W''(0) = -2.000000",
     "flops": "786432 are in matrix products",
+    "program": "the compiled gradient has both labels",
     "structured": "(2, 3)",
     "taylor": "agrees with a product with the Hessian, by a gradient inside",
 }
@@ -77,6 +78,11 @@ def test_their_primitives_pass(examples: dict[str, ModuleType]) -> None:
     bessel = examples["callback"].bessel
     samples = [Sample(bessel, (np.array([0.5, 4.0]),), lambda x, n=n: scipy.special.jv(n, x), {"n": n}) for n in (0, 2)]
     minijvp.check_primitive(bessel, samples)
+    labelled = examples["program"].labelled
+    program = extend.stage(lambda x, y: [mnp.sin(x) * y, mnp.sum(y)], [extend.type_of(x[0])] * 2)
+    oracle = lambda x, y: (np.sin(x) * y, np.sum(y))
+    params = {"jaxpr": program, "label": "checked"}
+    minijvp.check_primitive(labelled, [Sample(labelled, (x[0], x[1]), oracle, params)])
 
 
 def test_numbers_of_elementwise_and_structured(examples: dict[str, ModuleType]) -> None:
@@ -125,6 +131,35 @@ def test_taylor_inside_of_itself(examples: dict[str, ModuleType]) -> None:
 def test_what_taylor_has_no_rule_for(examples: dict[str, ModuleType]) -> None:
     with pytest.raises(minijvp.MissingRuleError, match="no rule for sort"):
         examples["taylor"].taylor(mnp.sort, np.ones(3), np.ones(3))
+
+
+def test_taylor_meets_what_calls_are_made_of(examples: dict[str, ModuleType]) -> None:
+    taylor, label = examples["taylor"].taylor, examples["program"].label
+    x = np.array([0.5, 2.0])
+    expected = taylor(mnp.sin, x, x)
+    for f in (minijvp.checkpoint(mnp.sin), label("sine")(mnp.sin)):
+        np.testing.assert_allclose(taylor(f, x, x), expected, rtol=1e-12)
+
+
+def test_labels_go_with_what_transformations_make(examples: dict[str, ModuleType]) -> None:
+    example = examples["program"]
+    w, v, x = np.full((5, 3), 0.1), np.full((3, 3), 0.2), np.ones((7, 5))
+    first = example.label("first")(mnp.dot)
+
+    def layers(w: Any, v: Any, x: Any) -> Any:
+        second = example.label("second")(lambda h: mnp.tanh(h @ v))  # closes over v, which is differentiated
+        return mnp.sum(second(first(x, w)))
+
+    plain = lambda w, v, x: jnp.sum(jnp.tanh(x @ w @ v))
+    found, expected = minijvp.grad(layers, (0, 1, 2)), jax.grad(plain, (0, 1, 2))
+    jax.tree.map(np.testing.assert_allclose, found(w, v, x), expected(w, v, x))
+    pushed = lambda *xs: minijvp.jvp(layers, xs, xs)[1]
+    np.testing.assert_allclose(pushed(w, v, x), jax.jvp(plain, (w, v, x), (w, v, x))[1])
+    for f, passes in ((layers, 1), (pushed, 3), (found, 3)):
+        counted = example.products(minijvp.make_jaxpr(f)(w, v, x))
+        assert counted == {"first": 7 * 5 * 3 * passes, "second": 7 * 3 * 3 * passes}
+    lanes = example.products(minijvp.make_jaxpr(minijvp.vmap(layers, (None, None, 0)))(w, v, np.stack([x, x])))
+    assert lanes == {"first": 2 * 7 * 5 * 3, "second": 2 * 7 * 3 * 3}
 
 
 def test_flops_against_the_compiler(examples: dict[str, ModuleType]) -> None:

@@ -100,7 +100,7 @@ class RecurringGradient:
 
 
 class PendingTracer(Tracer):
-    """A value that is computed when somebody asks, or at the end with all others."""
+    """A value that is computed when it is asked for, or at the end with all others."""
 
     __slots__ = ("type", "variable")
 
@@ -128,7 +128,7 @@ class PendingTracer(Tracer):
 
 
 class Recording(Trace):
-    """Walks down the tree, an operation of the function at a time, and grows it where nobody was before."""
+    """Walks down the tree, an operation of the function at a time, and grows it where that is new."""
 
     __slots__ = (
         "active",

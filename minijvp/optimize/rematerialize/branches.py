@@ -14,7 +14,7 @@ from minijvp.optimize.rematerialize.planning import SMALL
 from minijvp.transforms.linearize import LinearizedJaxpr, Loop, linearize_jaxpr
 
 OFTEN = 1024
-"""How often a choice may run, where nobody can tell: it may be in a loop."""
+"""How often a choice may run, where that is not known: it may be in a loop."""
 
 HARDLY_MORE = 1.2
 """So many times the bytes of a plan that is one part may those be of one by regions, which frees them one by one."""

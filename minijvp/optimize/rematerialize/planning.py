@@ -21,8 +21,8 @@ from minijvp.optimize.rematerialize.cut import minimum_cut
 from minijvp.optimize.rematerialize.forward import Forward, Loop, fuses, is_cheap, spreads
 
 SMALL = 1 << 23
-"""Residuals of less than so many bytes in total are left alone, if nobody asks: they fit in a cache, and to trace and
-compile a plan takes time too."""
+"""Residuals of less than so many bytes in total are left alone, if no budget is asked for: they fit in a cache, and to
+trace and compile a plan takes time too."""
 
 NOTICEABLE = 1 << 20
 """So many bytes are worth the trouble where a program is planned."""
@@ -31,7 +31,7 @@ NEGLIGIBLE = 1e-4
 """The part of all residuals up to which a value is not worth thinking about: it is saved where it is needed."""
 
 WORTHWHILE = 0.9
-"""The part of the bytes that may remain for a plan to be followed that nobody asked for."""
+"""The part of the bytes that may remain for a plan to be followed without a budget that asks for it."""
 
 REPEATED = 0.1
 """The part of its bytes up to which a value may cost that is computed again in more than one region."""
@@ -40,7 +40,7 @@ EQUATIONS_PER_REGION = 6
 """Of a linear program, at least."""
 
 TIME = 0.05
-"""The part of the time of the whole by which computing again may lengthen it, if nobody asked for a budget."""
+"""The part of the time of the whole by which computing again may lengthen it, if no budget is asked for."""
 
 FUSED, FUSED_AT_ONCE = 8, 32
 """A compiler fuses away all but one in so many bytes of what it can, and half of what is more than so many values."""
@@ -58,7 +58,7 @@ class Terms(NamedTuple):
 
 
 DEFAULT = Terms(0.05, 16, expensive=False)
-"""Where nobody asks for a budget."""
+"""Where no budget is asked for."""
 REGIONS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 EXCHANGES = (0.05, 0.01, 0.002, 0.0004, 0.0)
 """What is tried for a budget."""
@@ -127,7 +127,7 @@ class PlanningProblem:
         self.bytes = sum([v.type.bytes for v in self.needed])
 
     def automatic_plan(self, copies: int = 1) -> Plan | None:
-        """The plan to follow where nobody asked for one: None if there is little to gain."""
+        """The plan to follow where no budget is asked for: None if there is little to gain."""
         if self.bytes * copies * (self.loop.length if self.loop else 1) < SMALL:
             return None
         plan = self.plan(DEFAULT, within_time=True)
