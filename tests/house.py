@@ -38,19 +38,19 @@ class Bound(NamedTuple):
 
 
 BOUNDS = {
-    "lines of core and transforms": Bound(4_620, 2_500),
-    "lines of minijvp": Bound(40_900),
-    "eager gradient: files": Bound(20, 12),
+    "lines of core and transforms": Bound(3_860, 2_500),
+    "lines of minijvp": Bound(42_320),
+    "eager gradient: files": Bound(24, 12),
     "eager gradient: functions": Bound(100, 55),
-    "eager gradient: switches of file": Bound(82, 45),
-    "eager gradient, not optimized: files": Bound(18, 12),
-    "eager gradient, not optimized: functions": Bound(74, 55),
-    "eager gradient, not optimized: switches of file": Bound(62, 45),
-    "imports of derivatives.py: files": Bound(40, 18),
-    "imports of derivatives.py: lines": Bound(8_600, 3_500),
-    "modules that import config": Bound(31, 6),
+    "eager gradient: switches of file": Bound(86, 45),
+    "eager gradient, not optimized: files": Bound(16, 12),
+    "eager gradient, not optimized: functions": Bound(70, 55),
+    "eager gradient, not optimized: switches of file": Bound(72, 45),
+    "imports of derivatives.py: files": Bound(26, 18),
+    "imports of derivatives.py: lines": Bound(4_500, 3_500),
+    "modules that import config": Bound(6, 6),
     "modules in circles": Bound(0, 0),
-    "imports upward": Bound(15, 0),
+    "imports upward": Bound(0, 0),
     "imports in functions": Bound(0, 0),
 }
 """The one table of bounds. Who makes a measure smaller lowers its bound here, so that it stays so."""
