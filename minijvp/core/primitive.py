@@ -100,7 +100,7 @@ class Primitive:
     """Whether its derivative is another one than JAX finds for `impl`. Programs inside are asked by themselves."""
 
     is_call = False
-    """Whether it is its body, on all operands: its results are, and its derivatives and its batches as well."""
+    """Whether it is its body, on all operands: its results are, and its derivatives as well."""
 
     evaluate_in_jax: ClassVar[Callable[[Primitive, tuple, dict[str, Any]], Any]]
     """The result where JAX traces: with the derivative that the rules give. The transformations bring it along."""
