@@ -138,11 +138,14 @@ class PlanningProblem:
         smallest = self.plan(DEFAULT, within_time=True)
         if smallest.peak <= budget:
             return smallest
+        # The sizes of regions and what they compute depend on each other, and no formula gives both: so a few numbers
+        # of regions are tried, and expensive operations only when cheap ones do not do.
         counts = sorted({min(n, self.most_regions) for n in REGIONS})
         for expensive, exchange in [(False, DEFAULT.exchange), *[(True, x) for x in EXCHANGES]]:
             plans = [self.plan(Terms(exchange, n, expensive)) for n in counts]
             fitting = [p for p in plans if p.peak <= budget]
             if fitting:
+                # Plans of nearly equal time differ by the roughness of the estimate: of these the smallest is better.
                 fastest = min([p.time for p in fitting])
                 return min([p for p in fitting if p.time <= 1.1 * fastest], key=lambda p: p.peak)
             smallest = min([smallest, *plans], key=lambda p: p.peak)
@@ -153,6 +156,7 @@ class PlanningProblem:
         forward = self.forward
         borders = self.borders(terms.regions)
         reads = [self.reads(start, end) for start, end in borders]
+        # Small values as free ends make the cut stop near them, in place of computing long chains again for nothing.
         extra = {v for v in forward.producer if v.type.bytes <= NEGLIGIBLE * self.bytes}
         saved = choice(forward, reads, self.needed, extra, terms)
         if within_time:
@@ -195,6 +199,7 @@ class PlanningProblem:
         done: set[int] = set()
         for _, gain, wanted, again in rated:
             new = [e for e in again if id(e) not in done]
+            # What an earlier group computes again in the same turn of a loop is there for this one too.
             cost = self.forward.work(new) - gain
             if cost > time:
                 slow |= self.by_default(wanted)
