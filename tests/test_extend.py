@@ -52,8 +52,9 @@ def test_jaxprs_are_functions() -> None:
         np.testing.assert_allclose(total, 0.0)
     np.testing.assert_allclose(minijvp.grad(lambda x: jaxpr(x, 3.0)[0].sum())(X), [3.0] * 3)
     np.testing.assert_allclose(minijvp.vmap(jaxpr, (0, None))(np.stack([X, X]), 3.0)[0], [X * 3 + scale] * 2)
-    with pytest.raises(ValueError, match="zip"):
-        jaxpr(X)
+    for wrong in ((X,), (X[:2], 3.0), (X, X), (X.astype("float32"), 3.0)):
+        with pytest.raises(minijvp.ArgumentError, match="the program <lambda> received"):
+            jaxpr(*wrong)
 
 
 def test_a_program_read_by_run() -> None:
@@ -214,3 +215,41 @@ def test_programs_are_made_by_hand() -> None:
     again = Jaxpr((), from_outside.inputs, (e,), e.outputs).check()
     np.testing.assert_allclose(evaluate(again, X)[0], np.sin(X))
     np.testing.assert_allclose(jax.jit(lambda x: extend.lower(again, x))(X)[0], np.sin(X))
+
+
+def test_jax_uses_the_rules() -> None:
+    """Not the derivative that it finds for the function."""
+    straight = extend.Elementwise("straight_through", jnp.round, lambda t, out, x: t)
+    squared = lambda x: (straight(x) * x).sum()
+    for f in (squared, minijvp.to_jax(squared), minijvp.jit(squared), jax.jit(squared)):
+        np.testing.assert_allclose(jax.grad(f)(jnp.asarray(X)), np.round(X) + X)
+    np.testing.assert_allclose(minijvp.grad(squared)(X), np.round(X) + X)
+
+
+def test_a_missing_derivative_is_not_zero() -> None:
+    no_derivative = extend.Elementwise("no_derivative", lambda x: x * x)
+    one = extend.Elementwise("one_derivative", lambda x, y: x * y, lambda t, out, x, y: t * y)
+    flat = extend.Elementwise("flat", jnp.round, None)
+    assert minijvp.grad(flat)(1.2) == 0
+    assert minijvp.grad(one)(2.0, 3.0) == 3
+    both = lambda x: lax.cond(x > 0, no_derivative, lambda x: x, x)
+    for f in (minijvp.grad(no_derivative), minijvp.jit(minijvp.grad(no_derivative)), minijvp.grad(both)):
+        with pytest.raises(minijvp.MissingRuleError, match="no derivative for its argument number 0"):
+            f(3.0)
+    with pytest.raises(minijvp.MissingRuleError, match="number 1, counted from 0"):
+        minijvp.grad(one, 1)(2.0, 3.0)
+
+
+def test_parameters_reach_the_derivative() -> None:
+    scaled = extend.Elementwise(
+        "scaled_by", lambda x, *, accuracy=1: x * accuracy, lambda t, out, x, *, accuracy=1: t * accuracy
+    )
+    assert minijvp.grad(lambda x: scaled(x, accuracy=3))(2.0) == 3
+
+
+def test_what_minijvp_translates_stays() -> None:
+    """A function of JAX would have one value and the derivative of another."""
+    with pytest.raises(minijvp.ArgumentError, match="'tanh', which minijvp translates itself"):
+        translates(jax.lax.tanh_p)(lambda x, **params: x)
+    with pytest.raises(minijvp.ArgumentError, match=r"translates received \(cos,\)"):
+        translates(lax.cos_p)

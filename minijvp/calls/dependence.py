@@ -29,7 +29,8 @@ def reached(jaxpr: Jaxpr, inputs: Sequence[bool], differentiable: bool = False) 
 def is_flat(primitive: Primitive) -> bool:
     """Whether the derivative of a primitive is zero."""
     if isinstance(primitive, Elementwise):
-        return not any(primitive.derivatives)
+        missing = primitive.made_outside and not primitive.derivatives  # which is not zero
+        return not any(primitive.derivatives) and not missing
     return isinstance(primitive, Nondifferentiable)
 
 

@@ -12,8 +12,8 @@ from minijvp.core.primitive import Primitive
 from minijvp.core.printing import format_jaxpr
 from minijvp.core.source import ScopedSource, Source
 from minijvp.core.tracing import attributed_to, state
-from minijvp.core.types import ArrayType, Params, type_of
-from minijvp.errors import JaxprError
+from minijvp.core.types import PYTHON_SCALARS, ArrayType, Params, type_of
+from minijvp.errors import ArgumentError, JaxprError
 
 # Not frozen: a frozen dataclass takes three times as long to make, and these are made by the thousand.
 
@@ -143,6 +143,19 @@ class Jaxpr:
         return format_jaxpr(self, source_lines=source_lines)
 
     def __call__(self, *args: Any) -> list[Any]:
+        """The outputs. Raises ArgumentError for arguments of other types than those of the inputs."""
+        found = list(map(type_of, args))
+        same = [
+            t.shape == v.type.shape and (t.dtype == v.type.dtype or type(x) in PYTHON_SCALARS)
+            for x, t, v in zip(args, found, self.inputs, strict=False)
+        ]
+        if len(found) != len(self.inputs) or not all(same):
+            listed, wanted = (", ".join(map(repr, ts)) or "nothing" for ts in (found, self.in_types))
+            raise ArgumentError(
+                f"the program {self.name or 'without a name'} received {listed}, and takes {wanted}.",
+                "It was staged for arguments of these types, and computes something else for others.",
+                "Pass such arguments, or stage the function for the types that it is called with.",
+            )
         return evaluate(self, *args)
 
     def __iter__(self) -> Iterator[Equation]:

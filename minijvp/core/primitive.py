@@ -123,6 +123,7 @@ class Primitive:
             self.__doc__ = doc
         self.made_outside, depth = maker()
         if self.made_outside:
+            self.own_derivative = True  # JAX, which finds others for `impl`, is to use the rules
             for check in on_definition_outside:
                 check(self)
         known = registry.get(name)

@@ -14,10 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import eval_context
 from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal
+from jax.extend.core import Primitive as JaxPrimitive
 
 from minijvp.core import source
 from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Jaxpr, Var
+from minijvp.core.primitive import Primitive
 from minijvp.core.tracing import as_constant, attributed_to, state
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, short_dtype, type_of
 from minijvp.errors import ArgumentError, JaxprError
@@ -75,7 +77,7 @@ def translates(*primitives: Any, contextual: bool = False) -> Callable[[Translat
     >>> float(minijvp.grad(minijvp.from_jax(lambda x: halve.bind(x) * 3))(1.0))
     1.5
     """
-    names = [name for p in primitives if isinstance(name := getattr(p, "name", p), str)]
+    names = [p if isinstance(p, str) else p.name for p in primitives if isinstance(p, (str, JaxPrimitive))]
     if not names or len(names) < len(primitives):
         raise ArgumentError(
             f"translates received {primitives!r:.200}.",
@@ -84,6 +86,13 @@ def translates(*primitives: Any, contextual: bool = False) -> Callable[[Translat
         )
 
     def enter(translation: Translation) -> Translation:
+        for name in names:
+            if is_our_own(TABLE.get(name)) and not is_our_own(translation):
+                raise ArgumentError(
+                    f"translates received {name!r}, which minijvp translates itself.",
+                    "A function of JAX would have one value and the derivative of another.",
+                    "Give the function a rule (minijvp.custom_jvp), or the primitive another name.",
+                )
         read_open.cache_clear()  # programs that were read without it
         TABLE.update(dict.fromkeys(names, translation))
         if contextual:
@@ -91,6 +100,13 @@ def translates(*primitives: Any, contextual: bool = False) -> Callable[[Translat
         return translation
 
     return enter
+
+
+def is_our_own(translation: Any) -> bool:
+    """Whether a translation is one of minijvp's table."""
+    return (isinstance(translation, Primitive) and not translation.made_outside) or (
+        getattr(translation, "__module__", None) or ""
+    ).partition(".")[0] == "minijvp"
 
 
 def type_of_aval(aval: Any) -> ArrayType:

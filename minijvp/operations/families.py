@@ -16,7 +16,7 @@ from jax import lax
 
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, type_of, wrapped
-from minijvp.errors import ArgumentError
+from minijvp.errors import ArgumentError, MissingRuleError
 
 Derivative = Callable[..., Any]
 
@@ -98,7 +98,8 @@ class Elementwise(Primitive):
     """A primitive that works element by element on arrays of one shape and dtype; Python scalars fit every array.
 
     `function` is one of jax.numpy or jax.lax. `derivatives` has for each argument the function (t, out, *args) ->
-    tangent, or None where the derivative is zero.
+    tangent, or None where the derivative is zero. Of a primitive that is made outside of minijvp, one that is missing
+    raises MissingRuleError when it is needed.
 
     >>> import jax.numpy as jnp, minijvp, minijvp.numpy as mnp
     >>> from minijvp.extend import Elementwise
@@ -147,11 +148,27 @@ class Elementwise(Primitive):
     def jvp(self, primals: tuple, tangents: tuple, /, **params: Any) -> tuple[Any, Any]:
         out = self(*primals, **params)
         tangent = None
-        params.pop("accuracy", None)  # of the result, and no business of the derivative
+        if self.made_outside:
+            self.require_derivatives(tangents)
+        else:
+            params.pop("accuracy", None)  # of the result, and no business of the derivative
         for t, derivative in zip(tangents, self.derivatives, strict=False):
             if t is not None and derivative is not None:
                 tangent = add_tangents(tangent, derivative(t, out, *primals, **params))
         return out, tangent
+
+    def require_derivatives(self, tangents: Sequence[Any]) -> None:
+        """Raise MissingRuleError for an argument with a tangent, of which no derivative was given, not even None."""
+        n, given = len(tangents), len(self.derivatives)
+        for i, t in enumerate(tangents[given:], given):
+            if t is not None:
+                names = ", ".join([f"derivative_{k}" for k in range(n)])
+                raise MissingRuleError(
+                    f"the primitive {self.name!r} has no derivative for its argument number {i}, counted from 0.",
+                    f"Elementwise was given derivatives for {given} of {n} arguments, and none is taken for zero.",
+                    "Give one for each argument, a function (t, out, *args) -> tangent, or None where it is zero: "
+                    f"Elementwise({self.name!r}, function, {names}).",
+                )
 
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], /, **params: Any) -> tuple[Any, Any]:
         if not all(batched):

@@ -20,7 +20,7 @@ import numpy as np
 from minijvp.arguments.axes import repeat
 from minijvp.calls.jit import jit
 from minijvp.core.jaxpr import evaluate, lower
-from minijvp.core.primitive import Axis, Primitive
+from minijvp.core.primitive import Axis, Nondifferentiable, Primitive
 from minijvp.core.types import PYTHON_SCALARS, Params, is_arraylike, is_inexact, is_key, type_of
 from minijvp.errors import ArgumentError, MinijvpError, RuleError
 from minijvp.tools.differences import difference_quotients, size
@@ -147,7 +147,10 @@ def check_primitive(
         )
     judge = lru_cache(maxsize=1)(judge or by_differences)
     failures, total = [], 0
-    for sample in [as_sample(primitive, s) for s in samples] or [as_sample(primitive, None)]:
+    given = list(samples) if isinstance(samples, (tuple, list)) else [samples]
+    found = [as_sample(primitive, s) for s in given] or [as_sample(primitive, None)]
+    require_floating(primitive, found)
+    for sample in found:
         for check in checks or CHECKS:
             total += 1
             try:
@@ -163,6 +166,17 @@ def check_primitive(
             "Correct that rule. Near a kink or a jump differences have no meaning: choose another point, or pass a "
             "Sample with finite_differences=False; where the function is inexact, pass one with a tolerance.",
         ) from failures[0][3]
+
+
+def require_floating(primitive: Primitive, samples: Sequence[Sample]) -> None:
+    """Raise ArgumentError where no derivative would be checked, and the samples do not say so."""
+    if isinstance(primitive, Nondifferentiable) or any([not s.differentiable or differentiable(s) for s in samples]):
+        return
+    raise ArgumentError(
+        f"check_primitive of {primitive.name} received samples with no array of floating numbers.",
+        "Derivatives are checked at such arrays; a Python scalar is a constant of a program, and an integer has none.",
+        "Add a sample with one, (mnp.array([0.5, -1.5]),), or say Sample(..., differentiable=False, why=...).",
+    )
 
 
 def as_sample(primitive: Primitive, given: Any) -> Sample:

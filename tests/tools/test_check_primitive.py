@@ -207,3 +207,17 @@ def test_what_are_no_samples() -> None:
     for samples in ([], [X], [("x",)], [Sample(lax.cos_p, (X,))]):
         with pytest.raises(minijvp.ArgumentError, match="check_primitive of sin received"):
             check_primitive(lax.sin_p, samples)
+
+
+@pytest.mark.parametrize("samples", [[(3.0,)], [(3,)], [(np.arange(2),)]], ids=["a number", "an integer", "integers"])
+def test_samples_without_a_derivative_are_refused(samples: list[Any]) -> None:
+    wrong = Elementwise(name(), lambda x: x * x, lambda t, out, x: 5 * t * x)
+    with pytest.raises(minijvp.ArgumentError, match="no array of floating numbers"):
+        check_primitive(wrong, samples)
+    check_primitive(wrong, [Sample(wrong, samples[0], differentiable=False, why="a value alone")])
+
+
+@pytest.mark.parametrize("samples", [None, 3, [], "abc"], ids=str)
+def test_what_is_no_sample_is_refused(samples: Any) -> None:
+    with pytest.raises(minijvp.ArgumentError, match=r"as a sample|no samples"):
+        check_primitive(lax.sin_p, samples)
