@@ -47,7 +47,7 @@ BOUNDS = {
     "eager gradient, not optimized: functions": Bound(70, 55),
     "eager gradient, not optimized: switches of file": Bound(72, 45),
     "imports of derivatives.py: files": Bound(26, 18),
-    "imports of derivatives.py: lines": Bound(4_500, 3_500),
+    "imports of derivatives.py: lines": Bound(4_550, 3_500),
     "modules that import config": Bound(6, 6),
     "modules in circles": Bound(0, 0),
     "imports upward": Bound(0, 0),

@@ -31,6 +31,8 @@ def derivatives(api: Any, fun: Any, program: Program) -> Any:
 
 # jaxopt and jax.core, as these libraries import them, warn of what they are.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:Brax System, piplines and environments are not actively:UserWarning")
+@pytest.mark.filterwarnings("ignore:scatter inputs have incompatible types:FutureWarning")  # of jax-md, with x64
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_program(name: str) -> None:
     program = PROGRAMS[name]()
