@@ -32,7 +32,8 @@ from minijvp.operations.families import (
     is_linear,
     leading_axis,
 )
-from minijvp.tools.rules import Sample, check_primitive
+from minijvp.tools.rules import check_primitive
+from minijvp.tools.samples import Sample
 from minijvp.transforms.staging import stage
 
 __all__ = [

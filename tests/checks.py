@@ -11,10 +11,9 @@ import numpy as np
 
 from minijvp.core.types import PYTHON_SCALARS, is_inexact, type_of
 from minijvp.tools import rules
+from minijvp.tools.judging import Derivatives, Judgement
 from minijvp.tools.levels import pull, push
-from minijvp.tools.rules import (
-    Derivatives,
-    Judgement,
+from minijvp.tools.samples import (
     arrays,
     call,
     cotangents,

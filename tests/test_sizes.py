@@ -13,7 +13,6 @@ LONGER = {
     "operations/elementwise.py": (497, "one table, whose rules refer to each other"),
     "operations/families.py": (428, "families refer to each other"),
     "optimize/eager/recurring.py": (419, "one mechanism"),
-    "tools/rules.py": (582, "one suite of checks, and what they share"),
 }
 """The most lines of files that have more than the others may, and why."""
 

@@ -6,105 +6,40 @@ a primitive only; the tests of minijvp bring another one, which asks JAX.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from minijvp.arguments.axes import repeat
-from minijvp.calls.jit import jit
 from minijvp.core.jaxpr import evaluate, lower
 from minijvp.core.primitive import Axis, Nondifferentiable, Primitive
-from minijvp.core.types import PYTHON_SCALARS, Params, is_arraylike, is_inexact, is_key, type_of
+from minijvp.core.types import PYTHON_SCALARS, is_arraylike, is_key, type_of
 from minijvp.errors import ArgumentError, MinijvpError, RuleError
-from minijvp.tools.differences import difference_quotients, size
-from minijvp.tools.levels import np_array, pull, push, widened
-from minijvp.tools.reports import TOLERANCES as OF_DIFFERENCES
-from minijvp.tools.reports import precision
+from minijvp.tools.judging import Judge, by_differences
+from minijvp.tools.levels import np_array, pull, push
+from minijvp.tools.samples import (
+    Sample,
+    arrays,
+    as_list,
+    call,
+    cotangents,
+    differentiable,
+    fix,
+    inexact,
+    require_close,
+    restricted,
+    subsets,
+    tolerance,
+)
 from minijvp.transforms.linearize import linearize_flat
 from minijvp.transforms.staging import shape_struct, stage
 from minijvp.transforms.vmap import vmap_flat
 
-TOLERANCES = {"bfloat16": 5e-2, "float16": 5e-3, "float32": 2e-5, "complex64": 2e-5}
-"""By the dtype of an argument; of the others 1e-10."""
-
-Flat = Callable[..., list[Any]]
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """Arguments at which a primitive is checked, `primitive(*args, **params)`, and what is asked of it there.
-
-    Whatever is not asked needs a reason, `why`: ArgumentError without one.
-
-    >>> import minijvp, numpy as np
-    >>> from minijvp.extend import Sample
-    >>> str(Sample(minijvp.lax.reduce_sum_p, (np.ones((2, 3), 'float32'),), params={'axes': (0,)}))
-    'reduce_sum-float32[2,3]'
-    """
-
-    primitive: Primitive
-    args: tuple[Any, ...]
-    oracle: Callable[..., Any] | None = None
-    """A function of JAX or NumPy that should give the same for the arguments; without one, `impl` has the last word."""
-    params: Params = field(default_factory=dict)
-    label: str = ""
-    tolerance: float | None = None
-    """Relative and absolute; by default it follows from the dtypes."""
-    finite_differences: bool = True
-    """False where the function has a kink or a jump close to the sample. Needs `why`."""
-    batch: bool = True
-    """False for samples whose batches would only repeat another sample's. Needs `why`."""
-    differentiable: bool = True
-    """False where the primitive refuses to be differentiated. Needs `why`."""
-    why: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.why and not all(self.claims):
-            raise ArgumentError(
-                f"the sample {self} omits something, and does not say why.",
-                "Whoever reads it should know what the primitive cannot do.",
-                "Pass why='...'.",
-            )
-
-    @property
-    def claims(self) -> tuple[bool, ...]:
-        """What is asked of the primitive."""
-        return self.finite_differences, self.batch, self.differentiable
-
-    def __str__(self) -> str:
-        label = self.label or "-".join(f"{np.asarray(x).dtype}{list(np.shape(x))}" for x in self.args)
-        return f"{self.primitive.name}-{label}".replace(" ", "")
-
-
-class Derivatives(NamedTuple):
-    """What a judge says of the derivatives in some arguments; None is what it was not asked."""
-
-    tangents: list[Any] | None
-    cotangents: list[Any] | None
-    quotients: list[Any] | None
-    """Tangents by differences."""
-    allowed: float = 1e-5
-    """The relative error that quotients may have."""
-
-
-class Judgement(NamedTuple):
-    """What a judge says of a sample: values, derivatives in each of its arguments and all, and forward over reverse."""
-
-    values: list[Any]
-    derivatives: list[Derivatives]
-    curvature: list[Any] | None
-    allowed: float = 0.0
-    """The relative error that the curvature may have beyond the sample's tolerance."""
-
-
-Judge = Callable[[Sample], Judgement]
 Check = Callable[[Sample, Judge], None]
 
 
@@ -336,157 +271,7 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-# The judge that everybody has
-
-
-def by_differences(sample: Sample) -> Judgement:
-    """Values by the function of the sample, and derivatives by differences: of `impl`, and second ones of pullbacks.
-
-    They are taken in the widest dtype in which the rules take the arguments.
-    """
-    xs, fun = arrays(sample), evaluated(sample)
-    values, outs = oracle(sample)(*xs), fun(*xs)
-    positions = differentiable(sample)
-    parts = list(subsets(positions))
-    if not sample.finite_differences or not positions or not any(is_inexact(type_of(x).dtype) for x in outs):
-        return Judgement(values, [Derivatives(None, None, None) for _ in parts], None)
-    derivatives = []
-    widen = takes_wide(sample, xs)
-    with jax.enable_x64(True) if widen else nullcontext():
-        wide = [widened(x) if widen and i in positions else x for i, x in enumerate(xs)]
-        for part in parts:
-            primals, ts = [wide[i] for i in part], restricted(fun, xs, part)[2]
-            found, allowed = quotients(jax.jit, fix(fun, wide, part), primals, ts)
-            found = [q for q, x in zip(found, outs, strict=True) if is_inexact(x.dtype)]
-            derivatives.append(Derivatives(None, None, inexact(found, outs), max(5 * tolerance(sample), allowed)))
-        some = fix(call(sample), wide, part)
-        cts = [
-            None if ct is None else ct.astype(x.dtype) for ct, x in zip(cotangents(outs), some(*primals), strict=True)
-        ]
-        curvature, allowed = quotients(jit, lambda *primals: pull(some)(primals, cts)[1], primals, ts)
-    return Judgement(values, derivatives, inexact(curvature, [xs[i] for i in positions]), allowed)
-
-
-def quotients(
-    compile: Callable[[Any], Any], fun: Flat, primals: Sequence[Any], ts: Sequence[Any]
-) -> tuple[list, float]:
-    """The derivative of a function along a direction, by differences, and the relative error that it may have.
-
-    A result that has none has the derivative 0.
-    """
-    ts = [t.astype(x.dtype) for x, t in zip(primals, ts, strict=True)]
-    along = compile(lambda h, xs, ts: fun(*[x + (h * t).astype(x.dtype) for x, t in zip(xs, ts, strict=True)]))
-    moving = [is_inexact(x.dtype) for x in along(0.0, primals, ts)]
-    eps = max([precision(x.dtype) for x in (*primals, *along(0.0, primals, ts)) if is_inexact(x.dtype)])
-    value = lambda h: [np_array(x) for x, flag in zip(along(h, primals, ts), moving, strict=True) if flag]
-    found = difference_quotients(value, max(size(np_array(x)) for x in primals), eps)
-    uncertain = max([10 * error / max(1.0, size(q)) for q, error in found])
-    rest = iter([q for q, _ in found])
-    usual = next(t[2] for t in OF_DIFFERENCES if eps <= t[0])
-    return [next(rest) if flag else np.zeros(()) for flag in moving], usual + min(uncertain, 1e-3)
-
-
-def takes_wide(sample: Sample, xs: Sequence[Any]) -> bool:
-    """Whether the function and the rules work with 64-bit types."""
-    positions = differentiable(sample)
-    try:
-        with jax.enable_x64(True):
-            wide = [widened(xs[i]) for i in positions]
-            jax.eval_shape(fix(evaluated(sample), xs, positions), *wide)
-            stage(fix(call(sample), xs, positions), list(map(type_of, wide)))
-    except Exception:
-        return False
-    return True
-
-
 # Parts of the checks
-
-
-def tolerance(sample: Sample) -> float:
-    """How much two computations of the sample may differ, relative and absolute."""
-    if sample.tolerance is not None:
-        return sample.tolerance
-    return max((TOLERANCES.get(str(type_of(x).dtype), 1e-10) for x in sample.args), default=1e-10)
-
-
-def arrays(sample: Sample) -> list[Any]:
-    """The arguments as arrays of JAX; Python scalars stay literals."""
-    return [x if type(x) in PYTHON_SCALARS else jax.device_put(x) for x in sample.args]
-
-
-def as_list(out: Any) -> list[Any]:
-    """One result or several as a list."""
-    return list(out) if isinstance(out, (tuple, list)) else [out]
-
-
-def call(sample: Sample) -> Flat:
-    """The primitive as a function of its arguments that returns a list."""
-    return lambda *xs: as_list(sample.primitive(*xs, **sample.params))
-
-
-def evaluated(sample: Sample) -> Flat:
-    """The function that the primitive computes, by JAX."""
-    return lambda *xs: as_list(sample.primitive.impl(*xs, **sample.params))
-
-
-def oracle(sample: Sample) -> Flat:
-    """The function that the primitive should compute."""
-    function = sample.oracle
-    return evaluated(sample) if function is None else lambda *xs: as_list(function(*xs))
-
-
-def differentiable(sample: Sample) -> list[int]:
-    """The positions of the arguments that have derivatives."""
-    if not sample.differentiable:
-        return []
-    return [i for i, x in enumerate(arrays(sample)) if type(x) not in PYTHON_SCALARS and is_inexact(x.dtype)]
-
-
-def subsets(positions: Sequence[int]) -> Iterator[list[int]]:
-    """Each argument alone, and then all together."""
-    yield from ([i] for i in positions)
-    if len(positions) > 1:
-        yield list(positions)
-
-
-def direction(x: Any, seed: int) -> Any:
-    """Normal numbers of the shape and dtype of x."""
-    generator = np.random.default_rng([seed, *x.shape])
-    v = generator.standard_normal(x.shape)
-    v = v + 1j * generator.standard_normal(x.shape) if jnp.iscomplexobj(x) else v
-    return jax.device_put(np.asarray(v, x.dtype))
-
-
-def restricted(fun: Any, xs: Sequence[Any], positions: Sequence[int]) -> tuple[Any, list[Any], list[Any]]:
-    """`fun` of the arguments at `positions`, those arguments, and a direction to move them in."""
-    primals = [xs[i] for i in positions]
-    return fix(fun, xs, positions), primals, [direction(x, i) for i, x in enumerate(primals)]
-
-
-def fix(fun: Any, xs: Sequence[Any], positions: Sequence[int]) -> Any:
-    """`fun` of the arguments at `positions`, the others fixed."""
-
-    def fixed(*some: Any) -> Any:
-        full = list(xs)
-        for i, x in zip(positions, some, strict=True):
-            full[i] = x
-        return fun(*full)
-
-    return fixed
-
-
-def cotangents(outs: Sequence[Any]) -> list[Any]:
-    """A cotangent for each result that has one, None for the others."""
-    return [direction(x, 9 + i) if is_inexact(x.dtype) else None for i, x in enumerate(outs)]
-
-
-def inexact(tangents: Sequence[Any], outs: Sequence[Any]) -> list[Any]:
-    """The tangents of the results that have one, of their dtypes."""
-    return [
-        t if t.dtype == x.dtype else t.astype(x.dtype)
-        for t, x in zip(tangents, outs, strict=True)
-        if is_inexact(x.dtype)
-    ]
 
 
 def compiled(fun: Any, xs: Sequence[Any]) -> list[Any]:
@@ -550,33 +335,3 @@ def rows(x: Any) -> list[Any]:
 def stack(xs: Sequence[Any]) -> Any:
     """A batch of lanes."""
     return jnp.stack(xs) if is_key(jnp.result_type(xs[0])) else np.stack(xs)
-
-
-def require_close(found: Sequence[Any], expected: Sequence[Any], tolerance: float, what: str) -> None:
-    """Raise RuleError for values of other types than expected, or that differ by more than the tolerance.
-
-    It is relative to an element, and to the largest one of an array where that is more than 1.
-    """
-    if len(found) != len(expected):
-        raise RuleError(f"{what}: {len(found)} values, expected {len(expected)}.")
-    for i, (a, e) in enumerate(zip(found, expected, strict=True)):
-        place = f"{what}, result {i}" if len(found) > 1 else what
-        types = [f"{jnp.result_type(x)}[{','.join(map(str, jnp.shape(x)))}]" for x in (a, e)]
-        if types[0] != types[1]:
-            raise RuleError(f"{place}: {types[0]}, expected {types[1]}.")
-        if is_key(jnp.result_type(e)):
-            a, e = jax.random.key_data(a), jax.random.key_data(e)
-        a, e = (np_array(x) if is_inexact(jnp.result_type(x)) else np.asarray(x) for x in (a, e))
-        scale = max(1.0, size(e)) if e.dtype.kind in "fc" else 1.0
-        same = np.isclose(a, e, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
-        if not np.all(same):
-            with np.errstate(all="ignore"):
-                errors = np.where(
-                    same, -1.0, np.nan_to_num(np.abs(np.subtract(a, e, dtype=np.result_type(a, 1.0))), nan=np.inf)
-                )
-            worst = np.unravel_index(int(np.argmax(errors)), errors.shape)
-            index = f"[{', '.join(map(str, worst))}]" if worst else ""
-            raise RuleError(
-                f"{place}: {a[worst]:.8g}{index}, expected {e[worst]:.8g} (within {tolerance:.1g}; "
-                f"{np.sum(~same)} of {same.size} differ)."
-            )

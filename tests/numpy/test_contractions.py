@@ -16,7 +16,7 @@ import minijvp.numpy as mnp
 from minijvp.core.jaxpr import lower
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
-from minijvp.tools.rules import TOLERANCES, direction, require_close
+from minijvp.tools.samples import TOLERANCES, direction, require_close
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.staging import stage
 from tests.checks import instantiated, pullback

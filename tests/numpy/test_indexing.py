@@ -20,7 +20,7 @@ from minijvp.core.types import type_of
 from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.numpy.indexing import getitem, take, take_along_axis
 from minijvp.numpy.updates import at
-from minijvp.tools.rules import direction, require_close
+from minijvp.tools.samples import direction, require_close
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.staging import stage
 from minijvp.transforms.vmap import vmap_flat

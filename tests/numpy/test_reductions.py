@@ -17,7 +17,8 @@ from minijvp.core.jaxpr import lower
 from minijvp.core.primitive import Axis
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
-from minijvp.tools.rules import TOLERANCES, as_list, direction, require_close, stacked
+from minijvp.tools.rules import stacked
+from minijvp.tools.samples import TOLERANCES, as_list, direction, require_close
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.staging import stage
 from minijvp.transforms.vmap import vmap_flat

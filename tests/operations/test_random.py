@@ -18,7 +18,7 @@ from minijvp.operations import families, gather, shape, slicing
 from minijvp.operations import random as ops
 from minijvp.operations.dynamic_slicing import dynamic_slice, dynamic_update_slice
 from minijvp.operations.elementwise import copy, eq, select_n
-from minijvp.tools.rules import require_close
+from minijvp.tools.samples import require_close
 from tests.side_by_side import same
 
 KEY = jax.random.key(3)

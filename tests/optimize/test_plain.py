@@ -17,7 +17,7 @@ from minijvp.core.hooks import hooks
 from minijvp.optimize.eager import faster, steps
 from minijvp.optimize.eager.traces import TRACES
 from minijvp.tools.levels import pull, push
-from minijvp.tools.rules import arrays, call, cotangents, differentiable, require_close, restricted, tolerance
+from minijvp.tools.samples import arrays, call, cotangents, differentiable, require_close, restricted, tolerance
 from minijvp.transforms.jvp import JVPTrace
 from minijvp.transforms.linearize import Linearizer
 from tests.plain import unplugged

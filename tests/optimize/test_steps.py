@@ -19,7 +19,7 @@ from minijvp.core.types import type_of
 from minijvp.errors import ArgumentError, EscapedTracerError
 from minijvp.operations import elementwise
 from minijvp.optimize.eager import steps, traces
-from minijvp.tools.rules import arrays, call, differentiable, direction, fix, require_close, tolerance
+from minijvp.tools.samples import arrays, call, differentiable, direction, fix, require_close, tolerance
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.linearize import linearize_flat
 from minijvp.transforms.staging import stage

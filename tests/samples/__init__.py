@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from minijvp.tools import rules
+from minijvp.tools import samples
 
 
 @dataclass(frozen=True, eq=False)
-class Sample(rules.Sample):
+class Sample(samples.Sample):
     """A sample whose `oracle` is by jax.lax or jax.numpy, so that JAX can be asked for its derivatives."""
 
     oracle: Callable[..., Any]  # type: ignore[assignment]  # here every sample has one
@@ -29,7 +29,7 @@ class Sample(rules.Sample):
     def claims(self) -> tuple[bool, ...]:
         return (*super().claims, self.jax_derivative)
 
-    __str__ = rules.Sample.__str__
+    __str__ = samples.Sample.__str__
 
 
 def random(*shape: int, dtype: Any = np.float32, seed: int = 0, low: float = -2.0, high: float = 2.0) -> np.ndarray:

@@ -15,7 +15,7 @@ import minijvp.numpy as mnp
 from minijvp import lax
 from minijvp.core.types import PYTHON_SCALARS, is_inexact
 from minijvp.interop.foreign import foreign
-from minijvp.tools.rules import arrays, call, fix, require_close, tolerance
+from minijvp.tools.samples import arrays, call, fix, require_close, tolerance
 from minijvp.views.python.code import PythonCode, to_python
 from tests.interop.primitives import scaled_sine
 from tests.samples import Sample, all_samples
