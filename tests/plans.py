@@ -8,16 +8,17 @@ from contextlib import contextmanager
 import pytest
 
 import minijvp
-from minijvp.optimize.rematerialize import linearization, planning
+from minijvp.optimize.rematerialize import linearization, planner, planning
 
 
 @contextmanager
 def forced_plans() -> Iterator[None]:
     """Context manager: programs of any size are planned, and plans followed if they save anything."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (planning, linearization):
+        for module in (planning, planner):
             patch.setattr(module, "SMALL", 0)
-        patch.setattr(linearization, "NOTICEABLE", 0)
+        for module in (linearization, planner):
+            patch.setattr(module, "NOTICEABLE", 0)
         patch.setattr(planning, "NEGLIGIBLE", 0.0)
         patch.setattr(planning, "WORTHWHILE", 1.0)
         patch.setattr(planning, "TIME", 10.0)

@@ -19,7 +19,7 @@ from minijvp import lax
 from minijvp.core.jaxpr import Equation, Var
 from minijvp.core.types import ArrayType
 from minijvp.operations.elementwise import add
-from minijvp.optimize.rematerialize import linearization
+from minijvp.optimize.rematerialize import planner
 from minijvp.optimize.rematerialize.cut import minimum_cut
 from minijvp.optimize.rematerialize.forward import Forward
 
@@ -175,7 +175,7 @@ def test_compiled_memory() -> None:
 
 def test_off_is_the_plain_transpose(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also of a linear program that has values of its own to compute."""
-    monkeypatch.setattr(linearization, "SMALL", 0)
+    monkeypatch.setattr(planner, "SMALL", 0)
 
     def linear(t: Any) -> Any:
         return mnp.sum(t * mnp.exp(mnp.sin(mnp.ones(3) * 2)))

@@ -8,9 +8,9 @@ from minijvp.budgets import Share
 from minijvp.control_flow.cond import Flags, shared_residuals
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.types import ArrayType
+from minijvp.optimize.rematerialize import planning
 from minijvp.optimize.rematerialize.in_force import budget_in_force, within
 from minijvp.optimize.rematerialize.linearization import linearize_jaxpr_planned
-from minijvp.optimize.rematerialize.planning import SMALL
 from minijvp.transforms.linearize import LinearizedJaxpr, Loop, linearize_jaxpr
 
 OFTEN = 1024
@@ -27,7 +27,7 @@ def planned_branches(branches: tuple[Jaxpr, ...], flags: Flags) -> list[Lineariz
     plain_size = bytes_kept(plain, types)
     # A branch is a part of a program: it aims at a budget, and does not insist.
     aim = Share(budget) if isinstance(budget, float) else "auto"
-    if budget == "off" or (aim == "auto" and plain_size * OFTEN < SMALL):
+    if budget == "off" or (aim == "auto" and plain_size * OFTEN < planning.SMALL):
         return plain
     origins = frozenset([i for _, _, places, _ in plain for i in places if i is not None])
     with within(aim):
@@ -49,7 +49,7 @@ def planned_branch(branch: Jaxpr, flags: Flags, origins: frozenset[int], size: i
     n, types = len(branch.inputs), (*branch.in_types, *branch.out_types)
     kept, budget = tuple([i in origins for i in range(len(types))]), budget_in_force()
     whole = linearize_jaxpr_planned(branch, flags, Loop(OFTEN, (False,) * n, kept[:n], kept[n:]))
-    if budget == "auto" and size < SMALL:
+    if budget == "auto" and size < planning.SMALL:
         return whole
     parted = linearize_jaxpr_planned(branch, flags)
     limit = max(HARDLY_MORE * bytes_kept([whole], types), size * budget if isinstance(budget, float) else 0)
