@@ -52,7 +52,7 @@ def test_jaxprs_are_functions() -> None:
         np.testing.assert_allclose(total, 0.0)
     np.testing.assert_allclose(minijvp.grad(lambda x: jaxpr(x, 3.0)[0].sum())(X), [3.0] * 3)
     np.testing.assert_allclose(minijvp.vmap(jaxpr, (0, None))(np.stack([X, X]), 3.0)[0], [X * 3 + scale] * 2)
-    for wrong in ((X,), (X[:2], 3.0), (X, X), (X.astype("float32"), 3.0)):
+    for wrong in ((X,), (X[:2], 3.0), (X, X), (X, 3j), (X.astype("float32"), 3.0)):
         with pytest.raises(minijvp.ArgumentError, match="the program <lambda> received"):
             jaxpr(*wrong)
 
@@ -223,7 +223,11 @@ def test_jax_uses_the_rules() -> None:
     squared = lambda x: (straight(x) * x).sum()
     for f in (squared, minijvp.to_jax(squared), minijvp.jit(squared), jax.jit(squared)):
         np.testing.assert_allclose(jax.grad(f)(jnp.asarray(X)), np.round(X) + X)
+        np.testing.assert_allclose(jax.jvp(f, (jnp.asarray(X),), (jnp.ones(3),))[1], np.sum(np.round(X) + X))
+        np.testing.assert_allclose(jax.hessian(f)(jnp.asarray(X)), 2 * np.eye(3))
+        np.testing.assert_allclose(jax.vmap(jax.grad(f))(jnp.stack([X, X]))[1], np.round(X) + X)
     np.testing.assert_allclose(minijvp.grad(squared)(X), np.round(X) + X)
+    np.testing.assert_allclose(minijvp.hessian(squared)(X), 2 * np.eye(3))
 
 
 def test_a_missing_derivative_is_not_zero() -> None:
@@ -253,3 +257,35 @@ def test_what_minijvp_translates_stays() -> None:
         translates(jax.lax.tanh_p)(lambda x, **params: x)
     with pytest.raises(minijvp.ArgumentError, match=r"translates received \(cos,\)"):
         translates(lax.cos_p)
+
+
+def test_a_translation_may_be_a_primitive_and_be_replaced() -> None:
+    halve = jax.extend.core.Primitive("halve_twice")
+    halve.def_impl(lambda x: x / 2)
+    halve.def_abstract_eval(lambda x: x)
+    for factor in (0.25, 0.5):
+        translates(halve)(extend.Elementwise(f"halved_{factor}", lambda x: x / 2, lambda t, out, x, f=factor: t * f))
+        assert minijvp.grad(minijvp.from_jax(lambda x: halve.bind(x)))(1.0) == factor
+    with pytest.raises(minijvp.ArgumentError, match="which minijvp translates itself"):
+        translates("sin")(extend.Elementwise("not_the_sine", jnp.sin, None))
+
+
+def test_programs_are_called_with_what_they_were_staged_for() -> None:
+    mean = stage(lambda x: [mnp.mean(x)], [type_of(X)])
+    call = extend.Call("any_call")
+    np.testing.assert_allclose(call.call(mean, X)[0], X.mean())
+    for f in (lambda x: mean(x), lambda x: call.call(mean, x)):
+        for g, shape in ((f, (6,)), (minijvp.jit(f), (6,)), (minijvp.vmap(f), (2, 6))):
+            with pytest.raises(minijvp.ArgumentError, match=r"received f64\[6\], and takes f64\[3\]"):
+                g(np.ones(shape))
+    for wrong in (lambda: run(mean, [], lambda e, xs: 0), lambda: evaluate(mean), lambda: extend.lower(mean, X, X)):
+        with pytest.raises(minijvp.ArgumentError, match="arguments, and takes 1"):
+            wrong()
+
+
+def test_what_cannot_be_staged() -> None:
+    with pytest.raises(minijvp.ArgumentError, match=r"(?s)returned one f64\[3\].*\[x\]"):
+        stage(lambda x: x * 2, [type_of(X)])
+    for types in ([X], [jax.ShapeDtypeStruct((3,), "float32")]):
+        with pytest.raises(minijvp.ArgumentError, match="type_of"):
+            stage(lambda x: [x], types)

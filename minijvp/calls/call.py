@@ -61,6 +61,8 @@ class Call(ProgramCall):
 
     def call(self, jaxpr: Jaxpr, *args: Any, **options: Any) -> tuple[Any, ...]:
         """The outputs of a jaxpr; nothing is bound for a program that computes nothing."""
+        if self.made_outside:
+            jaxpr.require(args)
         opened, constants = jaxpr.hoist_constants()
         if not opened.equations:
             return tuple(evaluate(opened, *constants, *args))

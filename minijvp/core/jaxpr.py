@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 from minijvp.core.primitive import Primitive
 from minijvp.core.printing import format_jaxpr
@@ -144,19 +145,19 @@ class Jaxpr:
 
     def __call__(self, *args: Any) -> list[Any]:
         """The outputs. Raises ArgumentError for arguments of other types than those of the inputs."""
+        self.require(args)
+        return evaluate(self, *args)
+
+    def require(self, args: Sequence[Any]) -> None:
+        """Raise ArgumentError for arguments of other types than those of the inputs; a Python scalar has no width."""
         found = list(map(type_of, args))
-        same = [
-            t.shape == v.type.shape and (t.dtype == v.type.dtype or type(x) in PYTHON_SCALARS)
-            for x, t, v in zip(args, found, self.inputs, strict=False)
-        ]
-        if len(found) != len(self.inputs) or not all(same):
+        if len(found) != len(self.inputs) or not all(map(_fits, args, found, self.in_types)):
             listed, wanted = (", ".join(map(repr, ts)) or "nothing" for ts in (found, self.in_types))
             raise ArgumentError(
                 f"the program {self.name or 'without a name'} received {listed}, and takes {wanted}.",
                 "It was staged for arguments of these types, and computes something else for others.",
                 "Pass such arguments, or stage the function for the types that it is called with.",
             )
-        return evaluate(self, *args)
 
     def __iter__(self) -> Iterator[Equation]:
         return iter(self.equations)
@@ -261,7 +262,8 @@ def run(jaxpr: Jaxpr, args: Sequence[Any], apply: Callable[[Equation, list[Any]]
     """The outputs, where `apply(equation, values)` gives the result of each equation for the values of its inputs.
 
     Values are what one likes: the arguments, and what `apply` returns. Literals and constants are handed to it as they
-    are. Where the equation has several outputs, the result is a tuple.
+    are. Where the equation has several outputs, the result is a tuple. Raises ArgumentError for another number of
+    arguments than the program has inputs; what they are is not asked.
 
     >>> import minijvp
     >>> from minijvp.extend import run
@@ -269,8 +271,15 @@ def run(jaxpr: Jaxpr, args: Sequence[Any], apply: Callable[[Equation, list[Any]]
     >>> run(jaxpr, ['x', 'y'], lambda e, values: f"{e.primitive}({', '.join(map(str, values))})")
     ['add(mul(x, y), 1.0)']
     """
+    if len(args) != len(jaxpr.inputs):
+        raise ArgumentError(
+            f"the program {jaxpr.name or 'without a name'} received {len(args)} arguments, and takes "
+            f"{len(jaxpr.inputs)}.",
+            "Each of its inputs stands for one.",
+            "Pass as many.",
+        )
     values: dict[Atom, Any] = dict(jaxpr.constants)
-    values.update(zip(jaxpr.inputs, args, strict=True))
+    values.update(zip(jaxpr.inputs, args))
     for e in jaxpr.equations:
         out = apply(e, [v.value if type(v) is Literal else values[v] for v in e.inputs])
         if type(out) is tuple:
@@ -283,7 +292,7 @@ def run(jaxpr: Jaxpr, args: Sequence[Any], apply: Callable[[Equation, list[Any]]
 def evaluate(jaxpr: Jaxpr, *args: Any) -> list[Any]:
     """The outputs, computed by the current trace; recorded equations keep their lines.
 
-    So a program is transformed as a function is.
+    So a program is transformed as a function is. The types of the arguments are not asked: `jaxpr(*args)` does that.
 
     >>> import minijvp
     >>> from minijvp.extend import evaluate
@@ -304,6 +313,8 @@ def evaluate(jaxpr: Jaxpr, *args: Any) -> list[Any]:
 def lower(jaxpr: Jaxpr, *args: Any) -> list[Any]:
     """The outputs, computed by raw jax.lax calls: what jax.jit traces to compile the program.
 
+    The types of the arguments are not asked: `jaxpr(*args)` does that.
+
     >>> import jax, minijvp
     >>> from minijvp.extend import lower
     >>> jaxpr = minijvp.make_jaxpr(minijvp.numpy.cos)(0.0)
@@ -318,6 +329,12 @@ def lower(jaxpr: Jaxpr, *args: Any) -> list[Any]:
         return e.primitive.impl(*inputs, **e.params)
 
     return run(jaxpr, args, apply)
+
+
+def _fits(x: Any, t: ArrayType, wanted: ArrayType) -> bool:
+    """Whether an argument of type `t` is one for an input of the type that is wanted."""
+    same = t.dtype == wanted.dtype or (type(x) in PYTHON_SCALARS and jnp.result_type(x, wanted.dtype) == wanted.dtype)
+    return t.shape == wanted.shape and same
 
 
 def _structure(jaxpr: Jaxpr) -> tuple:

@@ -104,9 +104,9 @@ def translates(*primitives: Any, contextual: bool = False) -> Callable[[Translat
 
 def is_our_own(translation: Any) -> bool:
     """Whether a translation is one of minijvp's table."""
-    return (isinstance(translation, Primitive) and not translation.made_outside) or (
-        getattr(translation, "__module__", None) or ""
-    ).partition(".")[0] == "minijvp"
+    if isinstance(translation, Primitive):
+        return not translation.made_outside
+    return (getattr(translation, "__module__", None) or "").partition(".")[0] == "minijvp"
 
 
 def type_of_aval(aval: Any) -> ArrayType:

@@ -19,7 +19,7 @@ from minijvp.core import source
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.tracer import Tracer, escaped
 from minijvp.core.tracing import Trace, current, state
-from minijvp.core.types import PYTHON_SCALARS, ArrayType, Params, ScalarType, abstract_type, type_of
+from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, ArrayType, Params, ScalarType, abstract_type, type_of
 from minijvp.errors import ArgumentError, ConcretizationError
 
 
@@ -135,6 +135,8 @@ def stage(
         name: what the program is called where it is printed.
         lowered, known: for programs that are compiled as they stand, and for inputs whose values can be asked for.
 
+    Raises ArgumentError for types that are none, and for a function that returns an array and not a sequence of them.
+
     >>> import minijvp, numpy as np
     >>> from minijvp.extend import ArrayType, stage
     >>> stage(lambda x: [minijvp.numpy.sin(x)], [ArrayType((3,), np.dtype('float32'))])
@@ -142,12 +144,24 @@ def stage(
         b:f32[3] = sin a
       in (b,) }
     """
+    if not all([isinstance(t, ArrayType) for t in types]):
+        raise ArgumentError(
+            f"stage received the types {types!r:.200}.",
+            "The inputs of a program have types, and no values.",
+            "Pass an ArrayType for each argument: type_of(x) is that of a value.",
+        )
     trace = StagingTrace(name, lowered, known)
     inputs = [trace.new_input(t) for t in types]
     if known is not None:
         known.bind([x.variable for x in inputs])
     with current(trace):
         outputs = fun(*inputs)
+        if type(outputs) in ARRAY_CLASSES:
+            raise ArgumentError(
+                f"the function that stage received returned one {type_of(outputs)!r}.",
+                "A program has a sequence of outputs, and the elements of an array would be taken for these.",
+                "Return a list: [x].",
+            )
         return trace.finish(inputs, outputs).without_dead_code()
 
 
