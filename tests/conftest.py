@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Iterator
 from importlib.metadata import version
 from itertools import count
+
+import pytest
 
 as_users = os.environ.get("MINIJVP_TESTS") == "as-users"
 
@@ -25,9 +28,11 @@ import jax  # noqa: E402
 
 jax.config.update("jax_enable_x64", True)
 
+from minijvp.core.primitive import registry  # noqa: E402
 from minijvp.settings import config  # noqa: E402
 from minijvp.transforms.staging import StagingTrace  # noqa: E402
 from tests.plain import unplug  # noqa: E402
+from tests.tables import restored  # noqa: E402
 
 # Few gradients recur in tests; those of tests/optimize/test_recurring.py do.
 config.update(compile_gradients_after=1 if as_users else None)
@@ -49,6 +54,13 @@ def pytest_runtest_logfinish() -> None:
     """Forget compiled programs now and then: each is mapped into memory, and Linux gives a process so many maps."""
     if next(finished) % TESTS_BETWEEN_CLEARINGS == 0:
         jax.clear_caches()
+
+
+@pytest.fixture
+def registry_as_before() -> Iterator[None]:
+    """Primitives that a test makes are gone afterwards."""
+    with restored(registry):
+        yield
 
 
 def pytest_collection_finish() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -16,21 +17,21 @@ from jax.interpreters import mlir
 import minijvp
 import minijvp.numpy as mnp
 from minijvp import extend, lax
-from minijvp.core.primitive import registry
 from minijvp.core.tracing import live_traces
 from minijvp.extend import Jaxpr, Trace, Tracer, current, current_trace, evaluate, run, stage, translates, type_of
 from minijvp.interop.reading import TABLE
+from tests.tables import restored
 
 X = np.array([0.5, 1.5, -2.0])
 
 
+pytestmark = pytest.mark.usefixtures("registry_as_before")
+
+
 @pytest.fixture(autouse=True)
-def tables_as_before() -> Any:
-    kept = dict(registry), dict(TABLE)
-    yield
-    for table, before in zip((registry, TABLE), kept, strict=True):
-        table.clear()
-        table.update(before)
+def table_as_before() -> Iterator[None]:
+    with restored(TABLE):
+        yield
 
 
 def test_every_name_shows_an_example() -> None:

@@ -36,12 +36,7 @@ X = jnp.array([0.5, -1.0, 2.0])
 numbers = count()
 
 
-@pytest.fixture(autouse=True)
-def registry_as_before() -> Any:
-    before = dict(registry)
-    yield
-    registry.clear()
-    registry.update(before)
+pytestmark = pytest.mark.usefixtures("registry_as_before")
 
 
 def made(cls: Callable[[str], Any], **flags: Any) -> Any:

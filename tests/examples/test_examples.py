@@ -13,6 +13,7 @@ import pytest
 
 from minijvp.core.primitive import registry
 from tests.examples.documents import blocks, links, run_block
+from tests.tables import restored
 
 ROOT = Path(__file__).parents[2]
 
@@ -87,12 +88,8 @@ BLOCKS = {f"{path.stem}-{i}": code for path in DOCUMENTS for i, code in enumerat
 def test_code_in_documents_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each block by itself; the primitives that it makes are forgotten."""
     monkeypatch.chdir(tmp_path)
-    before = dict(registry)
-    try:
+    with restored(registry):
         run_block(BLOCKS[name], {})
-    finally:
-        registry.clear()
-        registry.update(before)
 
 
 @pytest.mark.parametrize("path", [*DOCUMENTS, MACHINE], ids=lambda path: path.stem)

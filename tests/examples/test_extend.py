@@ -24,6 +24,7 @@ from minijvp.extend import Primitive, Sample
 from minijvp.interop.reading import TABLE
 from tests.examples.documents import blocks, run_block
 from tests.examples.test_examples import EXTENDING, ROOT, run
+from tests.tables import restored
 
 FOLDER = ROOT / "examples" / "extend"
 PRINTED = {
@@ -39,17 +40,15 @@ PRINTED = {
 @pytest.fixture(scope="module")
 def examples() -> Any:
     """The modules; their primitives are gone afterwards."""
-    before = dict(registry)
     found: dict[str, ModuleType] = {}
-    for name in PRINTED:
-        spec = spec_from_file_location(f"example_{name}", FOLDER / f"{name}.py")
-        assert spec is not None
-        assert spec.loader is not None
-        found[name] = module_from_spec(spec)
-        spec.loader.exec_module(found[name])
-    yield found
-    registry.clear()
-    registry.update(before)
+    with restored(registry):
+        for name in PRINTED:
+            spec = spec_from_file_location(f"example_{name}", FOLDER / f"{name}.py")
+            assert spec is not None
+            assert spec.loader is not None
+            found[name] = module_from_spec(spec)
+            spec.loader.exec_module(found[name])
+        yield found
 
 
 def test_every_file_is_known() -> None:
@@ -179,16 +178,10 @@ def test_flops_against_the_compiler(examples: dict[str, ModuleType]) -> None:
 
 def test_the_document_runs() -> None:
     """From top to bottom, with the numbers and the output that it shows."""
-    tables = dict(registry), dict(TABLE)
     names: dict[str, Any] = {}
-    try:
-        with redirect_stdout(StringIO()) as printed, jax.enable_x64(False):
-            for code in blocks(EXTENDING):
-                run_block(code, names)
-    finally:
-        for table, before in zip((registry, TABLE), tables, strict=True):
-            table.clear()
-            table.update(before)
+    with restored(registry, TABLE), redirect_stdout(StringIO()) as printed, jax.enable_x64(False):
+        for code in blocks(EXTENDING):
+            run_block(code, names)
     texts = blocks(EXTENDING, "text")
     assert texts
     for text in texts:

@@ -14,19 +14,13 @@ import pytest
 import minijvp
 import minijvp.numpy as mnp
 from minijvp import RuleError, check_primitive, lax
-from minijvp.core.primitive import registry
 from minijvp.extend import ArrayType, BilinearPrimitive, Elementwise, LinearPrimitive, Primitive, Sample
 
 numbers = count()
 X = np.array([0.5, -1.5, 2.0])
 
 
-@pytest.fixture(autouse=True)
-def registry_as_before() -> Any:
-    before = dict(registry)
-    yield
-    registry.clear()
-    registry.update(before)
+pytestmark = pytest.mark.usefixtures("registry_as_before")
 
 
 def name() -> str:

@@ -24,12 +24,7 @@ X = np.array([1.0, 2.0, 3.0, 4.0])
 numbers = count()
 
 
-@pytest.fixture(autouse=True)
-def registry_as_before() -> Any:
-    before = dict(registry)
-    yield
-    registry.clear()
-    registry.update(before)
+pytestmark = pytest.mark.usefixtures("registry_as_before")
 
 
 def made(cls: Callable[[str], Any]) -> Any:
