@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from minijvp.calls.call import Call
 from minijvp.calls.linear_call import LinearCall
-from minijvp.core.jaxpr import Equation, Jaxpr, Literal, Var, evaluate, inner_jaxprs, lower, run
+from minijvp.core.jaxpr import Equation, Jaxpr, Literal, Var, evaluate, lower, run
 from minijvp.core.primitive import Axis, Nondifferentiable, Primitive
 from minijvp.core.program_primitive import ProgramPrimitive
 from minijvp.core.tracer import Tracer
@@ -59,7 +59,6 @@ __all__ = [
     "current",
     "current_trace",
     "evaluate",
-    "inner_jaxprs",
     "instantiate",
     "is_linear",
     "leading_axis",

@@ -68,7 +68,7 @@ class Equation:
 
     @property
     def programs(self) -> Sequence[Jaxpr]:
-        """The programs inside: those that run, and those of rules."""
+        """The programs inside: bodies of loops, branches, programs that are called, and those of rules."""
         return self.primitive.programs(self.params)
 
     @property
@@ -224,22 +224,6 @@ def one_equation(primitive: Primitive, args: Sequence[Any], params: Params) -> J
     inputs = tuple([Var(type_of(x)) for x in args])
     outputs = tuple(map(Var, primitive.result_types([v.type for v in inputs], params)))
     return Jaxpr((), inputs, (Equation(primitive, inputs, params, outputs, None),), outputs, primitive.name)
-
-
-def inner_jaxprs(params: Params) -> Iterator[Jaxpr]:
-    """The jaxprs among the parameters of an equation: the bodies of loops and branches, called programs.
-
-    >>> import minijvp
-    >>> from minijvp.extend import inner_jaxprs
-    >>> (call,) = minijvp.make_jaxpr(minijvp.jit(lambda x: minijvp.numpy.sin(x) + 1))(0.0)
-    >>> [len(inner.equations) for inner in inner_jaxprs(call.params)]
-    [2]
-    """
-    for value in params.values():
-        if isinstance(value, Jaxpr):
-            yield value
-        elif isinstance(value, tuple):
-            yield from (v for v in value if isinstance(v, Jaxpr))
 
 
 def has_own_derivatives(jaxpr: Jaxpr) -> bool:

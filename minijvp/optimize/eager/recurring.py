@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 from minijvp.core import source
-from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var, evaluate, inner_jaxprs
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var, evaluate
 from minijvp.core.tracer import Tracer, escaped
 from minijvp.core.tracing import EVALUATION, Trace, current, evaluating, nothing_is_traced, state
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, Params, type_of
@@ -400,10 +400,10 @@ def run(trace: Recording, variables: tuple[Var, ...], past: History) -> tuple[Se
 
 def worth_compiling(jaxpr: Jaxpr) -> bool:
     """Whether a program may run as one, and is not for the most part compiled already: in calls of jit, in loops."""
-    inside = sum([n_operations(inner) for e in jaxpr for inner in inner_jaxprs(e.params)])
+    inside = sum([n_operations(inner) for e in jaxpr for inner in e.programs])
     return inside <= COMPILED_ALREADY * len(jaxpr.equations) and not any([e.has_effects for e in jaxpr])
 
 
 def n_operations(jaxpr: Jaxpr) -> int:
     """How many operations a program has, with those inside of others."""
-    return sum([1 + sum(map(n_operations, inner_jaxprs(e.params))) for e in jaxpr])
+    return sum([1 + sum(map(n_operations, e.programs)) for e in jaxpr])

@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 
 from minijvp.calls.call import Call
-from minijvp.core.jaxpr import Jaxpr, inner_jaxprs, lower
+from minijvp.core.jaxpr import Jaxpr, lower
 from minijvp.core.types import is_inexact
 from minijvp.operations.convolution import conv_general_dilated
 from minijvp.transforms.linearize import linearize_jaxpr
@@ -74,9 +74,8 @@ def first_number(x: Any) -> Any:
 def is_slow_in_branches(jaxpr: Jaxpr) -> bool:
     """Whether a program has a convolution, or anything with programs inside that is more than a call."""
     for e in jaxpr:
-        inner = list(inner_jaxprs(e.params))
-        if e.primitive is conv_general_dilated or (inner and e.params.keys() != {"jaxpr"}):
+        if e.primitive is conv_general_dilated or (e.programs and not e.primitive.is_call):
             return True
-        if any(map(is_slow_in_branches, inner)):
+        if any(map(is_slow_in_branches, e.programs)):
             return True
     return False
