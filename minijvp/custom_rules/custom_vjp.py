@@ -19,6 +19,7 @@ from minijvp.core.primitive import Axis
 from minijvp.core.types import ArrayType, Params, type_of
 from minijvp.custom_rules.custom_jvp import Rule, batched_rule, program
 from minijvp.custom_rules.deferred import ByZeros, Deferred
+from minijvp.custom_rules.linear_rules import transposition_error
 from minijvp.errors import MissingRuleError
 from minijvp.operations.families import instantiate, is_linear, nonzero, reduce_sum, spread
 from minijvp.transforms.staging import stage
@@ -155,11 +156,7 @@ def first_error(jaxpr: Jaxpr, linear: Sequence[Var]) -> MissingRuleError | None:
     for e in jaxpr:
         if reached.isdisjoint(e.inputs):
             continue
-        inputs = tuple(dict.fromkeys([v for v in e.inputs if type(v) is Var]))
-        alone = Jaxpr((), inputs, (e,), e.outputs)
-        try:
-            transpose_jaxpr(alone, tuple([v in reached for v in inputs]), (True,) * len(e.outputs))
-        except MissingRuleError as error:
+        if (error := transposition_error(e, reached)) is not None:
             return error
         reached.update(e.outputs)
     return None

@@ -51,6 +51,13 @@ __all__ = [
     "triu",
 ]
 
+
+def in_line(a: Any, axis: int | None, function: str) -> tuple[Any, int]:
+    """The array and the axis from the front; without one, the array in one axis."""
+    x = array(a, function)
+    return (ravel(x), 0) if axis is None else (x, normalize_axis(axis, len(x.shape), function))
+
+
 # Repeating and turning
 
 
@@ -138,10 +145,7 @@ def repeat(
     """
     if total_repeat_length is not None:
         return bridged_repeat(a, repeats, axis, total_repeat_length=total_repeat_length)
-    x = array(a, "repeat")
-    if axis is None:
-        x, axis = ravel(x), 0
-    axis = normalize_axis(axis, len(x.shape), "repeat")
+    x, axis = in_line(a, axis, "repeat")
     n = x.shape[axis]
     counts = shape_values(repeats, "repeat", "Pass total_repeat_length, the size of the axis of the result.").ravel()
     if counts.size == 1:
@@ -253,36 +257,17 @@ def diag(v: Any, k: int = 0) -> Any:
 
 
 @surface(jnp.sort)
-def sort(
-    a: Any,
-    axis: int | None = -1,
-    *,
-    stable: bool = True,
-    descending: bool = False,
-) -> Any:
+def sort(a: Any, axis: int | None = -1, *, stable: bool = True, descending: bool = False) -> Any:
     """The elements in order along an axis."""
-    x = array(a, "sort")
-    if axis is None:
-        x, axis = ravel(x), 0
-    axis = normalize_axis(axis, len(x.shape), "sort")
+    x, axis = in_line(a, axis, "sort")
     (out,) = sorting.sort(x, dimension=axis, is_stable=stable, num_keys=1)
     return ops.rev(out, dimensions=(axis,)) if descending else out
 
 
 @surface(jnp.argsort)
-def argsort(
-    a: Any,
-    axis: int | None = -1,
-    *,
-    stable: bool = True,
-    descending: bool = False,
-    dtype: Any = None,
-) -> Any:
+def argsort(a: Any, axis: int | None = -1, *, stable: bool = True, descending: bool = False, dtype: Any = None) -> Any:
     """The indices that put the elements in order along an axis, in `dtype` or that of integers."""
-    x = array(a, "argsort")
-    if axis is None:
-        x, axis = ravel(x), 0
-    axis = normalize_axis(axis, len(x.shape), "argsort")
+    x, axis = in_line(a, axis, "argsort")
     if descending:
         # Equal elements keep their order: reverse before, and count from the end after.
         x = ops.rev(x, dimensions=(axis,)) if stable else x

@@ -25,7 +25,7 @@ from minijvp.core.tracing import Trace, current, evaluating, state
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, Params, is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.families import add_tangents, instantiate
-from minijvp.optimize.rematerialize.in_force import within
+from minijvp.optimize.rematerialize.budgets import within
 from minijvp.transforms.jvp import JVPTrace
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.transforms.transpose import transpose_flat
@@ -182,12 +182,8 @@ class GraphTrace(JVPTrace):
         return "a backward graph"
 
     def apply(self, primitive: Any, primals: tuple, tangents: tuple, params: Params) -> tuple[Any, Any]:
-        previous = state.trace
-        state.trace = self.parent
-        try:
+        with current(self.parent):
             return self.record(primitive, primals, tangents, **params)
-        finally:
-            state.trace = previous
 
     def record(self, primitive: Any, primals: tuple, following: tuple, **params: Any) -> tuple[Any, Any]:
         """The result of an operation, and its place in the graph."""

@@ -13,7 +13,7 @@ from minijvp.calls.jit import jit_primitive
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.types import is_inexact
 from minijvp.errors import ArgumentError
-from minijvp.optimize.rematerialize.in_force import budget_in_force, within
+from minijvp.optimize.rematerialize.budgets import budget_in_force, within
 from minijvp.optimize.rematerialize.linearization import Parts, planned
 from minijvp.optimize.rematerialize.planning import SMALL, WORTHWHILE, Plan, PlanningProblem
 from minijvp.views.draw import fewer_boxes, require_group

@@ -13,7 +13,7 @@ from minijvp.core.printing import Names
 from minijvp.core.source import Source
 from minijvp.core.types import ArrayType, is_inexact
 from minijvp.errors import ArgumentError
-from minijvp.optimize.rematerialize.in_force import within
+from minijvp.optimize.rematerialize.budgets import within
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.views.programs import program_of
 from minijvp.views.svg import FAINT, FONT, INK, Picture, safe

@@ -9,7 +9,7 @@ from minijvp.control_flow.cond import Flags, shared_residuals
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.types import ArrayType
 from minijvp.optimize.rematerialize import planning
-from minijvp.optimize.rematerialize.in_force import budget_in_force, within
+from minijvp.optimize.rematerialize.budgets import budget_in_force, within
 from minijvp.optimize.rematerialize.linearization import linearize_jaxpr_planned
 from minijvp.transforms.linearize import LinearizedJaxpr, Loop, linearize_jaxpr
 

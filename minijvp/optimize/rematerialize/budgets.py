@@ -1,6 +1,8 @@
-"""Programs that take their memory budget along."""
+"""The memory budget in force, another one for a part of a program, and programs that take theirs along."""
 
 from __future__ import annotations
+
+from contextlib import AbstractContextManager
 
 from minijvp.budgets import Budget, Share
 from minijvp.calls.checkpoint import checkpoint
@@ -8,6 +10,17 @@ from minijvp.calls.policies import Within, everything_saveable
 from minijvp.calls.programs import array_types
 from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Equation, Jaxpr, Var
+from minijvp.settings import config
+
+
+def budget_in_force() -> Budget:
+    """The memory budget by which programs are planned here."""
+    return config.memory_budget
+
+
+def within(budget: Budget) -> AbstractContextManager[None]:
+    """Context manager: programs inside are planned by this budget."""
+    return config(memory_budget=budget)
 
 
 @cached(maxsize=4096)

@@ -17,8 +17,8 @@ from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
 from minijvp.core.types import is_inexact
 from minijvp.errors import ArgumentError
+from minijvp.optimize.rematerialize.budgets import budget_in_force, within
 from minijvp.optimize.rematerialize.forward import Forward, by_results, spreads
-from minijvp.optimize.rematerialize.in_force import budget_in_force, within
 from minijvp.optimize.rematerialize.planning import NOTICEABLE, Plan, PlanningProblem
 from minijvp.optimize.rematerialize.region import region
 from minijvp.transforms.linearize import (

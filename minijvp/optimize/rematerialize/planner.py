@@ -11,9 +11,8 @@ from minijvp.core.jaxpr import Jaxpr, Var, evaluate
 from minijvp.core.tracing import Trace, state
 from minijvp.core.types import is_inexact, type_of
 from minijvp.optimize.rematerialize.branches import planned_branches
-from minijvp.optimize.rematerialize.budgets import with_budget
+from minijvp.optimize.rematerialize.budgets import budget_in_force, with_budget, within
 from minijvp.optimize.rematerialize.forward import Forward, by_results
-from minijvp.optimize.rematerialize.in_force import budget_in_force, within
 from minijvp.optimize.rematerialize.linearization import (
     leaves_of,
     linearize_jaxpr_planned,
