@@ -27,6 +27,9 @@ class Settings:
     memory_budget: Budget = "auto"
     """What staged reverse mode may keep in memory between its two passes."""
 
+    outline: str = "auto"
+    """Whether equal parts of a program are differentiated and compiled once: "auto", where it pays, or "off"."""
+
     optimize: bool = True
     """Whether anything is done to be faster or smaller: not so, the other settings are None and "off"."""
 
@@ -35,15 +38,26 @@ class Settings:
         """The memory budget in force."""
         return self.memory_budget if self.optimize else "off"
 
+    @property
+    def plan(self) -> Plan:
+        """What staged programs depend on."""
+        return (self.memory_budget, self.outline) if self.optimize else ("off", "off")
 
-other_budgets: dict[int, weakref.ref[Settings]] = {}
-"""Settings with a memory budget that is not the default, as long as they may be in force anywhere: in the process, in a
-scope, or in a copy of the context of one that outlives it. Empty means that the default holds everywhere."""
+
+Plan = tuple[Budget, str]
+"""The memory budget, and whether programs are outlined."""
+
+DEFAULT_PLAN = (Settings.memory_budget, Settings.outline)
+
+other_plans: dict[int, weakref.ref[Settings]] = {}
+"""Settings by which programs are staged otherwise than by default, as long as they may be in force anywhere: in the
+process, in a scope, or in a copy of the context of one that outlives it. Empty means that the default holds
+everywhere."""
 
 
 def optimizing() -> bool:
     """`config.optimize`, at no cost as long as it has not been set."""
-    return not other_budgets or config.optimize
+    return not other_plans or config.optimize
 
 
 class Config:
@@ -57,6 +71,10 @@ class Config:
       arguments of the same types) runs as one compiled program: a positive integer, by default 3; None is never.
       The compiled program rounds as under `jit`: XLA may join a product and a sum, so its last bits may differ from
       those of the calls before. With 1 or None all calls agree to the bit.
+
+    - `outline`: "auto", the default, has stretches of a program under `jit` that are equal, such as the layers of a
+      network that a Python loop calls one after the other, differentiated and compiled once, and called as often;
+      "off" leaves the program as it was written. Where there are too few, or too short ones, to gain, nothing is done.
 
     - `optimize`: False takes all of this away, and the compiled rules of eager derivatives: what runs then is the plain
       machine, an operation at a time. No result changes but in its last bits, by rounding. It is there to be read, to
@@ -104,6 +122,15 @@ class Config:
     @property
     def memory_budget(self) -> Budget:
         return (self._scoped.get() or self._process).budget
+
+    @property
+    def outline(self) -> str:
+        return self.plan[1]
+
+    @property
+    def plan(self) -> Plan:
+        """What staged programs depend on: the memory budget, and whether programs are outlined."""
+        return (self._scoped.get() or self._process).plan
 
     @property
     def optimize(self) -> bool:
@@ -213,9 +240,9 @@ def checked(changes: dict[str, Any]) -> dict[str, Any]:
 def changed(settings: Settings, changes: dict[str, Any]) -> Settings:
     """The settings with changes."""
     found = replace(settings, **changes)
-    if found.budget != Settings.memory_budget:
+    if found.plan != DEFAULT_PLAN:
         key = id(found)
-        other_budgets[key] = weakref.ref(found, lambda _: other_budgets.pop(key, None))
+        other_plans[key] = weakref.ref(found, lambda _: other_plans.pop(key, None))
     return found
 
 
@@ -241,10 +268,22 @@ def checked_switch(value: Any, who: str) -> bool:
     )
 
 
+def checked_outline(value: Any, who: str) -> str:
+    """ "auto" or "off"; ArgumentError for others."""
+    if isinstance(value, str) and value in ("auto", "off"):
+        return value
+    raise ArgumentError(
+        f"{who} received outline={value!r:.200}.",
+        "Equal parts of a program are outlined where it pays ('auto'), or never ('off').",
+        "Pass one of these.",
+    )
+
+
 CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "compile_gradients_after": checked_count,
     "memory_budget": checked_budget,
     "optimize": checked_switch,
+    "outline": checked_outline,
 }
 
 config = Config()

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import pytest
 
 import minijvp
-from minijvp.optimize.rematerialize import linearization, planner, planning
+from minijvp.optimize import planner
+from minijvp.optimize.rematerialize import linearization, planning
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 import minijvp
 import minijvp.numpy as mnp
 from minijvp.budgets import checked_budget
-from minijvp.settings import Settings, config, other_budgets
+from minijvp.settings import Settings, config, other_plans
 
 DEFAULT = Settings.memory_budget
 OTHER = "off" if DEFAULT == "auto" else "auto"
@@ -34,10 +34,10 @@ FACTORS = {"auto": 2.0, "off": 3.0, 0.5: 5.0, 1: 7.0, 4096: 11.0}
 @pytest.fixture(autouse=True)
 def nothing_is_left_behind() -> Iterator[None]:
     before = config._process
-    assert not other_budgets
+    assert not other_plans
     yield
     assert config._process == before
-    assert not other_budgets
+    assert not other_plans
 
 
 class Asked:

@@ -17,7 +17,6 @@ from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
 from minijvp.arguments.devices import staged_for
-from minijvp.budgets import Budget
 from minijvp.calls.call import Call, applied
 from minijvp.calls.in_jax import lower_with_rules
 from minijvp.core.hooks import hooks
@@ -30,7 +29,7 @@ from minijvp.core.types import Params, jit_is_disabled, x64_enabled
 from minijvp.errors import ArgumentError, EscapedTracerError
 from minijvp.operations.families import nonzero
 from minijvp.operations.sharding import sharding_constraint
-from minijvp.settings import Settings, other_budgets
+from minijvp.settings import DEFAULT_PLAN, Plan, other_plans
 from minijvp.transforms.linearize import linearize_jaxpr
 from minijvp.transforms.staging import argument_type, stage_tree
 
@@ -49,7 +48,7 @@ class Jit(Call):
         return Primitive.evaluate(self, args, {"jaxpr": jaxpr})
 
     def compile(self, params: Params) -> Any:
-        jaxpr = params["jaxpr"]
+        jaxpr = hooks.linearizer.lowered(params["jaxpr"])
 
         def compiled(*args: Any) -> tuple[Any, ...]:
             return tuple(lower(jaxpr, *args))
@@ -150,7 +149,7 @@ def jitted({arguments}):
     if __live_traces and __state.trace is not __evaluation:
         return __under_trace({packed}, {{}})
     try:
-        return (__in_force() if __other_budgets{or_in_jax} else __compiled)({arguments})
+        return (__in_force() if __other_plans{or_in_jax} else __compiled)({arguments})
     except __errors as error:
         return __recover(error, {packed}, {{}})
 """
@@ -261,7 +260,7 @@ class _Jitted:
             for what in ("static", "donate")
         )
 
-        self.forms: dict[tuple[Budget, bool], Any] = {}
+        self.forms: dict[tuple[Plan, bool], Any] = {}
         self.has_rules, self.is_plain = False, False
         self.fixed: list[Any] = []
 
@@ -270,12 +269,12 @@ class _Jitted:
     # until the first program turns out to have no rules: from then on there is only one form, with the rules of
     # programs that have some.
 
-    def form(self, budget: Budget, in_jax: bool) -> Any:
-        """The function under jax.jit for a memory budget, and for calls inside of programs of JAX or outside."""
-        return self.forms.get((budget, in_jax)) or self.forms.setdefault((budget, in_jax), self.compile(in_jax))
+    def form(self, plan: Plan, in_jax: bool) -> Any:
+        """The function under jax.jit by a plan, and for calls inside of programs of JAX or outside."""
+        return self.forms.get((plan, in_jax)) or self.forms.setdefault((plan, in_jax), self.compile(in_jax))
 
     def in_force(self) -> Any:
-        """The form for the memory budget that is in force here, and for JAX, if that is tracing."""
+        """The form for the plan that is in force here, and for JAX, if that is tracing."""
         return self.form(hooks.linearizer.key(), not self.is_plain and traced_by_jax())
 
     def compile(self, in_jax: bool) -> Any:
@@ -303,6 +302,7 @@ class _Jitted:
         with evaluating(), staged_for(leaves):
             types = tuple(map(argument_type, leaves))
             jaxpr, out_tree = stage_tree(self.static.close(static), tree, types, lowered=True)
+            jaxpr = hooks.linearizer.lowered(jaxpr)
         return tree_unflatten(out_tree, self.lowering(jaxpr, in_jax)(jaxpr, *leaves))
 
     def lowering(self, jaxpr: Jaxpr, in_jax: bool) -> Callable[..., Sequence[Any]]:
@@ -327,13 +327,13 @@ class _Jitted:
 
     def wrapper(self) -> Callable[..., Any]:
         """The public function. What it does on top of jax.jit's is all that a call costs more."""
-        compiled, in_force = self.form(Settings.memory_budget, False), self.in_force
+        compiled, in_force = self.form(DEFAULT_PLAN, False), self.in_force
         under_trace, recover = self.call_under_trace, self.recover
 
         def jitted(*args: Any, **kwargs: Any) -> Any:
             if live_traces and state.trace is not EVALUATION:
                 return under_trace(args, kwargs)
-            run = in_force() if other_budgets or (not self.is_plain and traced_by_jax()) else compiled
+            run = in_force() if other_plans or (not self.is_plain and traced_by_jax()) else compiled
             try:
                 return run(*args, **kwargs) if kwargs else run(*args)
             except (TypeError, ValueError, EscapedTracerError) as error:
@@ -347,7 +347,7 @@ class _Jitted:
     def method(self, name: str) -> Callable[..., Any]:
         """A method of the compiled form that is in force when it is called."""
 
-        @wraps(getattr(self.form(Settings.memory_budget, False), name))
+        @wraps(getattr(self.form(DEFAULT_PLAN, False), name))
         def method(*args: Any, **kwargs: Any) -> Any:
             return getattr(self.in_force(), name)(*args, **kwargs)
 
@@ -367,9 +367,9 @@ class _Jitted:
             "__live_traces": live_traces,
             "__state": state,
             "__evaluation": EVALUATION,
-            "__compiled": self.form(Settings.memory_budget, False),
+            "__compiled": self.form(DEFAULT_PLAN, False),
             "__in_force": self.in_force,
-            "__other_budgets": other_budgets,
+            "__other_plans": other_plans,
             "__find_top_trace": find_top_trace,
             "__jax_evaluation": JAX_EVALUATION,
             "__under_trace": self.call_under_trace,

@@ -6,7 +6,7 @@ It enters by two hooks: faster traces for values that are computed at once, and 
 
 from minijvp.core.hooks import hooks
 from minijvp.optimize.eager import faster
-from minijvp.optimize.rematerialize.planner import Planner
+from minijvp.optimize.planner import Planner
 
 
 def plug_in() -> None:

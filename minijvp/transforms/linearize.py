@@ -155,6 +155,8 @@ class Loop(NamedTuple):
     kept_outputs: tuple[bool, ...]
     unrolled: bool = False
     """Whether the compiler sees all turns of the forward and of the reverse pass as one sequence."""
+    called: bool = False
+    """Whether each turn is a call of a program of its own, which writes and reads what is kept."""
 
 
 def residuals_of(origins: Origins, inputs: Sequence[Any], outputs: Sequence[Any], n: int) -> list[Any]:
@@ -209,6 +211,10 @@ class Linearizer:
     def within(self, budget: Any) -> AbstractContextManager[None]:
         """Context manager: programs inside are linearized by a plan with this budget, if there are plans."""
         return nullcontext()
+
+    def lowered(self, jaxpr: Jaxpr) -> Jaxpr:
+        """A program that is not linearized any more, as it is handed to the compiler."""
+        return jaxpr
 
     def carried_along(self, jaxpr: Jaxpr) -> Jaxpr:
         """A program that will be linearized later, and then as it would be now."""

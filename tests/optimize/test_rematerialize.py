@@ -19,7 +19,7 @@ from minijvp import lax
 from minijvp.core.jaxpr import Equation, Var
 from minijvp.core.types import ArrayType
 from minijvp.operations.elementwise import add
-from minijvp.optimize.rematerialize import planner
+from minijvp.optimize import planner
 from minijvp.optimize.rematerialize.cut import minimum_cut
 from minijvp.optimize.rematerialize.forward import Forward
 

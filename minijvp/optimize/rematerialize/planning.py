@@ -59,6 +59,8 @@ class Terms(NamedTuple):
 
 DEFAULT = Terms(0.05, 16, expensive=False)
 """Where no budget is asked for."""
+CALLED = Terms(0.07, 1, expensive=True)
+"""Where no budget is asked for, of a program that is called several times."""
 REGIONS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 EXCHANGES = (0.05, 0.01, 0.002, 0.0004, 0.0)
 """What is tried for a budget."""
@@ -130,7 +132,8 @@ class PlanningProblem:
         """The plan to follow where no budget is asked for: None if there is little to gain."""
         if self.bytes * copies * (self.loop.length if self.loop else 1) < SMALL:
             return None
-        plan = self.plan(DEFAULT, within_time=True)
+        called = self.loop is not None and self.loop.called
+        plan = self.plan(CALLED) if called else self.plan(DEFAULT, within_time=True)
         return plan if plan.again and plan.peak <= WORTHWHILE * self.peak_by_default(plan) else None
 
     def plan_within(self, budget: int) -> Plan:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 from minijvp.budgets import Budget
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate
 from minijvp.core.tracing import Trace, state
 from minijvp.core.types import is_inexact, type_of
+from minijvp.optimize.outline.rewriting import outlined
 from minijvp.optimize.rematerialize.branches import planned_branches
 from minijvp.optimize.rematerialize.budgets import budget_in_force, with_budget, within
 from minijvp.optimize.rematerialize.forward import Forward, by_results
@@ -21,7 +23,7 @@ from minijvp.optimize.rematerialize.linearization import (
     tied,
 )
 from minijvp.optimize.rematerialize.planning import NOTICEABLE, SMALL, PlanningProblem
-from minijvp.settings import optimizing
+from minijvp.settings import config, optimizing
 from minijvp.transforms.jvp import JVPTrace
 from minijvp.transforms.linearize import (
     Linearization,
@@ -40,7 +42,7 @@ class Planner(Linearizer):
     """Linearization by a plan for the memory budget that is in force."""
 
     def key(self) -> Hashable:
-        return budget_in_force()
+        return config.plan
 
     def function(
         self,
@@ -57,22 +59,17 @@ class Planner(Linearizer):
         """
         if (budget is None and is_computed(state.trace)) or not optimizing():
             return linearize_flat(fun, primals, differentiated, n_outputs)
+        if is_outlining() and not is_computed(state.trace):
+            with within("off"):  # what is differentiated inside is planned with the whole
+                closed = outlined(stage(fun, [argument_type(x) for x in primals]))
+            fun, n_outputs = partial(evaluate, closed), n_outputs() if callable(n_outputs) else n_outputs
         if budget == "auto":
             with within("auto"):
-                return self.function(fun, primals, differentiated, n_outputs)
-        if budget is None:
-            if budget_in_force() == "off":
-                return linearize_flat(fun, primals, differentiated, n_outputs)
-            budget = budget_in_force()
-            if budget == "auto" and type(state.trace) is StagingTrace:
-                return linearize_in_place(state.trace, fun, primals, differentiated, n_outputs)
-        elif budget == "off":
-            with within("off"):
-                return linearize_flat(fun, primals, differentiated, n_outputs)
-        return linearize_staged(fun, primals, differentiated, n_outputs, budget)
+                return planned_function(fun, primals, differentiated, n_outputs)
+        return planned_function(fun, primals, differentiated, n_outputs, budget)
 
     def program(self, jaxpr: Jaxpr, nonzero: tuple[bool, ...], loop: Loop | None = None) -> LinearizedJaxpr:
-        return linearize_jaxpr_planned(jaxpr, nonzero, loop)
+        return linearize_jaxpr_planned(self.lowered(jaxpr), nonzero, loop)
 
     def branches(self, jaxprs: Sequence[Jaxpr], nonzero: tuple[bool, ...]) -> list[LinearizedJaxpr]:
         return planned_branches(tuple(jaxprs), nonzero)
@@ -84,11 +81,19 @@ class Planner(Linearizer):
             return False
         return sum([v.type.bytes for e in jaxpr for v in e.outputs]) >= NOTICEABLE // 16
 
+    def lowered(self, jaxpr: Jaxpr) -> Jaxpr:
+        return outlined(jaxpr) if is_outlining() else jaxpr
+
     def within(self, budget: Budget) -> AbstractContextManager[None]:
         return within(budget)
 
     def carried_along(self, jaxpr: Jaxpr) -> Jaxpr:
         return with_budget(jaxpr, budget_in_force())
+
+
+def is_outlining() -> bool:
+    """Whether equal parts of programs are outlined here."""
+    return config.outline == "auto"
 
 
 def is_forward(trace: Trace) -> bool:
@@ -101,6 +106,28 @@ def is_computed(trace: Trace) -> bool:
     while is_forward(trace):
         trace = trace.parent
     return type(trace) is not StagingTrace
+
+
+def planned_function(
+    fun: Callable[..., Sequence[Any]],
+    primals: Sequence[Any],
+    differentiated: Sequence[bool] | None,
+    n_outputs: int | Callable[[], int] | None,
+    budget: Budget | None = None,
+) -> Linearization:
+    """The linearization of a function by a plan for a budget; without one, for that in force, where it is staged."""
+    if budget is None and is_computed(state.trace):
+        return linearize_flat(fun, primals, differentiated, n_outputs)
+    if budget is None:
+        if budget_in_force() == "off":
+            return linearize_flat(fun, primals, differentiated, n_outputs)
+        budget = budget_in_force()
+        if budget == "auto" and type(state.trace) is StagingTrace:
+            return linearize_in_place(state.trace, fun, primals, differentiated, n_outputs)
+    elif budget == "off":
+        with within("off"):
+            return linearize_flat(fun, primals, differentiated, n_outputs)
+    return linearize_staged(fun, primals, differentiated, n_outputs, budget)
 
 
 def linearize_in_place(

@@ -1,0 +1,1 @@
+"""Outlining: equal stretches of a program become calls of one program, which is differentiated and compiled once."""
