@@ -65,12 +65,13 @@ class StagingTrace(Trace):
     can be asked where the values of its inputs are `known`.
     """
 
-    __slots__ = ("constants", "equations", "known", "lowered", "name")
+    __slots__ = ("constants", "equations", "inputs", "known", "lowered", "name")
 
     def __init__(self, name: str = "", lowered: bool = False, known: KnownInputs | None = None):
         self.name = name
         self.lowered = lowered
         self.known = known
+        self.inputs: list[Var] = []
         self.equations: list[Equation] = []
         self.constants: dict[int, tuple[Var, Any]] = {}
 
@@ -79,7 +80,10 @@ class StagingTrace(Trace):
         return f"the staging of {self.name}" if self.name else "a staging (jit, make_jaxpr)"
 
     def new_input(self, type: ArrayType) -> StagingTracer:
-        return StagingTracer(self, Var(type))
+        """One more input of the program, behind those that it has."""
+        variable = Var(type)
+        self.inputs.append(variable)
+        return StagingTracer(self, variable)
 
     def process(self, primitive: Any, args: tuple, params: Params) -> Any:
         atoms = tuple([x.variable if type(x) is StagingTracer and x.owner is self else self.atom(x) for x in args])
@@ -113,11 +117,10 @@ class StagingTrace(Trace):
             known = self.constants[id(x)] = (Var(type_of(x)), x)
         return known[0]
 
-    def finish(self, inputs: Sequence[StagingTracer], outputs: Sequence[Any]) -> Jaxpr:
-        """The program recorded so far, from `inputs` to `outputs`."""
+    def finish(self, outputs: Sequence[Any]) -> Jaxpr:
+        """The program recorded so far, from its inputs to `outputs`."""
         atoms = tuple([self.atom(x) for x in outputs])
-        variables = tuple([x.variable for x in inputs])
-        return Jaxpr(tuple(self.constants.values()), variables, tuple(self.equations), atoms, self.name)
+        return Jaxpr(tuple(self.constants.values()), tuple(self.inputs), tuple(self.equations), atoms, self.name)
 
 
 def stage(
@@ -153,7 +156,7 @@ def stage(
     trace = StagingTrace(name, lowered, known)
     inputs = [trace.new_input(t) for t in types]
     if known is not None:
-        known.bind([x.variable for x in inputs])
+        known.bind(trace.inputs)
     with current(trace):
         outputs = fun(*inputs)
         if type(outputs) in ARRAY_CLASSES:
@@ -162,7 +165,7 @@ def stage(
                 "A program has a sequence of outputs, and the elements of an array would be taken for these.",
                 "Return a list: [x].",
             )
-        return trace.finish(inputs, outputs).without_dead_code()
+        return trace.finish(outputs).without_dead_code()
 
 
 def argument_type(x: Any) -> ArrayType:
