@@ -14,6 +14,8 @@ import numpy as np
 from jax.tree_util import tree_unflatten
 
 from minijvp import trees
+from minijvp.api.gradients import require_differentiable
+from minijvp.api.linear_maps import pull_back
 from minijvp.arguments.tangents import for_user
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import state
@@ -23,9 +25,7 @@ from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import instantiate, leading_axis, reshape
 from minijvp.operations.shape import move_axis
 from minijvp.operations.slicing import slice as slice_primitive
-from minijvp.transforms.derivatives import require_differentiable
 from minijvp.transforms.jvp import jvp_flat
-from minijvp.transforms.linear_maps import pull_back
 from minijvp.transforms.vmap import vmap_flat
 from minijvp.trees import Argnums, Selection
 

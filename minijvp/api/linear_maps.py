@@ -1,5 +1,6 @@
 """Linear maps, as users call them: the derivative at a point, its transpose, and that of a function that is linear.
 
+jvp : (a -> b) -> (a, T a) -> (b, T b)
 linearize : (a -> b) -> a -> (b, T a -o T b)
 vjp : (a -> b) -> a -> (b, CT b -o CT a)
 linear_transpose : (a -o b) -> b -o a
@@ -14,6 +15,7 @@ import numpy as np
 from jax.tree_util import Partial, tree_flatten, tree_unflatten
 
 from minijvp import trees
+from minijvp.api.programs import abstract_types
 from minijvp.arguments.devices import require_no_sum
 from minijvp.arguments.linearity import first_error, zero_constants
 from minijvp.arguments.tangents import FLOAT0, for_user, from_user, leaf_namer, require_same_tree
@@ -25,9 +27,53 @@ from minijvp.core.tracing import traced_by_jax
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.operations.families import instantiate, zeros_like
-from minijvp.transforms.staging import abstract_types, stage
+from minijvp.transforms.jvp import jvp_flat
+from minijvp.transforms.staging import stage
 from minijvp.transforms.transpose import transpose_flat
 from minijvp.trees import FlatFunction
+
+
+def jvp(
+    fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False
+) -> tuple[Any, ...]:
+    """The result of `fun` and its derivative in the direction of `tangents`.
+
+    jvp : (a -> b) -> (a, T a) -> (b, T b)
+
+    Args:
+        fun: takes pytrees of arrays by position and returns one; with `has_aux`, a pair of that and auxiliary data.
+        primals: tuple or list of arguments.
+        tangents: tuple or list of the same trees, shapes and dtypes; integers and booleans have dtype float0.
+
+    Returns `(out, out_tangent)`, or `(out, out_tangent, aux)`.
+
+    Raises ArgumentError if the trees, shapes or dtypes of primals and tangents differ.
+
+    Source: R. E. Wengert, A simple automatic derivative evaluation program, CACM 7(8), 1964.
+
+    >>> import minijvp, minijvp.numpy as mnp
+    >>> out, tangent = minijvp.jvp(mnp.sin, (0.0,), (2.0,))
+    >>> float(out), float(tangent)
+    (0.0, 2.0)
+    """
+    trees.require_callable(fun, "jvp")
+    for value, name in ((primals, "primals"), (tangents, "tangents")):
+        if not isinstance(value, (tuple, list)):
+            raise ArgumentError(
+                f"{name} of jvp is of type {type(value).__name__}.",
+                "jvp takes the positional arguments of the function in a tuple, and their tangents in another.",
+                "Write jvp(f, (x,), (t,)).",
+            )
+    leaves, tree = tree_flatten(tuple(primals))
+    tangent_leaves, tangent_tree = tree_flatten(tuple(tangents))
+    require_same_tree(tangent_tree, tree, "tangents", "primals")
+    leaves = trees.as_arrays(leaves, leaf_namer(tuple(primals), "primals"))
+    directions = from_user(
+        tangent_leaves, [type_of(x) for x in leaves], "tangent", leaf_namer(tuple(tangents), "tangents")
+    )
+    flat_fun = FlatFunction(fun, tree, has_aux)
+    outs, out_tangents = jvp_flat(flat_fun.positional, leaves, directions)
+    return flat_fun.result(outs, [for_user(t, x) for t, x in zip(out_tangents[: flat_fun.n], outs, strict=False)])
 
 
 class LinearMap:

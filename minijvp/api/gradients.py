@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax.tree_util import tree_unflatten
 
 from minijvp import trees
+from minijvp.api.taps import Taps
 from minijvp.arguments.devices import require_no_sum
 from minijvp.arguments.tangents import for_user
 from minijvp.budgets import Budget, checked_budget
@@ -21,7 +22,6 @@ from minijvp.core.hooks import hooks
 from minijvp.core.tracing import EVALUATION, detached, state, traced_by_jax
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
-from minijvp.transforms.taps import Taps
 from minijvp.transforms.transpose import transpose_flat
 from minijvp.trees import Argnums, Selection
 
