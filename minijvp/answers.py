@@ -12,7 +12,8 @@ import numpy as np
 from jax.core import ShapedArray
 from jax.core import Tracer as JaxTracer
 
-from minijvp.messages.tracers import AS_INDEX, assigned, escaped, without_axes
+from minijvp.errors import ArgumentError
+from minijvp.messages.tracers import AS_INDEX, escaped
 
 
 class Here(threading.local):
@@ -122,10 +123,18 @@ class Answers:
     def require_axes(self: Any, wanted_by: str) -> None:
         """Raise ArgumentError for a value that is a single number."""
         if not self.shape:
-            raise without_axes(self, wanted_by)
+            raise ArgumentError(
+                f"{wanted_by} received a traced {self.type!r}.",
+                "A value without axes is a single number: it has no elements to count or to go through.",
+                "Use the value itself, or give it an axis: mnp.atleast_1d(x).",
+            )
 
     def __setitem__(self: Any, index: Any, value: Any) -> None:
-        raise assigned(self)
+        raise ArgumentError(
+            f"an element of a traced {self.type!r} was assigned to.",
+            "Arrays cannot be changed: a derivative or a compiled program needs the old value and the new one.",
+            "Write x = x.at[index].set(value), which makes a new array.",
+        )
 
     def __repr__(self: Any) -> str:
         value = self.resolved()

@@ -23,31 +23,6 @@ from minijvp.core.tracing import as_constant
 from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, ArrayType, type_of
 from minijvp.errors import ArgumentError
 
-__all__ = [
-    "Argnums",
-    "FlatFunction",
-    "Selection",
-    "argument_name",
-    "as_arrays",
-    "as_index",
-    "call_namer",
-    "entries_of",
-    "flatten_numbers",
-    "flatten_prefix",
-    "function_name",
-    "is_float0",
-    "is_float0_for_jax",
-    "leaf_paths",
-    "normalize_indices",
-    "replaced",
-    "require_array",
-    "require_callable",
-    "result_namer",
-    "tree_flatten",
-    "tree_structure",
-    "tree_unflatten",
-]
-
 
 def function_name(fun: Any) -> str:
     """How messages call a function."""
@@ -181,13 +156,18 @@ def normalize_indices(indices: Sequence[Any], n: int, what: str, fun: Any) -> tu
                 + (" An argument passed by name is selected by its name." if what == "argnums" else ""),
             )
         positions.append(i % n)
-    if len(set(positions)) != len(positions):
+    require_distinct(positions, tuple(indices), what, fun)
+    return tuple(positions)
+
+
+def require_distinct(keys: Sequence[Any], given: tuple, what: str, fun: Any) -> None:
+    """Raise ArgumentError if an argument is named twice."""
+    if len(set(keys)) != len(keys):
         raise ArgumentError(
-            f"{what}={tuple(indices)} names an argument of {function_name(fun)} twice.",
+            f"{what}={given!r} names an argument of {function_name(fun)} twice.",
             "An argument is selected or it is not.",
             "Name each argument once.",
         )
-    return tuple(positions)
 
 
 def flatten_prefix(prefix: Any, tree: Any, what: str) -> list[Any]:
@@ -350,12 +330,7 @@ class Selection(FlatFunction):
 def resolve_all(fun: Callable[..., Any], wanted: tuple, args: tuple, kwargs: dict[str, Any]) -> list[int | str]:
     """Where the arguments that argnums names stand in this call."""
     keys = [resolve(fun, key, args, kwargs) for key in wanted]
-    if len(set(keys)) != len(keys):
-        raise ArgumentError(
-            f"argnums={wanted!r} names an argument of {function_name(fun)} twice.",
-            "An argument is selected or it is not.",
-            "Name each argument once.",
-        )
+    require_distinct(keys, wanted, "argnums", fun)
     return keys
 
 

@@ -17,7 +17,7 @@ from minijvp import trees
 from minijvp.api.taps import Taps
 from minijvp.arguments.devices import require_no_sum
 from minijvp.arguments.tangents import for_user
-from minijvp.budgets import Budget, checked_budget
+from minijvp.budgets import Budget, optional_budget
 from minijvp.core.hooks import hooks
 from minijvp.core.tracing import EVALUATION, detached, state, traced_by_jax
 from minijvp.core.types import is_inexact, type_of
@@ -71,8 +71,7 @@ def grad(
     @wraps(fun)
     def gradient(*args: Any, **kwargs: Any) -> Any:
         selection = Selection(fun, argnums, args, kwargs, has_aux)
-        listened = Taps() if taps else None
-        outs, gradient, tapped = differentiate(selection, holomorphic, allow_int, listened, budget)
+        outs, gradient, tapped = differentiate(selection, holomorphic, allow_int, taps, budget)
         result = (gradient, selection.aux(outs), *tapped) if has_aux else (gradient, *tapped)
         return result if has_aux or taps else gradient
 
@@ -109,8 +108,7 @@ def value_and_grad(
     @wraps(fun)
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         selection = Selection(fun, argnums, args, kwargs, has_aux)
-        listened = Taps() if taps else None
-        outs, gradient, tapped = differentiate(selection, holomorphic, allow_int, listened, budget)
+        outs, gradient, tapped = differentiate(selection, holomorphic, allow_int, taps, budget)
         value = tree_unflatten(selection.out_tree, outs[:1])
         return (value, selection.aux(outs)) if has_aux else value, gradient, *tapped
 
@@ -119,7 +117,7 @@ def value_and_grad(
 
 def differentiation_budget(value: Any, taps: bool, who: str) -> Budget | None:
     """The budget of a gradient: "off" with taps, which have to see the function run."""
-    budget = None if value is None else checked_budget(value, who)
+    budget = optional_budget(value, who)
     if taps and budget not in (None, "auto", "off"):
         raise ArgumentError(
             f"{who} received memory_budget={value!r} and taps=True.",
@@ -130,14 +128,10 @@ def differentiation_budget(value: Any, taps: bool, who: str) -> Budget | None:
 
 
 def differentiate(
-    selection: Selection,
-    holomorphic: bool,
-    allow_int: bool,
-    taps: Taps | None = None,
-    budget: Budget | None = None,
+    selection: Selection, holomorphic: bool, allow_int: bool, with_taps: bool, budget: Budget | None
 ) -> tuple[Sequence[Any], Any, list[Any]]:
-    """The flat results of a call, of which the first is the value; its gradient; and what `taps` heard, if given."""
-    leaves = selection.leaves
+    """The flat results of a call, of which the first is the value; its gradient; and what taps heard, if wanted."""
+    leaves, taps = selection.leaves, Taps() if with_taps else None
     inexact = require_differentiable(selection, "grad", holomorphic, allow_int)
 
     def checked(*xs: Any) -> list[Any]:

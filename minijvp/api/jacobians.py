@@ -15,7 +15,7 @@ from jax.tree_util import tree_unflatten
 
 from minijvp import trees
 from minijvp.api.gradients import require_differentiable
-from minijvp.api.linear_maps import pull_back
+from minijvp.api.linear_maps import PullBack, linear_map_at
 from minijvp.arguments.tangents import for_user
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import state
@@ -104,7 +104,7 @@ def jacrev(
         selection = Selection(fun, argnums, args, kwargs, has_aux)
         require_differentiable(selection, "jacrev", holomorphic, allow_int)
         leaves = selection.leaves
-        outs, pullback, constants = pull_back(selection, leaves)
+        outs, pullback, constants = linear_map_at(PullBack, selection, leaves)
         results = outs[: selection.n]
         require_result(selection, results, "jacrev", jnp.complexfloating if holomorphic else jnp.floating)
 
@@ -153,8 +153,9 @@ def over_basis(fun: Callable[..., list[Any]], leaves: Sequence[Any]) -> Sequence
     total = sum([size for _, size, _ in spaces])
     vectors = iter(state.trace.above(unit_vectors)(spaces))
     basis = [next(vectors) if is_inexact(t.dtype) else None for t in types]
-    outs, batched = vmap_flat(fun, Axis(total), basis, [b is not None for b in basis])
-    return [x if b else instantiate_rows(x, total) for x, b in zip(outs, batched, strict=True)]
+    axis = Axis(total)
+    outs, batched = vmap_flat(fun, axis, basis, [b is not None for b in basis])
+    return [leading_axis(axis, x, b) for x, b in zip(outs, batched, strict=True)]
 
 
 Spaces = tuple[tuple[tuple[int, ...], int, Any], ...]
@@ -168,11 +169,6 @@ def unit_vectors(spaces: Spaces, xp: Any = np) -> list[Any]:
         parts.append(xp.eye(total, size, -start, dtype=dtype).reshape(total, *shape))
         start += size
     return parts
-
-
-def instantiate_rows(x: Any, n: int) -> Any:
-    """`x` repeated along a new leading axis."""
-    return leading_axis(Axis(n), x, False)
 
 
 def blocks_of(

@@ -137,20 +137,7 @@ def linearize(
     >>> float(pushforward(3.0))
     3.0
     """
-    trees.require_callable(fun, "linearize")
-    leaves, tree = tree_flatten(primals)
-    leaves = trees.as_arrays(leaves, leaf_namer(primals, "primals"))
-    flat_fun = FlatFunction(fun, tree, has_aux)
-    budget = optional_budget(memory_budget, "linearize")
-    outs, linear, nonzero = hooks.linearizer.function(
-        flat_fun.positional, leaves, n_outputs=lambda: flat_fun.n, budget=budget
-    )
-    n = flat_fun.n
-    opened, constants = linear.without_dead_code().hoist_constants()
-    in_types, out_types = map(type_of, leaves), map(type_of, outs[:n])
-    pushforward = Partial(PushForward(opened, nonzero, tree, flat_fun.out_tree, in_types, out_types), constants)
-    out = tree_unflatten(flat_fun.out_tree, outs[:n])
-    return (out, pushforward, flat_fun.aux(outs)) if has_aux else (out, pushforward)
+    return at_primals(PushForward, "linearize", fun, primals, has_aux, memory_budget)
 
 
 class PullBack(LinearMap):
@@ -216,28 +203,35 @@ def vjp(
     >>> [float(ct) for ct in pullback(1.0)]
     [0.0, 3.0]
     """
-    trees.require_callable(fun, "vjp")
+    return at_primals(PullBack, "vjp", fun, primals, has_aux, memory_budget)
+
+
+def at_primals(
+    kind: type[LinearMap], who: str, fun: Callable[..., Any], primals: tuple, has_aux: bool, budget: Budget | None
+) -> tuple[Any, ...]:
+    """What `linearize` and `vjp` return: the result, the linear map of that kind, and auxiliary data, if there are."""
+    trees.require_callable(fun, who)
     leaves, tree = tree_flatten(primals)
     leaves = trees.as_arrays(leaves, leaf_namer(primals, "primals"))
     flat_fun = FlatFunction(fun, tree, has_aux)
-    outs, pullback, constants = pull_back(flat_fun, leaves, optional_budget(memory_budget, "vjp"))
-    out = tree_unflatten(flat_fun.out_tree, outs[: flat_fun.n])
-    result = out, Partial(pullback, constants)
+    outs, linear_map, constants = linear_map_at(kind, flat_fun, leaves, optional_budget(budget, who))
+    result = tree_unflatten(flat_fun.out_tree, outs[: flat_fun.n]), Partial(linear_map, constants)
     return (*result, flat_fun.aux(outs)) if has_aux else result
 
 
-def pull_back(
-    flat_fun: FlatFunction, leaves: Sequence[Any], budget: Budget | None = None
-) -> tuple[Sequence[Any], PullBack, tuple[Any, ...]]:
-    """Flat results (auxiliary ones last), the pullback, and its residuals."""
+def linear_map_at(
+    kind: type[LinearMap], flat_fun: FlatFunction, leaves: Sequence[Any], budget: Budget | None = None
+) -> tuple[Sequence[Any], Any, tuple[Any, ...]]:
+    """Flat results (auxiliary ones last), the linear map of that kind, and its residuals."""
     outs, linear, nonzero = hooks.linearizer.function(
         flat_fun.positional, leaves, n_outputs=lambda: flat_fun.n, budget=budget
     )
     opened, constants = linear.without_dead_code().hoist_constants()
-    if traced_by_jax():
-        require_no_sum("vjp", leaves, outs[: flat_fun.n], lambda i: f"leaf {i} of the arguments")
-    in_types, out_types = map(type_of, leaves), map(type_of, outs[: flat_fun.n])
-    return outs, PullBack(opened, nonzero, flat_fun.in_tree, flat_fun.out_tree, in_types, out_types), constants
+    results = outs[: flat_fun.n]
+    if kind is PullBack and traced_by_jax():
+        require_no_sum("vjp", leaves, results, lambda i: f"leaf {i} of the arguments")
+    in_types, out_types = map(type_of, leaves), map(type_of, results)
+    return outs, kind(opened, nonzero, flat_fun.in_tree, flat_fun.out_tree, in_types, out_types), constants
 
 
 class Transposed(LinearMap):

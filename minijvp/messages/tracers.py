@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from minijvp.errors import ArgumentError, ConcretizationError, EscapedTracerError, ForeignFunctionError
+from minijvp.errors import ConcretizationError, EscapedTracerError, ForeignFunctionError
 
 AS_INDEX = "Python's indexing or range()"
 INSTEAD_OF_IF = "mnp.where (or mnp.select) in place of `if`"
@@ -38,24 +38,6 @@ def no_number(tracer: Any, wanted_by: str) -> ConcretizationError:
         f"{wanted_by} was asked of a {tracer.type!r} that is being differentiated{tracer.origin()}.",
         "The result would be a plain number without its derivative, and the gradient would be wrong.",
         "Keep the array; where the derivative is not wanted, say so: float(minijvp.stop_gradient(x)).",
-    )
-
-
-def without_axes(tracer: Any, wanted_by: str) -> ArgumentError:
-    """The error for a single number, of which elements are wanted."""
-    return ArgumentError(
-        f"{wanted_by} received a traced {tracer.type!r}.",
-        "A value without axes is a single number: it has no elements to count or to go through.",
-        "Use the value itself, or give it an axis: mnp.atleast_1d(x).",
-    )
-
-
-def assigned(tracer: Any) -> ArgumentError:
-    """The error for an assignment to an element."""
-    return ArgumentError(
-        f"an element of a traced {tracer.type!r} was assigned to.",
-        "Arrays cannot be changed: a derivative or a compiled program needs the old value and the new one.",
-        "Write x = x.at[index].set(value), which makes a new array.",
     )
 
 

@@ -1,7 +1,4 @@
-"""Staging: running a function on tracers that record what it does.
-
-make_jaxpr : (a -> b) -> a -> Jaxpr
-"""
+"""Staging: running a function on tracers that record what it does."""
 
 from __future__ import annotations
 
