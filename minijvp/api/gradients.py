@@ -17,7 +17,7 @@ from minijvp import trees
 from minijvp.api.taps import Taps
 from minijvp.arguments.devices import require_no_sum
 from minijvp.arguments.tangents import for_user
-from minijvp.budgets import Budget, optional_budget
+from minijvp.budgets import Budget, checked_budget
 from minijvp.core.hooks import hooks
 from minijvp.core.tracing import EVALUATION, detached, state, traced_by_jax
 from minijvp.core.types import is_inexact, type_of
@@ -117,7 +117,7 @@ def value_and_grad(
 
 def differentiation_budget(value: Any, taps: bool, who: str) -> Budget | None:
     """The budget of a gradient: "off" with taps, which have to see the function run."""
-    budget = optional_budget(value, who)
+    budget = None if value is None else checked_budget(value, who)
     if taps and budget not in (None, "auto", "off"):
         raise ArgumentError(
             f"{who} received memory_budget={value!r} and taps=True.",

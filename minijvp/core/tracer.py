@@ -9,11 +9,10 @@ import jax
 import numpy as np
 from jax.core import Tracer as JaxTracer
 
-from minijvp.answers import Answers, for_jax
+from minijvp.answers import Answers, escaped, for_jax, foreign, not_concrete
 from minijvp.core import source
 from minijvp.core.types import ARRAY_CLASSES, ArrayType, register_type_reader
 from minijvp.errors import ConcretizationError, MinijvpError
-from minijvp.messages.tracers import escaped, foreign, not_concrete
 
 
 class Owner(Protocol):

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from minijvp.answers import no_number
 from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.source import Source
 from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import Trace, current, state
 from minijvp.core.types import ArrayType, Params, type_of
-from minijvp.messages.tracers import no_number
 from minijvp.transforms.staging import stage
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from minijvp.answers import escaped
 from minijvp.arguments.known_inputs import KnownInputs
 from minijvp.core import source
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
@@ -15,7 +16,6 @@ from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import Trace, current, state
 from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, ArrayType, Params, ScalarType, type_of
 from minijvp.errors import ArgumentError, ConcretizationError
-from minijvp.messages.tracers import escaped
 
 
 class StagingTracer(Tracer):

@@ -14,7 +14,7 @@ from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.source import Source
 from minijvp.core.tracing import state
 from minijvp.errors import MissingRuleError
-from minijvp.messages.rules import how_to_write
+from minijvp.missing_rules import how_to_write
 from minijvp.operations.families import add, zeros
 from minijvp.transforms.staging import stage
 

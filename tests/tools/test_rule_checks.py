@@ -16,7 +16,7 @@ import minijvp
 import minijvp.numpy as mnp
 from minijvp.core.primitive import Primitive, registry
 from minijvp.core.types import ArrayType
-from minijvp.messages.rules import SKETCHES
+from minijvp.missing_rules import SKETCHES
 from minijvp.operations.elementwise import cos, mul
 from minijvp.operations.families import Elementwise, LinearPrimitive
 
