@@ -47,6 +47,11 @@ from jax import (
 )
 
 from minijvp import lax, nn, numerical, numpy, optimize, random, scipy, symbolic
+from minijvp.api.batching import vmap
+from minijvp.api.gradients import grad, value_and_grad
+from minijvp.api.jacobians import hessian, jacfwd, jacobian, jacrev
+from minijvp.api.linear_maps import jvp, linear_transpose, linearize, vjp
+from minijvp.api.programs import eval_shape, make_jaxpr
 from minijvp.calls import policies as checkpoint_policies
 from minijvp.calls.host_calls import pure_callback
 from minijvp.calls.jit import jit
@@ -83,12 +88,6 @@ from minijvp.tools import rule_checks
 from minijvp.tools.checking import check_grads, check_rule
 from minijvp.tools.external import external
 from minijvp.tools.rules import check_primitive
-from minijvp.transforms.derivatives import grad, value_and_grad
-from minijvp.transforms.jacobians import hessian, jacfwd, jacobian, jacrev
-from minijvp.transforms.jvp import jvp
-from minijvp.transforms.linear_maps import linear_transpose, linearize, vjp
-from minijvp.transforms.staging import eval_shape, make_jaxpr
-from minijvp.transforms.vmap import vmap
 from minijvp.views.backward_graph import backward_graph
 from minijvp.views.draw import draw
 from minijvp.views.python.code import to_python

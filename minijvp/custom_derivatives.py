@@ -10,6 +10,7 @@ from jax.custom_derivatives import CustomVJPPrimal, SymbolicZero, custom_vjp_pri
 from jax.tree_util import Partial, tree_flatten, tree_map, tree_unflatten
 
 from minijvp import trees
+from minijvp.api.programs import stage_tree
 from minijvp.arguments.tangents import leaf_namer
 from minijvp.calls.linear_call import call_linear
 from minijvp.calls.programs import fits, groups
@@ -20,7 +21,7 @@ from minijvp.custom_rules.decorators import custom_jvp, custom_vjp
 from minijvp.custom_rules.rule_results import pair, place_of
 from minijvp.custom_rules.staged_rules import array_of_zeros, symbolic_zero
 from minijvp.errors import ArgumentError
-from minijvp.transforms.staging import argument_type, stage, stage_tree
+from minijvp.transforms.staging import argument_type, stage
 
 __all__ = [
     "CustomVJPPrimal",

@@ -23,28 +23,6 @@ from minijvp.core.tracing import as_constant
 from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, ArrayType, type_of
 from minijvp.errors import ArgumentError
 
-__all__ = [
-    "argument_name",
-    "as_arrays",
-    "as_index",
-    "call_namer",
-    "entries_of",
-    "flatten_numbers",
-    "flatten_prefix",
-    "function_name",
-    "is_float0",
-    "is_float0_for_jax",
-    "leaf_paths",
-    "normalize_indices",
-    "replaced",
-    "require_array",
-    "require_callable",
-    "result_namer",
-    "tree_flatten",
-    "tree_structure",
-    "tree_unflatten",
-]
-
 
 def function_name(fun: Any) -> str:
     """How messages call a function."""
@@ -107,10 +85,12 @@ def as_arrays(leaves: Sequence[Any], where: Callable[[int], str]) -> list[Any]:
         if type(x) in ARRAY_CLASSES:
             if isinstance(x, Tracer) and x.owner.finished():
                 x = usable(x, f"a transformation (as {where(i)})")
-            arrays.append(x)
-            continue
-        require_array(x, lambda i=i: where(i))
-        arrays.append(as_constant(x) if needs_conversion(x) else x)
+        elif type(x) in PYTHON_SCALARS:
+            x = as_constant(x)
+        else:
+            require_array(x, lambda i=i: where(i))
+            x = as_constant(x) if needs_conversion(x) else x
+        arrays.append(x)
     return arrays
 
 
@@ -176,13 +156,18 @@ def normalize_indices(indices: Sequence[Any], n: int, what: str, fun: Any) -> tu
                 + (" An argument passed by name is selected by its name." if what == "argnums" else ""),
             )
         positions.append(i % n)
-    if len(set(positions)) != len(positions):
+    require_distinct(positions, tuple(indices), what, fun)
+    return tuple(positions)
+
+
+def require_distinct(keys: Sequence[Any], given: tuple, what: str, fun: Any) -> None:
+    """Raise ArgumentError if an argument is named twice."""
+    if len(set(keys)) != len(keys):
         raise ArgumentError(
-            f"{what}={tuple(indices)} names an argument of {function_name(fun)} twice.",
+            f"{what}={given!r} names an argument of {function_name(fun)} twice.",
             "An argument is selected or it is not.",
             "Name each argument once.",
         )
-    return tuple(positions)
 
 
 def flatten_prefix(prefix: Any, tree: Any, what: str) -> list[Any]:
@@ -254,14 +239,18 @@ class FlatFunction:
     With `has_aux` the list ends in the leaves of the auxiliary data, from number `n` on.
     """
 
-    def __init__(self, fun: Callable[..., Any], in_tree: Any, has_aux: bool = False, name: str = ""):
+    out_tree: Any = None
+    aux_tree: Any = None
+    n: int = 0
+
+    def __init__(self, fun: Callable[..., Any], in_tree: Any, has_aux: bool = False):
         self.fun = fun
-        self.name = name or function_name(fun)
         self.in_tree = in_tree
         self.has_aux = has_aux
-        self.out_tree: Any = None
-        self.aux_tree: Any = None
-        self.n: int = 0
+
+    @property
+    def name(self) -> str:
+        return function_name(self.fun)
 
     def positional(self, *leaves: Any) -> list[Any]:
         return self.flatten(self.fun(*tree_unflatten(self.in_tree, leaves)))
@@ -279,7 +268,7 @@ class FlatFunction:
             aux_leaves, self.aux_tree = tree_flatten(aux)
         leaves, self.out_tree = tree_flatten(result)
         self.n = len(leaves)
-        return as_arrays(leaves, result_namer(result, self.name)) + aux_leaves
+        return as_arrays(leaves, lambda i: result_namer(result, self.name)(i)) + aux_leaves
 
     def result(self, outs: Sequence[Any], derivative: Sequence[Any]) -> tuple[Any, ...]:
         """(result, derivative) or (result, derivative, auxiliary data), from flat outputs."""
@@ -289,3 +278,81 @@ class FlatFunction:
 
     def aux(self, outs: Sequence[Any]) -> Any:
         return tree_unflatten(self.aux_tree, outs[self.n :])
+
+
+Argnums = int | str | Sequence[int | str]
+
+
+class Selection(FlatFunction):
+    """The arguments of one call that are differentiated, and `fun` as a function of their leaves.
+
+    They are named by `argnums`, as positions, as names, or as both.
+    """
+
+    def __init__(
+        self, fun: Callable[..., Any], argnums: Argnums, args: tuple, kwargs: dict[str, Any], has_aux: bool = False
+    ):
+        self.fun, self.args, self.kwargs, self.has_aux = fun, args, kwargs, has_aux
+        if type(argnums) is int and 0 <= argnums < len(args):
+            self.single, self.keys = True, [argnums]
+        else:
+            several = entries_of(argnums)
+            self.single = several is None
+            self.keys = resolve_all(fun, (argnums,) if several is None else several, args, kwargs)
+        self.values = tuple([args[k] if isinstance(k, int) else kwargs[k] for k in self.keys])
+        leaves, self.in_tree = tree_flatten(self.values)
+        self.leaves = as_arrays(leaves, self.leaf_name)
+
+    def positional(self, *leaves: Any) -> list[Any]:
+        args, kwargs = list(self.args), self.kwargs
+        for key, value in zip(self.keys, tree_unflatten(self.in_tree, leaves)):
+            if type(key) is int:
+                args[key] = value
+            else:
+                kwargs = {**kwargs, key: value}
+        return self.flatten(self.fun(*args, **kwargs))
+
+    def leaf_name(self, i: int) -> str:
+        """The argument and the path of a differentiated leaf."""
+        for key, value in zip(self.keys, self.values, strict=True):
+            paths = leaf_paths(value)
+            if i < len(paths):
+                return (argument_name(self.fun, key) if isinstance(key, int) else key) + paths[i]
+            i -= len(paths)
+        raise IndexError(i)
+
+    def unflatten(self, leaves: Sequence[Any]) -> Any:
+        """A tree with an entry for each selected argument; no tuple around a single one."""
+        values = tree_unflatten(self.in_tree, leaves)
+        return values[0] if self.single else values
+
+
+def resolve_all(fun: Callable[..., Any], wanted: tuple, args: tuple, kwargs: dict[str, Any]) -> list[int | str]:
+    """Where the arguments that argnums names stand in this call."""
+    keys = [resolve(fun, key, args, kwargs) for key in wanted]
+    require_distinct(keys, wanted, "argnums", fun)
+    return keys
+
+
+def resolve(fun: Callable[..., Any], key: Any, args: tuple, kwargs: dict[str, Any]) -> int | str:
+    """Where the argument that `key` names stands in this call."""
+    position = None if isinstance(key, str) else as_index(key)
+    if not isinstance(key, str) and (position is None or position < len(args) or not kwargs):
+        return normalize_indices((key,), len(args), "argnums", fun)[0]
+    if key in kwargs:
+        return key
+    try:
+        names = list(inspect.signature(fun).parameters)
+    except (TypeError, ValueError):
+        names = []
+    if position is not None:
+        if position < len(names) and names[position] in kwargs:
+            return names[position]
+        return normalize_indices((key,), len(args), "argnums", fun)[0]
+    if key in names and names.index(key) < len(args):
+        return names.index(key)
+    raise ArgumentError(
+        f"argnums={key!r}: this call of {function_name(fun)} has no argument of that name.",
+        f"Its parameters are {names}, and it was called with {len(args)} positional arguments and {sorted(kwargs)}.",
+        "Pass the argument in the call (a default value cannot be differentiated), or correct the name.",
+    )

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import minijvp
 import minijvp.numpy as mnp
 from tests.plain import unplugged
-from tests.test_architecture import FILES, FLOORS, MODULES, ROOT, circles, imports, local_imports, upward_imports
+from tests.test_architecture import FILES, FLOORS, MODULES, ROOT, circles, imports, local_imports, room, upward_imports
 
 DOCUMENT = ROOT.parent / "docs" / "architecture.md"
 
@@ -38,16 +38,17 @@ class Bound(NamedTuple):
 
 
 BOUNDS = {
-    "lines of core and transforms": Bound(3_880, 2_500),
-    "lines of minijvp": Bound(42_400),
-    "eager gradient: files": Bound(24, 12),
-    "eager gradient: functions": Bound(100, 55),
-    "eager gradient: switches of file": Bound(86, 45),
-    "eager gradient, not optimized: files": Bound(16, 12),
-    "eager gradient, not optimized: functions": Bound(70, 55),
-    "eager gradient, not optimized: switches of file": Bound(72, 45),
-    "imports of derivatives.py: files": Bound(26, 18),
-    "imports of derivatives.py: lines": Bound(4_550, 3_500),
+    "lines of core and transforms": Bound(2_500, 2_500),
+    "lines of these and the rooms around them": Bound(4_840),
+    "lines of minijvp": Bound(42_380),
+    "eager gradient: files": Bound(21, 12),
+    "eager gradient: functions": Bound(91, 55),
+    "eager gradient: switches of file": Bound(78, 45),
+    "eager gradient, not optimized: files": Bound(14, 12),
+    "eager gradient, not optimized: functions": Bound(60, 55),
+    "eager gradient, not optimized: switches of file": Bound(63, 45),
+    "imports of gradients.py: files": Bound(26, 18),
+    "imports of gradients.py: lines": Bound(4_320, 3_500),
     "modules that import config": Bound(6, 6),
     "modules in circles": Bound(0, 0),
     "imports upward": Bound(0, 0),
@@ -59,6 +60,15 @@ BOUNDS = {
 def lines(*paths: Path) -> int:
     """The lines of files, blank ones and comments among them."""
     return sum(len(path.read_text().splitlines()) for path in paths)
+
+
+AROUND = ("answers", "missing_rules", "trees", "arguments", "api")
+"""What was taken out of core and transforms, or may be, is in one of these rooms: moving it makes nothing smaller."""
+
+
+def files_of(*rooms: str) -> list[Path]:
+    """The files of some rooms."""
+    return [f for f, m in zip(FILES, MODULES, strict=True) if room(m) in rooms]
 
 
 @dataclass(frozen=True)
@@ -154,12 +164,13 @@ def importers_of_config() -> list[str]:
 
 def measures() -> dict[str, int]:
     """Everything in BOUNDS, as it is; to be asked for first in a process."""
-    closure = [FILES[MODULES.index(m)] for m in import_closure("minijvp.transforms.derivatives")]
+    closure = [FILES[MODULES.index(m)] for m in import_closure("minijvp.api.gradients")]
     found = {
-        "lines of core and transforms": lines(*[f for f in FILES if f.parent.name in ("core", "transforms")]),
+        "lines of core and transforms": lines(*files_of("core", "transforms")),
+        "lines of these and the rooms around them": lines(*files_of("core", "transforms", *AROUND)),
         "lines of minijvp": lines(*FILES),
-        "imports of derivatives.py: files": len(closure),
-        "imports of derivatives.py: lines": lines(*closure),
+        "imports of gradients.py: files": len(closure),
+        "imports of gradients.py: lines": lines(*closure),
         "modules that import config": len(importers_of_config()),
         "modules in circles": len(circles()),
         "imports upward": sum(len(upward_imports(f)) for f in FILES),
@@ -190,7 +201,7 @@ def floors_table() -> str:
     rows = []
     for rooms in reversed(FLOORS):
         names = ", ".join(f"`{name}`" if name else "`minijvp`" for name in sorted(rooms))
-        modules = [f for f, m in zip(FILES, MODULES, strict=True) if [*m.split("."), ""][1] in rooms]
+        modules = files_of(*rooms)
         rows.append(f"| {names} | {len(modules)} | {lines(*modules):,} |")
     return "\n".join(["| rooms | files | lines |", "|-|-|-|", *rows])
 

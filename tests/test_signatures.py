@@ -310,7 +310,7 @@ UNREAD = {
     "numpy/makers.py kind_of_result x64": OF_A_CACHE,
     "scipy/special.py _absorbing.in_y out": "of every derivative",
     "interop/higher_order.py remat_opt fun_jaxpr_thunk": "the function with fewer results",
-    "transforms/derivatives.py gradient_flat user_fun": "a faster one tells functions apart by it",
+    "api/gradients.py gradient_flat user_fun": "a faster one tells functions apart by it",
     "interop/higher_order.py remat_opt num_consts": "of the function",
     "interop/higher_order.py remat_opt num_res": "of the function",
     "custom_rules/decorators.py CustomRules.__get__ owner": "of every descriptor",
@@ -319,7 +319,7 @@ UNREAD = {
 """Parameters that functions do not read, with the reasons why their results do not depend on them."""
 
 PUBLIC_FILES = ["calls/jit.py", "calls/remat.py", "custom_rules/decorators.py"]
-PUBLIC_FILES += [f"transforms/{n}.py" for n in ("derivatives", "jacobians", "jvp", "linear_maps", "staging", "vmap")]
+PUBLIC_FILES += [f"api/{n}.py" for n in ("batching", "gradients", "jacobians", "linear_maps", "programs")]
 
 
 def unread(path: Path) -> Iterator[str]:

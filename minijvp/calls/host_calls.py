@@ -14,12 +14,12 @@ from jax.experimental import io_callback as io_callback_by_jax
 from jax.tree_util import tree_flatten, tree_leaves, tree_unflatten
 
 from minijvp import trees
+from minijvp.api.programs import abstract_types
 from minijvp.calls.callback import io_callback as io_callback_primitive
 from minijvp.calls.callback import pure_callback as pure_callback_primitive
 from minijvp.core.tracing import nothing_is_traced
 from minijvp.core.types import is_arraylike
 from minijvp.errors import ArgumentError
-from minijvp.transforms.staging import abstract_types
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from jax.extend.core import find_top_trace
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
+from minijvp.api.programs import stage_tree
 from minijvp.arguments.devices import staged_for
 from minijvp.calls.call import Call, applied
 from minijvp.calls.in_jax import lower_with_rules
@@ -31,7 +32,7 @@ from minijvp.operations.families import nonzero
 from minijvp.operations.sharding import sharding_constraint
 from minijvp.settings import DEFAULT_PLAN, Plan, other_plans
 from minijvp.transforms.linearize import linearize_jaxpr
-from minijvp.transforms.staging import argument_type, stage_tree
+from minijvp.transforms.staging import argument_type
 
 STAGED_PER_FUNCTION = 1024
 

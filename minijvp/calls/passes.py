@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from minijvp import trees
+from minijvp.api.linear_maps import vjp
 from minijvp.calls.jit import as_tuple, jit
-from minijvp.transforms.linear_maps import vjp
 
 
 def fwd_and_bwd(

@@ -10,6 +10,7 @@ import jax
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
+from minijvp.api.programs import stage_tree
 from minijvp.arguments.tangents import leaf_namer
 from minijvp.budgets import Budget, optional_budget
 from minijvp.calls.checkpoint import checkpoint as checkpoint_primitive
@@ -18,7 +19,7 @@ from minijvp.calls.policies import Within, names_in, warn_of_unknown_names
 from minijvp.core.tracing import nothing_is_traced
 from minijvp.errors import ArgumentError
 from minijvp.operations.annotations import name as name_primitive
-from minijvp.transforms.staging import argument_type, stage_tree
+from minijvp.transforms.staging import argument_type
 
 
 def checkpoint(

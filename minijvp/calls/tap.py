@@ -11,6 +11,7 @@ from typing import Any
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
+from minijvp.api.taps import Site, Tapping
 from minijvp.arguments.tangents import for_user, leaf_namer
 from minijvp.calls.linear_call import LinearCall, vmap_linear
 from minijvp.calls.programs import are_inexact, as_arrays, instantiate_inexact, tangent_types
@@ -21,7 +22,6 @@ from minijvp.core.types import ArrayType, Params, is_inexact, type_of
 from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.operations.families import add_tangents, all_batched, is_linear, spread
 from minijvp.transforms.staging import argument_type, stage
-from minijvp.transforms.taps import Site, Tapping
 
 
 class Tap(Tapping):

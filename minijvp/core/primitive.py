@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 
 import jax
 
-from minijvp.core.missing_rules import missing_rule
 from minijvp.core.source import maker
 from minijvp.core.tracing import state, traced_by_jax
 from minijvp.core.types import ArrayType, Params
 from minijvp.errors import ArgumentError, MissingRuleError, RedefinedPrimitiveWarning
+from minijvp.missing_rules import missing_rule
 
 registry: dict[str, Primitive] = {}
 """Every primitive by name. The generic tests run over it."""

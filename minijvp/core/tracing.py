@@ -22,10 +22,7 @@ from minijvp.core import source
 from minijvp.core.hooks import hooks
 from minijvp.core.tracer import is_tracer_of_jax, refuse_tracers, resolved
 from minijvp.core.types import Params, type_of
-from minijvp.errors import (
-    ArgumentError,
-    EscapedTracerError,
-)
+from minijvp.errors import ArgumentError, EscapedTracerError
 
 live_traces: set[Trace] = set()
 """Every trace that is active now, in any thread. Empty means: nothing is being traced, only computed."""

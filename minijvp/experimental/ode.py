@@ -16,10 +16,10 @@ from jax.tree_util import tree_map
 
 from minijvp import lax, trees
 from minijvp import numpy as mnp
+from minijvp.api.batching import vmap
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.flatten_util import ravel_pytree
-from minijvp.transforms.vmap import vmap
 
 __all__ = ["odeint"]
 

@@ -15,9 +15,10 @@ import numpy as np
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
+from minijvp.answers import Capturing, for_jax
 from minijvp.calls.programs import are_inexact
 from minijvp.core.jaxpr import Jaxpr
-from minijvp.core.tracer import Capturing, Tracer, for_jax, is_convertible, is_traced
+from minijvp.core.tracer import Tracer, is_convertible, is_traced
 from minijvp.core.tracing import EVALUATION, as_constant, computes, evaluating, named_axes, state
 from minijvp.core.types import PYTHON_SCALARS, is_arraylike, is_key, type_of, x64_enabled
 from minijvp.custom_rules.captures import reaches_tracer

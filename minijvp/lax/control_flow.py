@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from jax.tree_util import tree_map, tree_unflatten
 
+from minijvp.api.batching import vmap
 from minijvp.arguments.tangents import leaf_namer
 from minijvp.calls.programs import fits
 from minijvp.control_flow.branches import joined
@@ -29,7 +30,6 @@ from minijvp.operations import shape as shapes
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.elementwise import ne
 from minijvp.operations.families import reshape
-from minijvp.transforms.vmap import vmap
 
 __all__ = ["cond", "map", "scan", "switch"]
 

@@ -10,7 +10,8 @@ from jax import lax
 
 from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, is_inexact, type_of
 from minijvp.errors import ArgumentError
-from minijvp.numpy.promotion import array, as_dtype, converted, letter_of, of_one_dtype, operand, same_shape, surface
+from minijvp.numpy.makers import surface
+from minijvp.numpy.promotion import array, as_dtype, converted, letter_of, of_one_dtype, operand, same_shape
 from minijvp.operations import bitwise, special
 from minijvp.operations import elementwise as ops
 from minijvp.operations import families as linear

@@ -11,6 +11,7 @@ from typing import Any
 
 from jax.tree_util import tree_unflatten
 
+from minijvp.api.linear_maps import linearize
 from minijvp.arguments.tangents import leaf_namer
 from minijvp.calls.programs import are_inexact, groups, instantiate_inexact, tangent_types
 from minijvp.core.caching import cached
@@ -29,7 +30,6 @@ from minijvp.operations.casting import convert_element_type
 from minijvp.operations.elementwise import neg
 from minijvp.operations.families import spread, zeros_like
 from minijvp.transforms.jvp import jvp_flat
-from minijvp.transforms.linear_maps import linearize
 from minijvp.transforms.staging import stage
 
 __all__ = ["custom_linear_solve", "custom_root"]

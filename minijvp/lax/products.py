@@ -9,7 +9,8 @@ from jax import lax
 from minijvp.core.types import type_of
 from minijvp.errors import ArgumentError
 from minijvp.lax.shapes import integers
-from minijvp.numpy.promotion import array, as_dtype, refuse, surface
+from minijvp.numpy.makers import surface
+from minijvp.numpy.promotion import array, as_dtype, refuse
 from minijvp.operations import contraction, convolution, windows
 
 __all__ = ["batch_matmul", "conv", "conv_general_dilated", "dot", "dot_general"]

@@ -20,7 +20,8 @@ from minijvp.lax import elementwise as named
 from minijvp.lax.products import require_padding
 from minijvp.lax.shapes import axes_of, integers
 from minijvp.numpy import arithmetic, logic
-from minijvp.numpy.promotion import array, as_dtype, cast, surface
+from minijvp.numpy.makers import surface
+from minijvp.numpy.promotion import array, as_dtype, cast
 from minijvp.operations import casting, cumulative, families, reduction, sorting, windows
 
 __all__ = [

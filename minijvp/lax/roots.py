@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 from jax.tree_util import tree_map
 
 import minijvp.numpy as mnp
+from minijvp.api.batching import vmap
+from minijvp.api.linear_maps import linearize
 from minijvp.lax.linear_solve import custom_linear_solve, implicit_root
 from minijvp.lax.vectors import Vectors
 from minijvp.lax.while_loops import while_loop
 from minijvp.numpy.linalg import solve as solve_dense
 from minijvp.scipy.sparse.krylov import gmres, norm
-from minijvp.transforms.linear_maps import linearize
-from minijvp.transforms.vmap import vmap
 
 DENSE = 128
 """For so many unknowns at most the matrix of a linear equation is made, and factorized."""

@@ -11,7 +11,8 @@ from jax import lax
 from minijvp.core.tracing import as_constant
 from minijvp.core.types import PYTHON_SCALARS, abstract_type, type_of, wrapped
 from minijvp.errors import ArgumentError
-from minijvp.numpy.promotion import array, as_dtype, converted, normalize_axis, of_one_dtype, placed, surface
+from minijvp.numpy.makers import placed, surface
+from minijvp.numpy.promotion import array, as_dtype, converted, normalize_axis, of_one_dtype
 from minijvp.operations import annotations, casting, elementwise, families, slicing
 from minijvp.operations import shape as shapes
 

@@ -12,7 +12,8 @@ from minijvp.control_flow.scatter_apply import apply_at, as_program
 from minijvp.core.types import type_of
 from minijvp.errors import ArgumentError
 from minijvp.lax.shapes import expand_dims, integers, squeeze
-from minijvp.numpy.promotion import array, as_dtype, cast, normalize_axis, surface
+from minijvp.numpy.makers import surface
+from minijvp.numpy.promotion import array, as_dtype, cast, normalize_axis
 from minijvp.operations import dynamic_slicing, elementwise, slicing
 from minijvp.operations import gather as gathering
 from minijvp.operations import scatter_mul as scatter_products

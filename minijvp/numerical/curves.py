@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from minijvp.api.linear_maps import jvp
 from minijvp.core.types import short_dtype, x64_enabled
 from minijvp.errors import ArgumentError, MinijvpError, MissingPackageError
 from minijvp.interop.from_jax import from_jax
@@ -19,7 +20,6 @@ from minijvp.numerical.formulas import Columns, Quotient, extrapolations, imagin
 from minijvp.numerical.pictures import draw
 from minijvp.numerical.probe import Probe, count_evaluations
 from minijvp.numerical.steps import METHODS, automatic, lengths, require_method
-from minijvp.transforms.jvp import jvp
 from minijvp.views.tables import Table
 
 PER_DECADE = 8

@@ -15,6 +15,7 @@ import numpy as np
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
+from minijvp.api.programs import stage_tree
 from minijvp.calls.jit import call
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.primitive import Axis
@@ -25,7 +26,6 @@ from minijvp.errors import ArgumentError
 from minijvp.interop.from_jax import from_jax
 from minijvp.tools.levels import computed, np_array
 from minijvp.tools.reports import precision
-from minijvp.transforms.staging import stage_tree
 from minijvp.transforms.vmap import vmap_jaxpr
 
 OUTSIDE_OF_DOMAIN = (ValueError, ArithmeticError)

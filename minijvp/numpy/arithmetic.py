@@ -19,20 +19,11 @@ from minijvp.numpy.makers import (
     of_its_kind,
     pick,
     require_real,
+    surface,
     with_booleans_as_integers,
     zero_of,
 )
-from minijvp.numpy.promotion import (
-    array,
-    cast,
-    join,
-    kind_of,
-    letter_of,
-    operand,
-    promote_pair,
-    same_shape,
-    surface,
-)
+from minijvp.numpy.promotion import array, cast, join, kind_of, letter_of, operand, promote_pair, same_shape
 from minijvp.numpy.ufuncs import round_to_even
 from minijvp.operations import bitwise, elementwise
 from minijvp.operations import families as linear

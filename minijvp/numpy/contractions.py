@@ -19,7 +19,8 @@ from minijvp.numpy.labels import (
     product_of_pair,
     separate_labels,
 )
-from minijvp.numpy.promotion import array, broadcast, common_shape, normalize_axis, promote, refuse, surface
+from minijvp.numpy.makers import surface
+from minijvp.numpy.promotion import array, broadcast, common_shape, normalize_axis, promote, refuse
 from minijvp.numpy.reducing import flat
 from minijvp.operations import slicing
 from minijvp.operations.bitwise import bitwise_and

@@ -15,6 +15,7 @@ from minijvp.core.tracer import Tracer, is_convertible, is_known
 from minijvp.core.tracing import as_constant, state
 from minijvp.core.types import PYTHON_SCALARS, abstract_type, is_arraylike, is_inexact, type_of, wrapped, x64_enabled
 from minijvp.errors import ArgumentError
+from minijvp.numpy.makers import surface
 from minijvp.numpy.promotion import array as as_operand
 from minijvp.numpy.promotion import (
     as_dtype,
@@ -27,7 +28,6 @@ from minijvp.numpy.promotion import (
     refuse,
     scalar_like,
     shape_values,
-    surface,
 )
 from minijvp.operations import elementwise
 from minijvp.operations.families import add, broadcast_in_dim, reshape

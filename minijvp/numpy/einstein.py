@@ -11,7 +11,8 @@ import numpy as np
 
 from minijvp.errors import ArgumentError
 from minijvp.numpy.labels import Labels, contracted, diagonal_of, lone_summed, needed_labels, squeezed, unequal_sizes
-from minijvp.numpy.promotion import array, as_dtype, promote, refuse, surface
+from minijvp.numpy.makers import surface
+from minijvp.numpy.promotion import array, as_dtype, promote, refuse
 from minijvp.numpy.reducing import in_dtype
 from minijvp.operations.shape import transpose
 

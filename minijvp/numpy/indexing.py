@@ -17,8 +17,9 @@ from minijvp.core.types import type_of
 from minijvp.errors import ArgumentError
 from minijvp.interop.from_jax import from_jax
 from minijvp.numpy.index_layout import Layout, counted_from_zero, index_dtype
+from minijvp.numpy.makers import surface
 from minijvp.numpy.places import CLIP, FILL, NO_AXIS, PROMISE, Bounds, Place, Point, Span, bounds, places_of
-from minijvp.numpy.promotion import array, as_dtype, normalize_axis, operand, refuse, surface
+from minijvp.numpy.promotion import array, as_dtype, normalize_axis, operand, refuse
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.dynamic_slicing import dynamic_slice
 from minijvp.operations.families import reshape, zeros

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
+from minijvp.api.linear_maps import jvp
 from minijvp.custom_rules.decorators import custom_jvp
 from minijvp.errors import ArgumentError
 from minijvp.interop.from_jax import from_jax
@@ -18,7 +19,6 @@ from minijvp.numpy.reductions import sum as sum_of
 from minijvp.numpy.restated import restated
 from minijvp.numpy.ufuncs import conj, imag, real, square
 from minijvp.operations.matrices import adjoint
-from minijvp.transforms.jvp import jvp
 
 product = partial(matmul, precision="highest")
 decompose = from_jax(partial(jnp.linalg.svd, full_matrices=False))

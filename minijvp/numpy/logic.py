@@ -19,6 +19,7 @@ from minijvp.numpy.makers import (
     literal,
     pick,
     require_real,
+    surface,
     truth,
     unary,
     with_booleans_as_integers,
@@ -36,7 +37,6 @@ from minijvp.numpy.promotion import (
     promote,
     promote_pair,
     same_shape,
-    surface,
 )
 from minijvp.operations import bitwise, elementwise
 from minijvp.operations import families as linear

@@ -13,6 +13,7 @@ import numpy as np
 from minijvp.core.types import type_of
 from minijvp.errors import ArgumentError
 from minijvp.numpy.creation import as_shape
+from minijvp.numpy.makers import surface
 from minijvp.numpy.promotion import (
     array,
     as_dtype,
@@ -24,7 +25,6 @@ from minijvp.numpy.promotion import (
     refuse,
     same_shape,
     shape_values,
-    surface,
 )
 from minijvp.operations import shape as ops
 from minijvp.operations import slicing

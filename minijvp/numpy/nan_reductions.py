@@ -6,7 +6,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from minijvp.numpy.promotion import array, as_dtype, letter_of, refuse, surface
+from minijvp.numpy.makers import surface
+from minijvp.numpy.promotion import array, as_dtype, letter_of, refuse
 from minijvp.numpy.reducing import in_dtype, strong, wide_dtype
 from minijvp.numpy.reductions import MAX, MIN, Extremum, all, extremum, sum
 from minijvp.numpy.statistics import mean

@@ -2,115 +2,27 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
-from functools import cache, lru_cache, wraps
-from typing import Any, TypeVar
+from functools import cache, lru_cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from minijvp.core.tracer import Tracer, is_convertible, is_tracer_of_jax
-from minijvp.core.tracing import EVALUATION, as_constant, state
+from minijvp.core.tracing import as_constant
 from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, is_inexact, type_of, wrapped, x64_enabled
 from minijvp.errors import ArgumentError, ConcretizationError, UnsupportedArgumentError
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import broadcast_in_dim
-from minijvp.operations.sharding import sharding_constraint
 
-Function = TypeVar("Function", bound=Callable[..., Any])
 Kind = tuple[Any, bool]
 """A dtype, and whether it is weak."""
 
 
-def surface(original: Callable[..., Any]) -> Callable[[Function], Function]:
-    """Decorator of a definition over our primitives: with nothing traced, the function of JAX computes at once.
-
-    The signature is that of JAX's function. A definition has the parameters that it honours, and may have other names
-    for those that go by position; what else JAX's function takes is refused by name where it is given, but for
-    `device`, which says where the result lies.
-    """
-
-    def decorate(traced: Function) -> Function:
-        name = original.__name__
-        signature = inspect.signature(original)
-        honoured = keywords_of(traced)
-        module = traced.__module__.removeprefix("minijvp.").partition(".")[0]
-
-        @wraps(traced)
-        def function(*args: Any, **kwargs: Any) -> Any:
-            if state.trace is EVALUATION:
-                try:
-                    return original(*args, **kwargs)
-                except (TypeError, ValueError):
-                    if not any([isinstance(x, Tracer) for x in (*args, *kwargs.values())]):
-                        raise
-            if kwargs and honoured is not None and not kwargs.keys() <= honoured:
-                args, kwargs, device = fitted(original, module, signature, honoured, args, kwargs)
-                return placed(traced(*args, **kwargs), device)
-            return traced(*args, **kwargs)
-
-        function.__name__ = function.__qualname__ = name
-        function.__doc__ = traced.__doc__ or f"What {original.__module__}.{name} returns, for arrays and tracers."
-        function.__signature__ = signature  # type: ignore[attr-defined]
-        return function  # type: ignore[return-value]
-
-    return decorate
-
-
 PLACEMENT = frozenset({"device", "sharding", "out_sharding"})
 """Keywords that say where the result lies, whatever the function."""
-
-
-def keywords_of(definition: Callable[..., Any]) -> frozenset[str] | None:
-    """The keywords that a definition honours; None for one that takes any, and refuses others itself."""
-    code = definition.__code__  # type: ignore[attr-defined]
-    if code.co_flags & inspect.CO_VARKEYWORDS:
-        return None
-    return frozenset(code.co_varnames[code.co_posonlyargcount : code.co_argcount + code.co_kwonlyargcount]) - PLACEMENT
-
-
-def fitted(
-    original: Callable[..., Any],
-    module: str,
-    signature: inspect.Signature,
-    honoured: frozenset[str],
-    args: tuple,
-    kwargs: dict[str, Any],
-) -> tuple[tuple, dict[str, Any], Any]:
-    """The arguments of a call of JAX's function for a definition that honours some keywords, and the device.
-
-    Raises ArgumentError for a keyword of JAX that is given and not honoured, TypeError for one that JAX does not have.
-    """
-    name = original.__name__
-    try:
-        bound = signature.bind(*args, **kwargs)
-    except TypeError as error:
-        raise TypeError(f"{name}(): {error}") from None
-    rest = bound.kwargs
-    device = rest.pop("device", None) or rest.pop("sharding", None)
-    for k in [k for k in rest if k not in honoured]:
-        refuse(name, k, rest.pop(k), signature.parameters[k].default, module)
-    return bound.args, rest, device
-
-
-def placed(out: Any, device: Any) -> Any:
-    """The result of a function, held to a sharding. A program runs on one device, whichever is named.
-
-    Raises ArgumentError for what is neither a sharding nor a device.
-    """
-    if device is None or isinstance(device, jax.Device):
-        return out
-    if not isinstance(device, jax.sharding.Sharding):
-        raise ArgumentError(
-            f"a function of minijvp received device={device!r:.200}.",
-            "A result lies on a device, or on several by a sharding.",
-            "Pass one of jax.devices(), or a jax.sharding.Sharding.",
-        )
-    first, *others = out if isinstance(out, tuple) else (out,)
-    held = sharding_constraint(first, sharding=device)
-    return (held, *others) if others else held
 
 
 def operand(x: Any, function: str) -> Any:

@@ -16,7 +16,7 @@ from minijvp.interop.from_jax import from_jax
 from minijvp.numpy import indexing
 from minijvp.numpy.creation import as_shape, lower_triangle
 from minijvp.numpy.logic import where
-from minijvp.numpy.makers import constant, literal
+from minijvp.numpy.makers import constant, literal, surface
 from minijvp.numpy.manipulation import as_array, cut, moveaxis, ravel, reshape, swapaxes
 from minijvp.numpy.promotion import (
     array,
@@ -28,7 +28,6 @@ from minijvp.numpy.promotion import (
     normalize_axis,
     operand,
     shape_values,
-    surface,
 )
 from minijvp.operations import shape as ops
 from minijvp.operations import slicing, sorting

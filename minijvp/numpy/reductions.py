@@ -14,6 +14,7 @@ import numpy as np
 
 from minijvp.core.types import x64_enabled
 from minijvp.errors import ArgumentError
+from minijvp.numpy.makers import surface
 from minijvp.numpy.promotion import (
     array,
     as_dtype,
@@ -23,7 +24,6 @@ from minijvp.numpy.promotion import (
     refuse,
     result_kind,
     scalar_like,
-    surface,
 )
 from minijvp.numpy.reducing import (
     BOOL,

@@ -9,7 +9,7 @@ from typing import Any
 from minijvp.custom_rules.decorators import custom_jvp
 from minijvp.interop.from_jax import from_jax
 from minijvp.interop.surface import entitled
-from minijvp.numpy.promotion import surface
+from minijvp.numpy.makers import surface
 
 
 def restated(module: ModuleType, name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from minijvp.errors import ArgumentError
+from minijvp.numpy.makers import surface
 from minijvp.numpy.promotion import (
     array,
     as_dtype,
@@ -19,7 +20,6 @@ from minijvp.numpy.promotion import (
     refuse,
     same_shape,
     scalar_like,
-    surface,
 )
 from minijvp.numpy.reducing import Axes, in_dtype, kept_axes, masked, size_of, wide_dtype
 from minijvp.numpy.reductions import sum

@@ -18,18 +18,12 @@ from minijvp.numpy.makers import (
     magnitude,
     pick,
     require_real,
+    surface,
     unary,
     unary_inexact,
     unary_of_fractions,
 )
-from minijvp.numpy.promotion import (
-    array,
-    as_dtype,
-    cast,
-    converted,
-    refuse,
-    surface,
-)
+from minijvp.numpy.promotion import array, as_dtype, cast, converted, refuse
 from minijvp.operations import elementwise
 from minijvp.operations import families as linear
 

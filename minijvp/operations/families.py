@@ -146,15 +146,15 @@ class Elementwise(Primitive):
         )
 
     def jvp(self, primals: tuple, tangents: tuple, /, **params: Any) -> tuple[Any, Any]:
-        out = self(*primals, **params)
-        tangent = None
+        out, tangent = self(*primals, **params), None
         if self.made_outside:
             self.require_derivatives(tangents)
         else:
             params.pop("accuracy", None)  # of the result, and no business of the derivative
         for t, derivative in zip(tangents, self.derivatives, strict=False):
             if t is not None and derivative is not None:
-                tangent = add_tangents(tangent, derivative(t, out, *primals, **params))
+                found = derivative(t, out, *primals, **params)
+                tangent = found if tangent is None else add_tangents(tangent, found)
         return out, tangent
 
     def require_derivatives(self, tangents: Sequence[Any]) -> None:

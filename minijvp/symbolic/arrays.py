@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from minijvp.api.batching import vmap
 from minijvp.core.jaxpr import Equation
 from minijvp.core.types import ArrayType, is_key, type_of
 from minijvp.operations.families import BilinearPrimitive, LinearPrimitive
 from minijvp.symbolic.elements import convert, kind_of, number, sympy
-from minijvp.transforms.vmap import vmap
 
 Elements = Any
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from minijvp.api.taps import Tapping
 from minijvp.calls.call import ProgramCall
 from minijvp.calls.callback import Callback
 from minijvp.control_flow.base import ControlFlow
@@ -13,7 +14,6 @@ from minijvp.core.types import ArrayType
 from minijvp.errors import ArgumentError, MinijvpError, MissingRuleError
 from minijvp.symbolic.arrays import ARRAYS, Elements, UnknownOperand, each, elements, is_known, known, linear
 from minijvp.symbolic.elements import elementwise
-from minijvp.transforms.taps import Tapping
 
 MAX_ELEMENTS = 400
 """Of an array in a program that is written out."""

@@ -14,6 +14,7 @@ import numpy as np
 from jax.tree_util import tree_flatten, tree_leaves, tree_unflatten
 
 from minijvp import trees
+from minijvp.api.programs import make_jaxpr
 from minijvp.core.jaxpr import run
 from minijvp.core.tracing import evaluating
 from minijvp.core.types import ArrayType, type_of
@@ -23,7 +24,6 @@ from minijvp.symbolic.elements import sympy
 from minijvp.symbolic.equations import apply, require_small
 from minijvp.symbolic.evaluation import compiled
 from minijvp.symbolic.symbols import flat, leaf_names, named, new_symbols, require_number, shown_name, spread
-from minijvp.transforms.staging import make_jaxpr
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from minijvp import trees
+from minijvp.api.gradients import grad
+from minijvp.api.programs import make_jaxpr
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
@@ -15,8 +17,6 @@ from minijvp.symbolic.derivatives import differentiate
 from minijvp.symbolic.elements import sympy
 from minijvp.symbolic.expressions import expressions
 from minijvp.symbolic.symbols import shown_name
-from minijvp.transforms.derivatives import grad
-from minijvp.transforms.staging import make_jaxpr
 from minijvp.views.optional import package
 from minijvp.views.tables import Table
 

@@ -13,6 +13,7 @@ import numpy as np
 from jax.tree_util import tree_flatten, tree_structure, tree_unflatten
 
 from minijvp import trees
+from minijvp.api.programs import abstract_types
 from minijvp.calls.callback import Callback, EachLane, pure_callback, stacked, structs
 from minijvp.calls.programs import are_inexact, instantiate_inexact, tangent_types
 from minijvp.core.primitive import Axis
@@ -21,7 +22,7 @@ from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.custom_rules.decorators import custom_jvp
 from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.operations.families import all_batched, instantiate, is_linear, spread
-from minijvp.transforms.staging import abstract_types, argument_type
+from minijvp.transforms.staging import argument_type
 
 Types = tuple[ArrayType, ...]
 METHODS = ("sequential", "expand_dims", "broadcast_all", "legacy_vectorized")

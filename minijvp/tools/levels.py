@@ -12,6 +12,7 @@ import numpy as np
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
+from minijvp.api.batching import vmap
 from minijvp.calls.jit import jit
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.types import is_inexact, type_of
@@ -23,7 +24,6 @@ from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.linearize import linearize_flat
 from minijvp.transforms.staging import argument_type, stage
 from minijvp.transforms.transpose import transpose_flat
-from minijvp.transforms.vmap import vmap
 
 Flat = Callable[..., list[Any]]
 """A function of flat floating arrays that returns such."""

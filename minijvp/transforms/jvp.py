@@ -8,19 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jax.tree_util import tree_flatten
-
-from minijvp import trees
-from minijvp.arguments.tangents import for_user, from_user, leaf_namer, require_same_tree
+from minijvp.answers import no_number
 from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.source import Source
 from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import Trace, current, state
 from minijvp.core.types import ArrayType, Params, type_of
-from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.transforms.staging import stage
-from minijvp.trees import FlatFunction
 
 
 class JVPTracer(Tracer):
@@ -57,15 +52,6 @@ class JVPTracer(Tracer):
         if as_number and self.tangent is not None:
             raise no_number(self, wanted_by)
         return self.primal.known_value(wanted_by, as_number) if isinstance(self.primal, Tracer) else self.primal
-
-
-def no_number(tracer: Tracer, wanted_by: str) -> ConcretizationError:
-    """The error for a value with a tangent that would become a number, and not only steer Python."""
-    return ConcretizationError(
-        f"{wanted_by} was asked of a {tracer.type!r} that is being differentiated{tracer.origin()}.",
-        "The result would be a plain number without its derivative, and the gradient would be wrong.",
-        "Keep the array; where the derivative is not wanted, say so: float(minijvp.stop_gradient(x)).",
-    )
 
 
 class JVPTrace(Trace):
@@ -150,46 +136,3 @@ def jvp_jaxpr(jaxpr: Jaxpr, nonzero: tuple[bool, ...]) -> tuple[Jaxpr, tuple[boo
 
     types = [*jaxpr.in_types, *(t.strong() for t, n in zip(jaxpr.in_types, nonzero, strict=True) if n)]
     return stage(fun, types, f"jvp({jaxpr.name})" if jaxpr.name else ""), out_nonzero
-
-
-def jvp(
-    fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False
-) -> tuple[Any, ...]:
-    """The result of `fun` and its derivative in the direction of `tangents`.
-
-    jvp : (a -> b) -> (a, T a) -> (b, T b)
-
-    Args:
-        fun: takes pytrees of arrays by position and returns one; with `has_aux`, a pair of that and auxiliary data.
-        primals: tuple or list of arguments.
-        tangents: tuple or list of the same trees, shapes and dtypes; integers and booleans have dtype float0.
-
-    Returns `(out, out_tangent)`, or `(out, out_tangent, aux)`.
-
-    Raises ArgumentError if the trees, shapes or dtypes of primals and tangents differ.
-
-    Source: R. E. Wengert, A simple automatic derivative evaluation program, CACM 7(8), 1964.
-
-    >>> import minijvp, minijvp.numpy as mnp
-    >>> out, tangent = minijvp.jvp(mnp.sin, (0.0,), (2.0,))
-    >>> float(out), float(tangent)
-    (0.0, 2.0)
-    """
-    trees.require_callable(fun, "jvp")
-    for value, name in ((primals, "primals"), (tangents, "tangents")):
-        if not isinstance(value, (tuple, list)):
-            raise ArgumentError(
-                f"{name} of jvp is of type {type(value).__name__}.",
-                "jvp takes the positional arguments of the function in a tuple, and their tangents in another.",
-                "Write jvp(f, (x,), (t,)).",
-            )
-    leaves, tree = tree_flatten(tuple(primals))
-    tangent_leaves, tangent_tree = tree_flatten(tuple(tangents))
-    require_same_tree(tangent_tree, tree, "tangents", "primals")
-    leaves = trees.as_arrays(leaves, leaf_namer(tuple(primals), "primals"))
-    directions = from_user(
-        tangent_leaves, [type_of(x) for x in leaves], "tangent", leaf_namer(tuple(tangents), "tangents")
-    )
-    flat_fun = FlatFunction(fun, tree, has_aux)
-    outs, out_tangents = jvp_flat(flat_fun.positional, leaves, directions)
-    return flat_fun.result(outs, [for_user(t, x) for t, x in zip(out_tangents[: flat_fun.n], outs, strict=False)])

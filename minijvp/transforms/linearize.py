@@ -19,21 +19,19 @@ from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate
 from minijvp.core.tracing import Trace, current, state
-from minijvp.core.types import ArrayType, Params, is_inexact, type_of
-from minijvp.operations.families import zeros_like
-from minijvp.transforms.jvp import JVPTrace, JVPTracer
+from minijvp.core.types import Params, is_inexact, type_of
+from minijvp.transforms.jvp import JVPTrace
 from minijvp.transforms.staging import StagingTrace, StagingTracer, stage
 
 
 class LinearTrace(StagingTrace):
     """Records the operations on its tracers, the tangents; all others are its parent's."""
 
-    __slots__ = ("further",)
+    __slots__ = ()
 
     def __init__(self, parent: Trace):
         super().__init__()
         self.parent = parent
-        self.further: list[Var] = []
 
     @property
     def description(self) -> str:
@@ -70,12 +68,6 @@ class LinearizeTrace(JVPTrace):
         finally:
             state.source, state.trace = outer, previous
 
-    def further_zero(self, kind: ArrayType) -> JVPTracer:
-        """A zero whose tangent is one more input of the linear program, behind those of the arguments."""
-        tangent = self.recorder.new_input(kind.strong())
-        self.recorder.further.append(tangent.variable)
-        return JVPTracer(self, zeros_like(kind), tangent)
-
 
 def linearize_flat(
     fun: Callable[..., Sequence[Any]],
@@ -91,22 +83,17 @@ def linearize_flat(
     """
     recorder = LinearTrace(state.trace)
     trace = state.trace.above(LinearizeTrace)(recorder)
-    tangents: list[StagingTracer] = []
     args: list[Any] = []
     for i, x in enumerate(primals):
         t = type_of(x)
-        if is_inexact(t.dtype) if differentiated is None else differentiated[i]:
-            tangents.append(recorder.new_input(t.strong()))
-            args.append(trace.pack(x, tangents[-1]))
-        else:
-            args.append(x)
+        active = is_inexact(t.dtype) if differentiated is None else differentiated[i]
+        args.append(trace.pack(x, recorder.new_input(t.strong())) if active else x)
     with current(recorder), current(trace):
         outs = fun(*args)
         out_primals, out_tangents, _ = trace.unpack(outs)
         if n_outputs is not None:
             out_tangents = out_tangents[: n_outputs if isinstance(n_outputs, int) else n_outputs()]
-        inputs = tangents + [StagingTracer(recorder, v) for v in recorder.further]
-        linear = recorder.finish(inputs, [t for t in out_tangents if t is not None])
+        linear = recorder.finish([t for t in out_tangents if t is not None])
     return out_primals, linear, tuple([t is not None for t in out_tangents])
 
 

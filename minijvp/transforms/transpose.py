@@ -11,10 +11,10 @@ from typing import Any
 
 from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
-from minijvp.core.missing_rules import how_to_write
 from minijvp.core.source import Source
 from minijvp.core.tracing import state
 from minijvp.errors import MissingRuleError
+from minijvp.missing_rules import how_to_write
 from minijvp.operations.families import add, zeros
 from minijvp.transforms.staging import stage
 

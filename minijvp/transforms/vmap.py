@@ -6,15 +6,9 @@ vmap : (a -> b) -> [a] -> [b]
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import wraps
 from typing import Any
 
-import jax
-import numpy as np
-from jax.tree_util import tree_flatten, tree_unflatten
-
-from minijvp import trees
-from minijvp.arguments.axes import as_mesh_axes, common_size, flatten_mapped, place_axis, repeat, require_axis
+from minijvp.arguments.axes import repeat
 from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Axis
@@ -22,7 +16,6 @@ from minijvp.core.source import Source
 from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import Trace, current, state
 from minijvp.core.types import ArrayType, Params, type_of
-from minijvp.operations.shape import move_axis
 from minijvp.transforms.staging import stage
 
 
@@ -146,69 +139,3 @@ def vmap_jaxpr(
 
     types = [t.with_shape((axis.size, *t.shape)) if b else t for t, b in zip(jaxpr.in_types, batched, strict=True)]
     return stage(fun, types, f"vmap({jaxpr.name})" if jaxpr.name else ""), out_batched
-
-
-def vmap(
-    fun: Callable[..., Any],
-    in_axes: Any = 0,
-    out_axes: Any = 0,
-    axis_name: Any = None,
-    axis_size: int | None = None,
-    spmd_axis_name: Any = None,
-) -> Callable[..., Any]:
-    """A function that maps `fun` over an axis of its arguments, as one batched program and not a loop.
-
-    vmap : (a -> b) -> [a] -> [b]
-
-    Args:
-        fun: takes and returns pytrees of arrays.
-        in_axes: the mapped axis of each positional argument: an integer (negative counts from the end), None for an
-            argument that is the same for all (which may be anything: a function, a string), or a tuple of those and
-            of pytrees of them that are prefixes of the arguments. Keyword arguments are mapped over axis 0.
-        out_axes: where the mapped axis goes in the results, likewise; None for a result that is the same for all.
-        axis_name: a name by which collectives inside (minijvp.lax.psum, all_gather, axis_index ...) find the axis.
-        axis_size: its size; needed only if no argument is mapped.
-        spmd_axis_name: an axis of a mesh, or several, over whose devices a sharding inside is to spread the mapped
-            axis; without it, the compiler places that as it likes. Where no sharding is, nothing is placed by it.
-
-    Raises ArgumentError if mapped axes have different sizes or do not exist, in_axes does not fit the arguments, or a
-    sharding inside uses the axis that spmd_axis_name keeps for the mapped one, or lies on a mesh without it.
-
-    >>> import minijvp, minijvp.numpy as mnp
-    >>> minijvp.vmap(mnp.dot, in_axes=(0, None))(mnp.ones((3, 2)), mnp.array([1.0, 2.0])).tolist()
-    [3.0, 3.0, 3.0]
-    """
-    trees.require_callable(fun, "vmap")
-    require_axis(axis_name, axis_size)
-    mesh_axes = as_mesh_axes(spmd_axis_name)
-    if isinstance(in_axes, list):
-        in_axes = tuple(in_axes)
-
-    @wraps(fun)
-    def mapped(*args: Any, **kwargs: Any) -> Any:
-        leaves, tree, axes, numberless = flatten_mapped(fun, in_axes, args, kwargs)
-        size = common_size(fun, leaves, axes, axis_size, trees.call_namer(fun, args, kwargs))
-        axis = Axis(size, axis_name, mesh_axes)
-        batched = [a is not None for a in axes]
-        moved = [x if a is None else move_axis(x, a, 0) for x, a in zip(leaves, axes, strict=True)]
-        out_tree = result = None
-        without_numbers: list[bool] = []
-
-        def flat_fun(*xs: Any) -> list[Any]:
-            nonlocal out_tree, result
-            empty = [np.zeros(type_of(xs[i]).shape, jax.dtypes.float0) for i in numberless]
-            inner_args, inner_kwargs = tree_unflatten(tree, trees.replaced(xs, numberless, empty) if empty else xs)
-            result = fun(*inner_args, **inner_kwargs)
-            outs, out_tree = tree_flatten(result)
-            without_numbers.extend(map(trees.is_float0, outs))
-            outs = [np.zeros(x.shape, bool) if none else x for x, none in zip(outs, without_numbers, strict=True)]
-            return trees.as_arrays(outs, trees.result_namer(result, trees.function_name(fun)))
-
-        outs, out_batched = vmap_flat(flat_fun, axis, moved, batched)
-        destinations = trees.flatten_prefix(out_axes, result, "out_axes")
-        placed = [place_axis(fun, axis, x, b, d) for x, b, d in zip(outs, out_batched, destinations, strict=True)]
-        for i in np.flatnonzero(without_numbers):
-            placed[i] = np.zeros(placed[i].shape, jax.dtypes.float0)
-        return tree_unflatten(out_tree, placed)
-
-    return mapped

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from minijvp import trees
+from minijvp.api.programs import make_jaxpr
 from minijvp.core.jaxpr import Atom, Jaxpr, Var
 from minijvp.core.types import is_inexact
 from minijvp.errors import ArgumentError
 from minijvp.optimize.rematerialize.budgets import within
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
-from minijvp.transforms.staging import make_jaxpr
 from minijvp.transforms.transpose import transpose_jaxpr
 
 

@@ -15,12 +15,12 @@ import numpy as np
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
+from minijvp.api.programs import abstract_types, stage_tree
 from minijvp.arguments.tangents import for_user, from_user, leaf_namer, require_same_tree
 from minijvp.core.source import Source
 from minijvp.core.tracer import Tracer
 from minijvp.core.types import is_key, type_of
 from minijvp.errors import ArgumentError
-from minijvp.transforms.staging import abstract_types, stage_tree
 from minijvp.views.python.text import comment
 from minijvp.views.tables import Table
 from minijvp.views.trace_walk import Row, Scope, Walk

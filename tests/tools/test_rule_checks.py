@@ -14,9 +14,9 @@ from jax.tree_util import tree_leaves
 
 import minijvp
 import minijvp.numpy as mnp
-from minijvp.core.missing_rules import SKETCHES
 from minijvp.core.primitive import Primitive, registry
 from minijvp.core.types import ArrayType
+from minijvp.missing_rules import SKETCHES
 from minijvp.operations.elementwise import cos, mul
 from minijvp.operations.families import Elementwise, LinearPrimitive
 

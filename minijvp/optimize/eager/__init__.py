@@ -8,12 +8,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from minijvp.api.gradients import gradient_flat
+from minijvp.api.jacobians import Spaces, split_all, unit_vectors
 from minijvp.optimize.eager.recurring import recurring_gradient
 from minijvp.optimize.eager.steps import in_one_step
 from minijvp.optimize.eager.traces import TRACES
 from minijvp.settings import optimizing
-from minijvp.transforms.derivatives import gradient_flat
-from minijvp.transforms.jacobians import Spaces, split_all, unit_vectors
 
 
 @lru_cache(1024)

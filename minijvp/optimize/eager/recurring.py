@@ -19,16 +19,16 @@ from typing import Any
 import jax
 import numpy as np
 
+from minijvp.answers import escaped, no_number
+from minijvp.api.gradients import gradient_flat
 from minijvp.core import source
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var, evaluate
-from minijvp.core.tracer import Tracer, escaped
+from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import EVALUATION, Trace, current, evaluating, nothing_is_traced, state
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, Params, type_of
 from minijvp.errors import ConcretizationError, MinijvpError
 from minijvp.optimize.eager.steps import compiled
 from minijvp.settings import config
-from minijvp.transforms.derivatives import gradient_flat
-from minijvp.transforms.jvp import no_number
 from minijvp.transforms.linearize import with_tangent
 from minijvp.transforms.staging import stage
 

@@ -23,9 +23,9 @@ from jax.tree_util import (
 )
 
 from minijvp import trees
+from minijvp.api.programs import abstract_types, stage_tree
 from minijvp.core.jaxpr import Atom, Jaxpr, Var
 from minijvp.core.source import PACKAGE
-from minijvp.transforms.staging import abstract_types, stage_tree
 from minijvp.views.python.higher_order import rule_of
 from minijvp.views.python.text import (
     MODULES,

@@ -14,18 +14,20 @@ import numpy as np
 from jax.tree_util import tree_unflatten
 
 from minijvp import trees
-from minijvp.arguments.selection import Argnums, Selection, require_differentiable, require_real, require_result
+from minijvp.api.gradients import require_differentiable
+from minijvp.api.linear_maps import PullBack, linear_map_at
 from minijvp.arguments.tangents import for_user
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import state
 from minijvp.core.types import is_inexact, type_of
+from minijvp.errors import ArgumentError
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import instantiate, leading_axis, reshape
 from minijvp.operations.shape import move_axis
 from minijvp.operations.slicing import slice as slice_primitive
 from minijvp.transforms.jvp import jvp_flat
-from minijvp.transforms.linear_maps import pull_back
 from minijvp.transforms.vmap import vmap_flat
+from minijvp.trees import Argnums, Selection
 
 
 def jacfwd(
@@ -55,23 +57,23 @@ def columns_at_a_time(
 
     @wraps(fun)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
-        selection = Selection(fun, argnums, args, kwargs)
+        selection = Selection(fun, argnums, args, kwargs, has_aux)
         require_differentiable(selection, who, holomorphic)
         require_real(selection, who, holomorphic)
-        flat_fun, leaves = selection.flat_function(has_aux), selection.leaves
+        leaves = selection.leaves
         outs: Sequence[Any] = ()
 
         def push(*tangents: Any) -> list[Any]:
             nonlocal outs
-            outs, out_tangents = jvp_flat(flat_fun.positional, leaves, tangents)
+            outs, out_tangents = jvp_flat(selection.positional, leaves, tangents)
             # Integers have blocks of zeros, as in JAX; booleans have none.
-            require_result(selection, outs[: flat_fun.n], who, jnp.complexfloating if holomorphic else jnp.number)
-            return [instantiate(t, x) for t, x in zip(out_tangents[: flat_fun.n], outs, strict=False)]
+            require_result(selection, outs[: selection.n], who, jnp.complexfloating if holomorphic else jnp.number)
+            return [instantiate(t, x) for t, x in zip(out_tangents[: selection.n], outs, strict=False)]
 
         columns = over_basis(push, leaves)
         blocks = blocks_of(columns, [type_of(x).shape for x in leaves], -1, outs)
-        jacobian = tree_unflatten(flat_fun.out_tree, [selection.unflatten(row) for row in blocks])
-        return (jacobian, flat_fun.aux(outs)) if has_aux else jacobian
+        jacobian = tree_unflatten(selection.out_tree, [selection.unflatten(row) for row in blocks])
+        return (jacobian, selection.aux(outs)) if has_aux else jacobian
 
     return jacobian
 
@@ -99,11 +101,11 @@ def jacrev(
 
     @wraps(fun)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
-        selection = Selection(fun, argnums, args, kwargs)
+        selection = Selection(fun, argnums, args, kwargs, has_aux)
         require_differentiable(selection, "jacrev", holomorphic, allow_int)
-        flat_fun, leaves = selection.flat_function(has_aux), selection.leaves
-        outs, pullback, constants = pull_back(flat_fun, leaves)
-        results = outs[: flat_fun.n]
+        leaves = selection.leaves
+        outs, pullback, constants = linear_map_at(PullBack, selection, leaves)
+        results = outs[: selection.n]
         require_result(selection, results, "jacrev", jnp.complexfloating if holomorphic else jnp.floating)
 
         def pull(*cts: Any) -> list[Any]:
@@ -115,8 +117,8 @@ def jacrev(
         found = iter(blocks_of(over_basis(pull, results), shapes, 0, differentiated))
         columns = [next(found) if is_inexact(type_of(x).dtype) else float0_blocks(x, shapes) for x in leaves]
         rows = [selection.unflatten([blocks[i] for blocks in columns]) for i in range(len(results))]
-        jacobian = tree_unflatten(flat_fun.out_tree, rows)
-        return (jacobian, flat_fun.aux(outs)) if has_aux else jacobian
+        jacobian = tree_unflatten(selection.out_tree, rows)
+        return (jacobian, selection.aux(outs)) if has_aux else jacobian
 
     return jacobian
 
@@ -151,8 +153,9 @@ def over_basis(fun: Callable[..., list[Any]], leaves: Sequence[Any]) -> Sequence
     total = sum([size for _, size, _ in spaces])
     vectors = iter(state.trace.above(unit_vectors)(spaces))
     basis = [next(vectors) if is_inexact(t.dtype) else None for t in types]
-    outs, batched = vmap_flat(fun, Axis(total), basis, [b is not None for b in basis])
-    return [x if b else instantiate_rows(x, total) for x, b in zip(outs, batched, strict=True)]
+    axis = Axis(total)
+    outs, batched = vmap_flat(fun, axis, basis, [b is not None for b in basis])
+    return [leading_axis(axis, x, b) for x, b in zip(outs, batched, strict=True)]
 
 
 Spaces = tuple[tuple[tuple[int, ...], int, Any], ...]
@@ -166,11 +169,6 @@ def unit_vectors(spaces: Spaces, xp: Any = np) -> list[Any]:
         parts.append(xp.eye(total, size, -start, dtype=dtype).reshape(total, *shape))
         start += size
     return parts
-
-
-def instantiate_rows(x: Any, n: int) -> Any:
-    """`x` repeated along a new leading axis."""
-    return leading_axis(Axis(n), x, False)
 
 
 def blocks_of(
@@ -216,3 +214,30 @@ def split_block(x: Any, shapes: Sequence[tuple[int, ...]], axis: int) -> list[An
 def float0_blocks(x: Any, shapes: Sequence[tuple[int, ...]]) -> list[Any]:
     """Blocks of a Jacobian for an argument without derivatives."""
     return [for_user(None, type_of(x).with_shape((*shape, *type_of(x).shape))) for shape in shapes]
+
+
+def require_real(selection: Selection, transformation: str, holomorphic: bool) -> None:
+    """Raise ArgumentError for a complex argument of a function that is not said to be holomorphic."""
+    for i, x in enumerate(selection.leaves):
+        if x.dtype.kind == "c" and not holomorphic:
+            raise ArgumentError(
+                f"{transformation} of {trees.function_name(selection.fun)} received {type_of(x)!r} for "
+                f"{selection.leaf_name(i)}.",
+                "By a complex number there are two derivatives, along the real and the imaginary axis: forward mode "
+                "would give the first.",
+                "Say holomorphic=True if the function is holomorphic, or differentiate by two real arguments: "
+                "lambda x, y: f(x + 1j * y).",
+            )
+
+
+def require_result(selection: Selection, outs: Sequence[Any], transformation: str, wanted: Any) -> None:
+    """Raise ArgumentError for results of another sort than `wanted`, an abstract dtype: they have no Jacobian."""
+    for x in outs:
+        kind = type_of(x)
+        if not jnp.issubdtype(kind.dtype, wanted):
+            raise ArgumentError(
+                f"{transformation} with holomorphic={wanted is jnp.complexfloating} cannot use the result {kind!r} of "
+                f"{trees.function_name(selection.fun)}.",
+                "Results must be floating; complex ones have one derivative only if the function is holomorphic.",
+                "Compute real floating results (has_aux=True for others), or say holomorphic=True.",
+            )

@@ -1,5 +1,6 @@
 """Linear maps, as users call them: the derivative at a point, its transpose, and that of a function that is linear.
 
+jvp : (a -> b) -> (a, T a) -> (b, T b)
 linearize : (a -> b) -> a -> (b, T a -o T b)
 vjp : (a -> b) -> a -> (b, CT b -o CT a)
 linear_transpose : (a -o b) -> b -o a
@@ -14,6 +15,7 @@ import numpy as np
 from jax.tree_util import Partial, tree_flatten, tree_unflatten
 
 from minijvp import trees
+from minijvp.api.programs import abstract_types
 from minijvp.arguments.devices import require_no_sum
 from minijvp.arguments.linearity import first_error, zero_constants
 from minijvp.arguments.tangents import FLOAT0, for_user, from_user, leaf_namer, require_same_tree
@@ -25,9 +27,53 @@ from minijvp.core.tracing import traced_by_jax
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.operations.families import instantiate, zeros_like
-from minijvp.transforms.staging import abstract_types, stage
+from minijvp.transforms.jvp import jvp_flat
+from minijvp.transforms.staging import stage
 from minijvp.transforms.transpose import transpose_flat
 from minijvp.trees import FlatFunction
+
+
+def jvp(
+    fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False
+) -> tuple[Any, ...]:
+    """The result of `fun` and its derivative in the direction of `tangents`.
+
+    jvp : (a -> b) -> (a, T a) -> (b, T b)
+
+    Args:
+        fun: takes pytrees of arrays by position and returns one; with `has_aux`, a pair of that and auxiliary data.
+        primals: tuple or list of arguments.
+        tangents: tuple or list of the same trees, shapes and dtypes; integers and booleans have dtype float0.
+
+    Returns `(out, out_tangent)`, or `(out, out_tangent, aux)`.
+
+    Raises ArgumentError if the trees, shapes or dtypes of primals and tangents differ.
+
+    Source: R. E. Wengert, A simple automatic derivative evaluation program, CACM 7(8), 1964.
+
+    >>> import minijvp, minijvp.numpy as mnp
+    >>> out, tangent = minijvp.jvp(mnp.sin, (0.0,), (2.0,))
+    >>> float(out), float(tangent)
+    (0.0, 2.0)
+    """
+    trees.require_callable(fun, "jvp")
+    for value, name in ((primals, "primals"), (tangents, "tangents")):
+        if not isinstance(value, (tuple, list)):
+            raise ArgumentError(
+                f"{name} of jvp is of type {type(value).__name__}.",
+                "jvp takes the positional arguments of the function in a tuple, and their tangents in another.",
+                "Write jvp(f, (x,), (t,)).",
+            )
+    leaves, tree = tree_flatten(tuple(primals))
+    tangent_leaves, tangent_tree = tree_flatten(tuple(tangents))
+    require_same_tree(tangent_tree, tree, "tangents", "primals")
+    leaves = trees.as_arrays(leaves, leaf_namer(tuple(primals), "primals"))
+    directions = from_user(
+        tangent_leaves, [type_of(x) for x in leaves], "tangent", leaf_namer(tuple(tangents), "tangents")
+    )
+    flat_fun = FlatFunction(fun, tree, has_aux)
+    outs, out_tangents = jvp_flat(flat_fun.positional, leaves, directions)
+    return flat_fun.result(outs, [for_user(t, x) for t, x in zip(out_tangents[: flat_fun.n], outs, strict=False)])
 
 
 class LinearMap:
@@ -91,20 +137,7 @@ def linearize(
     >>> float(pushforward(3.0))
     3.0
     """
-    trees.require_callable(fun, "linearize")
-    leaves, tree = tree_flatten(primals)
-    leaves = trees.as_arrays(leaves, leaf_namer(primals, "primals"))
-    flat_fun = FlatFunction(fun, tree, has_aux)
-    budget = optional_budget(memory_budget, "linearize")
-    outs, linear, nonzero = hooks.linearizer.function(
-        flat_fun.positional, leaves, n_outputs=lambda: flat_fun.n, budget=budget
-    )
-    n = flat_fun.n
-    opened, constants = linear.without_dead_code().hoist_constants()
-    in_types, out_types = map(type_of, leaves), map(type_of, outs[:n])
-    pushforward = Partial(PushForward(opened, nonzero, tree, flat_fun.out_tree, in_types, out_types), constants)
-    out = tree_unflatten(flat_fun.out_tree, outs[:n])
-    return (out, pushforward, flat_fun.aux(outs)) if has_aux else (out, pushforward)
+    return at_primals(PushForward, "linearize", fun, primals, has_aux, memory_budget)
 
 
 class PullBack(LinearMap):
@@ -170,28 +203,35 @@ def vjp(
     >>> [float(ct) for ct in pullback(1.0)]
     [0.0, 3.0]
     """
-    trees.require_callable(fun, "vjp")
+    return at_primals(PullBack, "vjp", fun, primals, has_aux, memory_budget)
+
+
+def at_primals(
+    kind: type[LinearMap], who: str, fun: Callable[..., Any], primals: tuple, has_aux: bool, budget: Budget | None
+) -> tuple[Any, ...]:
+    """What `linearize` and `vjp` return: the result, the linear map of that kind, and auxiliary data, if there are."""
+    trees.require_callable(fun, who)
     leaves, tree = tree_flatten(primals)
     leaves = trees.as_arrays(leaves, leaf_namer(primals, "primals"))
     flat_fun = FlatFunction(fun, tree, has_aux)
-    outs, pullback, constants = pull_back(flat_fun, leaves, optional_budget(memory_budget, "vjp"))
-    out = tree_unflatten(flat_fun.out_tree, outs[: flat_fun.n])
-    result = out, Partial(pullback, constants)
+    outs, linear_map, constants = linear_map_at(kind, flat_fun, leaves, optional_budget(budget, who))
+    result = tree_unflatten(flat_fun.out_tree, outs[: flat_fun.n]), Partial(linear_map, constants)
     return (*result, flat_fun.aux(outs)) if has_aux else result
 
 
-def pull_back(
-    flat_fun: FlatFunction, leaves: Sequence[Any], budget: Budget | None = None
-) -> tuple[Sequence[Any], PullBack, tuple[Any, ...]]:
-    """Flat results (auxiliary ones last), the pullback, and its residuals."""
+def linear_map_at(
+    kind: type[LinearMap], flat_fun: FlatFunction, leaves: Sequence[Any], budget: Budget | None = None
+) -> tuple[Sequence[Any], Any, tuple[Any, ...]]:
+    """Flat results (auxiliary ones last), the linear map of that kind, and its residuals."""
     outs, linear, nonzero = hooks.linearizer.function(
         flat_fun.positional, leaves, n_outputs=lambda: flat_fun.n, budget=budget
     )
     opened, constants = linear.without_dead_code().hoist_constants()
-    if traced_by_jax():
-        require_no_sum("vjp", leaves, outs[: flat_fun.n], lambda i: f"leaf {i} of the arguments")
-    in_types, out_types = map(type_of, leaves), map(type_of, outs[: flat_fun.n])
-    return outs, PullBack(opened, nonzero, flat_fun.in_tree, flat_fun.out_tree, in_types, out_types), constants
+    results = outs[: flat_fun.n]
+    if kind is PullBack and traced_by_jax():
+        require_no_sum("vjp", leaves, results, lambda i: f"leaf {i} of the arguments")
+    in_types, out_types = map(type_of, leaves), map(type_of, results)
+    return outs, kind(opened, nonzero, flat_fun.in_tree, flat_fun.out_tree, in_types, out_types), constants
 
 
 class Transposed(LinearMap):

@@ -14,16 +14,16 @@ import jax.numpy as jnp
 from jax.tree_util import tree_unflatten
 
 from minijvp import trees
+from minijvp.api.taps import Taps
 from minijvp.arguments.devices import require_no_sum
-from minijvp.arguments.selection import Argnums, Selection, require_differentiable, require_scalar
 from minijvp.arguments.tangents import for_user
 from minijvp.budgets import Budget, checked_budget
 from minijvp.core.hooks import hooks
 from minijvp.core.tracing import EVALUATION, detached, state, traced_by_jax
+from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
-from minijvp.transforms.taps import Taps
 from minijvp.transforms.transpose import transpose_flat
-from minijvp.trees import FlatFunction
+from minijvp.trees import Argnums, Selection
 
 
 def grad(
@@ -70,11 +70,9 @@ def grad(
 
     @wraps(fun)
     def gradient(*args: Any, **kwargs: Any) -> Any:
-        selection = Selection(fun, argnums, args, kwargs)
-        flat_fun = selection.flat_function(has_aux)
-        listened = Taps() if taps else None
-        outs, gradient, tapped = differentiate(selection, flat_fun, holomorphic, allow_int, listened, budget)
-        result = (gradient, flat_fun.aux(outs), *tapped) if has_aux else (gradient, *tapped)
+        selection = Selection(fun, argnums, args, kwargs, has_aux)
+        outs, gradient, tapped = differentiate(selection, holomorphic, allow_int, taps, budget)
+        result = (gradient, selection.aux(outs), *tapped) if has_aux else (gradient, *tapped)
         return result if has_aux or taps else gradient
 
     return gradient
@@ -109,12 +107,10 @@ def value_and_grad(
 
     @wraps(fun)
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
-        selection = Selection(fun, argnums, args, kwargs)
-        flat_fun = selection.flat_function(has_aux)
-        listened = Taps() if taps else None
-        outs, gradient, tapped = differentiate(selection, flat_fun, holomorphic, allow_int, listened, budget)
-        value = tree_unflatten(flat_fun.out_tree, outs[:1])
-        return (value, flat_fun.aux(outs)) if has_aux else value, gradient, *tapped
+        selection = Selection(fun, argnums, args, kwargs, has_aux)
+        outs, gradient, tapped = differentiate(selection, holomorphic, allow_int, taps, budget)
+        value = tree_unflatten(selection.out_tree, outs[:1])
+        return (value, selection.aux(outs)) if has_aux else value, gradient, *tapped
 
     return value_and_gradient
 
@@ -132,20 +128,15 @@ def differentiation_budget(value: Any, taps: bool, who: str) -> Budget | None:
 
 
 def differentiate(
-    selection: Selection,
-    flat_fun: FlatFunction,
-    holomorphic: bool,
-    allow_int: bool,
-    taps: Taps | None = None,
-    budget: Budget | None = None,
+    selection: Selection, holomorphic: bool, allow_int: bool, with_taps: bool, budget: Budget | None
 ) -> tuple[Sequence[Any], Any, list[Any]]:
-    """The flat results of a call, of which the first is the value; its gradient; and what `taps` heard, if given."""
-    leaves = selection.leaves
+    """The flat results of a call, of which the first is the value; its gradient; and what taps heard, if wanted."""
+    leaves, taps = selection.leaves, Taps() if with_taps else None
     inexact = require_differentiable(selection, "grad", holomorphic, allow_int)
 
     def checked(*xs: Any) -> list[Any]:
-        outs = flat_fun.positional(*xs) if taps is None else taps.run(flat_fun.positional, xs)
-        require_scalar(flat_fun, outs, holomorphic)
+        outs = selection.positional(*xs) if taps is None else taps.run(selection.positional, xs)
+        require_scalar(selection, outs, holomorphic)
         return outs
 
     # Taps have to see the function run.
@@ -156,6 +147,62 @@ def differentiate(
     found = iter(cts)
     gradient = [for_user(next(found) if i else None, x) for i, x in zip(inexact, leaves)]
     return outs, selection.unflatten(gradient), [] if taps is None else [taps.cotangents(list(found))]
+
+
+def require_differentiable(
+    selection: Selection, transformation: str, holomorphic: bool, allow_int: bool = False
+) -> list[bool]:
+    """Which leaves are floating; ArgumentError for an argument that `transformation` cannot differentiate."""
+    inexact = [is_inexact(x.dtype) for x in selection.leaves]
+    if not holomorphic and all(inexact):
+        return inexact
+    for i, x in enumerate(selection.leaves):
+        kind = type_of(x)
+        if holomorphic and not jnp.issubdtype(kind.dtype, jnp.complexfloating):
+            raise ArgumentError(
+                f"{transformation} with holomorphic=True received {kind!r} for {selection.leaf_name(i)}.",
+                "A holomorphic function maps complex numbers to complex numbers.",
+                "Convert the argument to a complex dtype, or omit holomorphic.",
+            )
+        if not is_inexact(kind.dtype) and not allow_int:
+            raise ArgumentError(
+                f"{transformation} of {trees.function_name(selection.fun)} received {kind!r} for "
+                f"{selection.leaf_name(i)}.",
+                "Integers and booleans have no derivative: no value lies close to another.",
+                "Pass floats (1.0 for 1; x.astype(float)), choose another argument with argnums, or say allow_int=True "
+                "for a gradient of dtype float0.",
+            )
+    return inexact
+
+
+def require_scalar(selection: Selection, outs: Sequence[Any], holomorphic: bool) -> None:
+    """Raise ArgumentError if the result is not one number that has a gradient."""
+    if selection.n == 1 and not holomorphic and not outs[0].shape and outs[0].dtype.kind == "f":
+        return
+    name = selection.name
+    types = [type_of(x) for x in outs[: selection.n]]
+    if selection.n != 1 or types[0].shape:
+        found = ", ".join(map(repr, types)) or "nothing"
+        raise ArgumentError(
+            f"grad needs a function with one number as its result, but {name} returned {found}"
+            f" (tree {selection.out_tree}).",
+            "A gradient belongs to a single number; for more, the derivative is a Jacobian.",
+            "Reduce the result (.sum(), .mean()), use has_aux=True for further results, or jacrev, jacfwd or vjp.",
+        )
+    is_complex = jnp.issubdtype(types[0].dtype, jnp.complexfloating)
+    if holomorphic != is_complex:
+        raise ArgumentError(
+            f"grad with holomorphic={holomorphic} needs a {'complex' if holomorphic else 'real'} result, but {name} "
+            f"returned {types[0]!r}.",
+            "The gradient of a complex function that is not holomorphic has two parts, and grad returns one.",
+            "Differentiate mnp.real, mnp.imag or mnp.abs of the result, or say holomorphic=True if it is.",
+        )
+    if not is_inexact(types[0].dtype):
+        raise ArgumentError(
+            f"grad needs a real result, but {name} returned {types[0]!r}.",
+            "An integer result is piecewise constant: its gradient is zero or does not exist.",
+            "Compute the result in floating point.",
+        )
 
 
 def gradient_flat(

@@ -20,6 +20,8 @@ from minijvp.core.program_primitive import ProgramPrimitive
 from minijvp.core.tracing import Trace, current, state
 from minijvp.core.types import ArrayType, Params, is_inexact, type_of
 from minijvp.errors import MissingRuleError
+from minijvp.operations.families import zeros_like
+from minijvp.transforms.jvp import JVPTracer
 from minijvp.transforms.linearize import LinearizeTrace
 from minijvp.transforms.staging import stage
 
@@ -145,7 +147,8 @@ class Taps:
 
         def supply(site: Site) -> list[Any]:
             self.found.append(site)
-            return [trace.further_zero(t) for t in site.zeros]
+            # Their tangents are further inputs of the linear program, behind those of the arguments.
+            return [JVPTracer(trace, zeros_like(t), trace.recorder.new_input(t.strong())) for t in site.zeros]
 
         with current(TapTrace(trace, supply)):
             return fun(*args)
