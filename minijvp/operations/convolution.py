@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax import lax
+from jax.core import Tracer
 
 from minijvp.core.primitive import MULTIPLICATIONS_PER_BYTE, Axis
 from minijvp.core.types import ArrayType, Params, type_of
@@ -63,7 +64,7 @@ class ConvGeneralDilated(BilinearPrimitive):
         return outputs[0].size * inputs[1].size / kernels / MULTIPLICATIONS_PER_BYTE
 
     def impl(self, x: Any, y: Any, **params: Any) -> Any:
-        if isinstance(x, jax.core.Tracer) or isinstance(y, jax.core.Tracer):
+        if isinstance(x, Tracer) or isinstance(y, Tracer):
             p = Convolution(**params)
             if p.dimension_numbers != canonical(x.ndim) and is_fast_if_canonical(x, y, p):
                 return in_canonical_form(x, y, p)

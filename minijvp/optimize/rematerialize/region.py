@@ -22,8 +22,8 @@ class Region(Call):
 
     What it computes again is not merged with the first time. Elsewhere a barrier sees to that, as in jax.checkpoint. On
     CPU, XLA drops barriers early; what it cannot see through is the branch of a condition that it cannot decide, since
-    it does not know that no number is larger than infinity. Loops are slow in branches: there the arguments pass through a
-    choice by that condition.
+    it does not know that no number is larger than infinity. Loops are slow in branches: there the arguments pass
+    through a choice by that condition.
     """
 
     own_derivative = True
