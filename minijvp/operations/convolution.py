@@ -8,7 +8,9 @@ from functools import lru_cache
 from typing import Any
 
 import jax
+import numpy as np
 from jax import lax
+from jax.core import Tracer
 
 from minijvp.core.primitive import MULTIPLICATIONS_PER_BYTE, Axis
 from minijvp.core.types import ArrayType, Params, type_of
@@ -62,6 +64,10 @@ class ConvGeneralDilated(BilinearPrimitive):
         return outputs[0].size * inputs[1].size / kernels / MULTIPLICATIONS_PER_BYTE
 
     def impl(self, x: Any, y: Any, **params: Any) -> Any:
+        if isinstance(x, Tracer) or isinstance(y, Tracer):
+            p = Convolution(**params)
+            if p.dimension_numbers != canonical(x.ndim) and is_fast_if_canonical(x, y, p):
+                return in_canonical_form(x, y, p)
         return lax.conv_general_dilated(x, y, **params)
 
     def type_rule(self, x: ArrayType, y: ArrayType, **params: Any) -> ArrayType:
@@ -141,6 +147,50 @@ class ConvGeneralDilated(BilinearPrimitive):
 
 
 conv_general_dilated = ConvGeneralDilated("conv_general_dilated")
+
+
+FAST_DTYPES = frozenset(map(np.dtype, ("float16", "bfloat16", "float32", "complex64")))
+"""Those that the library for convolutions on CPU computes with."""
+
+FEATURES_OF_A_FAST_GROUP = 16
+"""From how many input features on a feature group is faster there than in a plain loop: measured, 4 are not."""
+
+
+def canonical(ndim: int) -> lax.ConvDimensionNumbers:
+    """The axes (batch, spatial, feature) of operand and result, (spatial, in feature, out feature) of the kernels."""
+    image, kernels = (0, ndim - 1, *range(1, ndim - 1)), (ndim - 1, ndim - 2, *range(ndim - 2))
+    return lax.ConvDimensionNumbers(image, kernels, image)
+
+
+def is_fast_if_canonical(x: Any, y: Any, p: Convolution) -> bool:
+    """Whether XLA computes a convolution several times faster in the canonical form, wherever it stands.
+
+    On CPU it has a library for that form, and brings others to it only at the top level of a program: not in loops, nor
+    in branches, nor in calls that it keeps. In three dimensions, and of other groups, the library may well be slower
+    than XLA's plain loops. For float64 there is none.
+    """
+    dtypes = {x.dtype, y.dtype, np.dtype(p.preferred_element_type or x.dtype)}
+    kernels, features, *spatial = [y.shape[d] for d in p.dimension_numbers.rhs_spec]
+    return (
+        len(spatial) in (1, 2)
+        and dtypes <= FAST_DTYPES
+        and (p.feature_group_count == 1 or features >= FEATURES_OF_A_FAST_GROUP)
+        and p.batch_group_count in (1, kernels)
+        and jax.default_backend() == "cpu"
+    )
+
+
+def in_canonical_form(x: Any, y: Any, p: Convolution) -> Any:
+    """The result by the same convolution of transposed operands."""
+    numbers = canonical(x.ndim)
+    x, y = (lax.transpose(v, moves(*axes)) for v, *axes in zip((x, y), p.dimension_numbers, numbers, strict=False))
+    out = lax.conv_general_dilated(x, y, **vars(replace(p, dimension_numbers=numbers)))
+    return lax.transpose(out, moves(numbers.out_spec, p.dimension_numbers.out_spec))
+
+
+def moves(source: Sequence[int], target: Sequence[int]) -> list[int]:
+    """The permutation that brings what lies at the axes `source` to the axes `target`."""
+    return [d for _, d in sorted(zip(target, source, strict=True))]
 
 
 def kernel_padding(

@@ -21,6 +21,8 @@ from tests.benchmarks.models import (
     mlp_data,
     mlp_loss,
     penalized_loss,
+    resnet_data,
+    resnet_loss,
 )
 from tests.benchmarks.report import CALL, MEMORY, RUN, Row, row
 from tests.benchmarks.timing import Call, Settings, check_same, interleave, waiting
@@ -93,6 +95,7 @@ RUNS: dict[str, Program] = {
     "chain of matrix products": Program(chain, partial(mlp_data, 8, 256, 256)),
     "gradient step, 8-layer MLP of 512": Program(descent, partial(mlp_data, 8, 512, 128)),
     "gradient step, 16-layer MLP of 1024": Program(descent, partial(mlp_data, 16, 1024, 128)),
+    "ResNet by scan": Program(gradient(resnet_loss), resnet_data),
     "while loop of 4000 steps": Program(iterate, iterate_data),
 }
 QUICK = (

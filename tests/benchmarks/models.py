@@ -175,6 +175,29 @@ def conv_loss(library: Any) -> Callable[[Any, Any], Any]:
     return loss
 
 
+def resnet_data(images: int = 8, size: int = 16, channels: int = 16, layers: int = 4) -> tuple[Any, Any]:
+    """Two filters of each layer, stacked; images."""
+    rng = np.random.default_rng(0)
+    filters = [normal(rng, layers, 3, 3, channels, channels, scale=1 / math.sqrt(9 * channels)) for _ in range(2)]
+    return filters, normal(rng, images, size, size, channels)
+
+
+def resnet_loss(library: Any) -> Callable[[Any, Any], Any]:
+    """The mean square of a residual network (He et al., 2016), by scan over its layers of two convolutions each."""
+    xp, conv = library.numpy, library.lax.conv_general_dilated
+    layout = {"dimension_numbers": ("NHWC", "HWIO", "NHWC")}
+
+    def loss(params: Any, x: Any) -> Any:
+        def layer(x: Any, filters: Any) -> Any:
+            first, second = filters
+            y = xp.maximum(conv(x, first, (1, 1), "SAME", **layout), 0)
+            return x + conv(y, second, (1, 1), "SAME", **layout), None
+
+        return xp.mean(library.lax.scan(layer, x, params)[0] ** 2)
+
+    return loss
+
+
 def lstm_data(steps: int = 500, sequences: int = 16, inputs: int = 32, hidden: int = 64) -> tuple[Any, Any]:
     """Parameters, and inputs of all steps."""
     rng = np.random.default_rng(0)

@@ -13,7 +13,6 @@ from jax import lax
 from minijvp.calls.call import Call
 from minijvp.core.jaxpr import Jaxpr, lower
 from minijvp.core.types import is_inexact
-from minijvp.operations.convolution import conv_general_dilated
 from minijvp.transforms.linearize import linearize_jaxpr
 from minijvp.transforms.transpose import new_transpose
 
@@ -23,8 +22,8 @@ class Region(Call):
 
     What it computes again is not merged with the first time. Elsewhere a barrier sees to that, as in jax.checkpoint. On
     CPU, XLA drops barriers early; what it cannot see through is the branch of a condition that it cannot decide, since
-    it does not know that no number is larger than infinity. Convolutions and loops are slow in branches: there the
-    arguments pass through a choice by that condition.
+    it does not know that no number is larger than infinity. Loops are slow in branches: there the arguments pass
+    through a choice by that condition.
     """
 
     own_derivative = True
@@ -72,10 +71,5 @@ def first_number(x: Any) -> Any:
 
 
 def is_slow_in_branches(jaxpr: Jaxpr) -> bool:
-    """Whether a program has a convolution, or anything with programs inside that is more than a call."""
-    for e in jaxpr:
-        if e.primitive is conv_general_dilated or (e.programs and not e.primitive.is_call):
-            return True
-        if any(map(is_slow_in_branches, e.programs)):
-            return True
-    return False
+    """Whether a program has anything with programs inside that is more than a call."""
+    return any([(e.programs and not e.primitive.is_call) or any(map(is_slow_in_branches, e.programs)) for e in jaxpr])
