@@ -57,13 +57,17 @@ def judgement(sample: Sample, xs: Sequence[Any]) -> tuple:
     outs = oracle(sample)(*xs)
     cts = in_jax(cotangents(outs), outs)
     derivatives, curvature = [], None
-    for positions in subsets(differentiable(sample)):
+    everything = differentiable(sample)
+    for positions in subsets(everything):
         fun, primals, tangents = restricted(oracle(sample), xs, positions)
         pushed = pulled = quotients = None
         if sample.jax_derivative:
             pushed = inexact(jax.jvp(fun, primals, tangents)[1], outs)
             pull = lambda *primals, fun=fun: list(jax.vjp(fun, *primals)[1](cts))
-            pulled, curvature = jax.jvp(pull, primals, tangents)  # the last is that of all arguments
+            if positions == everything:
+                pulled, curvature = jax.jvp(pull, primals, tangents)
+            else:
+                pulled = pull(*primals)
         if sample.finite_differences and all(type_of(x).dtype.itemsize >= 8 for x in primals):
             quotients = inexact(difference_quotient(sample, xs, positions, tangents), outs)
         derivatives.append((pushed, pulled, quotients))

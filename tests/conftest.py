@@ -9,20 +9,17 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterator
-from importlib.metadata import version
 from itertools import count
 
 import pytest
 
+from tests.xla import FLAGS
+
 as_users = os.environ.get("MINIJVP_TESTS") == "as-users"
 
 # Before the first import of jax: its backend reads them once.
-flags = ["--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true"]
-flags += ["--xla_cpu_multi_thread_eigen=false", "--xla_cpu_parallel_codegen_split_count=1"]
-if version("jaxlib").startswith("0.10."):
-    flags.append("--xla_cpu_use_fusion_emitters=false")  # later versions have no such flag, and stop at it
 if not as_users:
-    os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags])
+    os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *FLAGS])
 
 import jax  # noqa: E402
 

@@ -16,6 +16,7 @@ from jax.tree_util import tree_leaves, tree_map
 import minijvp
 import minijvp.numpy as mnp
 from tests.side_by_side import under_words
+from tests.xla import QUICKLY_COMPILED
 
 
 class Side(NamedTuple):
@@ -187,7 +188,8 @@ def answers(program: Callable[..., Any]) -> dict[tuple, Any]:
     """JAX's answers to all words without jit. Its own is not on trial: it runs once, around all of them."""
     words = [word for word in WORDS if jit not in word and possible(program, word)]
     every = lambda *args: [transformed(JAX, program, word)(*args) for word in words]
-    return dict(zip(words, (every if program is python_branches else jax.jit(every))(*point(program)), strict=True))
+    run = every if program is python_branches else jax.jit(every, **QUICKLY_COMPILED)
+    return dict(zip(words, run(*point(program)), strict=True))
 
 
 def possible(program: Callable[..., Any], word: tuple) -> bool:

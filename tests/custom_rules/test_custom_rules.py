@@ -26,6 +26,7 @@ from tests.test_compositions import grad as grad_letter
 from tests.test_compositions import jit as jit_letter
 from tests.test_compositions import jvp as jvp_letter
 from tests.test_compositions import vmap as vmap_letter
+from tests.xla import QUICKLY_COMPILED
 
 X, V = jnp.array([0.3, -1.2, 2.0]), jnp.array([1.0, 0.5, -2.0])
 FLOAT0 = jax.dtypes.float0
@@ -107,7 +108,7 @@ def in_loops(side: Side) -> Callable[..., Any]:
 
 @cache
 def expected(program: Callable[..., Any], word: tuple) -> Any:
-    return jax.jit(transformed(JAX, program, word))(*point(program))
+    return jax.jit(transformed(JAX, program, word), **QUICKLY_COMPILED)(*point(program))
 
 
 @pytest.mark.parametrize("word", WORDS, ids=lambda word: "-".join(letter.__name__ for letter in word))

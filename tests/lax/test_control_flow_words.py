@@ -14,9 +14,7 @@ import pytest
 import minijvp
 from tests.lax.test_control_flow import LETTERS, X, jit, transformed, while_loop
 from tests.side_by_side import SIDES, same, under_words
-
-# What the words are made of is on trial, not the optimizations of XLA.
-QUICKLY_COMPILED = {"compiler_options": {"xla_backend_optimization_level": 0}}
+from tests.xla import QUICKLY_COMPILED
 
 
 def checkpoint(side: Any, fun: Callable[..., Any]) -> Callable[..., Any]:
@@ -64,6 +62,7 @@ CASES = [
 @pytest.mark.parametrize(("program", "word"), under_words(CASES))
 def test_word(program: Callable[..., Any], word: tuple) -> None:
     fun = transformed(SIDES[0], program, word)
+    # What the words are made of is on trial here, not the optimizations of XLA.
     # Eagerly each operation is a program of its own, and there are many: short words only.
     found = (fun if len(word) == 1 else minijvp.jit(fun, **QUICKLY_COMPILED))(X, jnp.int32(1))
     same(found, expected(program, tuple(letter for letter in word if letter not in (jit, checkpoint))), 1e-9)
