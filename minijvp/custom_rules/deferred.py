@@ -42,9 +42,10 @@ class ByZeros:
     `check(nonzero, values)` raises an error for a program that is not linear, where that is promised, for arguments of
     these values. In a `separate` one, inner programs give results or tangents, not both.
     A `recursive` one is of a call that the rule itself makes: where it takes tangents, its function is linear.
+    `origin` is what it is made from, if that is known: equal for rules that make equal programs at the same time.
     """
 
-    __slots__ = ("check", "given", "made", "make", "recursive", "separate", "taken")
+    __slots__ = ("check", "given", "made", "make", "origin", "recursive", "separate", "taken")
 
     def __init__(
         self,
@@ -54,9 +55,10 @@ class ByZeros:
         check: Callable[[Flags, Sequence[Any]], None] | None = None,
         separate: bool = False,
         recursive: bool = False,
+        origin: tuple | None = None,
     ):
         self.make, self.taken, self.given, self.check = make, taken, given, check
-        self.separate, self.recursive = separate, recursive
+        self.separate, self.recursive, self.origin = separate, recursive, origin
         self.made: dict[Flags, tuple[Jaxpr, Flags]] = {}
 
     def __call__(self, nonzero: Flags, known: KnownInputs | None = None) -> tuple[Jaxpr, Flags]:
@@ -65,6 +67,10 @@ class ByZeros:
         # Its equations carry the lines of the rule, not the one that is being differentiated now.
         with attributed_to(None):
             return kept_unless_asked(self.made, nonzero, given, lambda: self.make(nonzero, given))
+
+    def same(self, other: object) -> bool:
+        """Whether another one is of the same function, called with the same types and the same Python values."""
+        return self is other or (type(other) is ByZeros and self.origin is not None and self.origin == other.origin)
 
     def __repr__(self) -> str:
         return f"<{'made' if self.made else 'deferred'}>"

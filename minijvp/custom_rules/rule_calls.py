@@ -219,7 +219,21 @@ class RuledCall:
             return made, out_nonzero
 
         check = lambda nonzero, values: rule.require_linear(nonzero[k:], values[k:])
-        return ByZeros(make, check=check, separate=isinstance(rule, CotangentRule), recursive=self.recursive)
+        return ByZeros(
+            make,
+            check=check,
+            separate=isinstance(rule, CotangentRule),
+            recursive=self.recursive,
+            origin=self.origin(type(rule)),
+        )
+
+    def origin(self, kind: type) -> tuple | None:
+        """What a rule of this call is made from; None for one that closes over traced values, or calls itself."""
+        custom = self.custom
+        if self.at_once or self.recursive or self.n_captured:
+            return None
+        functions = (self.fun, custom.jvp, custom.fwd, custom.bwd)
+        return kind, self.tree, tuple(self.types), *map(id, functions), *map(id, self.nondiff.values())
 
     def with_captured(
         self, captured: Sequence[Any], args: Sequence[Any], ts: Sequence[Any], outs: Sequence[Any], found: Sequence[Any]

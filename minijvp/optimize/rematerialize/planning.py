@@ -17,6 +17,8 @@ from typing import NamedTuple
 
 from minijvp.calls.call import work_of
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
+from minijvp.operations.contraction import dot_general
+from minijvp.operations.families import reduce_sum
 from minijvp.optimize.rematerialize.cut import minimum_cut
 from minijvp.optimize.rematerialize.forward import Forward, Loop, fuses, is_cheap, spreads
 
@@ -29,6 +31,9 @@ NOTICEABLE = 1 << 20
 
 NEGLIGIBLE = 1e-4
 """The part of all residuals up to which a value is not worth thinking about: it is saved where it is needed."""
+
+SPREAD = 8
+"""So many times as large as an operand is a result that it is spread over, at least."""
 
 WORTHWHILE = 0.9
 """The part of the bytes that may remain for a plan to be followed without a budget that asks for it."""
@@ -161,6 +166,8 @@ class PlanningProblem:
         reads = [self.reads(start, end) for start, end in borders]
         # Small values as free ends make the cut stop near them, in place of computing long chains again for nothing.
         extra = {v for v in forward.producer if v.type.bytes <= NEGLIGIBLE * self.bytes}
+        if within_time:
+            extra |= self.spread_out
         saved = choice(forward, reads, self.needed, extra, terms)
         if within_time:
             costly = self.too_slow(borders, reads, saved)
@@ -211,6 +218,28 @@ class PlanningProblem:
             if self.loop is not None:
                 done.update(map(id, again))
         return slow
+
+    @cached_property
+    def spread_out(self) -> set[Var]:
+        """The residuals by which elementwise operations multiply a cotangent before it is spread over a larger array.
+
+        A compiler fuses all that, with what gives the residuals: for each number of the larger array it would compute
+        them again. So does the gradient of a vector times a matrix, the outer product of two vectors.
+        """
+        moved: set[Atom] = set(self.program.inputs) - self.residuals
+        gathered: set[Atom] = set()
+        found: set[Atom] = set()
+        for e in self.program.equations:
+            linear = moved.intersection(e.inputs)
+            if not linear:
+                continue
+            moved.update(e.outputs)
+            if fuses(e) and not gathered.isdisjoint(linear):
+                found.update(e.inputs)
+                gathered.update(e.outputs)
+            elif gathers(e, linear):
+                gathered.update(e.outputs)
+        return {v for v in self.needed if v in found}
 
     def is_mixed(self, start: int, end: int) -> bool:
         """Whether a part of the linear program has operations that a compiler does not fuse with others."""
@@ -340,6 +369,18 @@ def crossings(forward: Forward, reads: Sequence[Sequence[Var]], saved: set[Var])
         shared.update([u for u in (*operands, *wanted) if first.get(u, k) < k])
     works = {v: (times[v] - 1) * work_of(forward.again([v], saved)[0]) for v in shared}
     return {v for v in shared if DEFAULT.exchange * works[v] > REPEATED * v.type.bytes}
+
+
+def gathers(e: Equation, linear: set[Atom]) -> bool:
+    """Whether an operation brings a linear operand to a small result, so that its transpose spreads the cotangent."""
+    size = sum([v.type.size for v in e.outputs])
+    if SPREAD * size > max([v.type.size for v in linear]):
+        return False
+    if e.primitive is not dot_general:
+        return e.primitive is reduce_sum
+    # With rows of its own in the other operand, the transpose is a product that sums over these.
+    contracted, batch = e.params["dimension_numbers"]
+    return any(v not in linear and v.type.ndim == len(c) + len(b) for v, c, b in zip(e.inputs, contracted, batch))
 
 
 def without_results(e: Equation, variables: set[Var]) -> Equation:
