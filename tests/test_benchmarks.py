@@ -19,7 +19,15 @@ from tests.benchmarks.benchmark import Benchmark
 from tests.benchmarks.chart import draw
 from tests.benchmarks.contenders import BOTH, INSTALLED, calls, plain
 from tests.benchmarks.eager import CASES, Case, check
-from tests.benchmarks.models import DERIVATIVES_OF_LOOPS, PROGRAMS, lstm_data, lstm_loss, mlp_data, mlp_loss, transformer_data
+from tests.benchmarks.models import (
+    DERIVATIVES_OF_LOOPS,
+    PROGRAMS,
+    lstm_data,
+    lstm_loss,
+    mlp_data,
+    mlp_loss,
+    transformer_data,
+)
 from tests.benchmarks.objectives import OBJECTIVES
 from tests.benchmarks.published import case_of
 from tests.benchmarks.rematerialisation import CASES as CASES_OF_PLANS
