@@ -19,7 +19,15 @@ from tests.benchmarks.benchmark import Benchmark
 from tests.benchmarks.chart import draw
 from tests.benchmarks.contenders import BOTH, INSTALLED, calls, plain
 from tests.benchmarks.eager import CASES, Case, check
-from tests.benchmarks.models import PROGRAMS, lstm_data, lstm_loss, mlp_data, mlp_loss, transformer_data
+from tests.benchmarks.models import (
+    DERIVATIVES_OF_LOOPS,
+    PROGRAMS,
+    lstm_data,
+    lstm_loss,
+    mlp_data,
+    mlp_loss,
+    transformer_data,
+)
 from tests.benchmarks.objectives import OBJECTIVES
 from tests.benchmarks.published import case_of
 from tests.benchmarks.rematerialisation import CASES as CASES_OF_PLANS
@@ -71,10 +79,11 @@ def test_all_contenders_compute_the_same_objectives(objective) -> None:
         check_same(gradient, found["JAX"])
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", [*PROGRAMS, *DERIVATIVES_OF_LOOPS])
 def test_compiled_programs_are_the_same(name: str) -> None:
-    args = SMALLER.get(name, PROGRAMS[name].data)()
-    ours, theirs = (plain(api.jit(PROGRAMS[name].make(api))(*args)) for api in BOTH.values())
+    program = {**PROGRAMS, **DERIVATIVES_OF_LOOPS}[name]
+    args = SMALLER.get(name, program.data)()
+    ours, theirs = (plain(api.jit(program.make(api))(*args)) for api in BOTH.values())
     check_same(ours, theirs)
     assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(ours))
 

@@ -107,7 +107,9 @@ class AbsorbingMultiply(Elementwise):
 
 
 mul = Multiply("mul", lax.mul, lambda t, out, x, y: mul(t, y), lambda t, out, x, y: mul(x, t))
-div = Divide("div", lax.div, lambda t, out, x, y: div(t, y), lambda t, out, x, y: neg(mul(div(t, y), out)))
+# Where only y has a tangent, and so for sqrt, the slope is one of values alone: what is divided is never a tangent, of
+# which there may be many, and neither are those of the slope.
+div = Divide("div", lax.div, lambda t, out, x, y: div(t, y), lambda t, out, x, y: neg(mul(t, mul(out, div(1.0, y)))))
 absorbing_mul = AbsorbingMultiply(
     "absorbing_mul",
     lambda x, y: jnp.where(x == 0, jnp.zeros((), x.dtype), x * y),
@@ -193,7 +195,7 @@ sign = Elementwise("sign", lax.sign, _sign_tangent)
 # Powers
 
 square = Elementwise("square", lax.square, lambda t, out, x: mul(t, mul(x, 2.0)))
-sqrt = Elementwise("sqrt", lax.sqrt, lambda t, out, x: div(mul(t, 0.5), out))
+sqrt = Elementwise("sqrt", lax.sqrt, lambda t, out, x: mul(t, div(0.5, out)))
 rsqrt = Elementwise("rsqrt", lax.rsqrt, lambda t, out, x: mul(t, div(mul(out, -0.5), x)))
 cbrt = Transcendental("cbrt", lax.cbrt, lambda t, out, x: div(t, mul(square(out), 3.0)))
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from tests.benchmarks.benchmark import Benchmark
 from tests.benchmarks.contenders import BOTH, calls, compiled, plain
 from tests.benchmarks.models import (
+    DERIVATIVES_OF_LOOPS,
     PROGRAMS,
     Program,
     chain,
@@ -97,6 +98,7 @@ RUNS: dict[str, Program] = {
     "gradient step, 16-layer MLP of 1024": Program(descent, partial(mlp_data, 16, 1024, 128)),
     "ResNet by scan": Program(gradient(resnet_loss), resnet_data),
     "while loop of 4000 steps": Program(iterate, iterate_data),
+    **DERIVATIVES_OF_LOOPS,
 }
 QUICK = (
     "chain of matrix products",

@@ -258,6 +258,68 @@ def iterate(library: Any) -> Callable[..., Any]:
     return fun
 
 
+def parameters(*values: float) -> tuple[Any]:
+    return (np.array(values, np.float32),)
+
+
+def particle(inner: str) -> Callable[[Any], Callable[[Any], Any]]:
+    """The derivative of where a charged particle lands, whose force is a derivative inside of a while loop.
+
+    `inner` is the transformation for the force. Source: B. A. Pearlmutter and J. M. Siskind, Reverse-mode AD in a
+    functional framework, TOPLAS 30(2), 2008, example "particle".
+    """
+
+    def make(library: Any) -> Callable[[Any], Any]:
+        xp = library.numpy
+
+        def landing(w: Any) -> Any:
+            charges = xp.stack([xp.stack([0 * w[0] + 10, 10 - w[0]]), xp.array([10.0, 0.0], w.dtype)])
+            potential = lambda x: xp.sum(1 / xp.sqrt(xp.sum((x - charges) ** 2, axis=1)))
+            force = getattr(library, inner)(potential)
+            start = xp.array([0.0, 8.0], w.dtype), xp.array([0.75, 0.0], w.dtype)
+            falling = lambda c: (c[0] + 0.1 * c[1])[1] > 0
+            x, v = library.lax.while_loop(falling, lambda c: (c[0] + 0.1 * c[1], c[1] - 0.1 * force(c[0])), start)
+            return (x - x[1] / v[1] * v)[0] ** 2
+
+        return library.jacfwd(landing)
+
+    return make
+
+
+def chain_of_rates(library: Any) -> Callable[[Any], Any]:
+    """The gradient of the last of many concentrations, each of which is made from the one before, after 10 steps."""
+    xp = library.numpy
+
+    def last(rates: Any) -> Any:
+        slope = lambda y: rates * xp.concatenate([xp.ones(1, y.dtype), y[:-1]])
+
+        def step(_: Any, y: Any) -> Any:
+            k1 = slope(y)
+            k2 = slope(y + 0.05 * k1)
+            k3 = slope(y + 0.05 * k2)
+            return y + (0.1 / 6) * (k1 + 2 * k2 + 2 * k3 + slope(y + 0.1 * k3))
+
+        return xp.sum(library.lax.fori_loop(0, 10, step, xp.zeros_like(rates)))
+
+    return library.grad(last)
+
+
+def oscillation_loss(library: Any) -> Callable[[Any], Any]:
+    """The mean square of 300 steps of an oscillator, in 6 parameters."""
+    xp = library.numpy
+
+    def loss(p: Any) -> Any:
+        def step(carry: Any, t: Any) -> Any:
+            x, v = carry
+            v = v + 0.01 * (p[2] * xp.cos(p[3] * t) - p[0] * x / xp.sqrt(1 + x**2) - p[1] * v)
+            return (x + 0.01 * v, v), x
+
+        _, xs = library.lax.scan(step, (p[4], p[5]), xp.linspace(0, 3, 300, dtype=p.dtype))
+        return xp.mean(xs**2)
+
+    return loss
+
+
 @dataclass(frozen=True)
 class Program:
     """A program to compile, written for a library, and what makes its arguments."""
@@ -279,3 +341,12 @@ PROGRAMS: dict[str, Program] = {
     "grad of grad of an MLP": Program(gradient(penalized_loss), partial(mlp_data, 8, 128, 64)),
 }
 """Derivatives that are traced, lowered, compiled and run."""
+DERIVATIVES_OF_LOOPS: dict[str, Program] = {
+    "particle, forward over forward": Program(particle("jacfwd"), partial(parameters, 0.1)),
+    "particle, forward over reverse": Program(particle("grad"), partial(parameters, 0.1)),
+    "gradient of an ODE of 1000 rates": Program(chain_of_rates, partial(parameters, *np.linspace(0.5, 1.5, 1000))),
+    "hessian of a scan of 300 steps": Program(
+        lambda library: library.hessian(oscillation_loss(library)), partial(parameters, 1.0, 0.1, 0.3, 0.2, 1.5, 0.9)
+    ),
+}
+"""Derivatives of derivatives in loops of next to no work a step, and of a loop in many parameters."""

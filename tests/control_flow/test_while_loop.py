@@ -298,3 +298,44 @@ def test_sides_agree_on_the_step_count() -> None:
     found, wanted = (steps(*side, jnp.int32(5), 1.2, 0.3) for side in SIDES)
     same(found, wanted)
     assert jax.tree_util.tree_structure(found) == jax.tree_util.tree_structure(wanted)
+
+
+LOOPS: dict[str, Any] = {
+    "scan": lambda api, step, x: api.lax.scan(lambda x, _: (step(x), None), x, None, length=9)[0],
+    "fori": lambda api, step, x: api.lax.fori_loop(0, 9, lambda _, x: step(x), x),
+    "while": lambda api, step, x: api.lax.while_loop(lambda c: c[0] < 9, lambda c: (c[0] + 1, step(c[1])), (0, x))[1],
+}
+MODES: dict[str, Any] = {
+    "forward over forward": lambda api, fun: api.jacfwd(api.jacfwd(fun)),
+    "forward over reverse": lambda api, fun: api.jacfwd(api.jacrev(fun)),
+    "reverse over forward": lambda api, fun: api.jacrev(api.jacfwd(fun)),
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_second_derivatives_of_loops_with_quotients_and_roots(dtype: str, loop: str, mode: str) -> None:
+    # Of a while loop JAX has forward mode only; the others are judged by its scan.
+    judge = "scan" if loop == "while" and "reverse" in mode else loop
+
+    def case(api: Any, np: Any, loop: str) -> Any:
+        def fun(p: Any) -> Any:
+            return LOOPS[loop](api, lambda x: p[0] * x / np.sqrt(1 + x * x) + p[1] / (p[2] + x), p[2])
+
+        return api.jit(MODES[mode](api, fun))(jnp.array([0.7, 0.4, 1.3], dtype))
+
+    same(case(minijvp, mnp, loop), case(jax, jnp, judge), 1e-6 if dtype == "float32" else 1e-12)
+
+
+@pytest.mark.parametrize("inner", ["jacfwd", "grad"])
+def test_derivatives_of_a_loop_of_derivatives(inner: str) -> None:
+    def case(api: Any, np: Any) -> Any:
+        def fun(w: Any) -> Any:
+            force = getattr(api, inner)(lambda x: np.sum(1 / np.sqrt(x * x + w)) / np.sum(w))
+            goes_on = lambda c: np.sum(c[0]) < 6
+            return api.lax.while_loop(goes_on, lambda c: (c[0] + c[1], c[1] - 0.1 * force(c[0])), (w, 0.5 * w))
+
+        return api.jit(api.jacfwd(fun))(jnp.array([0.7, 0.4, 1.3]))
+
+    both(case)

@@ -36,3 +36,32 @@ def test_ties_nan_and_infinities_of_extrema(name: str, dtype: str) -> None:
     same(found[0], wanted[0])
     same(found[1][known], wanted[1][known])
     same(found[1][~known], (ts[0] + ts[1])[~known])
+
+
+def divides_tangents(jaxpr: Any, active: list[bool]) -> bool:
+    """Whether an equation of a program divides what depends on the inputs that are active."""
+    known = {v for v, flag in zip(jaxpr.inputs, active, strict=True) if flag}
+    divides = False
+    for e in jaxpr:
+        if not known.isdisjoint(e.inputs):
+            divides |= e.primitive.name == "div"
+            known.update(e.outputs)
+    return divides
+
+
+@pytest.mark.parametrize("fun", [lambda x: 1 / x, lambda x: 3.0 / mnp.sqrt(x), lambda x: mnp.sqrt(1 / x)])
+def test_slopes_are_divided_and_not_tangents(fun: Any) -> None:
+    # Of many directions each costs multiplications, for derivatives of derivatives too.
+    tangents = {0: fun, 1: lambda x: minijvp.grad(fun)(x), 2: lambda x: minijvp.jvp(fun, (x,), (1.0,))[1]}
+    for nested in tangents.values():
+        jaxpr = minijvp.make_jaxpr(lambda x, t, nested=nested: minijvp.jvp(nested, (x,), (t,)))(2.0, 1.0)
+        assert not divides_tangents(jaxpr, [False, True]), jaxpr
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_slopes_of_quotients_of_extreme_numbers(dtype: str) -> None:
+    # The inverse of y alone leaves the range of the dtype only where the slope does.
+    big = float(jnp.finfo(dtype).max) ** 0.5
+    x, y = (jnp.array(v, dtype) for v in ([1.0, big, 1 / big, 1.0, -big], [big / 2, big, 3 / big, 1 / 8, big * 4]))
+    found = minijvp.vmap(minijvp.grad(lambda y, x: x / y))(y, x)
+    same(found, -(x / y) / y, 1e-6 if dtype == "float32" else 1e-14)
