@@ -106,6 +106,8 @@ class Jaxpr:
     equations: tuple[Equation, ...]
     outputs: tuple[Atom, ...]
     name: str = ""
+    holds_derivatives: bool = False
+    """Whether parts of it are the two passes of a derivative, which was planned as a whole."""
     _structure: tuple | None = field(default=None, repr=False)
     _hash: int | None = field(default=None, repr=False)
 
@@ -191,7 +193,7 @@ class Jaxpr:
         if len(kept) == len(self.equations) and len(outputs) == len(self.outputs) and not changed:
             return self
         constants = tuple((v, value) for v, value in self.constants if v in needed)
-        return Jaxpr(constants, self.inputs, tuple(reversed(kept)), outputs, self.name)
+        return Jaxpr(constants, self.inputs, tuple(reversed(kept)), outputs, self.name, self.holds_derivatives)
 
     def check(self) -> Jaxpr:
         """The jaxpr itself, if it is well-typed; JaxprError if not."""

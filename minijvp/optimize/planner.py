@@ -11,7 +11,7 @@ from minijvp.budgets import Budget
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate
 from minijvp.core.tracing import Trace, state
 from minijvp.core.types import is_inexact, type_of
-from minijvp.optimize.outline.rewriting import outlined
+from minijvp.optimize.outline.rewriting import outlined, outlined_body, with_outlined_bodies
 from minijvp.optimize.rematerialize.branches import planned_branches
 from minijvp.optimize.rematerialize.budgets import budget_in_force, with_budget, within
 from minijvp.optimize.rematerialize.forward import Forward, by_results
@@ -59,7 +59,10 @@ class Planner(Linearizer):
         """
         if (budget is None and is_computed(state.trace)) or not optimizing():
             return linearize_flat(fun, primals, differentiated, n_outputs)
-        if is_outlining() and not is_computed(state.trace):
+        staging = computes_for(state.trace)
+        if type(staging) is StagingTrace:
+            staging.holds_derivatives = True
+        if is_outlining() and type(staging) is StagingTrace:
             with within("off"):  # what is differentiated inside is planned with the whole
                 closed = outlined(stage(fun, [argument_type(x) for x in primals]))
             fun, n_outputs = partial(evaluate, closed), n_outputs() if callable(n_outputs) else n_outputs
@@ -69,7 +72,7 @@ class Planner(Linearizer):
         return planned_function(fun, primals, differentiated, n_outputs, budget)
 
     def program(self, jaxpr: Jaxpr, nonzero: tuple[bool, ...], loop: Loop | None = None) -> LinearizedJaxpr:
-        return linearize_jaxpr_planned(self.lowered(jaxpr), nonzero, loop)
+        return linearize_jaxpr_planned(outlined_body(jaxpr) if is_outlining() else jaxpr, nonzero, loop)
 
     def branches(self, jaxprs: Sequence[Jaxpr], nonzero: tuple[bool, ...]) -> list[LinearizedJaxpr]:
         return planned_branches(tuple(jaxprs), nonzero)
@@ -82,7 +85,7 @@ class Planner(Linearizer):
         return sum([v.type.bytes for e in jaxpr for v in e.outputs]) >= NOTICEABLE // 16
 
     def lowered(self, jaxpr: Jaxpr) -> Jaxpr:
-        return outlined(jaxpr) if is_outlining() else jaxpr
+        return with_outlined_bodies(jaxpr) if is_outlining() else jaxpr
 
     def within(self, budget: Budget) -> AbstractContextManager[None]:
         return within(budget)
@@ -101,11 +104,16 @@ def is_forward(trace: Trace) -> bool:
     return isinstance(trace, (BatchTrace, JVPTrace)) and not isinstance(trace, LinearizeTrace)
 
 
-def is_computed(trace: Trace) -> bool:
-    """Whether what is linearized under a trace is computed at once, or is itself a part of another linearization."""
+def computes_for(trace: Trace) -> Trace:
+    """The trace that does what a trace, and those that it only maps, are asked for."""
     while is_forward(trace):
         trace = trace.parent
-    return type(trace) is not StagingTrace
+    return trace
+
+
+def is_computed(trace: Trace) -> bool:
+    """Whether what is linearized under a trace is computed at once, or is itself a part of another linearization."""
+    return type(computes_for(trace)) is not StagingTrace
 
 
 def planned_function(

@@ -60,12 +60,13 @@ class StagingTrace(Trace):
     can be asked where the values of its inputs are `known`.
     """
 
-    __slots__ = ("constants", "equations", "inputs", "known", "lowered", "name")
+    __slots__ = ("constants", "equations", "holds_derivatives", "inputs", "known", "lowered", "name")
 
     def __init__(self, name: str = "", lowered: bool = False, known: KnownInputs | None = None):
         self.name = name
         self.lowered = lowered
         self.known = known
+        self.holds_derivatives = False
         self.inputs: list[Var] = []
         self.equations: list[Equation] = []
         self.constants: dict[int, tuple[Var, Any]] = {}
@@ -115,7 +116,8 @@ class StagingTrace(Trace):
     def finish(self, outputs: Sequence[Any]) -> Jaxpr:
         """The program recorded so far, from its inputs to `outputs`."""
         atoms = tuple([self.atom(x) for x in outputs])
-        return Jaxpr(tuple(self.constants.values()), tuple(self.inputs), tuple(self.equations), atoms, self.name)
+        constants, inputs, equations = tuple(self.constants.values()), tuple(self.inputs), tuple(self.equations)
+        return Jaxpr(constants, inputs, equations, atoms, self.name, self.holds_derivatives)
 
 
 def stage(

@@ -383,7 +383,9 @@ def test_settings_that_cannot_be() -> None:
             minijvp.config(compile_gradients_after=wrong),
         ):
             pass
-    assert repr(minijvp.config) == "config(compile_gradients_after=3, memory_budget='auto', optimize=True)"
+    assert (
+        repr(minijvp.config) == "config(compile_gradients_after=3, memory_budget='auto', outline='auto', optimize=True)"
+    )
     with pytest.raises(AttributeError):
         minijvp.config.compile  # noqa: B018
 

@@ -34,6 +34,18 @@ def weights(equations: Sequence[Equation]) -> np.ndarray:
     return np.array([weight(e) if e.programs else 1 for e in equations], np.float64)
 
 
+def is_worthwhile(equations: Sequence[Equation], times: int) -> bool:
+    """Whether so many calls are better than equations that come so many times."""
+    size = sum(map(weight, equations))
+    return (
+        times >= OFTEN_ENOUGH
+        and size >= LONG_ENOUGH
+        and size * (times - 1) >= SAVED
+        and not any([e.has_effects for e in equations])
+        and not is_chain(equations)
+    )
+
+
 def is_chain(equations: Sequence[Equation]) -> bool:
     """Whether a compiler does well to fuse it with more of its kind: elementwise, and each value is read once.
 

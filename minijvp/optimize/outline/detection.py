@@ -22,11 +22,10 @@ CANDIDATES = 8
 
 
 class Repeat(NamedTuple):
-    """`count` stretches of `period` equations each, the first of which begins at number `start`."""
+    """Stretches of `period` equations each, by the numbers of their first ones, in order."""
 
-    start: int
+    starts: tuple[int, ...]
     period: int
-    count: int
 
 
 def tokens(equations: Sequence[Equation]) -> np.ndarray:
@@ -83,8 +82,27 @@ def periods(found: np.ndarray) -> list[int]:
     return list(result)
 
 
-def divided(equations: Sequence[Equation], outputs: Sequence[Atom], start: int, period: int, length: int) -> Repeat:
-    """The stretches of a run of one period, divided where the fewest bytes go from one to the next."""
+def stretches(
+    equations: Sequence[Equation], outputs: Sequence[Atom], found: np.ndarray, start: int, period: int, length: int
+) -> Repeat:
+    """The stretches of a run of one period, and others like them that stand elsewhere."""
+    first, count = divided(equations, outputs, start, period, length)
+    starts = [first + period * k for k in range(count)]
+    pattern = found[first : first + period]
+    for i in np.flatnonzero(found[: len(found) - period + 1] == pattern[0]):
+        apart = all([i + period <= s or s + period <= i for s in starts])
+        if apart and np.array_equal(found[i : i + period], pattern):
+            starts.append(int(i))
+    return Repeat(tuple(sorted(starts)), period)
+
+
+def divided(
+    equations: Sequence[Equation], outputs: Sequence[Atom], start: int, period: int, length: int
+) -> tuple[int, int]:
+    """Where the first of the stretches of a run begins, and how many there are, one after the other.
+
+    They are divided where the fewest bytes go from one to the next.
+    """
     end = start + length
     last: dict[Atom, int] = {v: len(equations) for v in outputs if type(v) is Var}
     for i in range(len(equations) - 1, start, -1):
@@ -109,4 +127,4 @@ def divided(equations: Sequence[Equation], outputs: Sequence[Atom], start: int, 
     other = min(range(period), key=crossings.__getitem__)
     if most > 3 and 2 * crossings[other] < crossings[offset]:
         offset = other
-    return Repeat(start + offset, period, (length - offset) // period)
+    return start + offset, (length - offset) // period

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
+from minijvp.core.program_primitive import ProgramPrimitive
 from minijvp.core.types import ArrayType, Params
 from minijvp.custom_rules.custom_jvp import same_rule
 from minijvp.custom_rules.deferred import ByZeros, Deferred
@@ -16,7 +18,7 @@ from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import Elementwise, broadcast_in_dim
 from minijvp.optimize.kept_call import kept_call
 from minijvp.optimize.outline import cost
-from minijvp.optimize.outline.detection import Repeat, best_repeat, divided, tokens
+from minijvp.optimize.outline.detection import Repeat, best_repeat, stretches, tokens
 
 RULES = (Deferred, ByZeros)
 
@@ -28,28 +30,51 @@ def outlined(jaxpr: Jaxpr) -> Jaxpr:
     if weights.sum() < cost.SAVED:
         return jaxpr
     found = tokens(equations)
-    taken: list[tuple[Repeat, list[Equation]]] = []
+    replaced: dict[int, tuple[int, list[Equation]]] = {}
     while True:
         best = best_repeat(found, weights)
         if best is None or best[0] < cost.SAVED:
             break
         _, start, period, length = best
-        repeat = divided(equations, jaxpr.outputs, start, period, length)
-        if repeat.count >= cost.OFTEN_ENOUGH:
-            replaced = Stretches(jaxpr, repeat).replaced()
-            if replaced is not None:
-                taken.append((repeat, replaced))
-        fresh = int(found.max()) + 1  # what was looked at is equal to nothing any more
-        found[start : start + length] = np.arange(fresh, fresh + length)
-    if not taken:
+        repeat = stretches(equations, jaxpr.outputs, found, start, period, length)
+        replaced |= Stretches(jaxpr, repeat).replaced()
+        for first, size in [(start, length), *[(s, period) for s in repeat.starts]]:
+            fresh = int(found.max()) + 1  # what was looked at is equal to nothing any more
+            found[first : first + size] = np.arange(fresh, fresh + size)
+    if not replaced:
         return jaxpr
     result: list[Equation] = []
     position = 0
-    for repeat, replaced in sorted(taken, key=lambda pair: pair[0].start):
-        result += [*equations[position : repeat.start], *replaced]
-        position = repeat.start + repeat.period * repeat.count
+    for start in sorted(replaced):
+        size, calls = replaced[start]
+        result += [*equations[position:start], *calls]
+        position = start + size
     result += equations[position:]
     return Jaxpr(jaxpr.constants, jaxpr.inputs, tuple(result), jaxpr.outputs, jaxpr.name)
+
+
+@cached(maxsize=1024)
+def outlined_body(jaxpr: Jaxpr) -> Jaxpr:
+    """The same for a program that an equation carries, which comes again; with those that its equations carry."""
+    return with_outlined_bodies(jaxpr)
+
+
+def with_outlined_bodies(jaxpr: Jaxpr) -> Jaxpr:
+    """The same with the bodies of loops, choices and calls inside, for a program that is not differentiated any more.
+
+    What was differentiated was outlined before. Its two passes have stretches that are equal too, but calls of these
+    would keep what a compiler would not.
+    """
+    if jaxpr.holds_derivatives:
+        return jaxpr
+    equations = []
+    for e in jaxpr:
+        primitive = e.primitive
+        if isinstance(primitive, ProgramPrimitive) and cost.weight(e) >= cost.SAVED and primitive is not kept_call:
+            params = primitive.with_bodies(e.params, list(map(outlined_body, primitive.bodies(e.params))))
+            e = Equation(primitive, e.inputs, params, e.outputs, e.source)
+        equations.append(e)
+    return outlined(Jaxpr(jaxpr.constants, jaxpr.inputs, tuple(equations), jaxpr.outputs, jaxpr.name))
 
 
 class Slot(NamedTuple):
@@ -66,10 +91,9 @@ class Stretches:
     def __init__(self, jaxpr: Jaxpr, repeat: Repeat):
         self.jaxpr = jaxpr
         self.repeat = repeat
-        start, period, count = repeat
-        self.stretches = [jaxpr.equations[start + period * j : start + period * (j + 1)] for j in range(count)]
+        self.stretches = [jaxpr.equations[start : start + repeat.period] for start in repeat.starts]
         self.hoisted: set[int] = set()
-        self.places: list[dict[Atom, tuple[int, int]]] = [{} for _ in range(count)]
+        self.places: list[dict[Atom, tuple[int, int]]] = [{} for _ in repeat.starts]
         """Of each stretch, which equation gives a value, and which of its results that is."""
         self.forms = self.compared()
 
@@ -112,31 +136,19 @@ class Stretches:
                 places.update([(v, (k, n)) for n, v in enumerate(e.outputs)])
         return list(map(tuple, numbers))
 
-    def replaced(self) -> list[Equation] | None:
-        """The equations with calls for those stretches that are equal to enough others; None if there are none."""
+    def replaced(self) -> dict[int, tuple[int, list[Equation]]]:
+        """For those stretches that are equal to enough others, by where they begin: their length, and their calls."""
         groups: dict[tuple[int, ...], list[int]] = {}
         for j, form in enumerate(self.forms):
             groups.setdefault(form, []).append(j)
-        calls: dict[int, list[Equation]] = {}
+        found: dict[int, tuple[int, list[Equation]]] = {}
         kept = [k for k in range(self.repeat.period) if k not in self.hoisted]
         for members in groups.values():
             equations = [self.stretches[members[0]][k] for k in kept]
-            size = sum(map(cost.weight, equations))
-            if (
-                len(members) < cost.OFTEN_ENOUGH
-                or size < cost.LONG_ENOUGH
-                or size * (len(members) - 1) < cost.SAVED
-                or any([e.has_effects for e in equations])
-                or cost.is_chain(equations)
-            ):
-                continue
-            calls |= self.calls(members, kept)
-        if not calls:
-            return None
-        result: list[Equation] = []
-        for j, stretch in enumerate(self.stretches):
-            result += calls.get(j, stretch)
-        return result
+            if cost.is_worthwhile(equations, len(members)):
+                calls = self.calls(members, kept)
+                found |= {self.repeat.starts[j]: (self.repeat.period, calls[j]) for j in members}
+        return found
 
     def calls(self, members: Sequence[int], kept: Sequence[int]) -> dict[int, list[Equation]]:
         """For each of these stretches, the equations that take its place: what is hoisted, and the call."""

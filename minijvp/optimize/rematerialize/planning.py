@@ -18,7 +18,7 @@ from typing import NamedTuple
 from minijvp.calls.call import work_of
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
 from minijvp.operations.contraction import dot_general
-from minijvp.operations.families import reduce_sum
+from minijvp.operations.families import broadcast_in_dim
 from minijvp.optimize.rematerialize.cut import minimum_cut
 from minijvp.optimize.rematerialize.forward import Forward, Loop, fuses, is_cheap, spreads
 
@@ -226,7 +226,7 @@ class PlanningProblem:
         A compiler fuses all that, with what gives the residuals: for each number of the larger array it would compute
         them again. So does the gradient of a vector times a matrix, the outer product of two vectors.
         """
-        moved: set[Atom] = set(self.program.inputs) - self.residuals
+        moved: set[Atom] = {v for v in self.program.inputs if v not in self.residuals}
         gathered: set[Atom] = set()
         found: set[Atom] = set()
         for e in self.program.equations:
@@ -234,7 +234,7 @@ class PlanningProblem:
             if not linear:
                 continue
             moved.update(e.outputs)
-            if fuses(e) and not gathered.isdisjoint(linear):
+            if fuses(e) and e.primitive is not broadcast_in_dim and not gathered.isdisjoint(linear):
                 found.update(e.inputs)
                 gathered.update(e.outputs)
             elif gathers(e, linear):
@@ -372,15 +372,15 @@ def crossings(forward: Forward, reads: Sequence[Sequence[Var]], saved: set[Var])
 
 
 def gathers(e: Equation, linear: set[Atom]) -> bool:
-    """Whether an operation brings a linear operand to a small result, so that its transpose spreads the cotangent."""
-    size = sum([v.type.size for v in e.outputs])
-    if SPREAD * size > max([v.type.size for v in linear]):
-        return False
+    """Whether it is a product that brings a linear operand to a small result, and whose transpose has no sums.
+
+    With rows of its own in the other operand, the transpose is a product that sums over these.
+    """
     if e.primitive is not dot_general:
-        return e.primitive is reduce_sum
-    # With rows of its own in the other operand, the transpose is a product that sums over these.
+        return False
     contracted, batch = e.params["dimension_numbers"]
-    return any(v not in linear and v.type.ndim == len(c) + len(b) for v, c, b in zip(e.inputs, contracted, batch))
+    alone = [v.type.ndim == len(c) + len(b) for v, c, b in zip(e.inputs, contracted, batch) if v not in linear]
+    return any(alone) and SPREAD * e.outputs[0].type.size <= max([v.type.size for v in linear])
 
 
 def without_results(e: Equation, variables: set[Var]) -> Equation:
