@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import jax
@@ -340,16 +341,12 @@ def _structure(jaxpr: Jaxpr) -> tuple:
         (
             e.primitive,
             tuple(map(describe, e.inputs)),
-            tuple(sorted(e.params.items(), key=_first)),
+            tuple(sorted(e.params.items(), key=itemgetter(0))),
             tuple((number(v), v.type) for v in e.outputs),
         )
         for e in jaxpr.equations
     )
     return constants, inputs, equations, tuple(map(describe, jaxpr.outputs))
-
-
-def _first(item: tuple[str, Any]) -> str:
-    return item[0]
 
 
 class _ByIdentity:

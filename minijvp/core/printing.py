@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import count
 from typing import Any
+
+BRIEF = 8
+"""Programs of more equations, in several equations, are written once: the others name the first result of the first."""
 
 
 def letters(n: int) -> str:
@@ -18,13 +20,12 @@ class Names:
 
     def __init__(self) -> None:
         self.names: dict[Any, str] = {}
-        self.numbers = count()
 
     def use(self, atom: Any) -> str:
         if hasattr(atom, "value"):
             return repr(getattr(atom.value, "item", lambda: atom.value)())
         if atom not in self.names:
-            self.names[atom] = letters(next(self.numbers))
+            self.names[atom] = letters(len(self.names))
         return self.names[atom]
 
     def bind(self, atoms: Iterable[Any]) -> str:
@@ -37,24 +38,24 @@ def format_jaxpr(jaxpr: Any, *, source_lines: bool = False, indent: str = "") ->
     constants = names.bind(v for v, _ in jaxpr.constants)
     head = f"{{ lambda {constants}{' ' if constants else ''}; {names.bind(jaxpr.inputs)} ."
     lines = []
+    written: dict[int, str] = {}
     for e in jaxpr.equations:
         operands = " ".join(names.use(v) for v in e.inputs)
-        params = format_params(e.params, indent + "    ")
-        line = f"{indent}    {names.bind(e.outputs)} = {e.primitive.name}{params} {operands}".rstrip()
+        outputs = names.bind(e.outputs)
+        params = {k: f"(as for {written[id(v)]})" if id(v) in written else v for k, v in e.params.items()}
+        long = [v for v in e.params.values() if len(getattr(v, "equations", ())) > BRIEF]
+        written = {**{id(v): names.use(e.outputs[0]) for v in long if e.outputs}, **written}
+        line = f"{indent}    {outputs} = {e.primitive.name}{format_params(params, indent + '    ')} {operands}".rstrip()
         if source_lines and e.source is not None:
             line += f"  # {e.source.file.rsplit('/', 1)[-1]}:{e.source.line}"
         lines.append(line)
     result = f"({', '.join(names.use(v) for v in jaxpr.outputs)}{',' if len(jaxpr.outputs) == 1 else ''})"
-    if not lines:
-        return f"{head} {result} }}"
-    return "\n".join([f"{head} let", *lines, f"{indent}  in {result} }}"])
+    return "\n".join([f"{head} let", *lines, f"{indent}  in {result} }}"]) if lines else f"{head} {result} }}"
 
 
 def format_params(params: dict[str, Any], indent: str) -> str:
     """The parameters of an equation, in brackets."""
-    if not params:
-        return ""
-    return "[" + " ".join(f"{k}={format_param(v, indent)}" for k, v in sorted(params.items())) + "]"
+    return "[" + " ".join(f"{k}={format_param(v, indent)}" for k, v in sorted(params.items())) + "]" if params else ""
 
 
 def format_param(value: Any, indent: str) -> str:

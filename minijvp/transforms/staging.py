@@ -116,8 +116,8 @@ class StagingTrace(Trace):
     def finish(self, outputs: Sequence[Any]) -> Jaxpr:
         """The program recorded so far, from its inputs to `outputs`."""
         atoms = tuple([self.atom(x) for x in outputs])
-        constants, inputs, equations = tuple(self.constants.values()), tuple(self.inputs), tuple(self.equations)
-        return Jaxpr(constants, inputs, equations, atoms, self.name, self.holds_derivatives)
+        parts = tuple(self.constants.values()), tuple(self.inputs), tuple(self.equations), atoms
+        return Jaxpr(*parts, self.name, self.holds_derivatives)
 
 
 def stage(

@@ -381,3 +381,9 @@ def test_the_setting() -> None:
     with minijvp.config(outline="off"):
         plain = f.lower(list(WEIGHTS), numbers(2, 4)).as_text()
     assert len(f.lower(list(WEIGHTS), numbers(2, 4)).as_text()) < 0.5 * len(plain)
+
+
+def test_a_shared_program_is_printed_once() -> None:
+    text = str(compiled_program(residual_layers(OURS), list(WEIGHTS), numbers(2, 4)))
+    assert text.count("kept_call[jaxpr=(as for ") == 11
+    assert text.count("tanh") < 3

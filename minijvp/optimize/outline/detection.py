@@ -89,10 +89,12 @@ def stretches(
     first, count = divided(equations, outputs, start, period, length)
     starts = [first + period * k for k in range(count)]
     pattern = found[first : first + period]
-    for i in np.flatnonzero(found[: len(found) - period + 1] == pattern[0]):
-        apart = all([i + period <= s or s + period <= i for s in starts])
-        if apart and np.array_equal(found[i : i + period], pattern):
-            starts.append(int(i))
+    free = found.copy()
+    free[first : first + period * count] = -1
+    for i in np.flatnonzero(free[: len(free) - period + 1] == pattern[0]).tolist():
+        if np.array_equal(free[i : i + period], pattern):
+            starts.append(i)
+            free[i : i + period] = -1
     return Repeat(tuple(sorted(starts)), period)
 
 

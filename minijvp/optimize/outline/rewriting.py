@@ -36,9 +36,12 @@ def outlined(jaxpr: Jaxpr) -> Jaxpr:
         if best is None or best[0] < cost.SAVED:
             break
         _, start, period, length = best
-        repeat = stretches(equations, jaxpr.outputs, found, start, period, length)
-        replaced |= Stretches(jaxpr, repeat).replaced()
-        for first, size in [(start, length), *[(s, period) for s in repeat.starts]]:
+        looked_at = [(start, length)]
+        if weights[start : start + period].sum() >= cost.LONG_ENOUGH:
+            repeat = stretches(equations, jaxpr.outputs, found, start, period, length)
+            replaced |= Stretches(jaxpr, repeat).replaced()
+            looked_at += [(s, period) for s in repeat.starts]
+        for first, size in looked_at:
             fresh = int(found.max()) + 1  # what was looked at is equal to nothing any more
             found[first : first + size] = np.arange(fresh, fresh + size)
     if not replaced:

@@ -261,12 +261,16 @@ def _word(key: Any) -> str:
     return str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key))))
 
 
+MAKERS = (f"{PACKAGE}/api", f"{PACKAGE}/transforms")
+"""Where the functions are made that transformations return."""
+
+
 def identifier(fun: Any) -> str:
     """A name for a function that says which transformations made it: grad_loss."""
     words, name = [], trees.function_name(fun)
     while fun is not None:
         made_by = getattr(getattr(fun, "__code__", None), "co_qualname", "")
-        if "<locals>" in made_by and fun.__code__.co_filename.startswith(f"{PACKAGE}/transforms"):
+        if "<locals>" in made_by and fun.__code__.co_filename.startswith(MAKERS):
             words.append(made_by.partition(".")[0])
         fun = getattr(fun, "__wrapped__", None)
     text = "_".join([*words, "function" if not name.isidentifier() else name])

@@ -240,7 +240,7 @@ def implementation(primitive: Primitive) -> tuple[Any, Any]:
     function = getattr(primitive, "function", None)
     if function is not None and type(primitive).impl.__qualname__ == "Elementwise.impl":
         return function, None
-    return type(primitive).impl, primitive
+    return getattr(type(primitive), "plain_impl", type(primitive).impl), primitive
 
 
 def _is_own(function: Any) -> bool:
