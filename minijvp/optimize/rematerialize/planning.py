@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from typing import NamedTuple
 
 from minijvp.calls.call import work_of
@@ -20,7 +20,8 @@ from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
 from minijvp.operations.contraction import dot_general
 from minijvp.operations.families import broadcast_in_dim
 from minijvp.optimize.rematerialize.cut import minimum_cut
-from minijvp.optimize.rematerialize.forward import Forward, Loop, fuses, is_cheap, spreads
+from minijvp.optimize.rematerialize.forward import Forward, Loop, fuses, is_cheap
+from minijvp.optimize.rematerialize.sizes import bytes_alive, bytes_within, summed, written
 
 SMALL = 1 << 23
 """Residuals of less than so many bytes in total are left alone, if no budget is asked for: they fit in a cache, and to
@@ -46,9 +47,6 @@ EQUATIONS_PER_REGION = 6
 
 TIME = 0.05
 """The part of the time of the whole by which computing again may lengthen it, if no budget is asked for."""
-
-FUSED, FUSED_AT_ONCE = 8, 32
-"""A compiler fuses away all but one in so many bytes of what it can, and half of what is more than so many values."""
 
 
 class Terms(NamedTuple):
@@ -389,39 +387,3 @@ def without_results(e: Equation, variables: set[Var]) -> Equation:
         return e
     outputs = tuple([Var(v.type) if v in variables else v for v in e.outputs])
     return Equation(e.primitive, e.inputs, e.params, outputs, e.source)
-
-
-def written(again: Sequence[Equation], made: set[Var], linear: Sequence[Equation]) -> set[Var]:
-    """Of what a region computes again, what a compiler does not fuse into the operations that read it."""
-    whole = {v for e in again if not fuses(e) for v in e.outputs}
-    whole.update(*[made.intersection(e.inputs) for e in (*again, *linear) if not fuses(e)])
-    return whole.difference([v for e in again if spreads(e) for v in e.outputs])
-
-
-def bytes_within(whole: set[Var], reads: set[Var]) -> int:
-    """The bytes that are there at one time of what a region computes again.
-
-    They are what it writes and reads late, one value that it writes on the way, and a part of what may be fused.
-    """
-    late = sum([v.type.bytes for v in whole & reads])
-    on_the_way = max([v.type.bytes for v in whole - reads], default=0)
-    fused = sorted([v.type.bytes for v in reads - whole])
-    return late + on_the_way + sum(fused[:FUSED_AT_ONCE]) // FUSED + sum(fused[FUSED_AT_ONCE:]) // 2
-
-
-def bytes_alive(equations: Sequence[Equation], outputs: Sequence[Atom]) -> list[int]:
-    """For each place between two equations, the bytes that are made before and used after."""
-    m = len(equations)
-    last: dict[Atom, int] = {v: i for i, e in enumerate(equations) for v in e.inputs if type(v) is Var}
-    last.update([(v, m) for v in outputs])
-    found = [(i + 1, last.get(v, i) + 1, v.type.bytes) for i, e in enumerate(equations) for v in e.outputs]
-    return summed([0] * (m + 1), found)
-
-
-def summed(start: Sequence[int], intervals: Iterable[tuple[int, int, int]]) -> list[int]:
-    """The numbers, with that of each interval (from, to, number) added from a place up to another."""
-    changes = [0] * (len(start) + 2)
-    for low, high, number in intervals:
-        changes[low] += number
-        changes[high] -= number
-    return [x + total for x, total in zip(start, accumulate(changes))]
