@@ -19,6 +19,7 @@ from tests.benchmarks import (
     bridge,
     compiled,
     control_flow,
+    depth,
     eager,
     growth,
     libraries,
@@ -33,7 +34,19 @@ from tests.benchmarks.contenders import INSTALLED, PACKAGES
 from tests.benchmarks.report import Row, summary, table
 from tests.benchmarks.timing import FULL, QUICK, Settings
 
-MODULES = (eager, staging, compiled, growth, published, control_flow, bridge, libraries, quaternion, rematerialisation)
+MODULES = (
+    eager,
+    staging,
+    compiled,
+    depth,
+    growth,
+    published,
+    control_flow,
+    bridge,
+    libraries,
+    quaternion,
+    rematerialisation,
+)
 BENCHMARKS: list[Benchmark] = [b for module in MODULES for b in module.BENCHMARKS]
 
 NOTES = """\

@@ -81,14 +81,18 @@ class Forward:
         further = self.further
         return sum([further[id(e)] for e in equations])
 
-    def prices(self, exchange: float, expensive: bool) -> dict[int, float | None]:
+    def prices(self, exchange: float, expensive: bool, sums: bool = False) -> dict[int, float | None]:
         """What computing each equation again costs, in bytes that would be worth the same; None if it is never done.
 
         `exchange` bytes are worth the time in which one could be moved to or from memory. `expensive` allows what is
-        slow.
+        slow; with `sums`, what makes little of much costs nothing besides that.
         """
         never = ("never",) if expensive else ("never", "expensive")
-        return {i: None if self.levels[i] in never else exchange * time for i, time in self.further.items()}
+        free = {id(e) for e in self.equations if sums and reduces(e)}
+        return {
+            i: None if self.levels[i] in never else 0.0 if i in free else exchange * time
+            for i, time in self.further.items()
+        }
 
     @cached_property
     def levels(self) -> dict[int, str]:
@@ -177,6 +181,12 @@ def fuses(e: Equation) -> bool:
 def is_cheap(e: Equation) -> bool:
     """Whether a compiler rather computes an operation again than writes its result to memory."""
     return e.primitive.recomputable in ("free", "cheap") and fuses(e)
+
+
+def reduces(e: Equation) -> bool:
+    """Whether an operation, which is none that takes long, makes a small array from a large one."""
+    read = max([v.type.bytes for v in e.inputs if type(v) is Var], default=0)
+    return e.primitive.recomputable != "expensive" and 8 * sum([v.type.bytes for v in e.outputs]) <= read
 
 
 def spreads(e: Equation) -> bool:

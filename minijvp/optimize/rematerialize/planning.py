@@ -58,12 +58,15 @@ class Terms(NamedTuple):
     """At most so many."""
     expensive: bool
     """Whether what takes long may be computed again too: products of matrices, loops, and the like."""
+    sums: bool = False
+    """Whether sums and maxima are computed again with what they are made from, and not saved since they are small."""
 
 
 DEFAULT = Terms(0.05, 16, expensive=False)
 """Where no budget is asked for."""
-CALLED = Terms(0.07, 1, expensive=True)
-"""Where no budget is asked for, of a program that is called several times."""
+CALLED = Terms(0.07, 1, expensive=True, sums=True)
+"""Where no budget is asked for, of a program that is called several times. To give the maxima of a softmax besides the
+result makes XLA take five times as long to compile a layer of a transformer (JAX 0.10, CPU)."""
 REGIONS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 EXCHANGES = (0.05, 0.01, 0.002, 0.0004, 0.0)
 """What is tried for a budget."""
@@ -163,7 +166,7 @@ class PlanningProblem:
         borders = self.borders(terms.regions)
         reads = [self.reads(start, end) for start, end in borders]
         # Small values as free ends make the cut stop near them, in place of computing long chains again for nothing.
-        extra = {v for v in forward.producer if v.type.bytes <= NEGLIGIBLE * self.bytes}
+        extra = {v for v in forward.producer if not terms.sums and v.type.bytes <= NEGLIGIBLE * self.bytes}
         if within_time:
             extra |= self.spread_out
         saved = choice(forward, reads, self.needed, extra, terms)
@@ -343,7 +346,7 @@ def choice(
 
     What two regions would both compute again, at more than a small price, is saved between them.
     """
-    prices = forward.prices(terms.exchange, terms.expensive)
+    prices = forward.prices(terms.exchange, terms.expensive, terms.sums)
     while True:
         inner = forward.keeping(extra)
         saved = minimum_cut(forward.equations, needed, inner.at_hand, lambda e: prices[id(e)])
