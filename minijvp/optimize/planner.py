@@ -62,7 +62,8 @@ class Planner(Linearizer):
         staging = computes_for(state.trace)
         if type(staging) is StagingTrace:
             staging.holds_derivatives = True
-        if is_outlining() and type(staging) is StagingTrace:
+        # With "off" it is linearized while it runs, as taps want it.
+        if is_outlining() and type(staging) is StagingTrace and budget != "off":
             with within("off"):  # what is differentiated inside is planned with the whole
                 closed = outlined(stage(fun, [argument_type(x) for x in primals]))
             fun, n_outputs = partial(evaluate, closed), n_outputs() if callable(n_outputs) else n_outputs

@@ -387,3 +387,20 @@ def test_a_shared_program_is_printed_once() -> None:
     text = str(compiled_program(residual_layers(OURS), list(WEIGHTS), numbers(2, 4)))
     assert text.count("kept_call[jaxpr=(as for ") == 11
     assert text.count("tanh") < 3
+
+
+def test_taps_see_the_function_run() -> None:
+    p, x = list(WEIGHTS), numbers(2, 4)
+    f = residual_layers(OURS)
+    tapped = minijvp.jit(minijvp.grad(lambda p, x: f(p, minijvp.tap(x, "in")), taps=True))(p, x)
+    close(tapped[1]["in"], jax.grad(residual_layers(JAX), 1)(p, x))
+
+
+def test_what_reads_programs_reads_calls() -> None:
+    p, x = list(WEIGHTS), numbers(2, 4)
+    f, wanted = minijvp.grad(residual_layers(OURS)), jax.grad(residual_layers(JAX))(p, x)
+    close(minijvp.to_jax(f)(p, x), wanted)
+    close(jax.grad(minijvp.jit(residual_layers(OURS)))(p, x), wanted)
+    close(minijvp.to_python(f)(p, x).compile()(p, x), wanted)
+    assert "kept_call" in str(minijvp.make_jaxpr(f)(p, x).check())
+    assert minijvp.draw(f, p, x)
