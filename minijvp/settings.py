@@ -74,7 +74,8 @@ class Config:
 
     - `outline`: "auto", the default, has stretches of a program under `jit` that are equal, such as the layers of a
       network that a Python loop calls one after the other, differentiated and compiled once, and called as often;
-      "off" leaves the program as it was written. Where there are too few, or too short ones, to gain, nothing is done.
+      "off" leaves the program as it was written. Where there are too few, or too short ones, to gain, nothing is done;
+      nor in a gradient with memory_budget="off", which would keep more by it.
 
     - `optimize`: False takes all of this away, and the compiled rules of eager derivatives: what runs then is the plain
       machine, an operation at a time. No result changes but in its last bits, by rounding. It is there to be read, to

@@ -62,8 +62,9 @@ class Planner(Linearizer):
         staging = computes_for(state.trace)
         if type(staging) is StagingTrace:
             staging.holds_derivatives = True
-        # With "off" it is linearized while it runs, as taps want it.
-        if is_outlining() and type(staging) is StagingTrace and budget != "off":
+        # Where all is kept, calls would keep what a compiler fuses. And taps want to see the function run.
+        keeps_all = (budget_in_force() if budget is None else budget) == "off"
+        if is_outlining() and type(staging) is StagingTrace and not keeps_all:
             with within("off"):  # what is differentiated inside is planned with the whole
                 closed = outlined(stage(fun, [argument_type(x) for x in primals]))
             fun, n_outputs = partial(evaluate, closed), n_outputs() if callable(n_outputs) else n_outputs
