@@ -34,11 +34,6 @@ class Settings:
     """Whether anything is done to be faster or smaller: not so, the other settings are None and "off"."""
 
     @property
-    def budget(self) -> Budget:
-        """The memory budget in force."""
-        return self.memory_budget if self.optimize else "off"
-
-    @property
     def plan(self) -> Plan:
         """What staged programs depend on."""
         return (self.memory_budget, self.outline) if self.optimize else ("off", "off")
@@ -122,7 +117,7 @@ class Config:
 
     @property
     def memory_budget(self) -> Budget:
-        return (self._scoped.get() or self._process).budget
+        return self.plan[0]
 
     @property
     def outline(self) -> str:

@@ -9,13 +9,14 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
+import jax
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.types import ArrayType, ScalarType, abstract_type
 from minijvp.errors import ArgumentError
-from minijvp.transforms.staging import shape_struct, stage
+from minijvp.transforms.staging import stage
 
 
 def make_jaxpr(
@@ -115,3 +116,8 @@ def abstract_types(leaves: Sequence[Any], where: Callable[[int], str]) -> tuple[
             t = trees.require_array(x, lambda i=i: where(i))  # which names it
         types.append(ArrayType(t.shape, t.dtype, t.weak_type) if type(t) is ScalarType else t)
     return tuple(types)
+
+
+def shape_struct(t: ArrayType) -> Any:
+    """A type as JAX writes it."""
+    return jax.ShapeDtypeStruct(t.shape, t.dtype, weak_type=t.weak_type)

@@ -21,8 +21,9 @@ from jax.extend.core import Primitive as JaxPrimitive
 from jax.interpreters import ad, batching, mlir
 from jax.sharding import NamedSharding, PartitionSpec
 
+from minijvp.calls.programs import one_equation
 from minijvp.core.caching import cached
-from minijvp.core.jaxpr import Jaxpr, has_own_derivatives, jaxpr_without_rules, lower, one_equation
+from minijvp.core.jaxpr import Jaxpr, has_own_derivatives, jaxpr_without_rules, lower
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import varying_axes
 from minijvp.core.types import Params, is_inexact

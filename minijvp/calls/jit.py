@@ -49,7 +49,7 @@ class Jit(Call):
         return Primitive.evaluate(self, args, {"jaxpr": jaxpr})
 
     def compile(self, params: Params) -> Any:
-        jaxpr = hooks.linearizer.lowered(params["jaxpr"])
+        jaxpr = params["jaxpr"]
 
         def compiled(*args: Any) -> tuple[Any, ...]:
             return tuple(lower(jaxpr, *args))

@@ -8,7 +8,7 @@ from typing import Any
 from minijvp import trees
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
 from minijvp.core.primitive import Axis, Primitive
-from minijvp.core.types import ArrayType, ScalarType, is_inexact, type_of
+from minijvp.core.types import ArrayType, Params, ScalarType, is_inexact, type_of
 from minijvp.errors import JaxprError
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import add, broadcast_in_dim, instantiate, zeros
@@ -82,6 +82,13 @@ def instantiated(body: Extension, atoms: Sequence[Any], types: Sequence[ArrayTyp
     """The atoms at the places that are true, zeros for those that are None."""
     places = zip(atoms, types, flags)
     return [body.zeros(t) if v is None else v for v, t, flag in places if flag]
+
+
+def one_equation(primitive: Primitive, args: Sequence[Any], params: Params) -> Jaxpr:
+    """The jaxpr that applies one primitive to arguments of the types of `args`."""
+    inputs = tuple([Var(type_of(x)) for x in args])
+    outputs = tuple(map(Var, primitive.result_types([v.type for v in inputs], params)))
+    return Jaxpr((), inputs, (Equation(primitive, inputs, params, outputs, None),), outputs, primitive.name)
 
 
 def typed(x: Any, t: ArrayType) -> Any:

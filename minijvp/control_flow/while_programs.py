@@ -20,7 +20,7 @@ from minijvp.operations.bitwise import bitwise_and
 from minijvp.operations.elementwise import lt, select_n
 from minijvp.operations.families import add, all_batched, broadcast_in_dim
 from minijvp.operations.reduction import reduce_max, reduce_or
-from minijvp.transforms.staging import stage
+from minijvp.transforms.staging import stage, stage_as
 from minijvp.transforms.vmap import vmap_jaxpr
 
 BOOL, INT32 = ArrayType((), np.dtype(bool)), ArrayType((), np.dtype(np.int32))
@@ -95,7 +95,7 @@ def lanes_program(programs: LoopPrograms, axis: Axis, batched: Flags) -> tuple[J
         return [bitwise_and(running, *evaluate(condition, *cond_constants, *new)), *new]
 
     types = [*in_types, BOOL.with_shape((axis.size,)), *condition.in_types[k:]]
-    return condition, stage(body, types, f"vmap({body_jaxpr.name})" if body_jaxpr.name else "")
+    return condition, stage_as("vmap", body_jaxpr, body, types)
 
 
 @cached(maxsize=4096)

@@ -169,9 +169,13 @@ class Jaxpr:
         """The open jaxpr whose leading inputs are the constants, and the constants."""
         if not self.constants:
             return self, ()
-        variables = tuple(v for v, _ in self.constants)
-        opened = Jaxpr((), variables + self.inputs, self.equations, self.outputs, self.name)
-        return opened, tuple(value for _, value in self.constants)
+        variables, values = zip(*self.constants)
+        inputs = variables + self.inputs
+        return Jaxpr((), inputs, self.equations, self.outputs, self.name, self.holds_derivatives), values
+
+    def with_equations(self, equations: Iterable[Equation]) -> Jaxpr:
+        """The same program with other equations, which give the same variables."""
+        return Jaxpr(self.constants, self.inputs, tuple(equations), self.outputs, self.name, self.holds_derivatives)
 
     def without_dead_code(self, used: Sequence[bool] | None = None, effects: bool = True) -> Jaxpr:
         """The same program without the outputs that are not `used` and without what only they needed.
@@ -222,13 +226,6 @@ class Jaxpr:
         return self
 
 
-def one_equation(primitive: Primitive, args: Sequence[Any], params: Params) -> Jaxpr:
-    """The jaxpr that applies one primitive to arguments of the types of `args`."""
-    inputs = tuple([Var(type_of(x)) for x in args])
-    outputs = tuple(map(Var, primitive.result_types([v.type for v in inputs], params)))
-    return Jaxpr((), inputs, (Equation(primitive, inputs, params, outputs, None),), outputs, primitive.name)
-
-
 def has_own_derivatives(jaxpr: Jaxpr) -> bool:
     """Whether JAX would differentiate an operation of a program otherwise than its rule does."""
     return any(e.primitive.own_derivative or any(map(has_own_derivatives, e.programs)) for e in jaxpr.equations)
@@ -242,7 +239,7 @@ def jaxpr_without_rules(jaxpr: Jaxpr) -> Jaxpr:
         equations.append(e if params is e.params else Equation(e.primitive, e.inputs, params, e.outputs, e.source))
     if all([x is y for x, y in zip(equations, jaxpr.equations, strict=True)]):
         return jaxpr
-    return Jaxpr(jaxpr.constants, jaxpr.inputs, tuple(equations), jaxpr.outputs, jaxpr.name)
+    return jaxpr.with_equations(equations)
 
 
 def run(jaxpr: Jaxpr, args: Sequence[Any], apply: Callable[[Equation, list[Any]], Any]) -> list[Any]:

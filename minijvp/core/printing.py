@@ -37,14 +37,14 @@ def format_jaxpr(jaxpr: Any, *, source_lines: bool = False, indent: str = "") ->
     names = Names()
     constants = names.bind(v for v, _ in jaxpr.constants)
     head = f"{{ lambda {constants}{' ' if constants else ''}; {names.bind(jaxpr.inputs)} ."
-    lines = []
-    written: dict[int, str] = {}
+    lines, written = list[str](), dict[int, str]()
     for e in jaxpr.equations:
         operands = " ".join(names.use(v) for v in e.inputs)
         outputs = names.bind(e.outputs)
         params = {k: f"(as for {written[id(v)]})" if id(v) in written else v for k, v in e.params.items()}
-        long = [v for v in e.params.values() if len(getattr(v, "equations", ())) > BRIEF]
-        written = {**{id(v): names.use(e.outputs[0]) for v in long if e.outputs}, **written}
+        for v in e.params.values():
+            if e.outputs and len(getattr(v, "equations", ())) > BRIEF:
+                written.setdefault(id(v), names.use(e.outputs[0]))
         line = f"{indent}    {outputs} = {e.primitive.name}{format_params(params, indent + '    ')} {operands}".rstrip()
         if source_lines and e.source is not None:
             line += f"  # {e.source.file.rsplit('/', 1)[-1]}:{e.source.line}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from minijvp.arguments.known_inputs import KnownInputs
@@ -13,7 +13,7 @@ from minijvp.core.caching import cached, cached_by_linearizer
 from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, jaxpr_without_rules
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import attributed_to
-from minijvp.core.types import ArrayType, Params, type_of
+from minijvp.core.types import ArrayType, type_of
 from minijvp.custom_rules.deferred import ByZeros, Deferred
 from minijvp.errors import ArgumentError
 from minijvp.operations.families import is_linear, nonzero, spread, zeros_like
@@ -142,7 +142,7 @@ def without_own_calls(rule: Jaxpr, n: int, jaxpr: Jaxpr, name: str) -> Jaxpr:
             return e
         return Equation(jit_primitive, e.inputs, {"jaxpr": e.params["jaxpr"]}, e.outputs, e.source)
 
-    return Jaxpr(rule.constants, rule.inputs, tuple(map(replaced, rule.equations)), rule.outputs, rule.name)
+    return rule.with_equations(map(replaced, rule.equations))
 
 
 def depending(jaxpr: Jaxpr, n: int) -> list[Equation]:
@@ -162,10 +162,11 @@ def is_call_of(e: Equation, jaxpr: Jaxpr, name: str) -> bool:
     return is_recursive(e) or jaxpr_without_rules(e.params["jaxpr"]) == jaxpr_without_rules(jaxpr)
 
 
-def same_rule(x: Any, y: Any, jaxpr: Jaxpr, name: str, depth: int = 2) -> bool:
-    """Whether two rules of the function `jaxpr` are the same: made from the same, or equal as programs.
+def same_rule(x: Any, y: Any, jaxpr: Jaxpr | None, name: str, depth: int = 2) -> bool:
+    """Whether two rules are the same: made from the same, or equal as programs.
 
-    A rule that calls its own function has that call's rule in it, which has another ...: so many are compared.
+    They are of the function `jaxpr`, if that is known. A rule that calls its own function has that call's rule in it,
+    which has another ...: so many are compared.
     """
     if x is y or isinstance(x, ByZeros):
         return x is y or x.same(y)
@@ -175,22 +176,21 @@ def same_rule(x: Any, y: Any, jaxpr: Jaxpr, name: str, depth: int = 2) -> bool:
         programs = x(), y()
     except ArgumentError:  # which is raised again where the program is needed
         return False
-    own = [[e for e in p if is_call_of(e, jaxpr, name)] for p in programs]
-    if len(own[0]) != len(own[1]):
+    own = [[e for e in p if jaxpr is not None and is_call_of(e, jaxpr, name)] for p in programs]
+    if without_rules_of(programs[0], own[0]) != without_rules_of(programs[1], own[1]):
         return False
-    without = [replaced_calls(p, own[i], lambda e: {**e.params, "rule": None}) for i, p in enumerate(programs)]
-    if without[0] != without[1]:
-        return False
-    return depth == 0 or all(
-        [same_rule(a.params["rule"], b.params["rule"], jaxpr, name, depth - 1) for a, b in zip(*own, strict=True)]
-    )
+    pairs = zip(*own, strict=True) if depth else ()
+    return all([same_rule(a.params["rule"], b.params["rule"], jaxpr, name, depth - 1) for a, b in pairs])
 
 
-def replaced_calls(jaxpr: Jaxpr, calls: Sequence[Equation], params: Callable[[Equation], Params]) -> Jaxpr:
-    """The program, where some equations have other parameters."""
+def without_rules_of(jaxpr: Jaxpr, calls: Sequence[Equation]) -> Jaxpr:
+    """The program, where some of its calls of functions have no rule."""
     ids = set(map(id, calls))
-    equations = [Equation(e.primitive, e.inputs, params(e), e.outputs, e.source) if id(e) in ids else e for e in jaxpr]
-    return Jaxpr(jaxpr.constants, jaxpr.inputs, tuple(equations), jaxpr.outputs, jaxpr.name)
+
+    def without(e: Equation) -> Equation:
+        return Equation(e.primitive, e.inputs, {**e.params, "rule": None}, e.outputs, e.source) if id(e) in ids else e
+
+    return jaxpr.with_equations(map(without, jaxpr))
 
 
 def is_recursive(e: Equation) -> bool:

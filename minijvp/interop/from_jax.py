@@ -16,6 +16,7 @@ from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
 from minijvp.answers import Capturing, for_jax
+from minijvp.api.programs import shape_struct
 from minijvp.calls.programs import are_inexact
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.tracer import Tracer, is_convertible, is_traced
@@ -27,7 +28,7 @@ from minijvp.errors import ArgumentError, EscapedTracerError, ForeignFunctionErr
 from minijvp.interop.closures import standing_in
 from minijvp.interop.rules import TRACING_ERRORS, LostValueError, NeedsValueError, needs_value
 from minijvp.interop.traced import Traced, is_lowered, program_of_jax
-from minijvp.transforms.staging import argument_type, shape_struct
+from minijvp.transforms.staging import argument_type
 
 READ_PER_FUNCTION = 512
 

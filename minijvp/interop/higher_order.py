@@ -11,6 +11,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, JaxprEqn
 from jax.tree_util import tree_leaves, tree_unflatten
 
+from minijvp.api.programs import shape_struct
 from minijvp.calls.callback import debug_callback as debug_callback_primitive
 from minijvp.calls.callback import io_callback as io_callback_primitive
 from minijvp.calls.callback import pure_callback as pure_callback_primitive
@@ -36,7 +37,7 @@ from minijvp.operations.elementwise import select_n
 from minijvp.operations.families import broadcast_in_dim
 from minijvp.operations.floating import frexp, ldexp
 from minijvp.operations.reduction import reduce_or
-from minijvp.transforms.staging import shape_struct, stage
+from minijvp.transforms.staging import stage
 
 
 def size(jaxpr: Jaxpr) -> int:

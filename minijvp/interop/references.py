@@ -17,6 +17,7 @@ from jax.core import eval_context
 from jax.extend.core import ClosedJaxpr, JaxprEqn
 from jax.tree_util import tree_unflatten
 
+from minijvp.api.programs import shape_struct
 from minijvp.calls.programs import chosen, groups
 from minijvp.control_flow.cond import cond as cond_primitive
 from minijvp.control_flow.scan import scan as scan_primitive
@@ -38,7 +39,7 @@ from minijvp.interop.reading import (
     type_of_aval,
 )
 from minijvp.operations.families import zeros
-from minijvp.transforms.staging import shape_struct, stage
+from minijvp.transforms.staging import stage
 
 
 def with_references(*names: str) -> Callable[[Translation], Translation]:

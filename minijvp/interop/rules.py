@@ -17,6 +17,7 @@ from jax.extend import core as jax_core
 from jax.interpreters import ad
 from jax.tree_util import tree_flatten, tree_unflatten
 
+from minijvp.api.programs import shape_struct
 from minijvp.calls.programs import are_inexact, chosen, groups
 from minijvp.core import source
 from minijvp.core.jaxpr import Jaxpr, evaluate
@@ -29,7 +30,7 @@ from minijvp.custom_rules.deferred import ByZeros, Deferred, Flags
 from minijvp.errors import ArgumentError, ConcretizationError, MissingRuleError
 from minijvp.interop.reading import read, type_of_aval
 from minijvp.operations.families import spread
-from minijvp.transforms.staging import shape_struct, stage
+from minijvp.transforms.staging import stage
 from minijvp.trees import replaced
 
 FLOAT0 = jax.dtypes.float0

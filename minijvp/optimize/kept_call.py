@@ -26,27 +26,24 @@ class KeptCall(Call):
     (`again`) then waits for its arguments behind a barrier.
     """
 
-    def impl(self, *args: Any, jaxpr: Jaxpr, repeats: int, again: bool = False) -> tuple[Any, ...]:
+    def impl(self, *args: Any, jaxpr: Jaxpr, repeats: int, again: bool) -> tuple[Any, ...]:
         kept, inserted = lowerings(jaxpr)
-        if again:
-            elsewhere: Callable[..., Any] = lambda *xs: inserted(*lax.optimization_barrier(xs))
-        else:
-            elsewhere = inserted
+
+        def elsewhere(*args: Any) -> list[Any]:
+            return inserted(*(lax.optimization_barrier(args) if again else args))
+
         if jax.device_count() > 1:
             return tuple(elsewhere(*args))
         return tuple(lax.platform_dependent(*args, cpu=kept, default=elsewhere))
 
-    def linearize(
-        self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, repeats: int, again: bool = False
-    ) -> tuple[Any, Any]:
+    def linearize(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, repeats: int, again: bool) -> tuple[Any, Any]:
         n, m = len(jaxpr.inputs), len(jaxpr.outputs)
         turns = Loop(repeats, (False,) * n, (True,) * n, (True,) * m, called=True)
         found = hooks.linearizer.program(jaxpr, nonzero(tangents), turns)
-        _, linear, _, _ = found
-        waits = {"again": True} if computes_again(linear, sum(nonzero(tangents))) else {}
+        linear, more = found[1], computes_again(found[1], sum(nonzero(tangents)))
 
         def call(program: Jaxpr, *args: Any) -> tuple[Any, ...]:
-            return self.call(program, *args, repeats=repeats, **(waits if program is linear else {}))
+            return self.call(program, *args, repeats=repeats, again=again or (more and program is linear))
 
         return applied(found, call, primals, tangents)
 

@@ -57,21 +57,22 @@ class Planner(Linearizer):
         A `budget` holds for this linearization, which is staged for it; without one, that of `config` does where a
         program is staged anyway. "auto" is as the default of `config`: it has nothing staged either.
         """
-        if (budget is None and is_computed(state.trace)) or not optimizing():
-            return linearize_flat(fun, primals, differentiated, n_outputs)
+        if isinstance(budget, str):  # as a setting
+            with within(budget):
+                return self.function(fun, primals, differentiated, n_outputs)
         staging = computes_for(state.trace)
-        if type(staging) is StagingTrace:
+        staged = isinstance(staging, StagingTrace)
+        if staged:
             staging.holds_derivatives = True
-        # Where all is kept, calls would keep what a compiler fuses. And taps want to see the function run.
-        keeps_all = (budget_in_force() if budget is None else budget) == "off"
-        if is_outlining() and type(staging) is StagingTrace and not keeps_all:
-            with within("off"):  # what is differentiated inside is planned with the whole
-                closed = outlined(stage(fun, [argument_type(x) for x in primals]))
+        if not optimizing() or (budget is None and (not staged or budget_in_force() == "off")):
+            return linearize_flat(fun, primals, differentiated, n_outputs)
+        outline = staged and is_outlining()
+        if budget is not None or not staged or staging is not state.trace or budget_in_force() != "auto":
+            return linearize_staged(fun, primals, differentiated, n_outputs, budget or budget_in_force(), outline)
+        if outline:
+            closed = staged_whole(fun, primals, outline)
             fun, n_outputs = partial(evaluate, closed), n_outputs() if callable(n_outputs) else n_outputs
-        if budget == "auto":
-            with within("auto"):
-                return planned_function(fun, primals, differentiated, n_outputs)
-        return planned_function(fun, primals, differentiated, n_outputs, budget)
+        return linearize_in_place(staging, fun, primals, differentiated, n_outputs)
 
     def program(self, jaxpr: Jaxpr, nonzero: tuple[bool, ...], loop: Loop | None = None) -> LinearizedJaxpr:
         return linearize_jaxpr_planned(outlined_body(jaxpr) if is_outlining() else jaxpr, nonzero, loop)
@@ -87,7 +88,7 @@ class Planner(Linearizer):
         return sum([v.type.bytes for e in jaxpr for v in e.outputs]) >= NOTICEABLE // 16
 
     def lowered(self, jaxpr: Jaxpr) -> Jaxpr:
-        return with_outlined_bodies(jaxpr) if is_outlining() else jaxpr
+        return with_outlined_bodies(jaxpr) if config.outline == "auto" else jaxpr
 
     def within(self, budget: Budget) -> AbstractContextManager[None]:
         return within(budget)
@@ -97,8 +98,8 @@ class Planner(Linearizer):
 
 
 def is_outlining() -> bool:
-    """Whether equal parts of programs are outlined here."""
-    return config.outline == "auto"
+    """Whether equal parts of what is differentiated are outlined: not where all is kept, what a compiler fuses too."""
+    return config.outline == "auto" and budget_in_force() != "off"
 
 
 def is_forward(trace: Trace) -> bool:
@@ -113,31 +114,14 @@ def computes_for(trace: Trace) -> Trace:
     return trace
 
 
-def is_computed(trace: Trace) -> bool:
-    """Whether what is linearized under a trace is computed at once, or is itself a part of another linearization."""
-    return type(computes_for(trace)) is not StagingTrace
+def staged_whole(fun: Callable[..., Sequence[Any]], primals: Sequence[Any], outline: bool) -> Jaxpr:
+    """The program of a function, in which nothing is planned for itself; with `outline`, equal parts are calls of one.
 
-
-def planned_function(
-    fun: Callable[..., Sequence[Any]],
-    primals: Sequence[Any],
-    differentiated: Sequence[bool] | None,
-    n_outputs: int | Callable[[], int] | None,
-    budget: Budget | None = None,
-) -> Linearization:
-    """The linearization of a function by a plan for a budget; without one, for that in force, where it is staged."""
-    if budget is None and is_computed(state.trace):
-        return linearize_flat(fun, primals, differentiated, n_outputs)
-    if budget is None:
-        if budget_in_force() == "off":
-            return linearize_flat(fun, primals, differentiated, n_outputs)
-        budget = budget_in_force()
-        if budget == "auto" and type(state.trace) is StagingTrace:
-            return linearize_in_place(state.trace, fun, primals, differentiated, n_outputs)
-    elif budget == "off":
-        with within("off"):
-            return linearize_flat(fun, primals, differentiated, n_outputs)
-    return linearize_staged(fun, primals, differentiated, n_outputs, budget)
+    What is differentiated inside is planned with the whole.
+    """
+    with within("off"):
+        closed = stage(fun, [argument_type(x) for x in primals])
+    return outlined(closed) if outline else closed
 
 
 def linearize_in_place(
@@ -179,10 +163,10 @@ def linearize_staged(
     differentiated: Sequence[bool] | None,
     n_outputs: int | Callable[[], int] | None,
     budget: Budget,
+    outline: bool,
 ) -> Linearization:
     """The linearization of the program that a function is staged to."""
-    with within("off"):  # what is differentiated inside is planned with the whole
-        closed = stage(fun, [argument_type(x) for x in primals])
+    closed = staged_whole(fun, primals, outline)
     n = n_outputs() if callable(n_outputs) else len(closed.outputs) if n_outputs is None else n_outputs
     opened, constants = closed.hoist_constants()
     flags = [is_inexact(type_of(x).dtype) for x in primals] if differentiated is None else differentiated

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from minijvp.api.programs import shape_struct
 from minijvp.arguments.axes import repeat
 from minijvp.core.jaxpr import evaluate, lower
 from minijvp.core.primitive import Axis, Nondifferentiable, Primitive
@@ -37,7 +38,7 @@ from minijvp.tools.samples import (
     tolerance,
 )
 from minijvp.transforms.linearize import linearize_flat
-from minijvp.transforms.staging import shape_struct, stage
+from minijvp.transforms.staging import stage
 from minijvp.transforms.vmap import vmap_flat
 
 Check = Callable[[Sample, Judge], None]

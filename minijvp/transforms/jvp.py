@@ -6,6 +6,7 @@ jvp : (a -> b) -> (a, T a) -> (b, T b)
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from minijvp.answers import no_number
@@ -15,7 +16,7 @@ from minijvp.core.source import Source
 from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import Trace, current, state
 from minijvp.core.types import ArrayType, Params, type_of
-from minijvp.transforms.staging import stage
+from minijvp.transforms.staging import stage_as
 
 
 class JVPTracer(Tracer):
@@ -128,11 +129,9 @@ def jvp_jaxpr(jaxpr: Jaxpr, nonzero: tuple[bool, ...]) -> tuple[Jaxpr, tuple[boo
         nonlocal out_nonzero
         rest = iter(args[len(jaxpr.inputs) :])
         primals = args[: len(jaxpr.inputs)]
-        outs, tangents = jvp_flat(
-            lambda *xs: evaluate(jaxpr, *xs), primals, [next(rest) if n else None for n in nonzero]
-        )
+        outs, tangents = jvp_flat(partial(evaluate, jaxpr), primals, [next(rest) if n else None for n in nonzero])
         out_nonzero = tuple(t is not None for t in tangents)
         return [*outs, *(t for t in tangents if t is not None)]
 
     types = [*jaxpr.in_types, *(t.strong() for t, n in zip(jaxpr.in_types, nonzero, strict=True) if n)]
-    return stage(fun, types, f"jvp({jaxpr.name})" if jaxpr.name else ""), out_nonzero
+    return stage_as("jvp", jaxpr, fun, types), out_nonzero

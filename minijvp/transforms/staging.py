@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 import numpy as np
 
 from minijvp.answers import escaped
@@ -165,12 +164,14 @@ def stage(
         return trace.finish(outputs).without_dead_code()
 
 
+def stage_as(what: str, jaxpr: Jaxpr, fun: Callable[..., Sequence[Any]], types: Sequence[ArrayType]) -> Jaxpr:
+    """The program of a function that is a transformation of a jaxpr, which it is named after: what(name)."""
+    found = stage(fun, types, f"{what}({jaxpr.name})" if jaxpr.name else "")
+    found.holds_derivatives |= jaxpr.holds_derivatives
+    return found
+
+
 def argument_type(x: Any) -> ArrayType:
     """The type that an argument has inside the program: Python scalars become weakly typed arrays."""
     t = type_of(x)
     return ArrayType(t.shape, t.dtype, t.weak_type) if type(t) is ScalarType else t
-
-
-def shape_struct(t: ArrayType) -> Any:
-    """A type as JAX writes it."""
-    return jax.ShapeDtypeStruct(t.shape, t.dtype, weak_type=t.weak_type)

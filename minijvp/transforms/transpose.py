@@ -16,7 +16,7 @@ from minijvp.core.tracing import state
 from minijvp.errors import MissingRuleError
 from minijvp.missing_rules import how_to_write
 from minijvp.operations.families import add, zeros
-from minijvp.transforms.staging import stage
+from minijvp.transforms.staging import stage_as
 
 
 def transpose_flat(jaxpr: Jaxpr, linear: Sequence[bool], args: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
@@ -95,7 +95,7 @@ def known_apart(jaxpr: Jaxpr, linear: Sequence[bool]) -> Jaxpr | None:
                 outputs = tuple([v if flag else Var(v.type) for v, flag in zip(e.outputs, flags, strict=True)])
                 e = Equation(e.primitive, e.inputs, e.params, outputs, e.source)
         equations.append(e)
-    return Jaxpr(jaxpr.constants, jaxpr.inputs, tuple(equations), jaxpr.outputs, jaxpr.name) if found else None
+    return jaxpr.with_equations(equations) if found else None
 
 
 def zeros_equation(v: Var) -> Equation:
@@ -166,4 +166,4 @@ def new_transpose(
         out_nonzero = tuple(ct is not None for ct in cts)
         return [ct for ct in cts if ct is not None]
 
-    return stage(fun, types + ct_types, f"transpose({jaxpr.name})" if jaxpr.name else ""), out_nonzero
+    return stage_as("transpose", jaxpr, fun, types + ct_types), out_nonzero

@@ -16,7 +16,7 @@ from minijvp.core.source import Source
 from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import Trace, current, state
 from minijvp.core.types import ArrayType, Params, type_of
-from minijvp.transforms.staging import stage
+from minijvp.transforms.staging import stage_as
 
 
 class BatchTracer(Tracer):
@@ -138,4 +138,4 @@ def vmap_jaxpr(
         return outs
 
     types = [t.with_shape((axis.size, *t.shape)) if b else t for t, b in zip(jaxpr.in_types, batched, strict=True)]
-    return stage(fun, types, f"vmap({jaxpr.name})" if jaxpr.name else ""), out_batched
+    return stage_as("vmap", jaxpr, fun, types), out_batched

@@ -17,7 +17,8 @@ import jax.numpy as jnp
 
 from minijvp import trees
 from minijvp.arguments.tangents import from_user
-from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, one_equation
+from minijvp.calls.programs import one_equation
+from minijvp.core.jaxpr import Equation, Jaxpr, evaluate
 from minijvp.core.printing import Names
 from minijvp.core.source import Source, capture
 from minijvp.core.tracer import Tracer

@@ -108,7 +108,7 @@ class Marks:
                     self.values.append(Value(name, t, fates[v], e.primitive.name + where, e.source))
             first = prefix + names[e.outputs[0]] + "." if e.outputs else ""
             equations.append(self.opened(e, saved, read, first, f" in {e.primitive.name}{where}", lengths))
-        return Jaxpr(jaxpr.constants, jaxpr.inputs, tuple(equations), jaxpr.outputs, jaxpr.name)
+        return jaxpr.with_equations(equations)
 
     def opened(
         self, e: Equation, saved: Mapping[Atom, str], read: set[Atom], prefix: str, where: str, lengths: tuple[int, ...]

@@ -15,8 +15,9 @@ from typing import Any
 
 import jax
 
+from minijvp.calls.programs import one_equation
 from minijvp.core.hooks import hooks
-from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, lower, one_equation
+from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, lower
 from minijvp.core.primitive import Primitive
 from minijvp.core.tracer import refuse_tracers, resolved
 from minijvp.core.tracing import EVALUATION, Trace, detached, state

@@ -116,17 +116,9 @@ def divided(
         for v in equations[i].outputs:
             changes[i - start + 1] += v.type.bytes
             changes[min(last.get(v, i), end) - start + 1] -= v.type.bytes
-    alive = np.cumsum(changes)
-
-    def crossing(offset: int) -> float:
-        count = (length - offset) // period
-        return float(np.mean([alive[offset + period * k] for k in range(1, count)] or [0.0]))
-
-    most = length // period
-    exact = length - period * most
-    crossings = [crossing(o) for o in range(period)]
-    offset = min(range(exact + 1), key=lambda o: crossings[min(o, period - 1)]) if exact < period else 0
-    other = min(range(period), key=crossings.__getitem__)
-    if most > 3 and 2 * crossings[other] < crossings[offset]:
+    most, rest = divmod(length, period)
+    alive = np.cumsum(changes)[period : period * most].reshape(most - 1, period).mean(0)
+    offset, other = int(np.argmin(alive[: rest + 1])), int(np.argmin(alive))
+    if most > 3 and 2 * alive[other] < alive[offset]:  # worth a stretch less
         offset = other
     return start + offset, (length - offset) // period

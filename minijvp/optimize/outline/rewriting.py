@@ -11,7 +11,7 @@ import numpy as np
 from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.program_primitive import ProgramPrimitive
-from minijvp.core.types import ArrayType, Params
+from minijvp.core.types import ArrayType, Params, is_inexact
 from minijvp.custom_rules.custom_jvp import same_rule
 from minijvp.custom_rules.deferred import ByZeros, Deferred
 from minijvp.operations.casting import convert_element_type
@@ -53,7 +53,7 @@ def outlined(jaxpr: Jaxpr) -> Jaxpr:
         result += [*equations[position:start], *calls]
         position = start + size
     result += equations[position:]
-    return Jaxpr(jaxpr.constants, jaxpr.inputs, tuple(result), jaxpr.outputs, jaxpr.name)
+    return jaxpr.with_equations(result)
 
 
 @cached(maxsize=1024)
@@ -77,7 +77,7 @@ def with_outlined_bodies(jaxpr: Jaxpr) -> Jaxpr:
             params = primitive.with_bodies(e.params, list(map(outlined_body, primitive.bodies(e.params))))
             e = Equation(primitive, e.inputs, params, e.outputs, e.source)
         equations.append(e)
-    return outlined(Jaxpr(jaxpr.constants, jaxpr.inputs, tuple(equations), jaxpr.outputs, jaxpr.name))
+    return outlined(jaxpr.with_equations(equations))
 
 
 class Slot(NamedTuple):
@@ -121,7 +121,7 @@ class Stretches:
             found = []
             for e, places in zip(column, self.places):
                 form = ([v.type for v in e.inputs], [v.type for v in e.outputs], e.has_effects and id(e), e.params)
-                inside = [places.get(v) if type(v) is Var else literal(e, v) for v in e.inputs]
+                inside = [places.get(v) if type(v) is Var else compared_literal(e, v) for v in e.inputs]
                 for i, (other, read) in enumerate(zip(forms, reads)):
                     if inside == read and form[:3] == other[:3] and same_params(e.params, other[3]):
                         found.append(i)
@@ -167,10 +167,10 @@ class Stretches:
                 values = tuple([e.inputs[n] for e in column])
                 if v in places:
                     inputs.append(names[v])
-                elif type(v) is Literal and len({repr(x.value) for x in values if type(x) is Literal}) == 1:
+                elif type(v) is Literal and len({written(x) for x in values}) == 1:
                     inputs.append(v)
                 elif type(v) is Literal:
-                    t = like_operand(first)
+                    t = next(x.type for x in first.inputs if type(x) is Var)
                     x = slots.setdefault(values, Slot(Var(ArrayType((), t.dtype, t.weak_type)), values)).variable
                     if t.shape:
                         spread = {"shape": t.shape, "broadcast_dimensions": ()}
@@ -202,7 +202,7 @@ class Stretches:
                     value = variable
                 operands.append(value)
             results = tuple([stretch[k].outputs[n] for k, n in needed])
-            params = {"jaxpr": jaxpr, "repeats": len(members)}
+            params = {"jaxpr": jaxpr, "repeats": len(members), "again": False}
             equations.append(Equation(kept_call, tuple(operands), params, results, stretch[kept[-1]].source))
             found[j] = equations
         return found
@@ -225,19 +225,20 @@ def same_params(p: Params, q: Params) -> bool:
         return True
     if p.keys() != q.keys():
         return False
-    return all(
-        [x == q[k] or (isinstance(x, RULES) and same_rule(x, q[k], p["jaxpr"], p["name"])) for k, x in p.items()]
-    )
+    jaxpr, name = p.get("jaxpr"), p.get("name", "")
+    return all([x == q[k] or (isinstance(x, RULES) and same_rule(x, q[k], jaxpr, name)) for k, x in p.items()])
 
 
-def literal(e: Equation, v: Literal) -> str:
-    """How a literal is compared: elementwise operations can take an array for it."""
-    if isinstance(e.primitive, Elementwise) and any([type(x) is Var for x in e.inputs]):
-        return repr(v.type)
+def compared_literal(e: Equation, v: Literal) -> str:
+    """How a literal is compared: by its value, but where an array in its place would be one of the other operands."""
+    dtypes = {x.type.dtype for x in e.inputs if type(x) is Var}
+    if not isinstance(e.primitive, Elementwise) or len(dtypes) != 1:
+        return written(v)
+    (dtype,) = dtypes
+    kinds = {float: is_inexact(dtype), int: np.issubdtype(dtype, np.integer)}
+    return repr(v.type) if kinds.get(type(v.value), v.type.dtype == dtype) else written(v)
+
+
+def written(v: Any) -> str:
+    """A literal as Python writes it: 0.0, -0.0, 0 and False are equal, and not the same."""
     return f"{v.value!r} {type(v.value).__name__}"
-
-
-def like_operand(e: Equation) -> ArrayType:
-    """The type of an operand that is an array."""
-    types = [v.type for v in e.inputs if type(v) is Var]
-    return next((t for t in types if t.dtype != bool), types[0])

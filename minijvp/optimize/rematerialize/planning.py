@@ -138,13 +138,17 @@ class PlanningProblem:
         """The plan to follow where no budget is asked for: None if there is little to gain."""
         if self.bytes * copies * (self.loop.length if self.loop else 1) < SMALL:
             return None
-        called = self.loop is not None and self.loop.called
-        plan = self.plan(CALLED) if called else self.plan(DEFAULT, within_time=True)
+        plan = self.by_default_terms()
         return plan if plan.again and plan.peak <= WORTHWHILE * self.peak_by_default(plan) else None
+
+    def by_default_terms(self) -> Plan:
+        """The plan of least memory that costs no noticeable time."""
+        called = self.loop is not None and self.loop.called
+        return self.plan(CALLED) if called else self.plan(DEFAULT, within_time=True)
 
     def plan_within(self, budget: int) -> Plan:
         """The plan that takes least time of those that keep within so many bytes; else the one that comes closest."""
-        smallest = self.plan(DEFAULT, within_time=True)
+        smallest = self.by_default_terms()
         if smallest.peak <= budget:
             return smallest
         # The sizes of regions and what they compute depend on each other, and no formula gives both: so a few numbers
@@ -166,7 +170,8 @@ class PlanningProblem:
         borders = self.borders(terms.regions)
         reads = [self.reads(start, end) for start, end in borders]
         # Small values as free ends make the cut stop near them, in place of computing long chains again for nothing.
-        extra = {v for v in forward.producer if not terms.sums and v.type.bytes <= NEGLIGIBLE * self.bytes}
+        negligible = 0 if terms.sums else NEGLIGIBLE * self.bytes
+        extra = {v for v in forward.producer if v.type.bytes <= negligible}
         if within_time:
             extra |= self.spread_out
         saved = choice(forward, reads, self.needed, extra, terms)
