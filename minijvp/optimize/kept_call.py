@@ -12,7 +12,7 @@ from jax.experimental.xla_metadata import set_xla_metadata
 from minijvp.calls.call import Call, applied
 from minijvp.core.caching import cached
 from minijvp.core.hooks import hooks
-from minijvp.core.jaxpr import Jaxpr, Var, lower
+from minijvp.core.jaxpr import Equation, Jaxpr, Var, lower
 from minijvp.operations.families import nonzero
 from minijvp.transforms.linearize import Loop
 
@@ -20,23 +20,18 @@ from minijvp.transforms.linearize import Loop
 class KeptCall(Call):
     """The outputs of an open jaxpr, one of `repeats` calls of it in a program.
 
-    On one CPU, XLA is told not to insert the program where it is called: it sees no more than one copy at a time, and
-    does not merge what is computed again with the first time. On several devices it would not combine collectives of
-    different calls, so there, and on other platforms, it may insert it; a program that computes something again
-    (`again`) then waits for its arguments behind a barrier.
+    On CPU, XLA is told not to insert the program where it is called: it sees no more than one copy at a time, and does
+    not merge what a program computes again (`again`) with the first time. On several devices it would not combine
+    collectives of different calls, so there it may insert what computes nothing again. On other platforms it may
+    insert all; what computes something again then waits for its arguments behind a barrier, as in jax.checkpoint.
     """
 
     def impl(self, *args: Any, jaxpr: Jaxpr, repeats: int, again: bool) -> tuple[Any, ...]:
-        kept, inserted = lowerings(jaxpr)
-
-        def elsewhere(*args: Any) -> list[Any]:
-            return inserted(*(lax.optimization_barrier(args) if again else args))
-
-        if jax.device_count() > 1:
-            return tuple(elsewhere(*args))
-        return tuple(lax.platform_dependent(*args, cpu=kept, default=elsewhere))
+        return tuple(lowering(jaxpr, again, keep=again or jax.device_count() == 1)(*args))
 
     def linearize(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, repeats: int, again: bool) -> tuple[Any, Any]:
+        if repeats == 1:
+            return super().linearize(primals, tangents, jaxpr=jaxpr, repeats=repeats, again=again)
         n, m = len(jaxpr.inputs), len(jaxpr.outputs)
         turns = Loop(repeats, (False,) * n, (True,) * n, (True,) * m, called=True)
         found = hooks.linearizer.program(jaxpr, nonzero(tangents), turns)
@@ -49,6 +44,11 @@ class KeptCall(Call):
 
 
 kept_call = KeptCall("kept_call")
+
+
+def is_region(e: Equation) -> bool:
+    """Whether an equation is a part of a backward pass that computes again what it needs, and no layer of several."""
+    return e.primitive is kept_call and e.params["repeats"] == 1
 
 
 def computes_again(linear: Jaxpr, n: int) -> bool:
@@ -64,8 +64,8 @@ def computes_again(linear: Jaxpr, n: int) -> bool:
 
 
 @cached(maxsize=4096)
-def lowerings(jaxpr: Jaxpr) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """A program as a function of JAX whose calls XLA keeps, and as one whose calls it may replace."""
+def lowering(jaxpr: Jaxpr, again: bool, keep: bool) -> Callable[..., Any]:
+    """A program as a function of JAX, traced once for all calls; on CPU, one whose calls XLA keeps, if `keep`."""
 
     def body(*args: Any) -> list[Any]:
         with set_xla_metadata(inlineable=None):  # of the call alone, not of what is inside
@@ -78,4 +78,10 @@ def lowerings(jaxpr: Jaxpr) -> tuple[Callable[..., Any], Callable[..., Any]]:
         with set_xla_metadata(inlineable="false"):
             return inserted(*args)
 
-    return kept, inserted
+    def apart(*args: Any) -> list[Any]:
+        return inserted(*lax.optimization_barrier(args))
+
+    def by_platform(*args: Any) -> list[Any]:
+        return lax.platform_dependent(*args, cpu=kept, default=apart if again else inserted)
+
+    return jax.jit(by_platform) if keep else inserted

@@ -15,9 +15,9 @@ from minijvp.core.printing import Names
 from minijvp.core.program_primitive import ProgramPrimitive
 from minijvp.core.source import Source
 from minijvp.core.types import ArrayType
+from minijvp.optimize.kept_call import is_region
 from minijvp.optimize.rematerialize.linearization import Parts, renamed
 from minijvp.optimize.rematerialize.planning import Plan
-from minijvp.optimize.rematerialize.region import region
 from minijvp.views.graph import Mark
 from minijvp.views.residuals import Index
 from minijvp.views.traces import source_text
@@ -181,7 +181,7 @@ def inside(jaxpr: Jaxpr, linear: set[Atom], name: str = "", times: int = 1) -> I
             given: set[Atom] = {v for v, flag in zip(inner.inputs[::-1], flags[::-1]) if flag}
             given.update(inner.inputs[first : first + e.params.get("n_carry", 0)])
             part = f"{primitive} at {source_text(e.source).partition(': ')[0]}" if e.source else primitive
-            words = name if e.primitive is region else f"{part} in {name}" if name else part
+            words = name if is_region(e) else f"{part} in {name}" if name else part
             again = untouched(inner, given)
             if again:
                 starts = {v for f in again for v in f.inputs if type(v) is Var}

@@ -124,8 +124,8 @@ def test_the_program_changes_only_where_it_is_planned() -> None:
     planned = minijvp.make_jaxpr(minijvp.grad(network))(P, X)
     with minijvp.config(memory_budget="off"):
         plain = minijvp.make_jaxpr(minijvp.grad(network))(P, X)
-    assert any(e.primitive.name == "region" for e in planned)
-    assert not any(e.primitive.name == "region" for e in plain)
+    assert any(e.primitive.name == "kept_call" for e in planned)
+    assert not any(e.primitive.name == "kept_call" for e in plain)
 
 
 @pytest.mark.usefixtures("forced")
@@ -182,7 +182,7 @@ def test_off_is_the_plain_transpose(monkeypatch: pytest.MonkeyPatch) -> None:
 
     fun = minijvp.jit(lambda x: minijvp.jit(linear)(x))
     jaxpr = minijvp.make_jaxpr(minijvp.grad(fun))(X[0, :3])
-    assert "region" not in str(jaxpr)
+    assert "kept_call" not in str(jaxpr)
 
 
 def test_small_programs_are_left_alone() -> None:

@@ -77,8 +77,8 @@ def executed(jaxpr: Jaxpr) -> int:
     """How many equations run; a region or a call is none, and a loop runs its own in every turn."""
     total = 0
     for e in jaxpr:
-        inner = e.programs if e.primitive.name in ("region", "scan", "jit", "checkpoint") else ()
-        total += sum(map(executed, inner)) * e.params.get("length", 1) + (e.primitive.name not in ("region", "jit"))
+        inner = e.programs if e.primitive.name in ("kept_call", "scan", "jit", "checkpoint") else ()
+        total += sum(map(executed, inner)) * e.params.get("length", 1) + (e.primitive.name not in ("kept_call", "jit"))
     return total
 
 

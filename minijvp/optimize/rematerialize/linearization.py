@@ -2,8 +2,8 @@
 
 Linearization makes the residuals explicit: the values of the forward program that the linear one reads. By a plan (see
 `planning`) some of them are saved. The linear program then takes these, and what is at hand anyway, and each region of
-it that needs others is one equation, a `region`, which begins with those that give them. Transposed, a region is a
-region, so the reverse pass computes again, part by part, just what it needs next.
+it that needs others is one equation, a call that is kept, which begins with those that give them. Transposed, that is
+another such call, so the reverse pass computes again, part by part, just what it needs next.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
 from minijvp.core.types import is_inexact
 from minijvp.errors import ArgumentError
+from minijvp.optimize.kept_call import kept_call
 from minijvp.optimize.rematerialize.budgets import budget_in_force, within
 from minijvp.optimize.rematerialize.forward import Forward, by_results, spreads
 from minijvp.optimize.rematerialize.planning import NOTICEABLE, Plan, PlanningProblem
-from minijvp.optimize.rematerialize.region import region
 from minijvp.transforms.linearize import (
     LinearizedJaxpr,
     Loop,
@@ -175,29 +175,23 @@ def planned_equations(linearized: PlanningProblem, plan: Plan) -> tuple[Equation
         return (*plan.again, *program.equations)
     last: dict[Atom, int] = {v: i for i, e in enumerate(program.equations) for v in e.inputs}
     last.update(dict.fromkeys(program.outputs, len(program.equations)))
-    linear: set[Atom] = {v for v in program.inputs if v not in linearized.residuals}
     found: list[Equation] = []
     for part in plan.regions:
         equations = program.equations[part.start : part.end]
-        reached = set(linear)
-        for e in equations:
-            if not linear.isdisjoint(e.inputs):
-                linear.update(e.outputs)
         made = [v for e in equations for v in e.outputs if last.get(v, -1) >= part.end]
         if part.again and part.apart and made:
-            found.append(as_region((*part.again, *equations), made, reached))
+            found.append(as_kept((*part.again, *equations), made))
         else:
             found += (*part.again, *equations)
     return tuple(found)
 
 
-def as_region(equations: Sequence[Equation], outputs: Sequence[Var], last: set[Atom]) -> Equation:
-    """Equations as one, whose inputs end in those of `last`."""
+def as_kept(equations: Sequence[Equation], outputs: Sequence[Var]) -> Equation:
+    """Equations as one, which a compiler keeps apart from all else."""
     made = {v for e in equations for v in e.outputs}
     read = dict.fromkeys([v for e in equations for v in e.inputs if type(v) is Var and v not in made])
-    inputs = (*[v for v in read if v not in last], *[v for v in read if v in last])
-    body = Jaxpr((), inputs, tuple(equations), tuple(outputs))
-    return Equation(region, inputs, {"jaxpr": body}, tuple(outputs), equations[-1].source)
+    params = {"jaxpr": Jaxpr((), tuple(read), tuple(equations), tuple(outputs)), "repeats": 1, "again": True}
+    return Equation(kept_call, tuple(read), params, tuple(outputs), equations[-1].source)
 
 
 def leaves_of(equations: Sequence[Equation], given: set[Var], outputs: Sequence[Atom]) -> list[Var]:
@@ -232,7 +226,7 @@ def tied(forward: Forward, plan: Plan) -> list[Equation]:
             result.append(e)
             continue
         equations, _ = forward.again(parts, set())
-        result.append(as_region((*equations, e), e.outputs, {data[-1]}))
+        result.append(as_kept((*equations, e), e.outputs))
     return result
 
 
