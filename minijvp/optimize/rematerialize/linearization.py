@@ -187,9 +187,13 @@ def planned_equations(linearized: PlanningProblem, plan: Plan) -> tuple[Equation
 
 
 def as_kept(equations: Sequence[Equation], outputs: Sequence[Var]) -> Equation:
-    """Equations as one, which a compiler keeps apart from all else."""
+    """Equations as one, which a compiler keeps apart from all else.
+
+    What is read last comes first: so the transposed program gives cotangents in the order of its results, by which XLA
+    goes when it decides what to compute first.
+    """
     made = {v for e in equations for v in e.outputs}
-    read = dict.fromkeys([v for e in equations for v in e.inputs if type(v) is Var and v not in made])
+    read = dict.fromkeys([v for e in equations[::-1] for v in e.inputs if type(v) is Var and v not in made])
     params = {"jaxpr": Jaxpr((), tuple(read), tuple(equations), tuple(outputs)), "repeats": 1, "again": True}
     return Equation(kept_call, tuple(read), params, tuple(outputs), equations[-1].source)
 
