@@ -170,13 +170,15 @@ def is_fast_if_canonical(x: Any, y: Any, p: Convolution) -> bool:
     """Whether XLA computes a convolution several times faster in the canonical form, wherever it stands.
 
     On CPU it has a library for that form, and brings others to it only at the top level of a program: not in loops, nor
-    in branches, nor in calls that it keeps. In three dimensions, and of other groups, the library may well be slower
-    than XLA's plain loops. For float64 there is none.
+    in branches, nor in calls that it keeps. In three dimensions, where few features meet or windows move by more than
+    one, and of small groups, the library may well be slower than XLA's plain loops. For float64 there is none.
     """
     dtypes = {x.dtype, y.dtype, np.dtype(p.preferred_element_type or x.dtype)}
     kernels, features, *spatial = [y.shape[d] for d in p.dimension_numbers.rhs_spec]
+    moves_by_one = max(*p.window_strides, *p.lhs_dilation, *p.rhs_dilation, 1) == 1
+    many = max(features, kernels // p.groups) >= FEATURES_OF_A_FAST_GROUP
     return (
-        len(spatial) in (1, 2)
+        (len(spatial) in (1, 2) or (len(spatial) == 3 and moves_by_one and many))
         and dtypes <= FAST_DTYPES
         and (p.feature_group_count == 1 or features >= FEATURES_OF_A_FAST_GROUP)
         and p.batch_group_count in (1, kernels)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -422,6 +426,46 @@ def test_on_several_devices_calls_are_plain(monkeypatch: pytest.MonkeyPatch) -> 
     p, x = list(WEIGHTS), numbers(3, 4)  # of a shape that nothing else is compiled for
     assert "inlineable" not in f.lower(p, x).as_text()
     close(f(p, x), jax.grad(residual_layers(JAX))(p, x))
+
+
+SHARDED = """
+import jax, minijvp, numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
+from tests.operations.test_convolution import same, steps
+from tests.optimize.test_outline import JAX, OURS, WEIGHTS, close, numbers, residual_layers
+from tests.benchmarks.deep import deep_transformer_data, deep_transformer_loss
+
+mesh = jax.make_mesh((4,), ("d",), axis_types=(AxisType.Auto,))
+put = lambda tree, *spec: jax.device_put(tree, NamedSharding(mesh, P(*spec)))
+
+p, x = list(WEIGHTS), numbers(8, 4)  # outlined
+wanted = jax.jit(jax.grad(residual_layers(JAX), (0, 1)))(p, x)
+for args in ((put(p), put(x, "d")), (put(p, None, "d"), put(x)), (put(p, "d"), put(x, None, "d"))):
+    found = minijvp.jit(minijvp.grad(residual_layers(OURS), (0, 1)))(*args)
+    close(found, wanted)
+
+p, x = deep_transformer_data(2, 64, 64, 16)  # with regions that compute again
+wanted = jax.jit(jax.grad(deep_transformer_loss(jax), (0, 1)))(p, x)
+f = minijvp.jit(minijvp.grad(deep_transformer_loss(minijvp), (0, 1), memory_budget=0.5))
+for args in ((put(p), put(x, "d")), (put(p), put(x, None, None, "d"))):
+    assert " call(" in f.lower(*args).compile().as_text()
+    close(f(*args), wanted, 1e-4)
+
+x, y = numbers(8, 3, 6, 5), numbers(8, 3, 3, 2)  # convolutions in the form that is fast
+ours, theirs = (api.value_and_grad(steps(api, {}, 2), (0, 1)) for api in (minijvp, jax))
+for args in ((put(x, "d"), put(y)), (put(x), put(y, "d"))):
+    same(minijvp.jit(ours)(*args), jax.jit(theirs)(x, y))
+print("sharded")
+"""
+
+
+def test_what_is_shared_among_devices() -> None:
+    root = str(Path(__file__).parents[2])
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu", "PYTHONPATH": root}
+    command = [sys.executable, "-c", SHARDED]
+    environment = {**os.environ, **flags}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.stdout.endswith("sharded\n"), done.stderr[-3000:]
 
 
 def deep(n: int) -> tuple[Any, Any]:
