@@ -107,8 +107,7 @@ class AbsorbingMultiply(Elementwise):
 
 
 mul = Multiply("mul", lax.mul, lambda t, out, x, y: mul(t, y), lambda t, out, x, y: mul(x, t))
-# Where only y has a tangent, and so for sqrt, the slope is one of values alone: what is divided is never a tangent, of
-# which there may be many, and neither are those of the slope.
+# For y, as for sqrt, what is divided is a slope of values alone: tangents may be many.
 div = Divide("div", lax.div, lambda t, out, x, y: div(t, y), lambda t, out, x, y: neg(mul(t, mul(out, div(1.0, y)))))
 absorbing_mul = AbsorbingMultiply(
     "absorbing_mul",

@@ -84,4 +84,5 @@ def lowering(jaxpr: Jaxpr, again: bool, keep: bool) -> Callable[..., Any]:
     def by_platform(*args: Any) -> list[Any]:
         return lax.platform_dependent(*args, cpu=kept, default=apart if again else inserted)
 
+    by_platform.__name__ = body.__name__
     return jax.jit(by_platform) if keep else inserted
