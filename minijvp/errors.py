@@ -59,6 +59,10 @@ class ArgumentError(MinijvpError, TypeError, ValueError):
     """An argument of a public function has the wrong tree, shape, dtype, axis or type."""
 
 
+class UnknownValueError(ArgumentError):
+    """A transpose rule computes with an argument that is linear, of which it has the type and no value."""
+
+
 class UnsupportedArgumentError(ArgumentError, NotImplementedError):
     """An argument that functions of NumPy have was given, and means nothing here: `out`."""
 
@@ -91,6 +95,9 @@ class MissingRuleError(MinijvpError, TypeError, ValueError, NotImplementedError)
 
     equation: Any = None
     """The equation that cannot be transposed, if that is what failed."""
+
+    line: Any = None
+    """Where that was made, if it is known."""
 
 
 class UnboundAxisError(ArgumentError, NameError):

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minijvp.errors import ArgumentError
+from minijvp.errors import ArgumentError, UnknownValueError
 
 SHORT_NAMES = {"float": "f", "bfloat": "bf", "int": "i", "uint": "u", "complex": "c", "bool": "bool"}
 
@@ -198,7 +198,8 @@ def _new_reader(value: Any) -> Callable[[Any], ArrayType]:
 
 
 def _not_an_array(value: Any) -> ArgumentError:
-    return ArgumentError(
+    kind = UnknownValueError if isinstance(value, ArrayType) else ArgumentError
+    return kind(
         f"{value!r:.200} of type {type(value).__name__} is not an array.",
         "minijvp computes with numbers: jax and NumPy arrays, Python scalars, and pytrees of them.",
         "Convert it (mnp.asarray), or keep it out of the differentiated and traced arguments "

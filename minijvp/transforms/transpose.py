@@ -13,7 +13,7 @@ from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.source import Source
 from minijvp.core.tracing import state
-from minijvp.errors import MissingRuleError
+from minijvp.errors import MissingRuleError, UnknownValueError
 from minijvp.missing_rules import how_to_write
 from minijvp.operations.families import add, zeros
 from minijvp.transforms.staging import stage_as
@@ -105,7 +105,7 @@ def zeros_equation(v: Var) -> Equation:
 
 def is_about_linearity(error: Exception) -> bool:
     """Whether a transpose rule failed for want of a value: there is no rule, or it used an argument that is linear."""
-    return (isinstance(error, MissingRuleError) and ", at " not in error.what) or "ArrayType" in str(error)
+    return isinstance(error, UnknownValueError) or (isinstance(error, MissingRuleError) and error.line is None)
 
 
 def not_linear(e: Equation, line: Source | None) -> MissingRuleError:
@@ -119,7 +119,7 @@ def not_linear(e: Equation, line: Source | None) -> MissingRuleError:
         "Transpose linear functions only (x * c with a known c, and not x * x): for another function, vjp transposes "
         "its derivative." + (sketch and f" Of a primitive that is linear:\n{sketch}"),
     )
-    error.equation = e
+    error.equation, error.line = e, line
     return error
 
 
