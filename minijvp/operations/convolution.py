@@ -175,7 +175,7 @@ def is_fast_if_canonical(x: Any, y: Any, p: Convolution) -> bool:
     """
     dtypes = {x.dtype, y.dtype, np.dtype(p.preferred_element_type or x.dtype)}
     kernels, features, *spatial = [y.shape[d] for d in p.dimension_numbers.rhs_spec]
-    moves_by_one = max(*p.window_strides, *p.lhs_dilation, *p.rhs_dilation, 1) == 1
+    moves_by_one = {1}.issuperset((*p.window_strides, *p.lhs_dilation, *p.rhs_dilation))
     many = max(features, kernels // p.groups) >= FEATURES_OF_A_FAST_GROUP
     return (
         (len(spatial) in (1, 2) or (len(spatial) == 3 and moves_by_one and many))
