@@ -18,6 +18,7 @@ from tests.benchmarks.__main__ import BENCHMARKS, main, measure, selected
 from tests.benchmarks.benchmark import Benchmark
 from tests.benchmarks.chart import draw
 from tests.benchmarks.contenders import BOTH, INSTALLED, calls, plain
+from tests.benchmarks.defaults import BODIES, by_default, recurrent_data, residual_blocks_loss
 from tests.benchmarks.eager import CASES, Case, check
 from tests.benchmarks.models import (
     DERIVATIVES_OF_LOOPS,
@@ -26,6 +27,7 @@ from tests.benchmarks.models import (
     lstm_loss,
     mlp_data,
     mlp_loss,
+    resnet_data,
     transformer_data,
 )
 from tests.benchmarks.objectives import OBJECTIVES
@@ -36,6 +38,10 @@ from tests.benchmarks.rematerialisation import measure as measure_plan
 from tests.benchmarks.rematerialisation import planning
 from tests.benchmarks.report import (
     CALL,
+    DEFAULTS_COMPILE,
+    DEFAULTS_MEMORY,
+    DEFAULTS_RUN,
+    DEFAULTS_STAGE,
     DEPTH,
     EAGER,
     GROUPS,
@@ -107,6 +113,21 @@ def test_programs_to_plan_are_the_same_in_both_libraries(case: CaseOfPlan) -> No
     theirs = plain(jax.value_and_grad(case.theirs() if case.theirs else case.loss(BOTH["JAX"]))(*args))
     check_same(ours, theirs)
     assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(ours))
+
+
+@pytest.mark.parametrize("name", [*BODIES, "residual blocks"])
+def test_programs_of_defaults_are_the_same_in_both_libraries(name: str) -> None:
+    loss, args = BODIES.get(name, residual_blocks_loss), recurrent_data(4, 3, 2)
+    args = args if name in BODIES else resnet_data(2, 4, 3, 2)
+    ours, theirs = (plain(api.value_and_grad(loss(api))(*args)) for api in BOTH.values())
+    check_same(ours, theirs)
+
+
+def test_rows_of_defaults() -> None:
+    rows = by_default("MLP in cache", "MLP", ONCE)
+    assert [r.group for r in rows] == [DEFAULTS_STAGE, DEFAULTS_COMPILE, DEFAULTS_RUN, DEFAULTS_MEMORY]
+    assert all(set(r.medians) == {"minijvp"} and r.ratios["minijvp"].median > 0 for r in rows)
+    assert rows[-1].reached  # the memory is the compiler's answer, the same on each machine
 
 
 def test_rows_of_plans() -> None:

@@ -19,6 +19,7 @@ from tests.benchmarks import (
     bridge,
     compiled,
     control_flow,
+    defaults,
     depth,
     eager,
     growth,
@@ -39,6 +40,7 @@ MODULES = (
     staging,
     compiled,
     depth,
+    defaults,
     growth,
     published,
     control_flow,
@@ -57,7 +59,8 @@ default, after 8 calls. What is traced and compiled is a new function each time;
 shapes, dtypes and parameters are warm on both sides, and no cache on disk is used. First in its process: with all
 caches empty, each in a process of its own. Rematerialisation: minijvp with memory_budget="auto" or the budget in the
 name, beside JAX's default or, after a stroke, beside jax.checkpoint of each layer or step; planned - unplanned is the
-largest difference of gradients relative to the largest entry of an array. Libraries, where they are installed: trace +
+largest difference of gradients relative to the largest entry of an array. Defaults: minijvp beside itself with
+memory_budget and outline "off", in seconds of the processor. Libraries, where they are installed: trace +
 lower in seconds of the processor. NumPy's matrix products use one thread, so
 that its threads do not wait for work while others are measured."""
 

@@ -33,6 +33,10 @@ DEPTH_COMPILE = "depth: compile"
 DEPTH_FIRST = "depth: time to first result"
 DEPTH_RUN = "depth: compiled run time"
 DEPTH_MEMORY = "depth: temporary memory"
+DEFAULTS_STAGE = "defaults / off: trace + lower"
+DEFAULTS_COMPILE = "defaults / off: compile"
+DEFAULTS_RUN = "defaults / off: compiled run time"
+DEFAULTS_MEMORY = "defaults / off: temporary memory"
 OBJECTIVES_EAGER = "objectives: eager, first calls"
 OBJECTIVES_HOT = "objectives: eager, hot"
 OBJECTIVES_RUN = "objectives: compiled run time"
@@ -62,6 +66,10 @@ GROUPS: dict[str, Goal | None] = {
     DEPTH_FIRST: None,
     DEPTH_RUN: None,
     DEPTH_MEMORY: None,
+    DEFAULTS_STAGE: Goal(1.02, 1.05),
+    DEFAULTS_COMPILE: Goal(1.02, 1.05),
+    DEFAULTS_RUN: Goal(1.0, 1.02),
+    DEFAULTS_MEMORY: Goal(1.0, 1.0),
     OBJECTIVES_EAGER: Goal(0.12, 0.25),
     OBJECTIVES_HOT: Goal(0.03, 0.10),
     OBJECTIVES_RUN: Goal(1.0, 1.03),
