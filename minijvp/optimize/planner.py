@@ -12,6 +12,7 @@ from minijvp.core.jaxpr import Jaxpr, Var, evaluate
 from minijvp.core.tracing import Trace, state
 from minijvp.core.types import is_inexact, type_of
 from minijvp.optimize.outline.rewriting import outlined, outlined_body, with_outlined_bodies
+from minijvp.optimize.outline.sums import with_sums_in_calls
 from minijvp.optimize.rematerialize.branches import planned_branches
 from minijvp.optimize.rematerialize.budgets import budget_in_force, with_budget, within
 from minijvp.optimize.rematerialize.forward import Forward, by_results
@@ -88,7 +89,7 @@ class Planner(Linearizer):
         return sum([v.type.bytes for e in jaxpr for v in e.outputs]) >= NOTICEABLE // 16
 
     def lowered(self, jaxpr: Jaxpr) -> Jaxpr:
-        return with_outlined_bodies(jaxpr) if config.outline == "auto" else jaxpr
+        return with_sums_in_calls(with_outlined_bodies(jaxpr)) if config.outline == "auto" else jaxpr
 
     def within(self, budget: Budget) -> AbstractContextManager[None]:
         return within(budget)

@@ -485,6 +485,33 @@ def test_memory_does_not_grow_with_the_layers() -> None:
     assert (off[12] - off[8]) / 4 > 3 * layer
 
 
+def test_terms_of_a_sum_over_calls_are_added_one_by_one() -> None:
+    """The gradient of weights that all layers share: what is there does not grow with terms of their size."""
+
+    def shared(m: Any) -> Callable[[Any, Any], Any]:
+        f = residual_layers(OURS if m is minijvp else JAX)
+        return lambda w, x: f([w] * 12, x)
+
+    w, x = 0.1 * numbers(128, 128), numbers(2, 128)
+    f, compiled = minijvp.grad(shared(minijvp)), {}
+    for outline in ("auto", "off"):
+        with minijvp.config(outline=outline):
+            compiled[outline] = minijvp.jit(f).lower(w, x).compile()
+    wanted = jax.grad(shared(jax))(w, x)
+    close(compiled["auto"](w, x), wanted, 1e-4)
+    close(compiled["auto"](w, x), compiled["off"](w, x))
+    auto, off = (c.memory_analysis().temp_size_in_bytes for c in compiled.values())
+    assert auto < 4 * w.nbytes < 10 * w.nbytes < off
+
+    def in_steps(w: Any, xs: Any) -> Any:
+        return minijvp.lax.scan(lambda c, x: (c + f(w, x), None), mnp.zeros_like(w), xs)[0]
+
+    for program in (f, in_steps):
+        calls = kept_calls(compiled_program(program, w, np.stack([x, x]) if program is in_steps else x).check())
+        assert sum(e.params["jaxpr"].equations[-1].primitive.name == "add" for e in calls) >= 10
+    close(minijvp.jit(in_steps)(w, np.stack([x, x])), 2 * wanted, 1e-4)
+
+
 def test_the_setting() -> None:
     assert minijvp.config.outline == "auto"
     for wrong in ("on", None, True, 3):

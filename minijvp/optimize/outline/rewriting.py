@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -70,14 +70,19 @@ def with_outlined_bodies(jaxpr: Jaxpr) -> Jaxpr:
     """
     if jaxpr.holds_derivatives:
         return jaxpr
+    return outlined(with_bodies(jaxpr, outlined_body))
+
+
+def with_bodies(jaxpr: Jaxpr, change: Callable[[Jaxpr], Jaxpr]) -> Jaxpr:
+    """The same program with other bodies of loops, choices and calls, where there is enough in them."""
     equations = []
     for e in jaxpr:
         primitive = e.primitive
-        if isinstance(primitive, ProgramPrimitive) and cost.weight(e) >= cost.SAVED and primitive is not kept_call:
-            params = primitive.with_bodies(e.params, list(map(outlined_body, primitive.bodies(e.params))))
+        if isinstance(primitive, ProgramPrimitive) and primitive is not kept_call and cost.weight(e) >= cost.SAVED:
+            params = primitive.with_bodies(e.params, list(map(change, primitive.bodies(e.params))))
             e = Equation(primitive, e.inputs, params, e.outputs, e.source)
         equations.append(e)
-    return outlined(jaxpr.with_equations(equations))
+    return jaxpr.with_equations(equations)
 
 
 class Slot(NamedTuple):
