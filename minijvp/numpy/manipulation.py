@@ -24,6 +24,7 @@ from minijvp.numpy.promotion import (
     promote,
     refuse,
     same_shape,
+    sequence,
     shape_values,
 )
 from minijvp.operations import shape as ops
@@ -67,7 +68,7 @@ def reshape(a: Any, shape: Any, order: str = "C", *, copy: bool | None = None) -
     """The elements in another shape; one size may be -1. Whether they are copied, the compiler decides, as in JAX."""
     x = array(a, "reshape")
     given = x.shape
-    sizes = tuple(shape) if isinstance(shape, (tuple, list)) else (shape,)
+    sizes = sequence(shape)
     if order == "F":
         return transpose(reshape(transpose(x), tuple(reversed(complete(sizes, given)))))
     if order != "C":
@@ -168,7 +169,7 @@ def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
 def expand_dims(a: Any, axis: Any) -> Any:
     """New axes of size 1 at these places of the result."""
     x = array(a, "expand_dims")
-    count = len(axis) if isinstance(axis, (tuple, list)) else 1
+    count = len(sequence(axis))
     return ops.expand_dims(x, normalize_axes(axis, len(x.shape) + count, "expand_dims"))
 
 

@@ -29,7 +29,7 @@ from minijvp.numpy import (
     ufuncs,
     updates,
 )
-from minijvp.numpy.promotion import refuse
+from minijvp.numpy.promotion import refuse, sequence
 
 
 def operator(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -210,9 +210,8 @@ ATTRIBUTES_OF_MEMORY = (
 
 def transpose_method(self: Any, *args: Any) -> Any:
     """The axes in another order, given as a tuple or as arguments."""
-    if not args or args == (None,):
-        return manipulation.transpose(self)
-    return manipulation.transpose(self, args[0] if isinstance(args[0], (tuple, list)) else args)
+    axes = args[0] if len(args) == 1 else args or None
+    return manipulation.transpose(self, None if axes is None else sequence(axes))
 
 
 def compress_method(

@@ -280,12 +280,17 @@ def normalize_axis(axis: Any, ndim: int, function: str) -> int:
     return index % ndim
 
 
+def sequence(given: Any) -> tuple:
+    """What the user gave as one integer or several of them, as a tuple; arrays of NumPy are sequences too."""
+    several = isinstance(given, (tuple, list)) or (isinstance(given, np.ndarray) and given.ndim)
+    return tuple(given) if several else (given,)
+
+
 def normalize_axes(axes: Any, ndim: int, function: str) -> tuple[int, ...]:
     """Non-negative axes for an axis, a sequence of them, or None (all)."""
     if axes is None:
         return tuple(range(ndim))
-    given = tuple(axes) if isinstance(axes, (tuple, list)) else (axes,)
-    found = tuple([normalize_axis(a, ndim, function) for a in given])
+    found = tuple([normalize_axis(a, ndim, function) for a in sequence(axes)])
     if len(set(found)) != len(found):
         raise ArgumentError(
             f"minijvp.numpy.{function} received axis={axes!r}, which names an axis twice.",

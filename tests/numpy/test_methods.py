@@ -112,3 +112,25 @@ def test_a_tracer_has_no_memory(name: str) -> None:
         error, match=rf"{name}.* was asked of a traced f\d\d\[\]\*?[.,](.|\n)*no memory(.|\n)*Ask it of"
     ):
         minijvp.grad(fun)(1.0)
+
+
+BY_ARRAYS: list[Callable[[Any, Any], Any]] = [
+    lambda np_, x: x.transpose(np.array([0, 2, 1])),
+    lambda np_, x: np_.transpose(x, np.array([2, 0, 1])),
+    lambda np_, x: x.reshape(np.array([4, -1])),
+    lambda np_, x: np_.reshape(x, np.array([6, 4])),
+    lambda np_, x: np_.broadcast_to(x, np.array([5, 2, 3, 4])),
+    lambda np_, x: np_.moveaxis(x, np.array([0, 1]), np.array([1, 0])),
+    lambda np_, x: np_.sum(x, axis=np.array([0, 1])),
+    lambda np_, x: np_.expand_dims(x, np.array([0, 1])),
+    lambda np_, x: np_.flip(x, np.array([0, 1])),
+    lambda np_, x: x[0, 0].transpose(0),
+]
+
+
+@pytest.mark.parametrize("number", range(len(BY_ARRAYS)))
+def test_axes_and_shapes_that_are_arrays_of_numpy(number: int) -> None:
+    f, x = BY_ARRAYS[number], np.arange(24.0, dtype=np.float32).reshape(2, 3, 4)
+    wanted = jax.jit(lambda x: f(jnp, x))(x)
+    np.testing.assert_array_equal(minijvp.jit(lambda x: f(mnp, x))(x), wanted)
+    np.testing.assert_array_equal(minijvp.jvp(lambda x: f(mnp, x), (x,), (x,))[1], wanted)
