@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable
 from typing import Any
@@ -39,10 +40,7 @@ class ArrayType:
 
     @property
     def size(self) -> int:
-        size = 1
-        for n in self.shape:
-            size *= n
-        return size
+        return math.prod(self.shape)
 
     @property
     def bytes(self) -> int:
@@ -83,6 +81,10 @@ def short_dtype(dtype: Any) -> str:
     return SHORT_NAMES.get(letters, letters) + name[len(letters) :]
 
 
+Array = Any
+"""An array of JAX or NumPy, a tracer for one, or a Python scalar. Type checkers cannot know tracers as `jax.Array`."""
+Axes = tuple[int, ...]
+"""The numbers of some axes of an array, counted from 0."""
 Params = dict[str, Any]
 """The static parameters of an operation, by their names."""
 
@@ -92,6 +94,7 @@ ARRAY_CLASSES: set[type] = set()
 """Classes of jax arrays and tracers that have been met: values that need no conversion."""
 
 _type_readers: dict[type, Callable[[Any], ArrayType]] = {}
+_inexact: dict[Any, bool] = {}
 
 
 def register_type_reader(cls: type, reader: Callable[[Any], ArrayType]) -> None:
@@ -160,9 +163,6 @@ def is_inexact(dtype: Any) -> bool:
     return cached
 
 
-_inexact: dict[Any, bool] = {}
-
-
 def is_key(dtype: Any) -> bool:
     """Whether values of `dtype` are random keys: elements of arrays, but no numbers."""
     return jnp.issubdtype(dtype, jax.dtypes.prng_key)
@@ -207,10 +207,9 @@ def _not_an_array(value: Any) -> ArgumentError:
     )
 
 
-for _scalar in PYTHON_SCALARS:
-    register_type_reader(_scalar, _read_python_scalar)
+_type_readers.update(dict.fromkeys(PYTHON_SCALARS, _read_python_scalar))
 
 
-def wrapped(x: Any, dtype: Any) -> Any:
+def wrapped(x: Array, dtype: Any) -> Array:
     """A Python scalar as one of NumPy; an integer that does not fit wraps."""
     return np.asarray(x).astype(dtype)[()] if type(x) is int else np.asarray(x, dtype)[()]
