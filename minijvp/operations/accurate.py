@@ -13,8 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from minijvp.core.types import Array
 
-def share(x: Any, y: Any) -> Any:
+
+def share(x: Array, y: Array) -> Array:
     """exp(x) / (exp(x) + exp(y)): a half where the two tie, be it at infinity.
 
     It is logistic(x - y), corrected for the rounding of x - y (D. E. Knuth, TAOCP 2, 4.2.2, theorem B).
@@ -29,17 +31,17 @@ def share(x: Any, y: Any) -> Any:
     return lax.mul(out, lax.add(one, lax.mul(rounding, lax.sub(one, out))))
 
 
-def like(x: Any, value: Any) -> Any:
+def like(x: Array, value: Any) -> Array:
     """A number of the dtype of `x`, as weakly typed as that."""
     return lax.full_like(x, value, shape=()) if x.weak_type else x.dtype.type(value)
 
 
-def is_left(x: Any) -> Any:
+def is_left(x: Array) -> Array:
     """Where the real parts of complex numbers are negative."""
     return lax.lt(lax.real(x), like(lax.real(x), 0))
 
 
-def logistic_slope(x: Any, y: Any) -> Any:
+def logistic_slope(x: Array, y: Array) -> Array:
     """The derivative of y = logistic(x): y logistic(-x), for complex x from the side where exp does not overflow."""
     if x.dtype.kind != "c":
         return lax.mul(y, lax.logistic(lax.neg(x)))
@@ -47,7 +49,7 @@ def logistic_slope(x: Any, y: Any) -> Any:
     return lax.square(lax.mul(lax.exp(lax.mul(x, like(x, -0.5))), y))
 
 
-def tanh_slope(x: Any, y: Any) -> Any:
+def tanh_slope(x: Array, y: Array) -> Array:
     """The derivative of y = tanh(x): (2 / (exp(x) + exp(-x)))**2, for complex x from where exp does not overflow."""
     if x.dtype.kind != "c":
         e = lax.exp(x)
@@ -56,7 +58,7 @@ def tanh_slope(x: Any, y: Any) -> Any:
     return lax.square(lax.mul(lax.exp(lax.neg(x)), lax.add(y, like(y, 1))))
 
 
-def asinh_slope(x: Any) -> Any:
+def asinh_slope(x: Array) -> Array:
     """1 / sqrt(1 + x*x), of real x also where x*x overflows."""
     one = like(x, 1)
     if x.dtype.kind == "c":
@@ -65,7 +67,7 @@ def asinh_slope(x: Any) -> Any:
     return lax.div(lax.rsqrt(lax.add(one, lax.square(lax.div(smaller, larger)))), larger)
 
 
-def atan2_slope(x: Any, y: Any) -> Any:
+def atan2_slope(x: Array, y: Array) -> Array:
     """x / (x*x + y*y), by R. L. Smith's way to divide (CACM 5(8), 1962): nothing on the way overflows."""
     x, y = jnp.broadcast_arrays(x, y)
     one, is_larger = lax.full_like(x, 1), lax.ge(lax.abs(x), lax.abs(y))
@@ -75,7 +77,7 @@ def atan2_slope(x: Any, y: Any) -> Any:
     return lax.div(lax.select(is_larger, one, ratio), lax.add(larger, lax.mul(smaller, ratio)))
 
 
-def hypot(x: Any, y: Any) -> Any:
+def hypot(x: Array, y: Array) -> Array:
     """sqrt(x*x + y*y), also where the squares overflow; infinite if x or y is, whatever the other one is."""
     larger, root, _ = scaled_root(x, y)
     infinite = lax.full_like(larger, np.inf)
@@ -83,14 +85,14 @@ def hypot(x: Any, y: Any) -> Any:
     return lax.select(any_is, infinite, lax.mul(larger, root))
 
 
-def hypot_slope(x: Any, y: Any) -> Any:
+def hypot_slope(x: Array, y: Array) -> Array:
     """x / hypot(x, y), also where that overflows. At 0 it is 0; infinities count as equal."""
     x, y = jnp.broadcast_arrays(x, y)
     larger, root, divisor = scaled_root(x, y)
     return lax.div(lax.select(lax.eq(lax.abs(x), larger), lax.sign(x), lax.div(x, divisor)), root)
 
 
-def scaled_root(x: Any, y: Any) -> tuple[Any, Any, Any]:
+def scaled_root(x: Array, y: Array) -> tuple[Any, Any, Any]:
     """The larger of |x| and |y|, what hypot(x, y) is of that, and that itself to divide by, with 1 for 0."""
     x, y = lax.abs(x), lax.abs(y)
     larger, smaller = lax.max(x, y), lax.min(x, y)
@@ -100,7 +102,7 @@ def scaled_root(x: Any, y: Any) -> tuple[Any, Any, Any]:
     return larger, lax.sqrt(lax.add(lax.square(ratio), number(1))), divisor
 
 
-def gaussian(x: Any) -> Any:
+def gaussian(x: Array) -> Array:
     """exp(-x*x) as exp(-a*a - r), with a the leading half of the digits of x, so that its square is exact."""
     dtype = x.dtype
     x = lax.convert_element_type(x, np.float32) if dtype.itemsize < 4 else x
@@ -133,7 +135,7 @@ IN_SINGLE_PRECISION = 24
 """So many of them suffice there."""
 
 
-def bessel_difference(x: Any) -> Any:
+def bessel_difference(x: Array) -> Array:
     """bessel_i0e(x) - bessel_i1e(|x|), by C. W. Clenshaw's recurrence (MTAC 9, 1955)."""
     number, x = partial(like, x), lax.abs(x)
     coefficients = [number(float(c)) for c in BESSEL_DIFFERENCE.split()]

@@ -9,7 +9,7 @@ from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 
 from minijvp.core.primitive import Axis, Nondifferentiable, Primitive
-from minijvp.core.types import ArrayType
+from minijvp.core.types import Array, ArrayType
 from minijvp.operations.elementwise import select_n
 from minijvp.operations.families import LinearPrimitive, all_batched, is_linear, zeros_like
 
@@ -19,7 +19,7 @@ class StopGradient(Nondifferentiable):
 
     recomputable = "free"
 
-    def impl(self, x: Any) -> Any:
+    def impl(self, x: Array) -> Array:
         return lax.stop_gradient(jnp.asarray(x))
 
     def type_rule(self, x: ArrayType) -> ArrayType:
@@ -35,7 +35,7 @@ class OrConstant(Primitive):
     The condition has the shape of both.
     """
 
-    def impl(self, which: Any, x: Any, y: Any) -> Any:
+    def impl(self, which: Array, x: Array, y: Array) -> Array:
         return lax.select(which, x, lax.stop_gradient(y))
 
     def type_rule(self, which: ArrayType, x: ArrayType, y: ArrayType) -> ArrayType:
@@ -45,7 +45,7 @@ class OrConstant(Primitive):
         t = tangents[1]
         return self(*primals), None if t is None else select_n(primals[0], zeros_like(t), t)
 
-    def transpose(self, ct: Any, which: Any, x: Any, y: Any) -> Any:
+    def transpose(self, ct: Array, which: Array, x: Any, y: Any) -> Any:
         return None, select_n(which, zeros_like(ct), ct) if is_linear(x) else None, None
 
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...]) -> tuple[Any, Any]:
@@ -58,7 +58,7 @@ class OptimizationBarrier(LinearPrimitive):
     recomputable = "free"
     linear_arguments = None
 
-    def impl(self, *xs: Any) -> Any:
+    def impl(self, *xs: Array) -> Any:
         return tuple(lax.optimization_barrier(xs))
 
     def type_rule(self, *types: ArrayType) -> tuple[ArrayType, ...]:
@@ -89,7 +89,7 @@ class Name(LinearPrimitive):
 
     recomputable = "free"
 
-    def impl(self, x: Any, *, name: str) -> Any:
+    def impl(self, x: Array, *, name: str) -> Array:
         return checkpoint_name(x, name)
 
     def type_rule(self, x: ArrayType, *, name: str) -> ArrayType:
@@ -98,7 +98,7 @@ class Name(LinearPrimitive):
     def jvp(self, primals: tuple, tangents: tuple, *, name: str) -> tuple[Any, Any]:
         return self(*primals, name=name), tangents[0]
 
-    def transpose(self, ct: Any, x: ArrayType, *, name: str) -> Any:
+    def transpose(self, ct: Array, x: ArrayType, *, name: str) -> Array:
         return ct
 
     def batch(self, axis: Axis, args: tuple, batched: Any, *, name: str) -> tuple[Any, Any]:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from minijvp.core.primitive import Axis, Nondifferentiable
-from minijvp.core.types import ArrayType, is_inexact
+from minijvp.core.types import Array, ArrayType, is_inexact
 from minijvp.operations.families import LinearPrimitive
 
 
@@ -20,7 +20,7 @@ class ConvertElementType(LinearPrimitive):
 
     recomputable = "free"
 
-    def impl(self, x: Any, *, new_dtype: Any, weak_type: bool = False) -> Any:
+    def impl(self, x: Array, *, new_dtype: Any, weak_type: bool = False) -> Array:
         if jnp.iscomplexobj(x) and not jnp.issubdtype(new_dtype, jnp.complexfloating):
             x = lax.real(x)  # lax does the same, with a warning that cotangents of complex results do not deserve
         if weak_type:
@@ -35,7 +35,7 @@ class ConvertElementType(LinearPrimitive):
             return self(*primals, **params), None
         return super().jvp(primals, tangents, **params)
 
-    def transpose(self, ct: Any, x: ArrayType, **params: Any) -> Any:
+    def transpose(self, ct: Array, x: ArrayType, **params: Any) -> Array:
         return self(ct, new_dtype=x.dtype, weak_type=False)
 
     def batch(self, axis: Axis, args: tuple, batched: Any, **params: Any) -> tuple[Any, Any]:
@@ -47,7 +47,7 @@ class BitcastConvertType(Nondifferentiable):
 
     recomputable = "free"
 
-    def impl(self, x: Any, *, new_dtype: Any) -> Any:
+    def impl(self, x: Array, *, new_dtype: Any) -> Array:
         return lax.bitcast_convert_type(x, new_dtype)
 
     def batch(self, axis: Axis, args: tuple, batched: Any, **params: Any) -> tuple[Any, Any]:

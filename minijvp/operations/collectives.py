@@ -11,7 +11,7 @@ from jax import lax
 
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import named_axes, state, typed_axes
-from minijvp.core.types import ArrayType, Params, type_of
+from minijvp.core.types import Array, ArrayType, Params, type_of
 from minijvp.errors import ArgumentError, UnboundAxisError
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.elementwise import div, eq, mul, select_n
@@ -80,7 +80,7 @@ class PSum(Collective, LinearPrimitive):
     def type_rule(self, x: ArrayType, *, axis_name: Any) -> ArrayType:
         return x
 
-    def transpose(self, ct: Any, x: ArrayType, *, axis_name: Any) -> Any:
+    def transpose(self, ct: Array, x: ArrayType, *, axis_name: Any) -> Array:
         return self(ct, axis_name=axis_name)
 
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, axis_name: Any) -> tuple[Any, bool]:
@@ -129,7 +129,7 @@ class AllGather(Collective, LinearPrimitive):
     def type_rule(self, x: ArrayType, *, axis_name: Any, axis_size: int) -> ArrayType:
         return x.with_shape((axis_size, *x.shape))
 
-    def transpose(self, ct: Any, x: ArrayType, *, axis_name: Any, axis_size: int) -> Any:
+    def transpose(self, ct: Array, x: ArrayType, *, axis_name: Any, axis_size: int) -> Array:
         return reduce_scatter(ct, axis_name=axis_name, axis_size=axis_size)
 
     def batch(
@@ -164,7 +164,7 @@ class PPermute(Collective, LinearPrimitive):
     def type_rule(self, x: ArrayType, *, axis_name: Any, perm: tuple[tuple[int, int], ...]) -> ArrayType:
         return x
 
-    def transpose(self, ct: Any, x: ArrayType, *, axis_name: Any, perm: tuple[tuple[int, int], ...]) -> Any:
+    def transpose(self, ct: Array, x: ArrayType, *, axis_name: Any, perm: tuple[tuple[int, int], ...]) -> Array:
         return self(ct, axis_name=axis_name, perm=tuple((destination, source) for source, destination in perm))
 
     def batch(
@@ -191,7 +191,7 @@ class ReduceScatter(Collective, LinearPrimitive):
         require_rows(self.name, x, axis_name, axis_size)
         return x.with_shape(x.shape[1:])
 
-    def transpose(self, ct: Any, x: ArrayType, *, axis_name: Any, axis_size: int) -> Any:
+    def transpose(self, ct: Array, x: ArrayType, *, axis_name: Any, axis_size: int) -> Array:
         return all_gather(ct, axis_name=axis_name, axis_size=axis_size)
 
     def batch(
@@ -216,7 +216,7 @@ class AllToAll(Collective, LinearPrimitive):
         require_rows(self.name, x, axis_name, axis_size)
         return x
 
-    def transpose(self, ct: Any, x: ArrayType, *, axis_name: Any, axis_size: int) -> Any:
+    def transpose(self, ct: Array, x: ArrayType, *, axis_name: Any, axis_size: int) -> Array:
         return self(ct, axis_name=axis_name, axis_size=axis_size)
 
     def batch(
@@ -237,7 +237,7 @@ class PBroadcast(Collective, LinearPrimitive):
     def type_rule(self, x: ArrayType, *, axis_name: Any, source: int) -> ArrayType:
         return x
 
-    def transpose(self, ct: Any, x: ArrayType, *, axis_name: Any, source: int) -> Any:
+    def transpose(self, ct: Array, x: ArrayType, *, axis_name: Any, source: int) -> Array:
         total = psum(ct, axis_name=axis_name)
         return select_n(eq(axis_index(axis_name=axis_name), source), zeros_like(total), total)
 
@@ -255,7 +255,7 @@ class PBroadcast(Collective, LinearPrimitive):
         return (squeeze(one_row(args[0], source), dimensions=(0,)) if batched[0] else args[0]), False
 
 
-def permuted(x: Any, axis_name: Any, perm: tuple[tuple[int, int], ...]) -> Any:
+def permuted(x: Array, axis_name: Any, perm: tuple[tuple[int, int], ...]) -> Array:
     """ppermute by JAX, whose vmap knows whole permutations only: lanes that receive nothing are sent what is unused."""
     lanes = range(axis_size(axis_name))
     unused, left_out = (sorted({*lanes} - {pair[side] for pair in perm}) for side in (0, 1))
@@ -274,18 +274,18 @@ def require_rows(name: str, x: ArrayType, axis_name: Any, axis_size: int) -> Non
         )
 
 
-def row_type(x: Any, batched: bool) -> ArrayType:
+def row_type(x: Array, batched: bool) -> ArrayType:
     """The type of `x` in one lane."""
     kind = type_of(x)
     return kind.with_shape(kind.shape[1:]) if batched else kind
 
 
-def swap_leading(x: Any) -> Any:
+def swap_leading(x: Array) -> Array:
     """`x` with its first two axes in the other order."""
     return transpose(x, permutation=(1, 0, *range(2, len(type_of(x).shape))))
 
 
-def one_row(x: Any, i: int) -> Any:
+def one_row(x: Array, i: int) -> Array:
     """`x[i:i + 1]`."""
     shape = type_of(x).shape
     starts = (i,) + (0,) * (len(shape) - 1)

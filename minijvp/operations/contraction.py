@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 
 from minijvp.core.primitive import MULTIPLICATIONS_PER_BYTE, Axis, Primitive
-from minijvp.core.types import ArrayType, Params
+from minijvp.core.types import Array, ArrayType, Params
 from minijvp.errors import ArgumentError
 from minijvp.operations.elementwise import convert_element_type, real
 from minijvp.operations.families import BilinearPrimitive, all_batched, shifted
@@ -46,13 +46,13 @@ class DotGeneral(BilinearPrimitive):
 
     def impl(
         self,
-        x: Any,
-        y: Any,
+        x: Array,
+        y: Array,
         *,
         dimension_numbers: DimensionNumbers,
         precision: Any = None,
         preferred_element_type: Any = None,
-    ) -> Any:
+    ) -> Array:
         if precision in HALVES_TO_FLOATS:
             return halves_to_floats(x, y, dimension_numbers, preferred_element_type)
         return lax.dot_general(x, y, dimension_numbers, precision, preferred_element_type)
@@ -78,22 +78,20 @@ class DotGeneral(BilinearPrimitive):
         dtype = _result_dtype(x.dtype, y.dtype, precision, preferred_element_type)
         return ArrayType(tuple([sizes[label] for label in out_labels]), dtype, x.weak_type and y.weak_type)
 
-    def transpose_x(self, ct: Any, x: ArrayType, y: Any, *, dimension_numbers: DimensionNumbers, **params: Any) -> Any:
+    def transpose_x(
+        self, ct: Array, x: ArrayType, y: Array, *, dimension_numbers: DimensionNumbers, **params: Any
+    ) -> Array:
         x_labels, y_labels, out_labels = labels_of(dimension_numbers, x.ndim, y.ndim)
         return cast_like(contract(ct, out_labels, y, y_labels, x_labels, **params), x)
 
-    def transpose_y(self, ct: Any, x: Any, y: ArrayType, *, dimension_numbers: DimensionNumbers, **params: Any) -> Any:
+    def transpose_y(
+        self, ct: Array, x: Array, y: ArrayType, *, dimension_numbers: DimensionNumbers, **params: Any
+    ) -> Array:
         x_labels, y_labels, out_labels = labels_of(dimension_numbers, x.ndim, y.ndim)
         return cast_like(contract(x, x_labels, ct, out_labels, y_labels, **params), y)
 
     def batch(
-        self,
-        axis: Axis,
-        args: tuple,
-        batched: tuple[bool, ...],
-        *,
-        dimension_numbers: DimensionNumbers,
-        **params: Any,
+        self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, dimension_numbers: DimensionNumbers, **params: Any
     ) -> tuple[Any, Any]:
         (x, y), (x_batched, y_batched) = args, batched
         x_labels, y_labels, out_labels = labels_of(dimension_numbers, x.ndim - x_batched, y.ndim - y_batched)
@@ -111,7 +109,7 @@ class ScaledDot(Primitive):
 
     recomputable = "expensive"
 
-    def impl(self, x: Any, y: Any, x_scale: Any, y_scale: Any, **params: Any) -> Any:
+    def impl(self, x: Array, y: Array, x_scale: Array, y_scale: Array, **params: Any) -> Array:
         return lax.scaled_dot(x, y, lhs_scale=x_scale, rhs_scale=y_scale, **params)
 
     def type_rule(self, *types: ArrayType, **params: Any) -> ArrayType:
@@ -136,34 +134,34 @@ dot_general = DotGeneral("dot_general")
 scaled_dot = ScaledDot("scaled_dot")
 
 
-def halves_to_floats(x: Any, y: Any, dimension_numbers: DimensionNumbers, preferred: Any) -> Any:
+def halves_to_floats(x: Array, y: Array, dimension_numbers: DimensionNumbers, preferred: Any) -> Array:
     """The product by F16_F16_F32, by its meaning on a CPU, where JAX has no such algorithm.
 
     jax.nn.dot_product_attention asks for it, and looks for the error, which under a transformation comes too late.
     """
     dtype = _result_dtype(x.dtype, y.dtype, lax.DotAlgorithmPreset.F16_F16_F32, preferred)
 
-    def on_cpu(x: Any, y: Any) -> Any:
+    def on_cpu(x: Array, y: Array) -> Array:
         x, y = (lax.convert_element_type(v, np.float16) for v in (x, y))
         out = lax.dot_general(x, y, dimension_numbers, None, np.float32)
         return lax.convert_element_type(out, dtype)
 
-    def elsewhere(x: Any, y: Any) -> Any:
+    def elsewhere(x: Array, y: Array) -> Array:
         return lax.dot_general(x, y, dimension_numbers, lax.DotAlgorithmPreset.F16_F16_F32, preferred)
 
     return lax.platform_dependent(x, y, cpu=on_cpu, default=elsewhere)
 
 
 def contract(
-    x: Any,
+    x: Array,
     x_labels: Labels,
-    y: Any,
+    y: Array,
     y_labels: Labels,
     out_labels: Labels,
     *,
     precision: Any = None,
     preferred_element_type: Any = None,
-) -> Any:
+) -> Array:
     """The product of x and y with axes as in `out_labels`, summed over the common labels that are not among them.
 
     Every label of one operand alone must be among `out_labels`. Transposes the result only if neither order of the
@@ -232,7 +230,7 @@ def _result_dtype(x: Any, y: Any, precision: Any, preferred: Any) -> Any:
     ).dtype
 
 
-def cast_like(x: Any, like: Any) -> Any:
+def cast_like(x: Array, like: Any) -> Array:
     """x in the dtype of `like`; of a complex one the real part, where `like` is real.
 
     Cotangents need it: those of mixed operands, and of operands narrower than the result.

@@ -13,7 +13,7 @@ from jax import lax
 from jax.core import Tracer
 
 from minijvp.core.primitive import MULTIPLICATIONS_PER_BYTE, Axis
-from minijvp.core.types import ArrayType, Params, type_of
+from minijvp.core.types import Array, ArrayType, Params, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.contraction import cast_like
 from minijvp.operations.families import BilinearPrimitive, is_linear, reshape, zeros, zeros_like
@@ -35,7 +35,7 @@ class Convolution:
     precision: Any = None
     preferred_element_type: Any = None
 
-    def __call__(self, x: Any, y: Any) -> Any:
+    def __call__(self, x: Array, y: Array) -> Array:
         return conv_general_dilated(x, y, **vars(self))
 
     @property
@@ -63,14 +63,14 @@ class ConvGeneralDilated(BilinearPrimitive):
         kernels = inputs[1].shape[params["dimension_numbers"][1][0]]
         return outputs[0].size * inputs[1].size / kernels / MULTIPLICATIONS_PER_BYTE
 
-    def impl(self, x: Any, y: Any, **params: Any) -> Any:
+    def impl(self, x: Array, y: Array, **params: Any) -> Array:
         if isinstance(x, Tracer) or isinstance(y, Tracer):
             p = Convolution(**params)
             if p.dimension_numbers != canonical(x.ndim) and is_fast_if_canonical(x, y, p):
                 return in_canonical_form(x, y, p)
         return self.plain_impl(x, y, **params)
 
-    def plain_impl(self, x: Any, y: Any, **params: Any) -> Any:
+    def plain_impl(self, x: Array, y: Array, **params: Any) -> Array:
         """The result, as code that stands alone writes it."""
         return lax.conv_general_dilated(x, y, **params)
 
@@ -92,13 +92,13 @@ class ConvGeneralDilated(BilinearPrimitive):
         dtype = _result_dtype(x.dtype, y.dtype, p.preferred_element_type)
         return ArrayType(tuple(shape), dtype, x.weak_type and y.weak_type)
 
-    def transpose(self, ct: Any, x: Any, y: Any, **params: Any) -> Any:
+    def transpose(self, ct: Array, x: Any, y: Any, **params: Any) -> Any:
         if 0 in ct.shape:
             # XLA has no windows of no elements.
             return (zeros_like(x), None) if is_linear(x) else (None, zeros_like(y))
         return super().transpose(ct, x, y, **params)
 
-    def transpose_x(self, ct: Any, x: ArrayType, y: Any, **params: Any) -> Any:
+    def transpose_x(self, ct: Array, x: ArrayType, y: Array, **params: Any) -> Array:
         p = Convolution(**params)
         x_axes, y_axes, out_axes = p.dimension_numbers
         backwards = replace(
@@ -116,7 +116,7 @@ class ConvGeneralDilated(BilinearPrimitive):
         out = backwards(ct, rev(y, dimensions=flipped) if flipped else y)
         return cast_like(_move_groups(out, x_axes[1], x_axes[0], p.batch_group_count), x)
 
-    def transpose_y(self, ct: Any, x: Any, y: ArrayType, **params: Any) -> Any:
+    def transpose_y(self, ct: Array, x: Array, y: ArrayType, **params: Any) -> Array:
         p = Convolution(**params)
         x_axes, y_axes, out_axes = ((axes[1], axes[0], *axes[2:]) for axes in p.dimension_numbers)
         backwards = replace(
@@ -166,7 +166,7 @@ def canonical(ndim: int) -> lax.ConvDimensionNumbers:
     return lax.ConvDimensionNumbers(image, kernels, image)
 
 
-def is_fast_if_canonical(x: Any, y: Any, p: Convolution) -> bool:
+def is_fast_if_canonical(x: Array, y: Array, p: Convolution) -> bool:
     """Whether XLA computes a convolution several times faster in the canonical form, wherever it stands.
 
     On CPU it has a library for that form, and brings others to it only at the top level of a program: not in loops, nor
@@ -186,7 +186,7 @@ def is_fast_if_canonical(x: Any, y: Any, p: Convolution) -> bool:
     )
 
 
-def in_canonical_form(x: Any, y: Any, p: Convolution) -> Any:
+def in_canonical_form(x: Array, y: Array, p: Convolution) -> Array:
     """The result by the same convolution of transposed operands."""
     numbers = canonical(x.ndim)
     x, y = (lax.transpose(v, moves(*axes)) for v, *axes in zip((x, y), p.dimension_numbers, numbers, strict=False))
@@ -207,7 +207,7 @@ def kernel_padding(
     return padding[0], dilated(count, stride) + dilated(size, dilation) - 1 - dilated(n, base) - padding[0]
 
 
-def _move_groups(x: Any, source: int, target: int, groups: int) -> Any:
+def _move_groups(x: Array, source: int, target: int, groups: int) -> Array:
     """x with its axis `source` = (groups, rest) cut to the rest, and its axis `target` grown to (groups, target)."""
     if groups == 1:
         return x
@@ -220,7 +220,7 @@ def _move_groups(x: Any, source: int, target: int, groups: int) -> Any:
     return reshape(transpose(reshape(x, new_sizes=tuple(split)), permutation=tuple(order)), new_sizes=tuple(shape))
 
 
-def _fold(x: Any, d: int, groups: int) -> Any:
+def _fold(x: Array, d: int, groups: int) -> Array:
     """x with its leading batch axis moved into axis d (counted without it), which becomes (groups, batch, rest)."""
     size, *shape = x.shape
     if groups > 1:
@@ -232,7 +232,7 @@ def _fold(x: Any, d: int, groups: int) -> Any:
     return reshape(x, new_sizes=tuple(shape))
 
 
-def _unfold(axis: Axis, x: Any, d: int, groups: int) -> Any:
+def _unfold(axis: Axis, x: Array, d: int, groups: int) -> Array:
     """The inverse: the batch axis inside axis d = (groups, batch, rest) made the leading one."""
     shape = list(x.shape)
     shape[d] //= axis.size * groups

@@ -11,7 +11,7 @@ from typing import Any
 from jax import lax
 
 from minijvp.core.primitive import Axis, Primitive
-from minijvp.core.types import ArrayType, type_of
+from minijvp.core.types import Array, ArrayType, type_of
 from minijvp.operations.elementwise import (
     complex_,
     div,
@@ -47,7 +47,7 @@ class Cumulative(Primitive):
         super().__init__(name, f"Cumulative operation: see jax.lax.{name}.")
         self.function = function
 
-    def impl(self, x: Any, *, axis: int, reverse: bool) -> Any:
+    def impl(self, x: Array, *, axis: int, reverse: bool) -> Array:
         return self.function(x, axis, reverse)
 
     def type_rule(self, x: ArrayType, *, axis: int, reverse: bool) -> ArrayType:
@@ -60,7 +60,7 @@ class Cumulative(Primitive):
 class CumulativeSum(Cumulative, LinearPrimitive):
     """The sum of the elements so far."""
 
-    def transpose(self, ct: Any, x: ArrayType, *, axis: int, reverse: bool) -> Any:
+    def transpose(self, ct: Array, x: ArrayType, *, axis: int, reverse: bool) -> Array:
         return self(ct, axis=axis, reverse=not reverse)
 
 
@@ -90,10 +90,10 @@ class CumulativeDual(Cumulative):
             step *= 2
         return out, self.tangent(dual)
 
-    def dual(self, x: Any, t: Any) -> Dual:
+    def dual(self, x: Array, t: Array) -> Dual:
         return x, t
 
-    def tangent(self, dual: Dual) -> Any:
+    def tangent(self, dual: Dual) -> Array:
         return dual[1]
 
 
@@ -103,10 +103,10 @@ class CumulativeExtremum(CumulativeDual):
     A dual has the sum of their tangents, and how many they are.
     """
 
-    def dual(self, x: Any, t: Any) -> Dual:
+    def dual(self, x: Array, t: Array) -> Dual:
         return x, t, full_like(x, 1.0)
 
-    def tangent(self, dual: Dual) -> Any:
+    def tangent(self, dual: Dual) -> Array:
         return div(dual[1], dual[2])
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
-from minijvp.core.types import ArrayType
+from minijvp.core.types import Array, ArrayType
 from minijvp.errors import MissingRuleError
 from minijvp.operations.contraction import cast_like
 from minijvp.operations.elementwise import (
@@ -60,12 +60,12 @@ ROUNDING = 16
 """How many units in the last place of the largest one values may differ by and count as equal: computed ones do."""
 
 
-def real_part(x: Any) -> Any:
+def real_part(x: Array) -> Array:
     """The real part; a real operand is returned as it is."""
     return real(x) if is_complex(x) else x
 
 
-def divided(y: Any, x: Any, size: Any) -> Any:
+def divided(y: Array, x: Array, size: Array) -> Array:
     """y / x, real x, where an x no larger than the rounding error of `size`, a vector, counts as 0; 0 / 0 is 0."""
     unit = ROUNDING * float(jnp.finfo(x.dtype).eps)
     largest = mul(reduce_max(abs_(size), axes=(size.ndim - 1,)), unit)
@@ -75,12 +75,12 @@ def divided(y: Any, x: Any, size: Any) -> Any:
     return absorbing_mul(y, cast_like(factor, y))
 
 
-def off_diagonal(x: Any) -> Any:
+def off_diagonal(x: Array) -> Array:
     """Square matrices without their diagonals."""
     return band(x, ne)
 
 
-def differences(x: Any, like: Any) -> Any:
+def differences(x: Array, like: Array) -> Array:
     """Matrices of the shape of `like` with x[j] - x[i] in row i and column j."""
     shape = ArrayType(tuple(like.shape), x.dtype)
     return sub(along_columns(x, shape), along_rows(x, shape))
@@ -96,7 +96,7 @@ class Eigh(MatrixPrimitive):
     own_derivative = True  # JAX's reads both triangles, and has other results beside it
     takes = "a square matrix, of which it reads one triangle"
 
-    def impl(self, x: Any, *, algorithm: Any = None, **params: Any) -> Any:
+    def impl(self, x: Array, *, algorithm: Any = None, **params: Any) -> Any:
         return tuple(lax.linalg.eigh(x, symmetrize_input=False, implementation=algorithm, **params))
 
     def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
@@ -125,7 +125,7 @@ class Eig(MatrixPrimitive):
 
     def impl(
         self,
-        x: Any,
+        x: Array,
         *,
         compute_left_eigenvectors: bool,
         compute_right_eigenvectors: bool,
@@ -170,7 +170,7 @@ class Eig(MatrixPrimitive):
         return tuple(outs), tuple(out_tangents)
 
 
-def _eigenvector_tangents(w: Any, v: Any, t: Any) -> tuple[Any, Any]:
+def _eigenvector_tangents(w: Array, v: Array, t: Array) -> tuple[Any, Any]:
     """The tangents of eigenvalues w and of eigenvectors v, which keep length 1 and a real largest component."""
     inside = matmul(solve(v, t), v)
     out = matmul(v, divided(off_diagonal(inside), differences(w, inside), w))
@@ -197,7 +197,7 @@ class SVD(MatrixPrimitive):
     def fits(self, *shapes: tuple[int, ...], **params: Any) -> bool:
         return True
 
-    def impl(self, x: Any, *, compute_uv: bool, **params: Any) -> Any:
+    def impl(self, x: Array, *, compute_uv: bool, **params: Any) -> Any:
         if not compute_uv:
             return (lax.linalg.svd(x, compute_uv=False, **params),)
         u, s, vt = lax.linalg.svd(x, compute_uv=True, **params)
@@ -224,7 +224,7 @@ class SVD(MatrixPrimitive):
         return (s, u, vt), (t_s, t_u, adjoint(t_v))
 
 
-def _svd_tangents(s: Any, u: Any, v: Any, t: Any) -> tuple[Any, Any, Any]:
+def _svd_tangents(s: Array, u: Array, v: Array, t: Array) -> tuple[Any, Any, Any]:
     """The tangents of s, u and v, where u and v are both thin or both square."""
     k = s.shape[-1]
     right = matmul(t, v)
@@ -243,7 +243,7 @@ def _svd_tangents(s: Any, u: Any, v: Any, t: Any) -> tuple[Any, Any, Any]:
     return real_part(diagonal(square)), t_u, t_v
 
 
-def _turned(u: Any, turn: Any, inside: Any, moved: Any, s: Any) -> Any:
+def _turned(u: Array, turn: Array, inside: Array, moved: Array, s: Array) -> Array:
     """The tangent of the singular vectors u: `turn` among the first k, and out of their span what `moved` has.
 
     `inside` is the part of `moved` along u. Columns of u after the first k complete it, and turn back.
@@ -286,7 +286,7 @@ class Schur(Undifferentiated):
 
     advice = "Use eig or eigh for eigenvalues, expm or solve for functions of matrices, or stop_gradient around it."
 
-    def impl(self, x: Any, **params: Any) -> Any:
+    def impl(self, x: Array, **params: Any) -> Any:
         return tuple(lax.linalg.schur(x, **params))
 
 
@@ -302,7 +302,7 @@ class Hessenberg(Undifferentiated):
     def fits(self, *shapes: tuple[int, ...], **params: Any) -> bool:
         return shapes[0][0] == shapes[0][1] > 0
 
-    def impl(self, x: Any) -> Any:
+    def impl(self, x: Array) -> Any:
         return tuple(lax.linalg.hessenberg(x))
 
 
@@ -316,7 +316,7 @@ class Tridiagonal(Undifferentiated):
     advice = "Use eigh, which has a derivative, or stop_gradient around it."
     fits = Hessenberg.fits
 
-    def impl(self, x: Any, *, lower: bool) -> Any:
+    def impl(self, x: Array, *, lower: bool) -> Any:
         return tuple(lax.linalg.tridiagonal(x, lower=lower))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 
 from minijvp.core.primitive import Axis, Primitive
-from minijvp.core.types import ArrayType, type_of
+from minijvp.core.types import Array, ArrayType, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.elementwise import lt, select_n
@@ -38,14 +38,16 @@ class DynamicSlice(LinearPrimitive):
 
     recomputable = "free"
 
-    def impl(self, x: Any, *starts: Any, slice_sizes: tuple[int, ...], allow_negative_indices: bool = True) -> Any:
+    def impl(
+        self, x: Array, *starts: Array, slice_sizes: tuple[int, ...], allow_negative_indices: bool = True
+    ) -> Array:
         return lax.dynamic_slice(x, same_dtype(starts), slice_sizes, allow_negative_indices=allow_negative_indices)
 
     def type_rule(self, x: ArrayType, *starts: ArrayType, slice_sizes: tuple[int, ...], **params: bool) -> ArrayType:
         require_starts(self.name, x, starts, slice_sizes)
         return ArrayType(slice_sizes, x.dtype, x.weak_type)
 
-    def transpose(self, ct: Any, x: ArrayType, *starts: Any, slice_sizes: tuple[int, ...], **params: bool) -> Any:
+    def transpose(self, ct: Array, x: ArrayType, *starts: Array, slice_sizes: tuple[int, ...], **params: bool) -> Array:
         return dynamic_update_slice(zeros_like(x), ct, *starts, **params)
 
     def batch(
@@ -69,7 +71,7 @@ class DynamicSlice(LinearPrimitive):
 class DynamicUpdateSlice(Primitive):
     """The operand with `update` written over the part that begins at `starts`."""
 
-    def impl(self, x: Any, update: Any, *starts: Any, allow_negative_indices: bool = True) -> Any:
+    def impl(self, x: Array, update: Array, *starts: Array, allow_negative_indices: bool = True) -> Array:
         return lax.dynamic_update_slice(x, update, same_dtype(starts), allow_negative_indices=allow_negative_indices)
 
     def type_rule(self, x: ArrayType, update: ArrayType, *starts: ArrayType, **params: bool) -> ArrayType:
@@ -89,7 +91,7 @@ class DynamicUpdateSlice(Primitive):
             return out, None
         return out, self(instantiate(tangents[0], x), instantiate(tangents[1], update), *starts, **params)
 
-    def transpose(self, ct: Any, x: Any, update: Any, *starts: Any, **params: bool) -> Any:
+    def transpose(self, ct: Array, x: Any, update: Any, *starts: Array, **params: bool) -> Any:
         ct_x = self(ct, zeros_like(update), *starts, **params) if is_linear(x) else None
         ct_update = dynamic_slice(ct, *starts, slice_sizes=update.shape, **params) if is_linear(update) else None
         return (ct_x, ct_update, *(None,) * len(starts))
@@ -133,12 +135,8 @@ def wide_enough(dtype: Any) -> Any:
 
 
 def stacked_starts(
-    axis: Axis,
-    starts: Any,
-    batched: tuple[bool, ...],
-    shape: tuple[int, ...],
-    allow_negative_indices: bool = True,
-) -> Any:
+    axis: Axis, starts: Any, batched: tuple[bool, ...], shape: tuple[int, ...], allow_negative_indices: bool = True
+) -> Array:
     """The starts of all rows in an operand of this shape as an array of shape (rows, axes), counted from 0."""
     wide = wide_enough(next(type_of(s).dtype for s, b in zip(starts, batched) if b))
     columns = []

@@ -15,7 +15,7 @@ from jax import lax
 
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import as_constant
-from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, type_of
+from minijvp.core.types import PYTHON_SCALARS, Array, ArrayType, ScalarType, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations import accurate
 from minijvp.operations.bitwise import bitwise_and, bitwise_or
@@ -41,7 +41,7 @@ def is_complex(x: Any) -> bool:
     return (x if isinstance(x, ArrayType) else type_of(x)).dtype.kind == "c"
 
 
-def full_like(like: Any, value: Any) -> Any:
+def full_like(like: Array, value: Array) -> Array:
     """A scalar as an array of the shape and dtype of `like`. An array of that shape is returned as it is."""
     if type(value) in PYTHON_SCALARS:
         value = like.dtype.type(value)
@@ -52,7 +52,7 @@ def full_like(like: Any, value: Any) -> Any:
     return broadcast_in_dim(value, shape=like.shape, broadcast_dimensions=())
 
 
-def is_scalar(x: Any) -> bool:
+def is_scalar(x: Array) -> bool:
     """Whether this is a Python scalar, or stands for one in a program that serves all of them."""
     return type(type_of(x)) is ScalarType
 
@@ -63,7 +63,7 @@ def is_scalar(x: Any) -> bool:
 class Multiply(Elementwise):
     """The product. Bilinear."""
 
-    def transpose(self, ct: Any, x: Any, y: Any) -> Any:
+    def transpose(self, ct: Array, x: Any, y: Any) -> Any:
         return (mul(ct, y), None) if is_linear(x) else (None, mul(x, ct))
 
 
@@ -78,7 +78,7 @@ class Divide(Elementwise):
         out = self(x, y)
         return out, div(sub(t_x, mul(t_y, out)), y)
 
-    def transpose(self, ct: Any, x: Any, y: Any) -> Any:
+    def transpose(self, ct: Array, x: Any, y: Array) -> Any:
         return div(ct, y), None
 
 
@@ -102,7 +102,7 @@ class Slope(Transcendental):
 class AbsorbingMultiply(Elementwise):
     """The product in which a zero of x absorbs: 0 times infinity or nan is 0."""
 
-    def transpose(self, ct: Any, x: Any, y: Any) -> Any:
+    def transpose(self, ct: Array, x: Any, y: Any) -> Any:
         return (absorbing_mul(ct, y), None) if is_linear(x) else (None, absorbing_mul(x, ct))
 
 
@@ -170,7 +170,7 @@ conj = LinearElementwise(
 )
 
 
-def _sign_tangent(t: Any, out: Any, x: Any) -> Any:
+def _sign_tangent(t: Array, out: Array, x: Array) -> Any:
     """Zero on the real line; on the complex plane, sign turns with the part of the tangent across x (x / |x|)."""
     if not is_complex(x):
         return None
@@ -181,7 +181,7 @@ def _sign_tangent(t: Any, out: Any, x: Any) -> Any:
     return select_n(zero, div(across, complex_(size, zeros_like(size))), zeros_like(t))
 
 
-def _abs_tangent(t: Any, out: Any, x: Any) -> Any:
+def _abs_tangent(t: Array, out: Array, x: Array) -> Array:
     """At 0, as in JAX, 1 on the real line and 0 on the complex plane."""
     if is_complex(x):
         return real(mul(t, conj(sign(x), input_dtype=x.dtype)))
@@ -199,7 +199,7 @@ rsqrt = Elementwise("rsqrt", lax.rsqrt, lambda t, out, x: mul(t, div(mul(out, -0
 cbrt = Transcendental("cbrt", lax.cbrt, lambda t, out, x: div(t, mul(square(out), 3.0)))
 
 
-def _integer_pow_tangent(t: Any, out: Any, x: Any, *, y: int) -> Any:
+def _integer_pow_tangent(t: Array, out: Array, x: Array, *, y: int) -> Any:
     if y in (0, 1):
         return t if y else None
     lower = x if y == 2 else square(x) if y == 3 else integer_pow(x, y=y - 1)
@@ -212,7 +212,7 @@ integer_pow = Elementwise("integer_pow", lambda x, *, y: lax.integer_pow(x, y), 
 class Power(Transcendental):
     """x to the power y: y has the dtype of x, or is an integer."""
 
-    def impl(self, x: Any, y: Any) -> Any:
+    def impl(self, x: Array, y: Array) -> Array:
         if not _is_integer(y):
             return lax.pow(*spread_scalars((x, y)))
         x, y = jnp.asarray(x), jnp.asarray(y)
@@ -227,11 +227,11 @@ class Power(Transcendental):
         return Primitive.type_rule(self, x, y)
 
 
-def _is_integer(x: Any) -> bool:
+def _is_integer(x: Array) -> bool:
     return type_of(x).dtype.kind in "iu"
 
 
-def _pow_base(t: Any, out: Any, x: Any, y: Any) -> Any:
+def _pow_base(t: Array, out: Array, x: Array, y: Array) -> Any:
     if type(y) in PYTHON_SCALARS:
         return None if y == 0 else mul(t, mul(pow_(x, y - 1), y))
     exponent = full_like(zeros(shape=out.shape, dtype=y.dtype) if _is_integer(y) else out, y)
@@ -246,7 +246,7 @@ def _pow_base(t: Any, out: Any, x: Any, y: Any) -> Any:
     return mul(t, absorbing_mul(lower, convert_element_type(exponent, new_dtype=out.dtype)))
 
 
-def _pow_exponent(t: Any, out: Any, x: Any, y: Any) -> Any:
+def _pow_exponent(t: Array, out: Array, x: Array, y: Array) -> Array:
     # Where the power is 0 it is flat in y, and 0**0 is taken to be: an infinite logarithm must not make it nan.
     x, y = full_like(out, x), full_like(out, y)
     flat = bitwise_or(eq(out, 0.0), bitwise_and(eq(x, 0.0), eq(y, 0.0)))
@@ -320,7 +320,7 @@ acosh = Transcendental("acosh", lax.acosh, lambda t, out, x: mul(t, mul(rsqrt(su
 atanh = Transcendental("atanh", lax.atanh, lambda t, out, x: div(t, one_minus_square(x)))
 
 
-def _atan2_slope_tangent(t: Any, out: Any, x: Any, y: Any) -> Any:
+def _atan2_slope_tangent(t: Array, out: Array, x: Array, y: Array) -> Array:
     """In x; that in y is -2 x y / (x*x + y*y)**2."""
     other = atan2_slope(y, x)
     return mul(t, mul(sub(other, out), add(other, out)))
@@ -372,7 +372,7 @@ def _share_of_ties(position: int, beats: Any) -> Any:
     numbers, which have an order nowhere else, the result says which one beats the other.
     """
 
-    def tangent(t: Any, out: Any, *operands: Any) -> Any:
+    def tangent(t: Array, out: Array, *operands: Array) -> Array:
         mine, other = operands[position], operands[1 - position]
         beaten = bitwise_and(eq(other, out), ne(mine, out)) if is_complex(out) else beats(other, mine)
         return select_n(beaten, select_n(eq(*operands), t, mul(t, 0.5)), zeros_like(t))
@@ -380,7 +380,7 @@ def _share_of_ties(position: int, beats: Any) -> Any:
     return tangent
 
 
-def _rem_divisor(t: Any, out: Any, x: Any, y: Any) -> Any:
+def _rem_divisor(t: Array, out: Array, x: Array, y: Array) -> Array:
     """The remainder is x - n*y; n by rounding, because a quotient close to n may fall to either side of it."""
     times = round_(div(sub(x, out), y), rounding_method=lax.RoundingMethod.TO_NEAREST_EVEN)
     return neg(mul(t, times))
@@ -404,7 +404,7 @@ class Clamp(Primitive):
 
     own_derivative = True
 
-    def impl(self, lower: Any, x: Any, upper: Any) -> Any:
+    def impl(self, lower: Array, x: Array, upper: Array) -> Array:
         x = jnp.asarray(x)
         return lax.clamp(_bound(lower, x), x, _bound(upper, x))
 
@@ -435,7 +435,7 @@ class Clamp(Primitive):
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...]) -> tuple[Any, Any]:
         x = leading_axis(axis, args[1], batched[1])
 
-        def bound(b: Any, is_batched: bool) -> Any:
+        def bound(b: Array, is_batched: bool) -> Array:
             if is_batched:
                 return b if b.ndim == x.ndim else broadcast_in_dim(b, shape=x.shape, broadcast_dimensions=(0,))
             return leading_axis(axis, b, False) if type_of(b).ndim else b
@@ -443,7 +443,7 @@ class Clamp(Primitive):
         return self(bound(args[0], batched[0]), x, bound(args[2], batched[2])), True
 
 
-def _bound(bound: Any, x: Any) -> Any:
+def _bound(bound: Array, x: Array) -> Array:
     """A bound as `lax.clamp` wants it: a Python scalar is cast, and as weak as x."""
     fits = type(bound) not in PYTHON_SCALARS and bound.dtype == x.dtype
     return bound if fits else lax.full_like(x, bound, shape=np.shape(bound))
@@ -455,7 +455,7 @@ clamp = Clamp("clamp")
 class SelectN(Primitive):
     """Element by element, the case that `which` (booleans, or integers from 0) names. `which` may have no axes."""
 
-    def impl(self, which: Any, *cases: Any) -> Any:
+    def impl(self, which: Array, *cases: Array) -> Array:
         return lax.select_n(which, *cases)
 
     def type_rule(self, which: ArrayType, *cases: ArrayType) -> ArrayType:
@@ -474,7 +474,7 @@ class SelectN(Primitive):
             return out, None
         return out, self(which, *[instantiate(t, x) for t, x in zip(tangents[1:], cases, strict=True)])
 
-    def transpose(self, ct: Any, which: Any, *cases: Any) -> Any:
+    def transpose(self, ct: Array, which: Array, *cases: Any) -> Any:
         zeros = zeros_like(ct)
         return (
             None,

@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 
 from minijvp.core.primitive import Axis, Primitive
-from minijvp.core.types import PYTHON_SCALARS, ArrayType, ScalarType, type_of, wrapped
+from minijvp.core.types import PYTHON_SCALARS, Array, ArrayType, Axes, ScalarType, type_of, wrapped
 from minijvp.errors import ArgumentError, MissingRuleError
 
 Derivative = Callable[..., Any]
@@ -32,13 +32,13 @@ def is_linear(x: Any) -> bool:
     return type(x) is ArrayType
 
 
-def zeros_like(x: Any) -> Any:
+def zeros_like(x: Any) -> Array:
     """Zeros of the shape and dtype of a value, a tracer or a type."""
     t = x if isinstance(x, ArrayType) else type_of(x)
     return zeros(shape=t.shape, dtype=t.dtype)
 
 
-def instantiate(t: Any, x: Any) -> Any:
+def instantiate(t: Any, x: Any) -> Array:
     """The tangent or cotangent `t` of `x`, as zeros if it is None.
 
     >>> import numpy as np
@@ -72,7 +72,7 @@ def spread(values: Iterable[Any], where: Sequence[bool]) -> tuple[Any, ...]:
     return tuple([next(rest) if flag else None for flag in where])
 
 
-def leading_axis(axis: Axis, x: Any, batched: bool) -> Any:
+def leading_axis(axis: Axis, x: Array, batched: bool) -> Array:
     """`x` with a leading batch axis: as it is if it is `batched`, or repeated. A Python scalar stays one.
 
     >>> import numpy as np
@@ -114,7 +114,7 @@ class Elementwise(Primitive):
         self.derivatives = derivatives
         self._results: dict[tuple, tuple[Any, bool]] = {}
 
-    def impl(self, *args: Any, **params: Any) -> Any:
+    def impl(self, *args: Array, **params: Any) -> Array:
         return self.function(*spread_scalars(args), **params)
 
     def type_rule(self, *types: ArrayType, **params: Any) -> ArrayType:
@@ -203,7 +203,7 @@ class LinearElementwise(Elementwise):
         super().__init__(name, function, *derivatives, doc=doc)
         self.transposes = transposes
 
-    def transpose(self, ct: Any, /, *args: Any, **params: Any) -> Any:
+    def transpose(self, ct: Array, /, *args: Any, **params: Any) -> Any:
         return tuple(
             [rule(ct, *args, **params) if is_linear(x) else None for rule, x in zip(self.transposes, args, strict=True)]
         )
@@ -234,7 +234,7 @@ def spread_scalars(args: Sequence[Any]) -> Sequence[Any]:
     return [_spread(x, array) for x in args]
 
 
-def yields(x: Any, y: Any) -> bool:
+def yields(x: Array, y: Array) -> bool:
     """Whether x, of another dtype than y, is a scalar that takes the dtype of y; of two scalars, the simpler sort."""
     if not getattr(x, "weak_type", False):
         return False
@@ -242,7 +242,7 @@ def yields(x: Any, y: Any) -> bool:
     return not getattr(y, "weak_type", False) or sorts.index(x.dtype.kind) < sorts.index(y.dtype.kind)
 
 
-def _spread(x: Any, array: Any) -> Any:
+def _spread(x: Array, array: Array) -> Array:
     if type(x) in PYTHON_SCALARS:
         if getattr(array, "weak_type", False):
             return lax.full_like(array, x)
@@ -313,17 +313,17 @@ class BilinearPrimitive(Primitive):
         tangent = None if t_x is None else self(t_x, y, **params)
         return out, tangent if t_y is None else add_tangents(tangent, self(x, t_y, **params))
 
-    def transpose(self, ct: Any, x: Any, y: Any, /, **params: Any) -> Any:
+    def transpose(self, ct: Array, x: Any, y: Any, /, **params: Any) -> Any:
         return (
             (self.transpose_x(ct, x, y, **params), None)
             if is_linear(x)
             else (None, self.transpose_y(ct, x, y, **params))
         )
 
-    def transpose_x(self, ct: Any, x: ArrayType, y: Any, /, **params: Any) -> Any:
+    def transpose_x(self, ct: Array, x: ArrayType, y: Array, /, **params: Any) -> Array:
         raise self.missing("transpose_x")
 
-    def transpose_y(self, ct: Any, x: Any, y: ArrayType, /, **params: Any) -> Any:
+    def transpose_y(self, ct: Array, x: Array, y: ArrayType, /, **params: Any) -> Array:
         raise self.missing("transpose_y")
 
 
@@ -332,7 +332,7 @@ class Zeros(Primitive):
 
     recomputable = "free"
 
-    def impl(self, *, shape: tuple[int, ...], dtype: Any) -> Any:
+    def impl(self, *, shape: tuple[int, ...], dtype: Any) -> Array:
         return lax.full(shape, 0, dtype)
 
     def type_rule(self, *, shape: tuple[int, ...], dtype: Any) -> ArrayType:
@@ -344,10 +344,10 @@ class BroadcastInDim(LinearPrimitive):
 
     recomputable = "free"
 
-    def impl(self, x: Any, *, shape: tuple[int, ...], broadcast_dimensions: tuple[int, ...]) -> Any:
+    def impl(self, x: Array, *, shape: tuple[int, ...], broadcast_dimensions: Axes) -> Array:
         return lax.broadcast_in_dim(x, shape, broadcast_dimensions)
 
-    def type_rule(self, x: ArrayType, *, shape: tuple[int, ...], broadcast_dimensions: tuple[int, ...]) -> ArrayType:
+    def type_rule(self, x: ArrayType, *, shape: tuple[int, ...], broadcast_dimensions: Axes) -> ArrayType:
         if len(broadcast_dimensions) != x.ndim or any(
             not 0 <= d < len(shape) or n not in (1, shape[d])
             for n, d in zip(x.shape, broadcast_dimensions, strict=True)
@@ -355,14 +355,14 @@ class BroadcastInDim(LinearPrimitive):
             raise ArgumentError(f"{x!r} cannot be broadcast to {shape} with its axes at {broadcast_dimensions}.")
         return ArrayType(shape, x.dtype, x.weak_type)
 
-    def transpose(self, ct: Any, x: ArrayType, *, shape: tuple[int, ...], broadcast_dimensions: tuple[int, ...]) -> Any:
+    def transpose(self, ct: Array, x: ArrayType, *, shape: tuple[int, ...], broadcast_dimensions: Axes) -> Array:
         kept = {d for n, d in zip(x.shape, broadcast_dimensions, strict=True) if n == shape[d]}
         summed = tuple(d for d in range(len(shape)) if d not in kept)
         ct = reduce_sum(ct, axes=summed) if summed else ct
         return ct if len(kept) == x.ndim else reshape(ct, new_sizes=x.shape)
 
     def batch(
-        self, axis: Axis, args: tuple, batched: Any, *, shape: tuple[int, ...], broadcast_dimensions: tuple[int, ...]
+        self, axis: Axis, args: tuple, batched: Any, *, shape: tuple[int, ...], broadcast_dimensions: Axes
     ) -> tuple[Any, Any]:
         dimensions = (0, *(d + 1 for d in broadcast_dimensions))
         return self(*args, shape=(axis.size, *shape), broadcast_dimensions=dimensions), True
@@ -373,7 +373,7 @@ class Reshape(LinearPrimitive):
 
     recomputable = "free"
 
-    def impl(self, x: Any, *, new_sizes: tuple[int, ...]) -> Any:
+    def impl(self, x: Array, *, new_sizes: tuple[int, ...]) -> Array:
         return lax.reshape(x, new_sizes)
 
     def type_rule(self, x: ArrayType, *, new_sizes: tuple[int, ...]) -> ArrayType:
@@ -383,7 +383,7 @@ class Reshape(LinearPrimitive):
             )
         return ArrayType(new_sizes, x.dtype, x.weak_type)
 
-    def transpose(self, ct: Any, x: ArrayType, *, new_sizes: tuple[int, ...]) -> Any:
+    def transpose(self, ct: Array, x: ArrayType, *, new_sizes: tuple[int, ...]) -> Array:
         return reshape(ct, new_sizes=x.shape)
 
     def batch(self, axis: Axis, args: tuple, batched: Any, *, new_sizes: tuple[int, ...]) -> tuple[Any, Any]:
@@ -395,23 +395,23 @@ class ReduceSum(LinearPrimitive):
 
     recomputable = "moderate"
 
-    def impl(self, x: Any, *, axes: tuple[int, ...]) -> Any:
+    def impl(self, x: Array, *, axes: Axes) -> Array:
         return lax.reduce_sum(x, axes)
 
-    def type_rule(self, x: ArrayType, *, axes: tuple[int, ...]) -> ArrayType:
+    def type_rule(self, x: ArrayType, *, axes: Axes) -> ArrayType:
         if axes and (max(axes) >= x.ndim or min(axes) < 0):
             raise ArgumentError(f"reduce_sum of {x!r} over axes {axes}.", f"It has {x.ndim} axes, counted from 0.")
         return ArrayType(tuple(n for d, n in enumerate(x.shape) if d not in axes), x.dtype, x.weak_type)
 
-    def transpose(self, ct: Any, x: ArrayType, *, axes: tuple[int, ...]) -> Any:
+    def transpose(self, ct: Array, x: ArrayType, *, axes: Axes) -> Array:
         kept = tuple(d for d in range(x.ndim) if d not in axes)
         return broadcast_in_dim(ct, shape=x.shape, broadcast_dimensions=kept)
 
-    def batch(self, axis: Axis, args: tuple, batched: Any, *, axes: tuple[int, ...]) -> tuple[Any, Any]:
+    def batch(self, axis: Axis, args: tuple, batched: Any, *, axes: Axes) -> tuple[Any, Any]:
         return self(*args, axes=shifted(axes)), True
 
 
-def shifted(axes: Sequence[int]) -> tuple[int, ...]:
+def shifted(axes: Sequence[int]) -> Axes:
     """Axes counted with a leading batch axis in place."""
     return tuple(d + 1 for d in axes)
 

@@ -9,7 +9,7 @@ import numpy as np
 from jax import lax
 
 from minijvp.core.primitive import Axis
-from minijvp.core.types import ArrayType
+from minijvp.core.types import Array, ArrayType
 from minijvp.errors import ArgumentError
 from minijvp.operations.elementwise import conj, div, mul
 from minijvp.operations.families import LinearPrimitive, broadcast_in_dim
@@ -28,7 +28,7 @@ class Fft(LinearPrimitive):
 
     recomputable = "moderate"
 
-    def impl(self, x: Any, *, fft_type: Any, fft_lengths: tuple[int, ...]) -> Any:
+    def impl(self, x: Array, *, fft_type: Any, fft_lengths: tuple[int, ...]) -> Array:
         return lax.fft(x, fft_type, fft_lengths)
 
     def type_rule(self, x: ArrayType, *, fft_type: Any, fft_lengths: tuple[int, ...]) -> ArrayType:
@@ -48,7 +48,7 @@ class Fft(LinearPrimitive):
         dtype = x.dtype if fft_type in (FftType.FFT, FftType.IFFT) else dtypes[str(x.dtype)]
         return ArrayType((*x.shape[:-n], *after), dtype)
 
-    def transpose(self, ct: Any, x: ArrayType, *, fft_type: Any, fft_lengths: tuple[int, ...]) -> Any:
+    def transpose(self, ct: Array, x: ArrayType, *, fft_type: Any, fft_lengths: tuple[int, ...]) -> Array:
         # The matrix of the full transform is symmetric. The half that RFFT omits is the conjugate of the other.
         if fft_type == FftType.RFFT:
             halved = conj(div(ct, multiplicity(ct, fft_lengths)), input_dtype=ct.dtype)
@@ -64,7 +64,7 @@ class Fft(LinearPrimitive):
         return self(*args, **params), True
 
 
-def multiplicity(x: Any, fft_lengths: tuple[int, ...]) -> Any:
+def multiplicity(x: Array, fft_lengths: tuple[int, ...]) -> Array:
     """How many elements of the full transform each element of its half `x` stands for, 1 or 2, in the shape of x."""
     counts = np.full(x.shape[-1], 2, x.dtype)
     counts[0] = 1

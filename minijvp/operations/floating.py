@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from minijvp.core.primitive import Axis, Primitive
-from minijvp.core.types import ArrayType, ScalarType
+from minijvp.core.types import Array, ArrayType, ScalarType
 from minijvp.errors import ArgumentError
 from minijvp.operations.elementwise import neg
 from minijvp.operations.families import LinearPrimitive, all_batched
@@ -20,7 +20,7 @@ REAL_FLOATS = ("float16", "bfloat16", "float32", "float64")
 class Frexp(Primitive):
     """The fraction, of size 1/2 to 1, and the exponent (int32) of each number. What is 0 or infinite stays itself."""
 
-    def impl(self, x: Any) -> Any:
+    def impl(self, x: Array) -> Any:
         return tuple(jnp.frexp(x))
 
     def type_rule(self, x: ArrayType) -> tuple[ArrayType, ...]:
@@ -38,7 +38,7 @@ class Frexp(Primitive):
 class Ldexp(LinearPrimitive):
     """Each number times 2 to the power of the integer beside it. Linear in the number."""
 
-    def impl(self, x: Any, exponent: Any) -> Any:
+    def impl(self, x: Array, exponent: Array) -> Array:
         return jnp.ldexp(x, exponent)
 
     def type_rule(self, x: ArrayType, exponent: ArrayType) -> ArrayType:
@@ -51,7 +51,7 @@ class Ldexp(LinearPrimitive):
             )
         return ArrayType(x.shape, x.dtype)
 
-    def transpose(self, ct: Any, x: ArrayType, exponent: Any) -> Any:
+    def transpose(self, ct: Array, x: ArrayType, exponent: Array) -> Any:
         return self(ct, exponent), None
 
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...]) -> tuple[Any, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from jax import lax
 
 from minijvp.core.primitive import Axis, Primitive
-from minijvp.core.types import ArrayType, type_of
+from minijvp.core.types import Array, ArrayType, Axes, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.elementwise import div, eq, neg, select_n
@@ -36,7 +36,9 @@ class Gather(LinearPrimitive):
 
     recomputable = "moderate"
 
-    def impl(self, x: Any, indices: Any, *, dimension_numbers: Any, slice_sizes: tuple[int, ...], **params: Any) -> Any:
+    def impl(
+        self, x: Array, indices: Array, *, dimension_numbers: Any, slice_sizes: tuple[int, ...], **params: Any
+    ) -> Array:
         return lax.gather(x, indices, dimension_numbers, slice_sizes, **params)
 
     def type_rule(
@@ -70,7 +72,7 @@ class Gather(LinearPrimitive):
         return out, self(tangents[0], primals[1], **{**params, "fill_value": 0 if params["mode"] == FILL else None})
 
     def transpose(
-        self, ct: Any, x: ArrayType, indices: Any, *, dimension_numbers: Any, mode: Any, **params: Any
+        self, ct: Array, x: ArrayType, indices: Array, *, dimension_numbers: Any, mode: Any, **params: Any
     ) -> Any:
         flags = {k: params[k] for k in ("indices_are_sorted", "unique_indices")}
         numbers = scatter_numbers(dimension_numbers)
@@ -104,7 +106,7 @@ class Gather(LinearPrimitive):
         return self(*args, dimension_numbers=numbers, slice_sizes=lead + slice_sizes, **params), True
 
 
-def is_index(indices: ArrayType, axes: tuple[int, ...]) -> bool:
+def is_index(indices: ArrayType, axes: Axes) -> bool:
     """Whether these are integers, along the last axis one for each of `axes`."""
     return indices.dtype.kind in "iu" and indices.ndim > 0 and indices.shape[-1] == len(axes)
 
@@ -123,7 +125,7 @@ def scatter_numbers(d: Any) -> Any:
 gather = Gather("gather")
 
 
-def take_along_axis(x: Any, indices: Any, axis: int) -> Any:
+def take_along_axis(x: Array, indices: Array, axis: int) -> Array:
     """`x[..., indices[..., i, ...], ...]` along one axis; all other axes of x and indices agree.
 
     Indices are in bounds.
@@ -160,7 +162,7 @@ class Scatter(Primitive):
         super().__init__(name, f"Scatter: see jax.lax.{name.replace('-', '_')}.")
         self.function = function
 
-    def impl(self, x: Any, indices: Any, updates: Any, *, dimension_numbers: Any, **params: Any) -> Any:
+    def impl(self, x: Array, indices: Array, updates: Array, *, dimension_numbers: Any, **params: Any) -> Array:
         return self.function(x, indices, updates, dimension_numbers, **params)
 
     def type_rule(
@@ -210,7 +212,7 @@ def batched_numbers(d: Any, indices_batched: bool) -> Any:
     )
 
 
-def read_back(x: Any, indices: Any, updates: Any, *, dimension_numbers: Any, mode: Any, **flags: Any) -> Any:
+def read_back(x: Array, indices: Array, updates: Any, *, dimension_numbers: Any, mode: Any, **flags: Any) -> Array:
     """What stands in x where a scatter with these numbers would write; zeros for what it would drop."""
     d = dimension_numbers
     dropped = (*d.inserted_window_dims, *d.operand_batching_dims)
@@ -244,7 +246,7 @@ class ScatterAdd(Scatter):
             return out, t_x
         return out, self(instantiate(t_x, x), indices, t_updates, **params)
 
-    def transpose(self, ct: Any, x: Any, indices: Any, updates: Any, **params: Any) -> Any:
+    def transpose(self, ct: Array, x: Any, indices: Array, updates: Any, **params: Any) -> Any:
         ct_updates = read_back(ct, indices, updates, **params) if is_linear(updates) else None
         return (ct if is_linear(x) else None), None, ct_updates
 
@@ -252,7 +254,7 @@ class ScatterAdd(Scatter):
 class ScatterSub(ScatterAdd):
     """Subtracts; updates at the same place add up."""
 
-    def transpose(self, ct: Any, x: Any, indices: Any, updates: Any, **params: Any) -> Any:
+    def transpose(self, ct: Array, x: Any, indices: Array, updates: Any, **params: Any) -> Any:
         ct_x, _, ct_updates = super().transpose(ct, x, indices, updates, **params)
         return ct_x, None, None if ct_updates is None else neg(ct_updates)
 
@@ -279,7 +281,7 @@ class ScatterReplace(Scatter):
         kept = select_n(won, zeros_like(t_updates), t_updates)
         return out, add_tangents(tangent, scatter_add(zeros_like(x), indices, kept, **params))
 
-    def transpose(self, ct: Any, x: Any, indices: Any, updates: Any, **params: Any) -> Any:
+    def transpose(self, ct: Array, x: Any, indices: Array, updates: Any, **params: Any) -> Any:
         if is_linear(updates) and not params["unique_indices"]:
             raise self.missing("transpose")
         ct_x = self(ct, indices, zeros_like(updates), **params) if is_linear(x) else None
@@ -308,7 +310,7 @@ class ScatterExtremum(Scatter):
         return out, div(kept, count)
 
 
-def number_elements(shape: tuple[int, ...]) -> Any:
+def number_elements(shape: tuple[int, ...]) -> Array:
     """0, 1, 2, ... in an array of this shape."""
     n = int(np.prod(shape))
     return reshape(iota(dtype=np.dtype(np.int32), shape=(n,), dimension=0), new_sizes=shape)

@@ -16,11 +16,13 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
+from minijvp.core.types import Array
+
 STEPS = 2000
 """Terms, or fractions, after which a sum that has not converged is left as it is; as in JAX."""
 
 
-def igamma_ratio(a: Any, x: Any, order: int) -> Any:
+def igamma_ratio(a: Array, x: Array, order: int) -> Array:
     """The derivative of igamma(a, x) in `a` of an order, over the derivative in x: x**(a-1) exp(-x) / gamma(a).
 
     It has the shape and dtype of the operands; nan where a <= 0 or x < 0.
@@ -40,7 +42,7 @@ def igamma_ratio(a: Any, x: Any, order: int) -> Any:
     return jnp.where(valid & (a < jnp.inf), found, jnp.nan).astype(dtype)
 
 
-def below(a: Any, x: Any, order: int) -> Any:
+def below(a: Array, x: Array, order: int) -> Array:
     """The ratio by the series: x**a exp(-x) / gamma(a+1) times the sum of x**m / ((a+1) ... (a+m))."""
     n = order + 1
     first = [jnp.ones_like(x), *[jnp.zeros_like(x)] * order]
@@ -58,12 +60,12 @@ def below(a: Any, x: Any, order: int) -> Any:
     return x / a * coefficient(product(total, power(a + 1, x, order)), order)
 
 
-def above(a: Any, x: Any, order: int) -> Any:
+def above(a: Array, x: Array, order: int) -> Array:
     """The same of 1 - igamma by the continued fraction: its numerators and denominators by their recurrence."""
     zeros = [jnp.zeros_like(x)] * order
     tiny = 1 / jnp.finfo(x.dtype).max ** 0.25
 
-    def following(c: Any, y: Any, z: Any, last: list[Any], before: list[Any]) -> list[Any]:
+    def following(c: Array, y: Array, z: Array, last: list[Any], before: list[Any]) -> list[Any]:
         """last * (z - e) - before * c * (y - e)."""
         shift = lambda s, k: s[k - 1] if k else 0.0
         return [last[k] * z - shift(last, k) - c * (before[k] * y - shift(before, k)) for k in range(len(last))]
@@ -89,7 +91,7 @@ def above(a: Any, x: Any, order: int) -> Any:
     return x * coefficient(product(ratio, power(a, x, order)), order)
 
 
-def power(a: Any, x: Any, order: int) -> list[Any]:
+def power(a: Array, x: Array, order: int) -> list[Any]:
     """x**e gamma(a) / gamma(a + e), by the derivatives of its logarithm."""
     logs = [jnp.log(x) - lax.digamma(a)]
     logs += [-lax.polygamma(jnp.full_like(a, k), a) / math.factorial(k + 1) for k in range(1, order)]
@@ -114,12 +116,12 @@ def quotient(x: list[Any], y: list[Any]) -> list[Any]:
     return found
 
 
-def coefficient(series: list[Any], order: int) -> Any:
+def coefficient(series: list[Any], order: int) -> Array:
     """The derivative that a series has at 0."""
     return math.factorial(order) * series[order]
 
 
-def is_small(change: Sequence[Any], total: Sequence[Any]) -> Any:
+def is_small(change: Sequence[Any], total: Sequence[Any]) -> Array:
     """Where what was added last does not count any more."""
     eps = jnp.finfo(total[0].dtype).eps
     small = True

@@ -15,6 +15,7 @@ from typing import Any
 from jax import lax
 
 from minijvp.core.primitive import Axis, Nondifferentiable
+from minijvp.core.types import Array
 from minijvp.operations.elementwise import eq, full_like, is_complex, mul, neg, select_n, sub
 from minijvp.operations.families import (
     add,
@@ -58,7 +59,7 @@ class SymmetricProduct(MatrixPrimitive):
         x, y = shapes
         return x[0] == y[0] == y[1]
 
-    def impl(self, x: Any, y: Any, *, alpha: float, beta: float) -> Any:
+    def impl(self, x: Array, y: Array, *, alpha: float, beta: float) -> Array:
         return lax.linalg.symmetric_product(x, y, alpha=alpha, beta=beta)
 
     def jvp(self, primals: tuple, tangents: tuple, *, alpha: float, beta: float) -> tuple[Any, Any]:
@@ -87,7 +88,7 @@ class TriangularSolve(MatrixPrimitive):
         a, b = shapes
         return a[0] == a[1] == b[0 if params["left_side"] else 1]
 
-    def impl(self, a: Any, b: Any, **params: Any) -> Any:
+    def impl(self, a: Array, b: Array, **params: Any) -> Array:
         return lax.linalg.triangular_solve(a, b, **params)
 
     def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
@@ -102,7 +103,7 @@ class TriangularSolve(MatrixPrimitive):
             change = add_tangents(matmul(t_a, out) if params["left_side"] else matmul(out, t_a), t_b)
         return out, None if change is None else self(a, change, **params)
 
-    def transpose(self, ct: Any, a: Any, b: Any, *, transpose_a: bool, **params: Any) -> Any:
+    def transpose(self, ct: Array, a: Any, b: Any, *, transpose_a: bool, **params: Any) -> Any:
         if is_linear(a):
             raise self.missing("transpose")
         return None, self(a, ct, transpose_a=not transpose_a, **params)
@@ -126,7 +127,7 @@ class TridiagonalSolve(MatrixPrimitive):
     def fits(self, *shapes: tuple[int, ...], **params: Any) -> bool:
         return all(shape[0] == shapes[-1][0] for shape in shapes)
 
-    def impl(self, lower: Any, middle: Any, upper: Any, b: Any, *, perturb_singular: bool) -> Any:
+    def impl(self, lower: Array, middle: Array, upper: Array, b: Array, *, perturb_singular: bool) -> Array:
         return lax.linalg.tridiagonal_solve(lower, middle, upper, b, perturb_singular=perturb_singular)
 
     def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
@@ -137,7 +138,7 @@ class TridiagonalSolve(MatrixPrimitive):
                 change = add_tangents(change, neg(mul(along_rows(t, x), x)))
         return out, None if change is None else self(*primals[:3], change, **params)
 
-    def transpose(self, ct: Any, lower: Any, middle: Any, upper: Any, b: Any, **params: Any) -> Any:
+    def transpose(self, ct: Array, lower: Any, middle: Any, upper: Any, b: Any, **params: Any) -> Any:
         if any(map(is_linear, (lower, middle, upper))):
             raise self.missing("transpose")
         return None, None, None, self(shifted_vector(upper, 1), middle, shifted_vector(lower, -1), ct, **params)
@@ -148,7 +149,7 @@ class TridiagonalSolve(MatrixPrimitive):
         return solve_side_by_side(axis, args[-1], lambda b: self(*args[:3], b, **params), True), True
 
 
-def solve_side_by_side(axis: Axis, b: Any, solve: Callable[[Any], Any], left_side: bool) -> Any:
+def solve_side_by_side(axis: Axis, b: Array, solve: Callable[[Any], Any], left_side: bool) -> Array:
     """The solutions for a batch of right sides: as the columns (rows, if not `left_side`) of one matrix."""
     n = b.ndim
     place = n - 2 if left_side else n - 3
@@ -159,12 +160,12 @@ def solve_side_by_side(axis: Axis, b: Any, solve: Callable[[Any], Any], left_sid
     return move_axis(reshape(out, new_sizes=tuple(moved.shape)), place, 0)
 
 
-def shifted_rows(x: Any, by: int) -> Any:
+def shifted_rows(x: Array, by: int) -> Array:
     """Matrices with row i in the place of row i + by; zeros come in."""
     return pad(x, zero(x), padding_config=((0, 0, 0),) * (x.ndim - 2) + ((by, -by, 0), (0, 0, 0)))
 
 
-def shifted_vector(x: Any, by: int) -> Any:
+def shifted_vector(x: Array, by: int) -> Array:
     """Vectors with element i in the place of element i + by; zeros come in."""
     return pad(x, zero(x), padding_config=((0, 0, 0),) * (x.ndim - 1) + ((by, -by, 0),))
 
@@ -174,13 +175,13 @@ triangular_solve = TriangularSolve("triangular_solve")
 tridiagonal_solve = TridiagonalSolve("tridiagonal_solve")
 
 
-def solve_triangle(a: Any, b: Any, *, right: bool = False, **params: bool) -> Any:
+def solve_triangle(a: Array, b: Array, *, right: bool = False, **params: bool) -> Array:
     """The solution of a x = b, or of x a = b, for an upper triangular a unless `params` say otherwise."""
     usual = dict(lower=False, transpose_a=False, conjugate_a=False, unit_diagonal=False)
     return triangular_solve(a, b, left_side=not right, **{**usual, **params})
 
 
-def solve(a: Any, b: Any) -> Any:
+def solve(a: Array, b: Array) -> Array:
     """The solution of a x = b for a square matrix a."""
     packed, _, permutation = lu(a)
     b = solve_triangle(packed, permuted(b, permutation, -2), lower=True, unit_diagonal=True)
@@ -199,7 +200,7 @@ class Cholesky(MatrixPrimitive):
     own_derivative = True  # JAX's reads both triangles
     takes = "a square matrix, of which it reads the lower triangle"
 
-    def impl(self, x: Any) -> Any:
+    def impl(self, x: Array) -> Array:
         return lax.linalg.cholesky(x, symmetrize_input=False)
 
     def jvp(self, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
@@ -224,7 +225,7 @@ class CholeskyUpdate(MatrixPrimitive):
         r, w = shapes
         return r[0] == r[1] == w[0]
 
-    def impl(self, r: Any, w: Any) -> Any:
+    def impl(self, r: Array, w: Array) -> Array:
         if r.ndim == 2:
             return lax.linalg.cholesky_update(r, w)
         count, n = prod(r.shape[:-2]), r.shape[-1]  # JAX's own has no batches
@@ -257,7 +258,7 @@ class LU(MatrixPrimitive):
     def fits(self, *shapes: tuple[int, ...], **params: Any) -> bool:
         return True
 
-    def impl(self, x: Any) -> Any:
+    def impl(self, x: Array) -> Any:
         return tuple(lax.linalg.lu(x))
 
     def jvp(self, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
@@ -267,7 +268,7 @@ class LU(MatrixPrimitive):
         return (packed, pivots, permutation), (tangent, None, None)
 
 
-def lu_tangent(packed: Any, t: Any) -> Any:
+def lu_tangent(packed: Array, t: Array) -> Array:
     """The tangents of l and u, in one matrix, where t is the tangent of l @ u.
 
     A pivot that is 0 counts as 1. For the last one of a square matrix this is exact: below it there is nothing.
@@ -302,7 +303,7 @@ class PivotsToPermutation(MatrixPrimitive, Nondifferentiable):
     def fits(self, *shapes: tuple[int, ...], **params: Any) -> bool:
         return shapes[0][0] <= params["permutation_size"]
 
-    def impl(self, pivots: Any, *, permutation_size: int) -> Any:
+    def impl(self, pivots: Array, *, permutation_size: int) -> Array:
         return lax.linalg.lu_pivots_to_permutation(pivots, permutation_size)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from jax import lax
 
 from minijvp.core.primitive import Axis, Primitive
-from minijvp.core.types import ArrayType
+from minijvp.core.types import Array, ArrayType
 from minijvp.errors import ArgumentError
 from minijvp.operations.contraction import cast_like, dot_general
 from minijvp.operations.elementwise import conj, eq, full_like, ge, is_complex, le, mul, real, select_n
@@ -30,7 +30,7 @@ PRECISIONS = frozenset({"float32", "float64", "complex64", "complex128"})
 Span = tuple[int, int]
 
 
-def matmul(x: Any, y: Any) -> Any:
+def matmul(x: Array, y: Array) -> Array:
     """The product of matrices, in full precision on every device."""
     n = x.ndim
     kept = tuple(range(n - 2))
@@ -38,23 +38,23 @@ def matmul(x: Any, y: Any) -> Any:
     return dot_general(x, y, dimension_numbers=numbers, precision=lax.Precision.HIGHEST)
 
 
-def matrix_transpose(x: Any) -> Any:
+def matrix_transpose(x: Array) -> Array:
     """The matrices with rows and columns exchanged."""
     n = x.ndim
     return transpose(x, permutation=(*range(n - 2), n - 1, n - 2))
 
 
-def conjugate(x: Any) -> Any:
+def conjugate(x: Array) -> Array:
     """The complex conjugate; a real operand is returned as it is."""
     return conj(x, input_dtype=x.dtype) if is_complex(x) else x
 
 
-def adjoint(x: Any) -> Any:
+def adjoint(x: Array) -> Array:
     """The conjugate transpose of the matrices."""
     return conjugate(matrix_transpose(x))
 
 
-def block(x: Any, rows: Span, columns: Span) -> Any:
+def block(x: Array, rows: Span, columns: Span) -> Array:
     """The rows and columns from the first number to before the second."""
     batch = x.shape[:-2]
     if (rows, columns) == ((0, x.shape[-2]), (0, x.shape[-1])):
@@ -63,62 +63,62 @@ def block(x: Any, rows: Span, columns: Span) -> Any:
     return static_slice(x, start_indices=(0,) * len(batch) + starts, limit_indices=batch + limits, strides=None)
 
 
-def stacked_blocks(x: Any, y: Any, axis: int) -> Any:
+def stacked_blocks(x: Array, y: Array, axis: int) -> Array:
     """Two blocks, beside each other (axis -1) or one below the other (axis -2)."""
     return concatenate(x, y, dimension=x.ndim + axis)
 
 
-def band(x: Any, compare: Callable[..., Any], offset: int = 0) -> Any:
+def band(x: Array, compare: Callable[..., Any], offset: int = 0) -> Array:
     """The elements for which the column number compares so with the row number plus `offset`; zeros elsewhere."""
     rows, columns = (iota(dtype=INDEX, shape=tuple(x.shape), dimension=x.ndim + d) for d in (-2, -1))
     return select_n(compare(columns, add(rows, offset) if offset else rows), zeros_like(x), x)
 
 
-def lower_triangle(x: Any, offset: int = 0) -> Any:
+def lower_triangle(x: Array, offset: int = 0) -> Array:
     """The elements up to the diagonal that lies `offset` to the right of the main one."""
     return band(x, le, offset)
 
 
-def upper_triangle(x: Any, offset: int = 0) -> Any:
+def upper_triangle(x: Array, offset: int = 0) -> Array:
     """The elements from the diagonal that lies `offset` to the right of the main one."""
     return band(x, ge, offset)
 
 
-def diagonal(x: Any) -> Any:
+def diagonal(x: Array) -> Array:
     """The diagonals of square matrices, as vectors."""
     return reduce_sum(band(x, eq), axes=(x.ndim - 1,))
 
 
-def identity(x: Any) -> Any:
+def identity(x: Array) -> Array:
     """Ones on the diagonal of matrices of the shape and dtype of x, zeros elsewhere."""
     return band(full_like(x, 1), eq)
 
 
-def along_rows(x: Any, like: Any) -> Any:
+def along_rows(x: Array, like: Array) -> Array:
     """Vectors as matrices of the shape of `like`: element i fills row i."""
     n = like.ndim
     return broadcast_in_dim(x, shape=tuple(like.shape), broadcast_dimensions=tuple(range(n - 1)))
 
 
-def along_columns(x: Any, like: Any) -> Any:
+def along_columns(x: Array, like: Array) -> Array:
     """Vectors as matrices of the shape of `like`: element i fills column i."""
     n = like.ndim
     return broadcast_in_dim(x, shape=tuple(like.shape), broadcast_dimensions=(*range(n - 2), n - 1))
 
 
-def hermitian(x: Any, lower: bool = True) -> Any:
+def hermitian(x: Array, lower: bool = True) -> Array:
     """The Hermitian matrices that one triangle of x stands for."""
     half = lower_triangle(x, -1) if lower else upper_triangle(x, 1)
     middle = band(x, eq)
     return add(add(half, adjoint(half)), cast_like(real(middle), x) if is_complex(x) else middle)
 
 
-def lower_half(x: Any) -> Any:
+def lower_half(x: Array) -> Array:
     """The lower triangle with half the diagonal: of a Hermitian matrix h the part l with l + adjoint(l) = h."""
     return add(lower_triangle(x, -1), mul(band(x, eq), 0.5))
 
 
-def permuted(x: Any, permutation: Any, axis: int) -> Any:
+def permuted(x: Array, permutation: Array, axis: int) -> Array:
     """The rows (axis -2) or columns (axis -1) of matrices in the order of `permutation`, which has the same batch."""
     n = x.ndim
     if 0 in x.shape:

@@ -16,7 +16,7 @@ from typing import Any
 from jax import lax
 
 from minijvp.core.primitive import Axis, Primitive
-from minijvp.core.types import ArrayType, type_of
+from minijvp.core.types import Array, ArrayType, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.contraction import BATCH, Labels, cast_like, dot_general, labels_of
 from minijvp.operations.families import add_tangents, broadcast_in_dim, is_linear, leading_axis
@@ -35,7 +35,9 @@ class RaggedDotGeneral(Primitive):
     own_derivative = True
     recomputable = "expensive"
 
-    def impl(self, x: Any, y: Any, group_sizes: Any, *, ragged_dot_dimension_numbers: Any, **params: Any) -> Any:
+    def impl(
+        self, x: Array, y: Array, group_sizes: Array, *, ragged_dot_dimension_numbers: Any, **params: Any
+    ) -> Array:
         return lax.ragged_dot_general(x, y, group_sizes, ragged_dot_dimension_numbers, **params)
 
     def type_rule(self, *types: ArrayType, **params: Any) -> ArrayType:
@@ -55,7 +57,7 @@ class RaggedDotGeneral(Primitive):
         return out, tangent if t_y is None else add_tangents(tangent, self(x, t_y, group_sizes, **params))
 
     def transpose(
-        self, ct: Any, x: Any, y: Any, group_sizes: Any, *, ragged_dot_dimension_numbers: Any, **params: Any
+        self, ct: Array, x: Any, y: Any, group_sizes: Array, *, ragged_dot_dimension_numbers: Any, **params: Any
     ) -> Any:
         d = ragged_dot_dimension_numbers
         ragged = d.lhs_ragged_dimensions[0]
@@ -119,14 +121,14 @@ def ragged_labels(d: Any, x_ndim: int, y_ndim: int) -> tuple[Labels, Labels, Lab
 
 
 def ragged_contract(
-    x: Any,
+    x: Array,
     x_labels: Labels,
-    y: Any,
+    y: Array,
     y_labels: Labels,
     out_labels: Labels,
     groups: tuple[Any, Labels, int],
     **params: Any,
-) -> Any:
+) -> Array:
     """The ragged product of x and y with axes as in `out_labels`.
 
     `groups` has the group sizes, the labels of their axes but the last, and that of the ragged axis.

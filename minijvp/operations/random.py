@@ -16,7 +16,7 @@ from jax import lax
 from jax.extend.core import primitives
 
 from minijvp.core.primitive import Axis, Nondifferentiable, Primitive
-from minijvp.core.types import ArrayType, is_key, type_of
+from minijvp.core.types import Array, ArrayType, is_key, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.elementwise import div, eq, exp, full_like, mul, select_n
 from minijvp.operations.families import all_batched, broadcast_in_dim, leading_axis, zeros_like
@@ -48,7 +48,7 @@ def require_keys(name: str, keys: ArrayType) -> None:
 class RandomSeed(OfKeys):
     """The key that the generator `impl` makes of each integer."""
 
-    def impl(self, seeds: Any, *, impl: Any) -> Any:
+    def impl(self, seeds: Array, *, impl: Any) -> Array:
         return primitives.random_seed_p.bind(jnp.asarray(seeds), impl=impl)
 
     def type_rule(self, seeds: ArrayType, *, impl: Any) -> ArrayType:
@@ -62,7 +62,7 @@ class RandomWrap(OfKeys):
 
     recomputable = "free"
 
-    def impl(self, x: Any, *, impl: Any) -> Any:
+    def impl(self, x: Array, *, impl: Any) -> Array:
         return jax.random.wrap_key_data(x, impl=impl)
 
     def type_rule(self, x: ArrayType, *, impl: Any) -> ArrayType:
@@ -80,7 +80,7 @@ class RandomUnwrap(OfKeys):
 
     recomputable = "free"
 
-    def impl(self, keys: Any) -> Any:
+    def impl(self, keys: Array) -> Array:
         return jax.random.key_data(keys)
 
     def type_rule(self, keys: ArrayType) -> ArrayType:
@@ -93,7 +93,7 @@ class RandomClone(OfKeys):
 
     recomputable = "free"
 
-    def impl(self, keys: Any) -> Any:
+    def impl(self, keys: Array) -> Array:
         return jax.random.clone(keys)
 
     def type_rule(self, keys: ArrayType) -> ArrayType:
@@ -104,7 +104,7 @@ class RandomClone(OfKeys):
 class RandomSplit(OfKeys):
     """New keys for each key: an array of `shape`."""
 
-    def impl(self, keys: Any, *, shape: tuple[int, ...]) -> Any:
+    def impl(self, keys: Array, *, shape: tuple[int, ...]) -> Array:
         return primitives.random_split_p.bind(keys, shape=shape)
 
     def type_rule(self, keys: ArrayType, *, shape: tuple[int, ...]) -> ArrayType:
@@ -115,7 +115,7 @@ class RandomSplit(OfKeys):
 class RandomFoldIn(OfKeys):
     """A new key for each key and the integer beside it; one of the two may be single."""
 
-    def impl(self, keys: Any, messages: Any) -> Any:
+    def impl(self, keys: Array, messages: Array) -> Array:
         return primitives.random_fold_in_p.bind(keys, lax.convert_element_type(messages, UINT32))
 
     def type_rule(self, keys: ArrayType, messages: ArrayType) -> ArrayType:
@@ -150,7 +150,7 @@ def full_rank(axis: Axis, args: tuple, batched: tuple[bool, ...]) -> list[Any]:
 class RandomBits(OfKeys):
     """Unsigned integers of `bit_width` random bits for each key: an array of `shape`."""
 
-    def impl(self, keys: Any, *, bit_width: int, shape: tuple[int, ...]) -> Any:
+    def impl(self, keys: Array, *, bit_width: int, shape: tuple[int, ...]) -> Array:
         return primitives.random_bits_p.bind(keys, bit_width=bit_width, shape=shape)
 
     def type_rule(self, keys: ArrayType, *, bit_width: int, shape: tuple[int, ...]) -> ArrayType:
@@ -170,7 +170,7 @@ class Threefry2x32(Nondifferentiable):
 
     recomputable = "expensive"
 
-    def impl(self, *args: Any) -> Any:
+    def impl(self, *args: Array) -> Any:
         return tuple(primitives.threefry2x32_p.bind(*jnp.broadcast_arrays(*args)))
 
     def type_rule(self, *types: ArrayType) -> tuple[ArrayType, ...]:
@@ -198,7 +198,7 @@ class RandomGamma(Primitive):
 
     recomputable = "expensive"
 
-    def impl(self, keys: Any, a: Any, *, log_space: bool) -> Any:
+    def impl(self, keys: Array, a: Array, *, log_space: bool) -> Array:
         return primitives.random_gamma_p.bind(keys, a, log_space=log_space)
 
     def type_rule(self, keys: ArrayType, a: ArrayType, *, log_space: bool) -> ArrayType:
@@ -236,8 +236,8 @@ class RngBitGenerator(Nondifferentiable):
 
     recomputable = "expensive"
 
-    def impl(self, state: Any, *, shape: tuple[int, ...], dtype: Any, algorithm: Any) -> Any:
-        def draw(one: Any) -> tuple[Any, Any]:
+    def impl(self, state: Array, *, shape: tuple[int, ...], dtype: Any, algorithm: Any) -> Any:
+        def draw(one: Array) -> tuple[Any, Any]:
             return tuple(lax.rng_bit_generator(one, shape, dtype, algorithm))
 
         lead = state.shape[:-1]
@@ -269,7 +269,7 @@ class RngUniform(Nondifferentiable):
 
     recomputable = "expensive"
 
-    def impl(self, low: Any, high: Any, *, shape: tuple[int, ...]) -> Any:
+    def impl(self, low: Array, high: Array, *, shape: tuple[int, ...]) -> Array:
         low, high = jnp.asarray(low), jnp.asarray(high)
         dtype = jnp.result_type(low, high)
         return lax.rng_uniform(low.astype(dtype), high.astype(dtype), shape)

@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 
 from minijvp.core.primitive import Axis, Nondifferentiable, Primitive
-from minijvp.core.types import ArrayType, type_of
+from minijvp.core.types import Array, ArrayType, Axes, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.elementwise import div, eq, mul, select_n
@@ -19,8 +19,6 @@ from minijvp.operations.families import add_tangents, broadcast_in_dim, reduce_s
 from minijvp.operations.shape import transpose
 from minijvp.operations.slicing import pad
 from minijvp.operations.slicing import slice as strided_slice
-
-Axes = tuple[int, ...]
 
 
 class Reduction(Primitive):
@@ -32,7 +30,7 @@ class Reduction(Primitive):
         super().__init__(name, f"Reduction: see jax.lax.{name}.")
         self.function = function
 
-    def impl(self, x: Any, *, axes: Axes) -> Any:
+    def impl(self, x: Array, *, axes: Axes) -> Array:
         return self.function(x, axes)
 
     def type_rule(self, x: ArrayType, *, axes: Axes) -> ArrayType:
@@ -87,7 +85,7 @@ class ReduceProd(Reduction):
         return out, reshape(t, new_sizes=type_of(out).shape)
 
 
-def joined(x: Any, axes: Axes) -> Any:
+def joined(x: Array, axes: Axes) -> Array:
     """`x` with `axes` made one, the last."""
     shape = type_of(x).shape
     kept = tuple(d for d in range(len(shape)) if d not in axes)
@@ -96,7 +94,7 @@ def joined(x: Any, axes: Axes) -> Any:
     return x if sizes == shape else reshape(x, new_sizes=sizes)
 
 
-def halves(x: Any, axis: int, fill: int) -> tuple[Any, Any]:
+def halves(x: Array, axis: int, fill: int) -> tuple[Any, Any]:
     """The first and the second half of x along its last axis; an odd length is filled up."""
     shape, dtype = type_of(x).shape, type_of(x).dtype
     half = -(-shape[axis] // 2)
@@ -123,7 +121,7 @@ class ArgExtremum(Nondifferentiable):
         super().__init__(name, f"Index of an extremum: see jax.lax.{name}.")
         self.function = function
 
-    def impl(self, x: Any, *, axes: Axes, index_dtype: Any) -> Any:
+    def impl(self, x: Array, *, axes: Axes, index_dtype: Any) -> Array:
         return self.function(x, axes[0], index_dtype)
 
     def type_rule(self, x: ArrayType, *, axes: Axes, index_dtype: Any) -> ArrayType:

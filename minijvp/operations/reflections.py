@@ -14,7 +14,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
-from minijvp.core.types import ArrayType
+from minijvp.core.types import Array, ArrayType
 from minijvp.operations.contraction import cast_like
 from minijvp.operations.elementwise import eq, is_complex, mul, neg, real, sub
 from minijvp.operations.families import add, add_tangents, is_linear, zeros
@@ -48,7 +48,7 @@ class QR(MatrixPrimitive):
     def fits(self, *shapes: tuple[int, ...], **params: Any) -> bool:
         return True
 
-    def impl(self, x: Any, *, pivoting: bool, full_matrices: bool, use_magma: bool | None = None) -> Any:
+    def impl(self, x: Array, *, pivoting: bool, full_matrices: bool, use_magma: bool | None = None) -> Any:
         return tuple(lax.linalg.qr(x, pivoting=pivoting, full_matrices=full_matrices, use_magma=use_magma))
 
     def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
@@ -69,7 +69,7 @@ class QR(MatrixPrimitive):
         return out, (t_q, t_r, *(None for _ in permutation))
 
 
-def qr_tangents(q: Any, r: Any, t: Any) -> tuple[Any, Any]:
+def qr_tangents(q: Array, r: Array, t: Array) -> tuple[Any, Any]:
     """The tangents of q, without columns that complete it, and of r, where t is the tangent of q @ r."""
     m, n = t.shape[-2:]
     k = min(m, n)
@@ -88,7 +88,7 @@ def qr_tangents(q: Any, r: Any, t: Any) -> tuple[Any, Any]:
     return t_q, t_r
 
 
-def _completing_tangent(packed: Any, q: Any, t_thin: Any) -> Any:
+def _completing_tangent(packed: Array, q: Array, t_thin: Array) -> Array:
     """The tangent of the columns that complete q: they are I + (q_thin - I) adjoint(z), z = v_bottom / v_top."""
     m, n = t_thin.shape[-2:]
     v = reflectors(packed, n)
@@ -112,7 +112,7 @@ class Reflections(MatrixPrimitive):
     def fits(self, *shapes: tuple[int, ...], **params: Any) -> bool:
         return True
 
-    def impl(self, x: Any) -> Any:
+    def impl(self, x: Array) -> Any:
         packed, taus = jnp.linalg.qr(x, mode="raw")
         return jnp.swapaxes(packed, -1, -2), taus
 
@@ -138,7 +138,7 @@ class PivotedReflections(MatrixPrimitive):
     def type_rule(self, x: ArrayType, free: ArrayType, **params: Any) -> Any:
         return super().type_rule(x, ArrayType(free.shape, x.dtype), **params)
 
-    def impl(self, x: Any, free: Any, *, use_magma: bool | None = None) -> Any:
+    def impl(self, x: Array, free: Array, *, use_magma: bool | None = None) -> Any:
         *_, permutation = lax.linalg.qr(x, pivoting=True, full_matrices=False, use_magma=use_magma)
         packed, taus = geqrf.impl(jnp.take_along_axis(x, permutation[..., None, :], axis=-1))
         return packed, permutation + 1, taus
@@ -152,13 +152,13 @@ class PivotedReflections(MatrixPrimitive):
         return (packed, pivots, taus), (t_packed, None, t_taus)
 
 
-def reflectors(packed: Any, k: int) -> Any:
+def reflectors(packed: Array, k: int) -> Array:
     """The first k columns below the diagonal, with ones on it."""
     v = block(packed, (0, packed.shape[-2]), (0, k))
     return add(lower_triangle(v, -1), identity(v))
 
 
-def _reflections_tangents(packed: Any, taus: Any, t: Any) -> tuple[Any, Any]:
+def _reflections_tangents(packed: Array, taus: Array, t: Array) -> tuple[Any, Any]:
     """The tangents of the reflections, where t is the tangent of q @ r.
 
     I - q is v u for the unit lower triangular reflectors v and an upper triangular u with diagonal taus.
@@ -176,7 +176,7 @@ def _reflections_tangents(packed: Any, taus: Any, t: Any) -> tuple[Any, Any]:
     return _with_rows_below(t_r, t_v), diagonal(block(t_factors, (0, k), (0, k)))
 
 
-def _with_rows_below(x: Any, y: Any) -> Any:
+def _with_rows_below(x: Array, y: Array) -> Array:
     """x + y, where x has maybe fewer rows: zeros follow."""
     missing = y.shape[-2] - x.shape[-2]
     if missing:
@@ -184,7 +184,7 @@ def _with_rows_below(x: Any, y: Any) -> Any:
     return add(x, y)
 
 
-def _weights(s: Any, taus: Any, x: Any, lower: bool = False) -> Any:
+def _weights(s: Array, taus: Array, x: Array, lower: bool = False) -> Array:
     """T x for the product of reflections I - v T adjoint(v): the solution w of (I + taus * s) w = taus * x.
 
     s is the part of adjoint(v) v above the diagonal. Its adjoint, which is lower, and conj(taus) give adjoint(T) x.
@@ -193,12 +193,14 @@ def _weights(s: Any, taus: Any, x: Any, lower: bool = False) -> Any:
     return solve_triangle(mul(d, s), mul(along_rows(taus, x), x), lower=lower, unit_diagonal=True)
 
 
-def _gram(v: Any) -> Any:
+def _gram(v: Array) -> Array:
     """The part of adjoint(v) v above the diagonal."""
     return upper_triangle(matmul(adjoint(v), v), 1)
 
 
-def _product_tangent(v: Any, taus: Any, x: Any, t_v: Any, t_taus: Any, t_x: Any, transpose: bool = False) -> Any:
+def _product_tangent(
+    v: Array, taus: Array, x: Array, t_v: Any, t_taus: Any, t_x: Any, transpose: bool = False
+) -> Array:
     """The tangent of the product of reflections, or its adjoint, times a constant c: x is adjoint(v) c."""
     s, t_s = _gram(v), None
     if t_v is not None:
@@ -229,7 +231,7 @@ class HouseholderProduct(MatrixPrimitive):
         (m, n), (k,) = shapes
         return m >= n >= k
 
-    def impl(self, x: Any, taus: Any) -> Any:
+    def impl(self, x: Array, taus: Array) -> Array:
         return lax.linalg.householder_product(x, taus)
 
     def jvp(self, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
@@ -258,7 +260,7 @@ class MultiplyByReflections(MatrixPrimitive):
         x, taus, c = shapes
         return c[0 if params["left"] else 1] == x[0] and taus[0] <= min(x)
 
-    def impl(self, x: Any, taus: Any, c: Any, *, left: bool, transpose: bool) -> Any:
+    def impl(self, x: Array, taus: Array, c: Array, *, left: bool, transpose: bool) -> Array:
         return lax.linalg.ormqr(x, taus, c, left=left, transpose=transpose)
 
     def jvp(self, primals: tuple, tangents: tuple, *, left: bool, transpose: bool) -> tuple[Any, Any]:
@@ -276,7 +278,7 @@ class MultiplyByReflections(MatrixPrimitive):
         turned = _product_tangent(v, taus, x, t_v, t_taus, t_x, transpose)
         return out, add_tangents(tangent, turned if left else adjoint(turned))
 
-    def transpose(self, ct: Any, x: Any, taus: Any, c: Any, *, left: bool, transpose: bool) -> Any:
+    def transpose(self, ct: Array, x: Any, taus: Any, c: Any, *, left: bool, transpose: bool) -> Any:
         if is_linear(x) or is_linear(taus):
             raise self.missing("transpose")
         return None, None, conjugate(self(x, taus, conjugate(ct), left=left, transpose=not transpose))

@@ -12,7 +12,7 @@ from typing import Any
 
 from jax import lax
 
-from minijvp.core.types import ArrayType, type_of
+from minijvp.core.types import Array, ArrayType, Axes, type_of
 from minijvp.operations.elementwise import eq, mul, ne, select_n
 from minijvp.operations.families import add, add_tangents, broadcast_in_dim, is_linear, reshape, zeros_like
 from minijvp.operations.gather import (
@@ -47,13 +47,15 @@ class ScatterMul(Scatter):
             factors = mul(factors, products_of_others(x, indices, updates, **params))
         return out, add_tangents(tangent, scatter_add(zeros_like(x), indices, mul(t_updates, factors), **params))
 
-    def transpose(self, ct: Any, x: Any, indices: Any, updates: Any, **params: Any) -> Any:
+    def transpose(self, ct: Array, x: Any, indices: Array, updates: Any, **params: Any) -> Any:
         if is_linear(updates):
             raise self.missing("transpose")
         return self(ct, indices, updates, **params), None, None
 
 
-def products_of_others(x: Any, indices: Any, updates: Any, *, mode: Any, dimension_numbers: Any, **flags: Any) -> Any:
+def products_of_others(
+    x: Array, indices: Array, updates: Array, *, mode: Any, dimension_numbers: Any, **flags: Any
+) -> Array:
     """For each update the product of the other updates at its place in x. What is dropped counts as 1."""
     how = {"mode": mode, "dimension_numbers": dimension_numbers, **flags}
     numbers = add(number_elements(type_of(x).shape), 1)
@@ -68,7 +70,7 @@ def products_of_others(x: Any, indices: Any, updates: Any, *, mode: Any, dimensi
     return from_table(put_rows(found, order), type_of(updates).shape, window)
 
 
-def windows_of(x: Any, updates: Any, dimension_numbers: Any) -> int:
+def windows_of(x: Array, updates: Array, dimension_numbers: Any) -> int:
     """Into how many rows the updates are cut that are at the same place in all columns, or at other ones in each.
 
     Slices along whole axes are such rows. Others may overlap in part: then each update is one.
@@ -84,33 +86,33 @@ def kept_axes(x: ArrayType, dimension_numbers: Any) -> list[int]:
     return [n for d, n in enumerate(x.shape) if d not in dropped]
 
 
-def table_order(ndim: int, window: tuple[int, ...]) -> tuple[int, ...]:
+def table_order(ndim: int, window: Axes) -> Axes:
     """The axes of updates, those of the slices last."""
     return (*[d for d in range(ndim) if d not in window], *window)
 
 
-def as_table(x: Any, window: tuple[int, ...], rows: int) -> Any:
+def as_table(x: Array, window: Axes, rows: int) -> Array:
     """Updates as a table with so many rows."""
     t = type_of(x)
     x = transpose(x, permutation=table_order(t.ndim, window))
     return reshape(x, new_sizes=(rows, t.size // rows))
 
 
-def from_table(x: Any, shape: tuple[int, ...], window: tuple[int, ...]) -> Any:
+def from_table(x: Array, shape: tuple[int, ...], window: Axes) -> Array:
     """The inverse, for updates of this shape."""
     order = table_order(len(shape), window)
     x = reshape(x, new_sizes=tuple([shape[d] for d in order]))
     return transpose(x, permutation=tuple([order.index(d) for d in range(len(shape))]))
 
 
-def first_column(x: Any) -> Any:
+def first_column(x: Array) -> Array:
     """The first column of a table, as a vector."""
     rows = type_of(x).shape[0]
     column = static_slice(x, start_indices=(0, 0), limit_indices=(rows, 1), strides=None)
     return reshape(column, new_sizes=(rows,))
 
 
-def product_before(keys: Any, rows: Any, direction: int) -> Any:
+def product_before(keys: Array, rows: Array, direction: int) -> Array:
     """For each row the product of the rows before it (behind it, if `direction` is -1) that have its key.
 
     The keys are in order, and not negative. Product k of the doubling is that of the 2**k rows before; where a key is
@@ -125,7 +127,7 @@ def product_before(keys: Any, rows: Any, direction: int) -> Any:
     return found
 
 
-def shifted_rows(keys: Any, rows: Any, by: int) -> Any:
+def shifted_rows(keys: Array, rows: Array, by: int) -> Array:
     """In place of each row, the one that lies so many rows before it, if that has the same key; else ones."""
     rest = ((0, 0, 0),) * (type_of(rows).ndim - 1)
     same = eq(pad(keys, -1, padding_config=((by, -by, 0),)), keys)
@@ -133,13 +135,13 @@ def shifted_rows(keys: Any, rows: Any, by: int) -> Any:
     return select_n(same, ones_like(rows), pad(rows, 1.0, padding_config=((by, -by, 0), *rest)))
 
 
-def ones_like(x: Any) -> Any:
+def ones_like(x: Array) -> Array:
     """Ones of the shape and dtype of x."""
     t = type_of(x)
     return broadcast_in_dim(t.dtype.type(1), shape=t.shape, broadcast_dimensions=())
 
 
-def rows_at(x: Any, order: Any) -> Any:
+def rows_at(x: Array, order: Array) -> Array:
     """The rows of a table in an order that names each once."""
     rows, columns = type_of(x).shape
     numbers = lax.GatherDimensionNumbers(offset_dims=(1,), collapsed_slice_dims=(0,), start_index_map=(0,))
@@ -155,7 +157,7 @@ def rows_at(x: Any, order: Any) -> Any:
     )
 
 
-def put_rows(x: Any, order: Any) -> Any:
+def put_rows(x: Array, order: Array) -> Array:
     """The table of which `rows_at` gives x."""
     numbers = lax.ScatterDimensionNumbers(
         update_window_dims=(1,), inserted_window_dims=(0,), scatter_dims_to_operand_dims=(0,)

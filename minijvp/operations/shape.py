@@ -8,7 +8,7 @@ from typing import Any
 from jax import lax
 
 from minijvp.core.primitive import Axis, Primitive
-from minijvp.core.types import ArrayType, type_of
+from minijvp.core.types import Array, ArrayType, Axes, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.families import LinearPrimitive, instantiate, is_linear, leading_axis, reshape, shifted
 from minijvp.operations.slicing import slice as static_slice
@@ -19,7 +19,7 @@ class Iota(Primitive):
 
     recomputable = "free"
 
-    def impl(self, *, dtype: Any, shape: tuple[int, ...], dimension: int) -> Any:
+    def impl(self, *, dtype: Any, shape: tuple[int, ...], dimension: int) -> Array:
         return lax.broadcasted_iota(dtype, shape, dimension)
 
     def type_rule(self, *, dtype: Any, shape: tuple[int, ...], dimension: int) -> ArrayType:
@@ -31,10 +31,10 @@ class Transpose(LinearPrimitive):
 
     recomputable = "free"
 
-    def impl(self, x: Any, *, permutation: tuple[int, ...]) -> Any:
+    def impl(self, x: Array, *, permutation: Axes) -> Array:
         return lax.transpose(x, permutation)
 
-    def type_rule(self, x: ArrayType, *, permutation: tuple[int, ...]) -> ArrayType:
+    def type_rule(self, x: ArrayType, *, permutation: Axes) -> ArrayType:
         if sorted(permutation) != list(range(x.ndim)):
             raise ArgumentError(
                 f"transpose of {x!r} by {permutation}.",
@@ -43,10 +43,10 @@ class Transpose(LinearPrimitive):
             )
         return ArrayType(tuple([x.shape[d] for d in permutation]), x.dtype, x.weak_type)
 
-    def transpose(self, ct: Any, x: ArrayType, *, permutation: tuple[int, ...]) -> Any:
+    def transpose(self, ct: Array, x: ArrayType, *, permutation: Axes) -> Array:
         return self(ct, permutation=tuple(sorted(range(len(permutation)), key=permutation.__getitem__)))
 
-    def batch(self, axis: Axis, args: tuple, batched: Any, *, permutation: tuple[int, ...]) -> tuple[Any, Any]:
+    def batch(self, axis: Axis, args: tuple, batched: Any, *, permutation: Axes) -> tuple[Any, Any]:
         return self(*args, permutation=(0, *shifted(permutation))), True
 
 
@@ -55,10 +55,10 @@ class Squeeze(LinearPrimitive):
 
     recomputable = "free"
 
-    def impl(self, x: Any, *, dimensions: tuple[int, ...]) -> Any:
+    def impl(self, x: Array, *, dimensions: Axes) -> Array:
         return lax.squeeze(x, dimensions)
 
-    def type_rule(self, x: ArrayType, *, dimensions: tuple[int, ...]) -> ArrayType:
+    def type_rule(self, x: ArrayType, *, dimensions: Axes) -> ArrayType:
         if any(not 0 <= d < x.ndim or x.shape[d] != 1 for d in dimensions):
             raise ArgumentError(
                 f"squeeze of {x!r} along axes {dimensions}.",
@@ -67,10 +67,10 @@ class Squeeze(LinearPrimitive):
             )
         return ArrayType(tuple([n for d, n in enumerate(x.shape) if d not in dimensions]), x.dtype, x.weak_type)
 
-    def transpose(self, ct: Any, x: ArrayType, *, dimensions: tuple[int, ...]) -> Any:
+    def transpose(self, ct: Array, x: ArrayType, *, dimensions: Axes) -> Array:
         return reshape(ct, new_sizes=x.shape)
 
-    def batch(self, axis: Axis, args: tuple, batched: Any, *, dimensions: tuple[int, ...]) -> tuple[Any, Any]:
+    def batch(self, axis: Axis, args: tuple, batched: Any, *, dimensions: Axes) -> tuple[Any, Any]:
         return self(*args, dimensions=shifted(dimensions)), True
 
 
@@ -79,7 +79,7 @@ class Concatenate(LinearPrimitive):
 
     linear_arguments = None
 
-    def impl(self, *xs: Any, dimension: int) -> Any:
+    def impl(self, *xs: Array, dimension: int) -> Array:
         return lax.concatenate(xs, dimension)
 
     def type_rule(self, *types: ArrayType, dimension: int) -> ArrayType:
@@ -97,7 +97,7 @@ class Concatenate(LinearPrimitive):
         shape = (*types[0].shape[:dimension], total, *types[0].shape[dimension + 1 :])
         return ArrayType(shape, types[0].dtype, all(t.weak_type for t in types))
 
-    def transpose(self, ct: Any, *xs: Any, dimension: int) -> Any:
+    def transpose(self, ct: Array, *xs: Any, dimension: int) -> Any:
         cts, start, shape = [], 0, type_of(ct).shape
         for x in xs:
             n = type_of(x).shape[dimension] if not is_linear(x) else x.shape[dimension]
@@ -119,7 +119,7 @@ class Split(LinearPrimitive):
 
     recomputable = "free"
 
-    def impl(self, x: Any, *, sizes: tuple[int, ...], axis: int) -> Any:
+    def impl(self, x: Array, *, sizes: tuple[int, ...], axis: int) -> Any:
         return tuple(lax.split(x, sizes, axis))
 
     def type_rule(self, x: ArrayType, *, sizes: tuple[int, ...], axis: int) -> tuple[ArrayType, ...]:
@@ -130,7 +130,7 @@ class Split(LinearPrimitive):
             )
         return tuple([x.with_shape((*x.shape[:axis], n, *x.shape[axis + 1 :])) for n in sizes])
 
-    def transpose(self, ct: tuple, x: ArrayType, *, sizes: tuple[int, ...], axis: int) -> Any:
+    def transpose(self, ct: tuple, x: ArrayType, *, sizes: tuple[int, ...], axis: int) -> Array:
         types = self.type_rule(x.strong(), sizes=sizes, axis=axis)
         return concatenate(*map(instantiate, ct, types), dimension=axis)
 
@@ -141,20 +141,20 @@ class Split(LinearPrimitive):
 class Rev(LinearPrimitive):
     """The operand with some axes in reverse order."""
 
-    def impl(self, x: Any, *, dimensions: tuple[int, ...]) -> Any:
+    def impl(self, x: Array, *, dimensions: Axes) -> Array:
         return lax.rev(x, dimensions)
 
-    def type_rule(self, x: ArrayType, *, dimensions: tuple[int, ...]) -> ArrayType:
+    def type_rule(self, x: ArrayType, *, dimensions: Axes) -> ArrayType:
         if len(set(dimensions).intersection(range(x.ndim))) != len(dimensions):
             raise ArgumentError(
                 f"rev of {x!r} along axes {dimensions}.", "It reverses different axes of the operand, counted from 0."
             )
         return x
 
-    def transpose(self, ct: Any, x: ArrayType, *, dimensions: tuple[int, ...]) -> Any:
+    def transpose(self, ct: Array, x: ArrayType, *, dimensions: Axes) -> Array:
         return self(ct, dimensions=dimensions)
 
-    def batch(self, axis: Axis, args: tuple, batched: Any, *, dimensions: tuple[int, ...]) -> tuple[Any, Any]:
+    def batch(self, axis: Axis, args: tuple, batched: Any, *, dimensions: Axes) -> tuple[Any, Any]:
         return self(*args, dimensions=shifted(dimensions)), True
 
 
@@ -166,7 +166,7 @@ split = Split("split")
 rev = Rev("rev")
 
 
-def expand_dims(x: Any, dimensions: Sequence[int]) -> Any:
+def expand_dims(x: Array, dimensions: Sequence[int]) -> Array:
     """The operand with axes of size 1 at these places of the result."""
     shape = type_of(x).shape
     n = len(shape) + len(dimensions)
@@ -175,7 +175,7 @@ def expand_dims(x: Any, dimensions: Sequence[int]) -> Any:
     return reshape(x, new_sizes=tuple([1 if d in new else next(rest) for d in range(n)]))
 
 
-def move_axis(x: Any, source: int, destination: int) -> Any:
+def move_axis(x: Array, source: int, destination: int) -> Array:
     """The operand with one axis in another place."""
     n = len(type_of(x).shape)
     source, destination = source % n, destination % n

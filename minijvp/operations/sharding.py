@@ -8,7 +8,7 @@ from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from minijvp.core.primitive import Axis
-from minijvp.core.types import ArrayType
+from minijvp.core.types import Array, ArrayType
 from minijvp.errors import ArgumentError
 from minijvp.operations.families import LinearPrimitive
 
@@ -18,13 +18,13 @@ class ShardingConstraint(LinearPrimitive):
 
     recomputable = "free"
 
-    def impl(self, x: Any, *, sharding: Any) -> Any:
+    def impl(self, x: Array, *, sharding: Any) -> Array:
         return lax.with_sharding_constraint(x, sharding)
 
     def type_rule(self, x: ArrayType, *, sharding: Any) -> ArrayType:
         return x
 
-    def transpose(self, ct: Any, x: ArrayType, *, sharding: Any) -> Any:
+    def transpose(self, ct: Array, x: ArrayType, *, sharding: Any) -> Array:
         return self(ct, sharding=sharding)
 
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, sharding: Any) -> tuple[Any, bool]:

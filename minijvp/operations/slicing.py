@@ -9,7 +9,7 @@ import numpy as np
 from jax import lax
 
 from minijvp.core.primitive import Axis
-from minijvp.core.types import ArrayType, ScalarType, type_of
+from minijvp.core.types import Array, ArrayType, ScalarType, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.elementwise import select_n, sub
 from minijvp.operations.families import (
@@ -29,7 +29,7 @@ class Slice(LinearPrimitive):
 
     recomputable = "free"
 
-    def impl(self, x: Any, *, start_indices: Indices, limit_indices: Indices, strides: Indices | None) -> Any:
+    def impl(self, x: Array, *, start_indices: Indices, limit_indices: Indices, strides: Indices | None) -> Array:
         return lax.slice(x, start_indices, limit_indices, strides)
 
     def type_rule(
@@ -48,8 +48,8 @@ class Slice(LinearPrimitive):
         return ArrayType(shape, x.dtype, x.weak_type)
 
     def transpose(
-        self, ct: Any, x: ArrayType, *, start_indices: Indices, limit_indices: Indices, strides: Indices | None
-    ) -> Any:
+        self, ct: Array, x: ArrayType, *, start_indices: Indices, limit_indices: Indices, strides: Indices | None
+    ) -> Array:
         config = []
         for a, s, n, m in zip(start_indices, strides or (1,) * x.ndim, x.shape, ct.shape, strict=True):
             covered = (m - 1) * s + 1 if m else 0
@@ -76,7 +76,7 @@ class Pad(LinearPrimitive):
 
     linear_arguments = (0, 1)
 
-    def impl(self, x: Any, value: Any, *, padding_config: tuple) -> Any:
+    def impl(self, x: Array, value: Array, *, padding_config: tuple) -> Array:
         value = value if jnp.result_type(value) == x.dtype else lax.convert_element_type(value, x.dtype)
         return lax.pad(x, value, padding_config)
 
@@ -99,7 +99,7 @@ class Pad(LinearPrimitive):
         t_value = zero(t) if tangents[1] is None else tangents[1]
         return out, self(t, t_value, padding_config=padding_config)
 
-    def transpose(self, ct: Any, x: Any, value: Any, *, padding_config: tuple) -> Any:
+    def transpose(self, ct: Array, x: Any, value: Any, *, padding_config: tuple) -> Any:
         inner = unpad(ct, padding_config) if is_linear(x) or is_linear(value) else None
         ct_value = None
         if is_linear(value):
@@ -121,12 +121,12 @@ class Pad(LinearPrimitive):
         return self(x, value, padding_config=((0, 0, 0), *padding_config)), True
 
 
-def zero(x: Any) -> Any:
+def zero(x: Array) -> Array:
     """The number 0 of the dtype of x, as a literal."""
     return type_of(x).dtype.type(0)
 
 
-def unpad(ct: Any, padding_config: tuple) -> Any:
+def unpad(ct: Array, padding_config: tuple) -> Array:
     """The part of a padded array that came from the operand."""
     kept = tuple((-low, -high, 0) for low, high, _ in padding_config)
     inner = pad(ct, zero(ct), padding_config=kept)

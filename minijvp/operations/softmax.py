@@ -14,7 +14,7 @@ import numpy as np
 from jax import lax
 
 from minijvp.core.primitive import Axis, Primitive
-from minijvp.core.types import ArrayType, type_of
+from minijvp.core.types import Array, ArrayType, Axes, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.elementwise import exp, mul, neg
 from minijvp.operations.families import (
@@ -26,8 +26,6 @@ from minijvp.operations.families import (
     shifted,
 )
 from minijvp.operations.reduction import Reduction, require_axes
-
-Axes = tuple[int, ...]
 
 
 def require_real(name: str, x: ArrayType, axes: Axes) -> None:
@@ -43,7 +41,7 @@ class Center(LinearPrimitive):
     recomputable = "moderate"
     own_derivative = True  # JAX's, of a reduction of several operands, stops at the first tangent that is zero
 
-    def impl(self, t: Any, y: Any, *, axes: Axes, adjoint: bool) -> Any:
+    def impl(self, t: Array, y: Array, *, axes: Axes, adjoint: bool) -> Array:
         dtype = t.dtype
         if dtype.itemsize < 4:
             t, y = lax.convert_element_type(t, np.float32), lax.convert_element_type(y, np.float32)
@@ -77,7 +75,7 @@ class Center(LinearPrimitive):
             tangent = add_tangents(tangent, neg(by_y))
         return out, tangent
 
-    def transpose(self, ct: Any, t: Any, y: Any, *, axes: Axes, adjoint: bool) -> Any:
+    def transpose(self, ct: Array, t: Any, y: Array, *, axes: Axes, adjoint: bool) -> Any:
         return self(ct, y, axes=axes, adjoint=not adjoint), None
 
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, axes: Axes, adjoint: bool) -> Any:
@@ -88,7 +86,7 @@ def _kept(ndim: int, axes: Axes) -> Axes:
     return tuple([d for d in range(ndim) if d not in axes])
 
 
-def _sum(x: Any, axes: Axes) -> Any:
+def _sum(x: Array, axes: Axes) -> Array:
     """The sums along axes, in the shape of x."""
     shape = type_of(x).shape
     return broadcast_in_dim(reduce_sum(x, axes=axes), shape=shape, broadcast_dimensions=_kept(len(shape), axes))
@@ -104,7 +102,7 @@ class Softmax(Primitive):
         super().__init__(name, doc)
         self.function = function
 
-    def impl(self, x: Any, *, axes: Axes) -> Any:
+    def impl(self, x: Array, *, axes: Axes) -> Array:
         return self.function(x, axes)
 
     def type_rule(self, x: ArrayType, *, axes: Axes) -> ArrayType:
@@ -141,7 +139,7 @@ class LogSumExp(Reduction):
         return out, None if t is None else reduce_sum(mul(tied_softmax(x, axes=axes), t), axes=axes)
 
 
-def _exponentials(x: Any, axes: Axes) -> tuple[Any, Any, Any]:
+def _exponentials(x: Array, axes: Axes) -> tuple[Any, Any, Any]:
     """The largest elements, the exponentials of what the others differ by, and their sums; infinities can tie."""
     x = lax.convert_element_type(x, x.dtype)  # the results are strongly typed
     largest = lax.reduce_max(x, axes)
@@ -150,12 +148,12 @@ def _exponentials(x: Any, axes: Axes) -> tuple[Any, Any, Any]:
     return largest, terms, lax.reduce_sum(terms, axes)
 
 
-def _tied_softmax(x: Any, axes: Axes) -> Any:
+def _tied_softmax(x: Array, axes: Axes) -> Array:
     _, terms, total = _exponentials(x, axes)
     return lax.div(terms, lax.broadcast_in_dim(total, x.shape, _kept(x.ndim, axes)))
 
 
-def _logsumexp(x: Any, axes: Axes) -> Any:
+def _logsumexp(x: Array, axes: Axes) -> Array:
     largest, _, total = _exponentials(x, axes)
     return lax.add(lax.log(total), largest)
 

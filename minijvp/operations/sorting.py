@@ -8,7 +8,7 @@ import numpy as np
 from jax import lax
 
 from minijvp.core.primitive import Axis, Primitive
-from minijvp.core.types import ArrayType, is_inexact, type_of
+from minijvp.core.types import Array, ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.families import all_batched
 from minijvp.operations.gather import take_along_axis
@@ -22,7 +22,7 @@ class Sort(Primitive):
 
     recomputable = "moderate"
 
-    def impl(self, *xs: Any, dimension: int, is_stable: bool, num_keys: int) -> Any:
+    def impl(self, *xs: Array, dimension: int, is_stable: bool, num_keys: int) -> Any:
         return tuple(lax.sort(xs, dimension, is_stable, num_keys))
 
     def type_rule(self, *types: ArrayType, dimension: int, is_stable: bool, num_keys: int) -> tuple[ArrayType, ...]:
@@ -53,7 +53,7 @@ class TopK(Primitive):
 
     recomputable = "moderate"
 
-    def impl(self, x: Any, *, k: int, axis: int) -> Any:
+    def impl(self, x: Array, *, k: int, axis: int) -> Any:
         return tuple(lax.top_k(x, k, axis=axis))
 
     def type_rule(self, x: ArrayType, *, k: int, axis: int) -> tuple[ArrayType, ...]:
@@ -82,7 +82,7 @@ class ApproxTopK(Primitive):
 
     recomputable = "moderate"
 
-    def impl(self, x: Any, *, k: int, reduction_dimension: int, is_max_k: bool, **params: Any) -> Any:
+    def impl(self, x: Array, *, k: int, reduction_dimension: int, is_max_k: bool, **params: Any) -> Any:
         function = lax.approx_max_k if is_max_k else lax.approx_min_k
         return tuple(function(x, k, reduction_dimension, **params))
 

@@ -13,7 +13,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
-from minijvp.core.types import PYTHON_SCALARS
+from minijvp.core.types import PYTHON_SCALARS, Array
 from minijvp.errors import MissingRuleError
 from minijvp.operations import accurate, incomplete_gamma
 from minijvp.operations.bitwise import bitwise_and, bitwise_or
@@ -67,11 +67,11 @@ erf_inv = SpecialFunction(
 # Gamma and zeta functions
 
 
-def _raised(x: Any, by: float) -> Any:
+def _raised(x: Array, by: float) -> Array:
     return x + by if type(x) in PYTHON_SCALARS else add(x, by)
 
 
-def _trigamma(x: Any) -> Any:
+def _trigamma(x: Array) -> Array:
     """The derivative of digamma: zeta(2, x), reflected at 1/2 where x < 0 (6.4.7)."""
     left = lt(x, 0.0)
     right = zeta(2.0, select_n(left, x, sub(1.0, x)))
@@ -96,18 +96,18 @@ zeta = SpecialFunction(
 )
 
 
-def _times(n: Any, logarithm: Any, x: Any, pole: float) -> Any:
+def _times(n: Array, logarithm: Any, x: Array, pole: float) -> Array:
     """n times a logarithm that is infinite at the pole: zero for n = 0 there too, as x**0 is 1 for x = 0."""
     return mul(n, logarithm(select_n(bitwise_and(eq(n, 0.0), eq(x, pole)), x, full_like(x, 1.0))))
 
 
-def _gamma_density(out: Any, a: Any, x: Any) -> Any:
+def _gamma_density(out: Array, a: Array, x: Array) -> Array:
     """The derivative of igamma in x: x**(a-1) exp(-x) / gamma(a)."""
     a, x = full_like(out, a), full_like(out, x)
     return exp(sub(sub(_times(sub(a, 1.0), log, x, 0.0), x), lgamma(a)))
 
 
-def _log_excess(out: Any, a: Any, x: Any) -> Any:
+def _log_excess(out: Array, a: Array, x: Array) -> Array:
     """log x - digamma(a): the derivative of log(x**(a-1) / gamma(a)) in a."""
     return sub(log(full_like(out, x)), digamma(full_like(out, a)))
 
@@ -126,7 +126,7 @@ igammac = SpecialFunction(
 )
 
 
-def _between_ends(out: Any, x: Any, slope: Callable[[Any], Any]) -> Any:
+def _between_ends(out: Array, x: Array, slope: Callable[[Any], Any]) -> Array:
     """A derivative of what does not change at the ends of x, 0 and infinity: there it is zero."""
     x = full_like(out, x)
     at_end = bitwise_or(eq(x, 0.0), eq(x, math.inf))
@@ -143,12 +143,12 @@ igamma_grad_a = SpecialFunction(
 )
 
 
-def _density_slope(out: Any, a: Any, x: Any) -> Any:
+def _density_slope(out: Array, a: Array, x: Array) -> Array:
     """The derivative of the logarithm of the density in x: (a - 1) / x - 1."""
     return sub(div(sub(full_like(out, a), 1.0), full_like(out, x)), 1.0)
 
 
-def _derivative_of_density(out: Any, a: Any, x: Any, order: int) -> Any:
+def _derivative_of_density(out: Array, a: Array, x: Array, order: int) -> Array:
     """The derivative of the density in a, of an order, over the density, by those of its logarithm."""
     logs = [_log_excess(out, a, x), *[neg(polygamma(float(k), full_like(out, a))) for k in range(1, order)]]
     found = [full_like(out, 1.0)]
@@ -158,13 +158,13 @@ def _derivative_of_density(out: Any, a: Any, x: Any, order: int) -> Any:
     return found[order]
 
 
-def _ratio_in_a(out: Any, a: Any, x: Any, order: int) -> Any:
+def _ratio_in_a(out: Array, a: Array, x: Array, order: int) -> Array:
     """The derivative of igamma_ratio(a, x, order) = `out` in a."""
     further = lambda x: sub(igamma_ratio(full_like(out, a), x, order=order + 1), mul(out, _log_excess(out, a, x)))
     return _between_ends(out, x, further)
 
 
-def _ratio_in_x(out: Any, a: Any, x: Any, order: int) -> Any:
+def _ratio_in_x(out: Array, a: Array, x: Array, order: int) -> Array:
     """The derivative of igamma_ratio(a, x, order) = `out` in x."""
     slope = lambda x: sub(_derivative_of_density(out, a, x, order), mul(out, _density_slope(out, a, x)))
     return _between_ends(out, x, slope)
@@ -186,7 +186,7 @@ random_gamma_grad = SpecialFunction(
 )
 
 
-def _beta_density(t: Any, out: Any, a: Any, b: Any, x: Any) -> Any:
+def _beta_density(t: Array, out: Array, a: Array, b: Array, x: Array) -> Array:
     a, b = full_like(out, a), full_like(out, b)
     log_beta = sub(add(lgamma(a), lgamma(b)), lgamma(add(a, b)))
     powers = add(_times(sub(a, 1.0), log, x, 0.0), _times(sub(b, 1.0), log1p, neg(x), -1.0))
@@ -204,12 +204,12 @@ regularized_incomplete_beta = SpecialFunction(
 # Modified Bessel functions, times exp(-|x|): 9.6.26 to 9.6.28
 
 
-def _outward(t: Any, x: Any) -> Any:
+def _outward(t: Array, x: Array) -> Array:
     """t where x > 0, -t where x < 0. At 0 it is t, as for abs: so exp(|x|) times i0e, which is i0, has derivative 0."""
     return select_n(ge(x, 0.0), neg(t), t)
 
 
-def _bessel_ratio(i1e: Any, x: Any) -> Any:
+def _bessel_ratio(i1e: Array, x: Array) -> Array:
     """i1e / x, which close to 0 is (1 - |x|) / 2."""
     tiny = lt(abs_(x), float(jnp.finfo(x.dtype).eps))
     return select_n(tiny, div(i1e, select_n(tiny, x, full_like(x, 1.0))), mul(sub(1.0, abs_(x)), 0.5))

@@ -14,7 +14,7 @@ import numpy as np
 from jax import lax
 
 from minijvp.core.primitive import Axis, Primitive, registry
-from minijvp.core.types import PYTHON_SCALARS, ArrayType, Params, is_inexact, wrapped
+from minijvp.core.types import PYTHON_SCALARS, Array, ArrayType, Params, is_inexact, wrapped
 from minijvp.errors import ArgumentError
 from minijvp.operations import elementwise
 from minijvp.operations.families import (
@@ -106,14 +106,14 @@ def with_batch_axis(params: Params) -> dict[str, Any]:
 class ReduceWindowSum(WindowPrimitive, LinearPrimitive):
     """The sum of each window."""
 
-    def impl(self, x: Any, **params: Any) -> Any:
+    def impl(self, x: Array, **params: Any) -> Array:
         zero = start_of("add", x.dtype)
         x, params = cropped(x, zero, **params)
         return lax.reduce_window(x, zero, lax.add, **params)
 
     def transpose(
         self,
-        ct: Any,
+        ct: Array,
         x: ArrayType,
         *,
         window_dimensions: Sizes,
@@ -121,7 +121,7 @@ class ReduceWindowSum(WindowPrimitive, LinearPrimitive):
         padding: Padding,
         base_dilation: Sizes,
         window_dilation: Sizes,
-    ) -> Any:
+    ) -> Array:
         lists = (window_dimensions, window_strides, padding, base_dilation, window_dilation)
         around = [transposed_padding(*numbers) for numbers in zip(x.shape, *lists, strict=True)]
         spread = tuple([(*p, s - 1) for p, s in zip(around, window_strides, strict=True)])
@@ -146,7 +146,7 @@ class ReduceWindowExtremum(WindowPrimitive):
         self.function = function
         self.select_prim = select_prim
 
-    def impl(self, x: Any, **params: Any) -> Any:
+    def impl(self, x: Array, **params: Any) -> Array:
         start = start_of(self.select_prim, x.dtype)
         x, params = cropped(x, start, **params)
         return lax.reduce_window(x, start, self.function, **params)
@@ -165,13 +165,13 @@ class ReduceWindow(WindowPrimitive):
 
     own_derivative = True
 
-    def impl(self, x: Any, init_value: Any, *, computation: str, **params: Any) -> Any:
+    def impl(self, x: Array, init_value: Array, *, computation: str, **params: Any) -> Array:
         init_value = lax.convert_element_type(init_value, x.dtype)
         x, params = cropped(x, start_of(computation, x.dtype), **params)
         function = registry[computation].impl
 
         # A function of our own: JAX takes the known ones for reductions that start at their identity.
-        def reduce(x: Any, y: Any) -> Any:
+        def reduce(x: Array, y: Array) -> Array:
             return function(x, y)
 
         return lax.reduce_window(x, init_value, reduce, **params)
@@ -207,16 +207,16 @@ class ReduceWindow(WindowPrimitive):
 class SelectAndGatherAdd(WindowPrimitive, LinearPrimitive):
     """The element of `tangents` at the place where `operand` is largest ("ge") or smallest ("le") in each window."""
 
-    def impl(self, t: Any, x: Any, *, select_prim: str, **params: Any) -> Any:
+    def impl(self, t: Array, x: Array, *, select_prim: str, **params: Any) -> Array:
         t, _ = cropped(t, start_of("add", t.dtype), **params)
         x, params = cropped(x, start_of(select_prim, x.dtype), **params)
         return lax.select_and_gather_add_p.bind(t, x, select_prim=SELECT[select_prim], **params)
 
     def transpose(
         self,
-        ct: Any,
+        ct: Array,
         t: ArrayType,
-        x: Any,
+        x: Array,
         *,
         select_prim: str,
         padding: Padding,
@@ -243,7 +243,7 @@ class SelectAndGatherAdd(WindowPrimitive, LinearPrimitive):
 class SelectAndScatterAdd(WindowPrimitive, LinearPrimitive):
     """The elements of `source`, each added where `operand` is largest ("ge") or smallest ("le") in its window."""
 
-    def impl(self, source: Any, x: Any, *, select_prim: str, **params: Any) -> Any:
+    def impl(self, source: Array, x: Array, *, select_prim: str, **params: Any) -> Array:
         return lax.select_and_scatter_add_p.bind(source, x, select_prim=SELECT[select_prim], **params)
 
     def type_rule(self, source: ArrayType, x: ArrayType, **params: Any) -> ArrayType:  # type: ignore[override]
@@ -255,12 +255,14 @@ class SelectAndScatterAdd(WindowPrimitive, LinearPrimitive):
             )
         return ArrayType(x.shape, x.dtype, source.weak_type and x.weak_type)
 
-    def transpose(self, ct: Any, source: ArrayType, x: Any, **params: Any) -> Any:
+    def transpose(self, ct: Array, source: ArrayType, x: Array, **params: Any) -> Any:
         ones = (1,) * x.ndim
         return select_and_gather_add(ct, x, base_dilation=ones, window_dilation=ones, **params), None
 
 
-def cropped(x: Any, fill: Any, *, padding: Padding, base_dilation: Sizes, **params: Any) -> tuple[Any, dict[str, Any]]:
+def cropped(
+    x: Array, fill: Array, *, padding: Padding, base_dilation: Sizes, **params: Any
+) -> tuple[Any, dict[str, Any]]:
     """In an impl: x without the elements that negative padding takes away, and parameters without negative padding.
 
     XLA mistakes windows of one element with negative padding for no windows at all, and ends the process.
@@ -276,8 +278,8 @@ def cropped(x: Any, fill: Any, *, padding: Padding, base_dilation: Sizes, **para
 
 
 def window_slices(
-    x: Any,
-    fill: Any,
+    x: Array,
+    fill: Array,
     *,
     window_dimensions: Sizes,
     window_strides: Sizes,
@@ -302,7 +304,7 @@ def window_slices(
     return pieces
 
 
-def _scatter_by_slices(ct: Any, x: Any, select_prim: str, params: Params) -> Any:
+def _scatter_by_slices(ct: Array, x: Array, select_prim: str, params: Params) -> Array:
     """What select_and_scatter_add would give if it knew dilated windows."""
     pieces = window_slices(x, start_of(select_prim, x.dtype), **params)
     best, chosen = pieces[0], _repeated(np.int32(0), ct)
@@ -323,20 +325,20 @@ def _scatter_by_slices(ct: Any, x: Any, select_prim: str, params: Params) -> Any
     return _without_dilation(total, params["base_dilation"])
 
 
-def _without_dilation(x: Any, dilation: Sizes) -> Any:
+def _without_dilation(x: Array, dilation: Sizes) -> Array:
     """Every `dilation`-th element of x along each axis."""
     if all(d == 1 for d in dilation):
         return x
     return strided_slice(x, start_indices=(0,) * len(dilation), limit_indices=tuple(x.shape), strides=dilation)
 
 
-def _repeated(value: Any, like: Any) -> Any:
+def _repeated(value: Array, like: Array) -> Array:
     """A scalar as an array of the shape of `like`; a Python scalar gets its dtype too."""
     value = wrapped(value, like.dtype) if type(value) in PYTHON_SCALARS else value
     return broadcast_in_dim(value, shape=tuple(like.shape), broadcast_dimensions=())
 
 
-def start_of(computation: str, dtype: Any) -> Any:
+def start_of(computation: str, dtype: Any) -> Array:
     """The NumPy scalar from which a reduction starts; "ge" and "le" are the selections of max and min."""
     if computation in ("max", LARGEST, "min", SMALLEST):
         largest = computation in ("max", LARGEST)
