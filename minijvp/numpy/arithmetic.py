@@ -8,7 +8,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from minijvp.core.types import PYTHON_SCALARS, is_inexact, type_of
+from minijvp.core.types import PYTHON_SCALARS, Array, is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.numpy.makers import (
     as_integer,
@@ -67,13 +67,13 @@ nextafter = binary(jnp.nextafter, elementwise.nextafter, inexact=True, exact=Tru
 def _guarded(function: Callable[..., Any]) -> Callable[..., Any]:
     """A remainder of integers that is 0 where the divisor is."""
 
-    def guarded(x: Any, y: Any) -> Any:
+    def guarded(x: Array, y: Array) -> Array:
         return function(x, y if is_inexact(y.dtype) else pick(elementwise.eq(y, 0), 1, y))
 
     return guarded
 
 
-def _floor_divide(x: Any, y: Any) -> Any:
+def _floor_divide(x: Array, y: Array) -> Array:
     letter = letter_of(x.dtype)
     if letter == "u":
         return elementwise.div(x, y)
@@ -89,7 +89,7 @@ def _floor_divide(x: Any, y: Any) -> Any:
     return round_to_even(pick(elementwise.eq(y, 0.0), elementwise.div(x, y), quotient))
 
 
-def _remainder(x: Any, y: Any) -> Any:
+def _remainder(x: Array, y: Array) -> Array:
     remainder = elementwise.rem(x, y)
     if letter_of(x.dtype) == "u":
         return remainder
@@ -106,20 +106,20 @@ fmod = binary(jnp.fmod, with_booleans_as_integers(_guarded(elementwise.rem)))
 
 
 @surface(jnp.divmod)
-def divmod(x: Any, y: Any, /) -> tuple[Any, Any]:
+def divmod(x: Array, y: Array, /) -> tuple[Any, Any]:
     """The rounded-down quotients, and the remainders."""
     return floor_divide(x, y), remainder(x, y)
 
 
 @surface(jnp.power)
-def power(x: Any, y: Any, /) -> Any:
+def power(x: Array, y: Array, /) -> Array:
     """x to the power y. An integer exponent that Python knows is a product of factors."""
     if isinstance(y, int):
         return _static_power(array(x, "power"), int(y))
     return _general_power(operand(x, "power"), operand(y, "power"))
 
 
-def _power(x: Any, y: Any) -> Any:
+def _power(x: Array, y: Array) -> Array:
     if type(x) not in PYTHON_SCALARS and is_inexact(x.dtype) and letter_of(type_of(y).dtype) in "iu":
         kind = join((kind_of(x), kind_of(y)))
         return elementwise.pow_(*same_shape("power", cast(x, kind), y))
@@ -131,7 +131,7 @@ def _power(x: Any, y: Any) -> Any:
 _general_power = of_its_kind(jnp.power, _power)
 
 
-def _static_power(x: Any, n: int) -> Any:
+def _static_power(x: Array, n: int) -> Array:
     x = as_integer(x)
     letter = letter_of(x.dtype)
     if letter in "iu" and n < 0:
@@ -143,7 +143,7 @@ def _static_power(x: Any, n: int) -> Any:
     return elementwise.square(x) if n == 2 else x if n == 1 else elementwise.integer_pow(x, y=n)
 
 
-def _integer_power(x: Any, y: Any) -> Any:
+def _integer_power(x: Array, y: Array) -> Array:
     """By squaring, a bit of the exponent at a time."""
     out = constant(1, x)
     for _ in range(x.dtype.itemsize * 8):
@@ -157,19 +157,19 @@ pow = power
 
 
 @surface(jnp.float_power)
-def float_power(x: Any, y: Any, /) -> Any:
+def float_power(x: Array, y: Array, /) -> Array:
     """x to the power y, in floating point."""
     return elementwise.pow_(*promote_pair("float_power", x, y, inexact=True))
 
 
-def _logaddexp(x: Any, y: Any) -> Any:
+def _logaddexp(x: Array, y: Array) -> Array:
     x, y = both_arrays(x, y)
     if elementwise.is_complex(x):
         return _logaddexp_complex(x, y)
     return elementwise.logaddexp(x, y)
 
 
-def _logaddexp_complex(x: Any, y: Any) -> Any:
+def _logaddexp_complex(x: Array, y: Array) -> Array:
     shift = elementwise.max_(elementwise.real(x), elementwise.real(y))
     shift = pick(elementwise.is_finite(shift), shift, 0.0)
     shift = elementwise.complex_(shift, zeros(shape=shift.shape, dtype=shift.dtype))
@@ -177,17 +177,17 @@ def _logaddexp_complex(x: Any, y: Any) -> Any:
     return linear.add(elementwise.log(total), shift)
 
 
-def _logaddexp2(x: Any, y: Any) -> Any:
+def _logaddexp2(x: Array, y: Array) -> Array:
     x, y = both_arrays(x, y)
     scale = math.log(2)
     return elementwise.div(_logaddexp(elementwise.mul(x, scale), elementwise.mul(y, scale)), scale)
 
 
-def _hypot(x: Any, y: Any) -> Any:
+def _hypot(x: Array, y: Array) -> Array:
     return elementwise.hypot(*[require_real(v, "hypot") for v in both_arrays(x, y)])
 
 
-def _copysign(x: Any, y: Any) -> Any:
+def _copysign(x: Array, y: Array) -> Array:
     x, y = both_arrays(x, y)
     # 1/-0 is negative, as -0 itself is not.
     sign_of_zero = elementwise.lt(elementwise.div(1.0, y), 0.0)
@@ -196,7 +196,7 @@ def _copysign(x: Any, y: Any) -> Any:
     return pick(below, elementwise.neg(size), size)
 
 
-def _heaviside(x: Any, y: Any) -> Any:
+def _heaviside(x: Array, y: Array) -> Array:
     x, y = both_arrays(x, y)
     step = pick(elementwise.lt(x, 0.0), 0.0, constant(1, x))
     out = pick(elementwise.eq(x, 0.0), y, step)

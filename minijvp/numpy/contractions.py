@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from minijvp.core.types import Array
 from minijvp.errors import ArgumentError
 from minijvp.numpy import reductions
 from minijvp.numpy.labels import (
@@ -45,7 +46,7 @@ PLAIN_MATMUL = {
 
 
 @surface(jnp.matmul)
-def matmul(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
+def matmul(a: Array, b: Array, *, precision: Any = None, preferred_element_type: Any = None) -> Array:
     """The matrix product over the last two axes; leading ones are broadcast, vectors are rows or columns."""
     a, b = array(a, "matmul"), array(b, "matmul")
     plain = PLAIN_MATMUL.get((len(a.shape), len(b.shape)))
@@ -76,7 +77,7 @@ def matmul(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any
 
 
 @surface(jnp.dot)
-def dot(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
+def dot(a: Array, b: Array, *, precision: Any = None, preferred_element_type: Any = None) -> Array:
     """The product summed over the last axis of `a` and the last but one (or only one) of `b`."""
     a, b = array(a, "dot"), array(b, "dot")
     a_labels, b_labels = separate_labels(a, b)
@@ -87,14 +88,16 @@ def dot(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = 
 
 
 @surface(jnp.vdot)
-def vdot(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
+def vdot(a: Array, b: Array, *, precision: Any = None, preferred_element_type: Any = None) -> Array:
     """The sum of the products of all elements, those of `a` conjugated."""
     a, b = flat(conjugated(array(a, "vdot"))), flat(array(b, "vdot"))
     return product_of_pair("vdot", a, (0,), b, (0,), (), precision, preferred_element_type)
 
 
 @surface(jnp.vecdot)
-def vecdot(x1: Any, x2: Any, /, *, axis: int = -1, precision: Any = None, preferred_element_type: Any = None) -> Any:
+def vecdot(
+    x1: Array, x2: Array, /, *, axis: int = -1, precision: Any = None, preferred_element_type: Any = None
+) -> Array:
     """The product summed along `axis` of both, the first conjugated; the other axes are broadcast."""
     a, b = array(x1, "vecdot"), array(x2, "vecdot")
     a_labels, b_labels = (_vector_labels(x, normalize_axis(axis, x.ndim, "vecdot")) for x in (a, b))
@@ -104,14 +107,14 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1, precision: Any = None, prefer
     )
 
 
-def _vector_labels(x: Any, axis: int) -> Labels:
+def _vector_labels(x: Array, axis: int) -> Labels:
     rest = list(leading_labels(x.ndim - 1))
     rest.insert(axis, "summed")
     return tuple(rest)
 
 
 @surface(jnp.inner)
-def inner(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any = None) -> Any:
+def inner(a: Array, b: Array, *, precision: Any = None, preferred_element_type: Any = None) -> Array:
     """The product summed over the last axes of both, or with a number."""
     a, b = array(a, "inner"), array(b, "inner")
     a_labels, b_labels = separate_labels(a, b)
@@ -121,7 +124,7 @@ def inner(a: Any, b: Any, *, precision: Any = None, preferred_element_type: Any 
 
 
 @surface(jnp.outer)
-def outer(a: Any, b: Any, out: None = None) -> Any:
+def outer(a: Array, b: Array, out: None = None) -> Array:
     """The products of all elements of `a` (the rows) with all of `b` (the columns)."""
     refuse("outer", "out", out)
     a, b = promote("outer", array(a, "outer"), array(b, "outer"))
@@ -133,14 +136,7 @@ def outer(a: Any, b: Any, out: None = None) -> Any:
 
 
 @surface(jnp.tensordot)
-def tensordot(
-    a: Any,
-    b: Any,
-    axes: Any = 2,
-    *,
-    precision: Any = None,
-    preferred_element_type: Any = None,
-) -> Any:
+def tensordot(a: Array, b: Array, axes: Any = 2, *, precision: Any = None, preferred_element_type: Any = None) -> Array:
     """The product summed over the last `axes` of `a` and the first of `b`, or over those that a pair names."""
     a, b = array(a, "tensordot"), array(b, "tensordot")
     a_axes, b_axes = _tensordot_axes(a, b, axes)
@@ -150,7 +146,7 @@ def tensordot(
     return free_product("tensordot", a, a_labels, b, b_labels, precision, preferred_element_type)
 
 
-def _tensordot_axes(a: Any, b: Any, axes: Any) -> tuple[list[int], list[int]]:
+def _tensordot_axes(a: Array, b: Array, axes: Any) -> tuple[list[int], list[int]]:
     """The axes of a and of b to sum over."""
     number = _as_int(axes)
     if number is not None:
@@ -180,7 +176,7 @@ def _as_int(x: Any) -> int | None:
         return None
 
 
-def _wrong_axes(a: Any, b: Any, axes: Any, why: str) -> ArgumentError:
+def _wrong_axes(a: Array, b: Array, axes: Any, why: str) -> ArgumentError:
     return ArgumentError(
         f"minijvp.numpy.tensordot received arrays of shapes {a.shape} and {b.shape} with axes={axes!r}.",
         why,
@@ -189,7 +185,7 @@ def _wrong_axes(a: Any, b: Any, axes: Any, why: str) -> ArgumentError:
 
 
 @surface(jnp.kron)
-def kron(a: Any, b: Any) -> Any:
+def kron(a: Array, b: Array) -> Array:
     """The Kronecker product: every element of `a` times all of `b`, as blocks."""
     a, b = promote("kron", array(a, "kron"), array(b, "kron"))
     ndim = max(a.ndim, b.ndim)
@@ -202,7 +198,7 @@ def kron(a: Any, b: Any) -> Any:
 
 
 @surface(jnp.cross)
-def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
+def cross(a: Array, b: Array, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Array:
     """The cross product of vectors along `axis` of 3 elements, or 2 (then of two in the plane: a number)."""
     if axis is not None:
         axisa = axisb = axisc = axis
@@ -218,7 +214,7 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
     shape = common_shape("cross", a.shape[:-1], b.shape[:-1])
     (a0, a1, a2), (b0, b1, b2) = ([broadcast(c, shape) for c in _components(x)] for x in (a, b))
 
-    def minor(p: Any, q: Any, r: Any, s: Any) -> Any:
+    def minor(p: Array, q: Array, r: Array, s: Array) -> Array:
         return sub(mul(p, q), mul(r, s))
 
     last = minor(a0, b1, a1, b0)
@@ -230,7 +226,7 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
     return convert_element_type(out, new_dtype=out.dtype, weak_type=False) if out.weak_type else out
 
 
-def _components(x: Any) -> list[Any]:
+def _components(x: Array) -> list[Any]:
     """The elements along the last axis, the third one 0 if there are two."""
     rest, n = x.shape[:-1], x.shape[-1]
     parts = []
@@ -244,7 +240,7 @@ def _components(x: Any) -> list[Any]:
 
 
 @surface(jnp.trace)
-def trace(a: Any, offset: Any = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None) -> Any:
+def trace(a: Array, offset: Any = 0, axis1: int = 0, axis2: int = 1, dtype: Any = None, out: None = None) -> Array:
     """The sum along the diagonal of two axes, `offset` above the main one."""
     refuse("trace", "out", out)
     x = array(a, "trace")

@@ -13,7 +13,16 @@ import numpy as np
 
 from minijvp.core.tracer import Tracer, is_convertible, is_known
 from minijvp.core.tracing import as_constant, state
-from minijvp.core.types import PYTHON_SCALARS, abstract_type, is_arraylike, is_inexact, type_of, wrapped, x64_enabled
+from minijvp.core.types import (
+    PYTHON_SCALARS,
+    Array,
+    abstract_type,
+    is_arraylike,
+    is_inexact,
+    type_of,
+    wrapped,
+    x64_enabled,
+)
 from minijvp.errors import ArgumentError
 from minijvp.numpy.makers import surface
 from minijvp.numpy.promotion import array as as_operand
@@ -75,32 +84,32 @@ def as_shape(shape: Any, function: str) -> tuple[int, ...]:
     return sizes
 
 
-def filled(value: Any, shape: tuple[int, ...], dtype: Any, weak: bool = False) -> Any:
+def filled(value: Array, shape: tuple[int, ...], dtype: Any, weak: bool = False) -> Array:
     """An array with the same value everywhere."""
     value = scalar_like(value, dtype) if weak else wrapped(value, dtype)
     return converted(broadcast_in_dim(value, shape=shape, broadcast_dimensions=()), dtype, weak)
 
 
 @surface(jnp.zeros)
-def zeros(shape: Any, dtype: Any = None, *, device: Any = None) -> Any:
+def zeros(shape: Any, dtype: Any = None, *, device: Any = None) -> Array:
     """An array of zeros."""
     return zeros_primitive(shape=as_shape(shape, "zeros"), dtype=as_dtype(float if dtype is None else dtype))
 
 
 @surface(jnp.ones)
-def ones(shape: Any, dtype: Any = None, *, device: Any = None) -> Any:
+def ones(shape: Any, dtype: Any = None, *, device: Any = None) -> Array:
     """An array of ones."""
     return filled(1, as_shape(shape, "ones"), as_dtype(float if dtype is None else dtype))
 
 
 @surface(jnp.empty)
-def empty(shape: Any, dtype: Any = None, *, device: Any = None) -> Any:
+def empty(shape: Any, dtype: Any = None, *, device: Any = None) -> Array:
     """An array of zeros: there is no memory without values."""
     return zeros(shape, dtype)
 
 
 @surface(jnp.full)
-def full(shape: Any, fill_value: Any, dtype: Any = None, *, device: Any = None) -> Any:
+def full(shape: Any, fill_value: Array, dtype: Any = None, *, device: Any = None) -> Array:
     """An array of one value, or of an array that is broadcast to the shape. Of a Python scalar, it is weakly typed."""
     sizes = as_shape(shape, "full")
     if type(fill_value) in PYTHON_SCALARS:
@@ -109,7 +118,7 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, *, device: Any = None) 
     return broadcast(asarray(fill_value, dtype), sizes)
 
 
-def _like(a: Any, dtype: Any, shape: Any, function: str) -> tuple[tuple[int, ...], Any, bool]:
+def _like(a: Array, dtype: Any, shape: Any, function: str) -> tuple[tuple[int, ...], Any, bool]:
     """The shape and dtype of the result, and whether it is weakly typed: as `a` is, if no dtype is given."""
     t = type_of(as_operand(a, function)) if is_convertible(a) else abstract_type(a)
     sizes = t.shape if shape is None else as_shape(shape, function)
@@ -117,26 +126,26 @@ def _like(a: Any, dtype: Any, shape: Any, function: str) -> tuple[tuple[int, ...
 
 
 @surface(jnp.zeros_like)
-def zeros_like(a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
+def zeros_like(a: Array, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Array:
     """Zeros of the shape and dtype of an array."""
     sizes, dtype, weak = _like(a, dtype, shape, "zeros_like")
     return filled(0, sizes, dtype, weak) if weak else zeros_primitive(shape=sizes, dtype=dtype)
 
 
 @surface(jnp.ones_like)
-def ones_like(a: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
+def ones_like(a: Array, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Array:
     """Ones of the shape and dtype of an array."""
     return filled(1, *_like(a, dtype, shape, "ones_like"))
 
 
 @surface(jnp.empty_like)
-def empty_like(prototype: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
+def empty_like(prototype: Array, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Array:
     """Zeros of the shape and dtype of an array."""
     return zeros_like(prototype, dtype, shape)
 
 
 @surface(jnp.full_like)
-def full_like(a: Any, fill_value: Any, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Any:
+def full_like(a: Array, fill_value: Array, dtype: Any = None, shape: Any = None, *, device: Any = None) -> Array:
     """One value in the shape and dtype of an array."""
     sizes, dtype, weak = _like(a, dtype, shape, "full_like")
     if type(fill_value) in PYTHON_SCALARS:
@@ -148,7 +157,7 @@ def full_like(a: Any, fill_value: Any, dtype: Any = None, shape: Any = None, *, 
 @surface(jnp.asarray)
 def asarray(
     a: Any, dtype: Any = None, order: str | None = None, *, copy: bool | None = None, device: Any = None
-) -> Any:
+) -> Array:
     """`a` as an array: nested lists too, of numbers, arrays and tracers. An array is copied only with `copy`."""
     require_order(order, "asarray")
     if isinstance(a, (list, tuple)):
@@ -174,7 +183,7 @@ def require_order(order: str | None, function: str) -> None:
         )
 
 
-def _stacked(values: Any, dtype: Any) -> Any:
+def _stacked(values: Any, dtype: Any) -> Array:
     """Nested lists as an array."""
     leaves = [as_operand(x, "asarray") if is_convertible(x) else x for x in jax.tree_util.tree_leaves(values)]
     if all(map(is_host_value, leaves)):
@@ -194,7 +203,7 @@ def _stacked(values: Any, dtype: Any) -> Any:
     return concatenate(*[reshape(x, new_sizes=(1, *type_of(x).shape)) for x in rows], dimension=0)
 
 
-def as_row(x: Any, dtype: Any) -> Any:
+def as_row(x: Array, dtype: Any) -> Array:
     """An entry of a list in its dtype, strongly typed: a list is, whatever is in it."""
     x = as_operand(x, "asarray")
     return as_constant(x, dtype) if type(x) in PYTHON_SCALARS else converted(x, dtype)
@@ -206,14 +215,7 @@ def is_host_value(x: Any) -> bool:
 
 
 @surface(jnp.array)
-def array(
-    object: Any,
-    dtype: Any = None,
-    *,
-    copy: bool = True,
-    order: str | None = "K",
-    ndmin: int = 0,
-) -> Any:
+def array(object: Any, dtype: Any = None, *, copy: bool = True, order: str | None = "K", ndmin: int = 0) -> Array:
     """`object` as an array, with `ndmin` axes at least: nested lists too, of numbers, arrays and tracers.
 
     An array is copied, unless `copy` is false: the result is another tracer, with the same derivative.
@@ -225,7 +227,7 @@ def array(
 
 
 @surface(jnp.arange)
-def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None, *, device: Any = None) -> Any:
+def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None, *, device: Any = None) -> Array:
     """Evenly spaced numbers from `start` to before `stop`, which may be traced where their values are known.
 
     How many there are depends on the values; the derivatives by `start` and `step` are those of start + i * step, where
@@ -245,7 +247,7 @@ def arange(start: Any, stop: Any = None, step: Any = None, dtype: Any = None, *,
 
 
 @surface(jnp.eye)
-def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None, *, device: Any = None) -> Any:
+def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None, *, device: Any = None) -> Array:
     """A matrix with ones on a diagonal."""
     n, m = as_shape((N, N if M is None else M), "eye")
     index = np.dtype(np.int32)
@@ -255,13 +257,13 @@ def eye(N: int, M: int | None = None, k: int = 0, dtype: Any = None, *, device: 
 
 
 @surface(jnp.identity)
-def identity(n: int, dtype: Any = None) -> Any:
+def identity(n: int, dtype: Any = None) -> Array:
     """The identity matrix."""
     return eye(n, dtype=dtype)
 
 
 @surface(jnp.tri)
-def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Any:
+def tri(N: int, M: int | None = None, k: int = 0, dtype: Any = None) -> Array:
     """A matrix with ones at and below a diagonal."""
     n, m = as_shape((N, N if M is None else M), "tri")
     return cast(lower_triangle(n, m, k), (default_of_tri(x64_enabled()) if dtype is None else as_dtype(dtype), False))
@@ -273,7 +275,7 @@ def default_of_tri(x64: bool) -> Any:
     return jax.eval_shape(lambda: jnp.tri(1)).dtype
 
 
-def lower_triangle(n: int, m: int, k: int = 0) -> Any:
+def lower_triangle(n: int, m: int, k: int = 0) -> Array:
     """The places of an (n, m) matrix at and below its k-th diagonal."""
     index = np.dtype(np.int32)
     rows = add(iota(dtype=index, shape=(n, m), dimension=0), k)
@@ -281,7 +283,7 @@ def lower_triangle(n: int, m: int, k: int = 0) -> Any:
 
 
 @surface(jnp.meshgrid)
-def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> list[Any]:
+def meshgrid(*xi: Array, copy: bool = True, sparse: bool = False, indexing: str = "xy") -> list[Any]:
     """The coordinates of a grid, an array for each axis."""
     refuse("meshgrid", "copy", copy, True)
     if indexing not in ("xy", "ij"):
@@ -306,14 +308,14 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
 
 
 @surface(jnp.copy)
-def copy(a: Any, order: str | None = None) -> Any:
+def copy(a: Array, order: str | None = None) -> Array:
     """A copy of `a`: the same values, as another array or tracer."""
     require_order(order, "copy")
     return asarray(a, copy=True)
 
 
 @surface(jnp.astype)
-def astype(x: Any, dtype: Any, /, *, copy: bool = False, device: Any = None) -> Any:
+def astype(x: Array, dtype: Any, /, *, copy: bool = False, device: Any = None) -> Array:
     """`x` in another dtype. Of complex numbers, reals keep the real part."""
     x, dtype = as_operand(x, "astype"), as_dtype(float if dtype is None else dtype)
     if elementwise.is_complex(x) and dtype.kind != "c":

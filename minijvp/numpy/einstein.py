@@ -9,6 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from minijvp.core.types import Array
 from minijvp.errors import ArgumentError
 from minijvp.numpy.labels import Labels, contracted, diagonal_of, lone_summed, needed_labels, squeezed, unequal_sizes
 from minijvp.numpy.makers import surface
@@ -28,7 +29,7 @@ def einsum(
     optimize: Any = "auto",
     precision: Any = None,
     preferred_element_type: Any = None,
-) -> Any:
+) -> Array:
     """The sum of products that the subscripts name: 'ij,jk->ik', or einsum(x, [0, 1], y, [1, 2], [0, 2])."""
     refuse("einsum", "out", out)
     terms, result, xs = _parse(subscripts, operands)

@@ -13,6 +13,7 @@ from jax import lax
 
 from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import evaluating
+from minijvp.core.types import Array
 from minijvp.errors import ArgumentError
 from minijvp.numpy.places import CLIP, NO_AXIS, Bounds, Place, Point, Span
 from minijvp.operations.casting import convert_element_type
@@ -141,7 +142,7 @@ def broadcast_points(points: Sequence[Point]) -> tuple[int, ...]:
         ) from None
 
 
-def _table(values: tuple, specs: tuple, rows: tuple[int, ...], dtype: Any) -> Any:
+def _table(values: tuple, specs: tuple, rows: tuple[int, ...], dtype: Any) -> Array:
     """The table of indices: the values broadcast to the rows and side by side, with traced ones counted from 0."""
     columns = []
     for i, (size, dims, rules) in zip(values, specs):
@@ -151,13 +152,13 @@ def _table(values: tuple, specs: tuple, rows: tuple[int, ...], dtype: Any) -> An
 
 
 @partial(jax.jit, static_argnums=(1, 2, 3))
-def _table_at_once(values: tuple, specs: tuple, rows: tuple[int, ...], dtype: Any) -> Any:
+def _table_at_once(values: tuple, specs: tuple, rows: tuple[int, ...], dtype: Any) -> Array:
     """The same for concrete arrays, in one compiled step."""
     with evaluating():
         return _table(values, specs, rows, dtype)
 
 
-def counted_from_zero(i: Any, n: int, dtype: Any, rules: Bounds) -> Any:
+def counted_from_zero(i: Array, n: int, dtype: Any, rules: Bounds) -> Array:
     """Traced indices of an axis of size n in the given dtype, without negative ones that count from the end."""
     signed = i.dtype.kind == "i"
     if i.dtype.itemsize < dtype.itemsize or (signed and i.dtype.itemsize == dtype.itemsize):
@@ -172,7 +173,7 @@ def counted_from_zero(i: Any, n: int, dtype: Any, rules: Bounds) -> Any:
     return in_dtype(i, dtype)
 
 
-def in_dtype(x: Any, dtype: Any) -> Any:
+def in_dtype(x: Array, dtype: Any) -> Array:
     """`x` in a dtype, weak or not."""
     return x if x.dtype == dtype else convert_element_type(x, new_dtype=dtype)
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from minijvp.core.types import type_of
+from minijvp.core.types import Array, type_of
 from minijvp.errors import ArgumentError
 from minijvp.interop.from_jax import from_jax
 from minijvp.numpy.index_layout import Layout, counted_from_zero, index_dtype
@@ -47,7 +47,7 @@ def is_simple(places: Sequence[Place], shape: tuple[int, ...], rules: Bounds) ->
     return True
 
 
-def read_simple(x: Any, places: Sequence[Place], wrap: bool) -> Any:
+def read_simple(x: Array, places: Sequence[Place], wrap: bool) -> Array:
     """The elements at spans and single integers; an integer may be traced, and negative with `wrap`."""
     shape = x.shape
     parts: list[Any] = [None] * len(shape)
@@ -99,7 +99,7 @@ def starts_of(starts: Sequence[int], traced: dict[int, Any]) -> list[Any]:
 GETITEM = Bounds(PROMISE, True, False, True)
 
 
-def getitem(x: Any, index: Any) -> Any:
+def getitem(x: Array, index: Any) -> Array:
     """`x[index]` for any index of NumPy; arrays in it may be traced, masks may not. Out of bounds, indices are clamped.
 
     Raises IndexError for an index that does not fit the axes, and, where JAX's setting jax_check_static_indices is set,
@@ -110,13 +110,13 @@ def getitem(x: Any, index: Any) -> Any:
 
 
 def read(
-    x: Any,
+    x: Array,
     index: Any,
     rules: Bounds,
     fill_value: Any = None,
     indices_are_sorted: bool = False,
     unique_indices: bool = False,
-) -> Any:
+) -> Array:
     """`x[index]` by these rules; fill_value is what FILL reads out of bounds."""
     x = array(x, "getitem")
     places = places_of(index, x.shape, rules)
@@ -144,7 +144,7 @@ def read(
     return out if layout.shape == layout.inner else reshape(out, new_sizes=layout.shape)
 
 
-def with_weakness(x: Any, weak: bool) -> Any:
+def with_weakness(x: Array, weak: bool) -> Array:
     """`x` with a dtype that is weak, or is not."""
     return x if type_of(x).weak_type == weak else convert_element_type(x, new_dtype=x.dtype, weak_type=weak)
 
@@ -160,7 +160,7 @@ def static_fill(value: Any, dtype: Any) -> Any:
 # take
 
 
-def integer_indices(indices: Any, function: str) -> Any:
+def integer_indices(indices: Array, function: str) -> Array:
     """Indices that a function received. Raises ArgumentError unless they are integers."""
     indices = operand(indices, function)
     if type_of(indices).dtype.kind not in "iu":
@@ -174,15 +174,15 @@ def integer_indices(indices: Any, function: str) -> Any:
 
 @surface(jnp.take)
 def take(
-    a: Any,
-    indices: Any,
+    a: Array,
+    indices: Array,
     axis: int | None = None,
     out: None = None,
     mode: str | None = None,
     unique_indices: bool = False,
     indices_are_sorted: bool = False,
     fill_value: Any = None,
-) -> Any:
+) -> Array:
     """The elements of `a` at `indices` along `axis`, or of the flattened `a`.
 
     Out of bounds, mode "fill" (the default) gives `fill_value` (nan, or the smallest integer), "clip" the nearest
@@ -215,14 +215,14 @@ bridged_take_along_axis = from_jax(jnp.take_along_axis)
 
 @surface(jnp.take_along_axis)
 def take_along_axis(
-    arr: Any,
-    indices: Any,
+    arr: Array,
+    indices: Array,
     axis: int | None = -1,
     mode: Any = None,
     fill_value: Any = None,
     *,
     wrap_negative_indices: bool | None = WRAPS,
-) -> Any:
+) -> Array:
     """`arr[..., indices[..., i, ...], ...]` along one axis (None: of the flattened array); other axes broadcast.
 
     Out of bounds, mode "fill" (the default) gives `fill_value` (nan, or the smallest integer), "clip" the nearest

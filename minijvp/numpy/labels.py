@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from minijvp.core.types import Params
+from minijvp.core.types import Array, Params
 from minijvp.errors import ArgumentError
 from minijvp.numpy.promotion import as_dtype, promote
 from minijvp.numpy.reducing import in_dtype
@@ -26,7 +26,7 @@ def leading_labels(n: int) -> Labels:
     return tuple(range(-n, 0))
 
 
-def diagonal_of(x: Any, first: int, second: int, offset: int = 0) -> Any:
+def diagonal_of(x: Array, first: int, second: int, offset: int = 0) -> Array:
     """The diagonal of two axes, as the last axis: every n+1-th element of the flattened rows."""
     rest = tuple([d for d in range(x.ndim) if d not in (first, second)])
     n, m = x.shape[first], x.shape[second]
@@ -42,7 +42,7 @@ def diagonal_of(x: Any, first: int, second: int, offset: int = 0) -> Any:
     return slicing.slice(x, start_indices=(*zeros, start), limit_indices=(*shape, limit), strides=steps)
 
 
-def squeezed(x: Any, labels: Labels, sizes: dict[Hashable, int]) -> tuple[Any, Labels]:
+def squeezed(x: Array, labels: Labels, sizes: dict[Hashable, int]) -> tuple[Any, Labels]:
     """`x` without its axes of size 1 whose label has another size."""
     kept = tuple([name for name, n in zip(labels, x.shape, strict=True) if n == sizes[name]])
     if kept == labels:
@@ -52,14 +52,14 @@ def squeezed(x: Any, labels: Labels, sizes: dict[Hashable, int]) -> tuple[Any, L
 
 def product_of_pair(
     function: str,
-    a: Any,
+    a: Array,
     a_labels: Labels,
-    b: Any,
+    b: Array,
     b_labels: Labels,
     out_labels: Labels,
     precision: Any = None,
     preferred: Any = None,
-) -> Any:
+) -> Array:
     """The contraction of two arrays of any dtypes. Axes of size 1 are broadcast if they are in the result."""
     if a.dtype != b.dtype:
         a, b = promote(function, a, b)
@@ -77,25 +77,25 @@ def product_of_pair(
     return out if preferred is None else in_dtype(out, preferred)
 
 
-def free_product(function: str, a: Any, a_labels: Labels, b: Any, b_labels: Labels, *params: Any) -> Any:
+def free_product(function: str, a: Array, a_labels: Labels, b: Array, b_labels: Labels, *params: Any) -> Array:
     """The contraction over all common labels."""
     free = [name for name in a_labels if name not in b_labels] + [name for name in b_labels if name not in a_labels]
     return product_of_pair(function, a, a_labels, b, b_labels, tuple(free), *params)
 
 
-def separate_labels(a: Any, b: Any) -> tuple[Labels, Labels]:
+def separate_labels(a: Array, b: Array) -> tuple[Labels, Labels]:
     """Labels for the axes of both, none in common."""
     return tuple(range(a.ndim)), tuple(range(a.ndim, a.ndim + b.ndim))
 
 
-def contracted(x: Any, x_labels: Labels, y: Any, y_labels: Labels, out_labels: Labels, params: Params) -> Any:
+def contracted(x: Array, x_labels: Labels, y: Array, y_labels: Labels, out_labels: Labels, params: Params) -> Array:
     """The contraction of two operands after each is summed over the labels that are only its own."""
     x, x_labels = lone_summed(x, x_labels, (y_labels, out_labels))
     y, y_labels = lone_summed(y, y_labels, (x_labels, out_labels))
     return contract(x, x_labels, y, y_labels, out_labels, **params)  # type: ignore[arg-type]
 
 
-def lone_summed(x: Any, labels: Labels, others: Sequence[Labels]) -> tuple[Any, Labels]:
+def lone_summed(x: Array, labels: Labels, others: Sequence[Labels]) -> tuple[Any, Labels]:
     """`x` summed over the labels that are in none of the others."""
     kept = needed_labels((labels,), others)
     if len(kept) == len(labels):
@@ -122,6 +122,6 @@ def unequal_sizes(function: str, name: Hashable, n: int, m: int, *shapes: Any) -
     )
 
 
-def conjugated(x: Any) -> Any:
+def conjugated(x: Array) -> Array:
     """The conjugate of complex numbers; others as they are."""
     return conj(x, input_dtype=x.dtype) if x.dtype.kind == "c" else x

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 
 from minijvp.api.linear_maps import jvp
+from minijvp.core.types import Array
 from minijvp.custom_rules.decorators import custom_jvp
 from minijvp.errors import ArgumentError
 from minijvp.interop.from_jax import from_jax
@@ -31,7 +32,7 @@ lstsq_of_jax = from_jax(jnp.linalg.lstsq)
 
 @custom_jvp
 @from_jax
-def decomposed(a: Any, rcond: Any) -> tuple[Any, Any, Any, Any, Any]:
+def decomposed(a: Array, rcond: Any) -> tuple[Any, Any, Any, Any, Any]:
     """The pseudoinverse, the singular value decomposition, and the rank."""
     u, s, vh = jnp.linalg.svd(a, full_matrices=False)
     kept = (s > 0) & (s >= jnp.asarray(rcond, s.dtype) * s[0])
@@ -53,7 +54,7 @@ def _(primals: Any, tangents: Any) -> Any:
 
 @custom_jvp
 @from_jax
-def solved(a: Any, b: Any, rcond: Any) -> tuple[Any, Any, Any]:
+def solved(a: Array, b: Array, rcond: Any) -> tuple[Any, Any, Any]:
     """The least-squares solution, the rank and the singular values."""
     x, _, rank, s = jnp.linalg.lstsq(a, b, rcond)
     return x, rank, s
@@ -78,7 +79,7 @@ def pushed(primals: Any, tangents: Any) -> Any:
 solved.defjvp(pushed, symbolic_zeros=True)
 
 
-def least_squares(a: Any, b: Any, rcond: float) -> tuple[Any, Any, Any, Any]:
+def least_squares(a: Array, b: Array, rcond: float) -> tuple[Any, Any, Any, Any]:
     """Solution, squared residuals, rank and singular values, of which those that are cut off count as 0."""
     columns = b if b.ndim == 2 else b[:, None]
     # A matrix without elements has no singular values for the rule, and JAX's zeros are their own derivatives.
@@ -88,7 +89,7 @@ def least_squares(a: Any, b: Any, rcond: float) -> tuple[Any, Any, Any, Any]:
 
 
 @restated(jax.numpy.linalg, "lstsq")
-def lstsq(a: Any, b: Any, rcond: Any = None, *, numpy_resid: bool = False) -> tuple[Any, Any, Any, Any]:
+def lstsq(a: Array, b: Array, rcond: Any = None, *, numpy_resid: bool = False) -> tuple[Any, Any, Any, Any]:
     """The x for which a @ x is nearest to b, the squared residuals, the rank and the singular values."""
     a, b = promote("linalg.lstsq", a, b, inexact=True)
     if a.ndim != 2 or b.ndim not in (1, 2) or a.shape[0] != b.shape[0]:

@@ -9,7 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, is_inexact, type_of
+from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, Array, is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.numpy.arithmetic import maximum, minimum
 from minijvp.numpy.makers import (
@@ -80,7 +80,7 @@ __all__ = [
 def _lexicographic(compare: Callable[..., Any], strictly: Callable[..., Any]) -> Callable[..., Any]:
     """An order of numbers; complex ones are ordered by real parts, equal ones of these by imaginary parts."""
 
-    def function(x: Any, y: Any) -> Any:
+    def function(x: Array, y: Array) -> Array:
         if letter_of((x if type(x) in ARRAY_CLASSES else y).dtype) != "c":
             return compare(x, y)
         x, y = both_arrays(x, y)
@@ -101,7 +101,7 @@ greater_equal = binary(jnp.greater_equal, _lexicographic(elementwise.ge, element
 def _nan_aside(beats: Callable[..., Any]) -> Callable[..., Any]:
     """The first operand where it beats the second one, or that is nan; elsewhere, at ties too, the second one."""
 
-    def function(x: Any, y: Any) -> Any:
+    def function(x: Array, y: Array) -> Array:
         x, y = both_arrays(x, y)
         return pick(bitwise.bitwise_or(beats(x, y), elementwise.ne(y, y)), x, y)
 
@@ -116,7 +116,7 @@ def logical(original: Callable[..., Any], primitive: Callable[..., Any]) -> Call
     """A function of truth values."""
     name = original.__name__
 
-    def traced(*xs: Any) -> Any:
+    def traced(*xs: Array) -> Array:
         return primitive(*same_shape(name, *[truth(array(x, name)) for x in xs]))
 
     return surface(original)(traced)
@@ -134,7 +134,7 @@ invert = bitwise_not
 left_shift = binary(jnp.left_shift, with_booleans_as_integers(bitwise.shift_left))
 
 
-def _right_shift(x: Any, y: Any) -> Any:
+def _right_shift(x: Array, y: Array) -> Array:
     unsigned = letter_of(x.dtype) == "u"
     return (bitwise.shift_right_logical if unsigned else bitwise.shift_right_arithmetic)(x, y)
 
@@ -145,19 +145,19 @@ right_shift = binary(jnp.right_shift, with_booleans_as_integers(_right_shift))
 def _test(test: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """A test that no integer passes."""
 
-    def function(x: Any) -> Any:
+    def function(x: Array) -> Array:
         return test(x) if is_inexact(x.dtype) else zeros(shape=type_of(x).shape, dtype=np.dtype(bool))
 
     return function
 
 
-def _is_infinite(x: Any) -> Any:
+def _is_infinite(x: Array) -> Array:
     if elementwise.is_complex(x):
         return bitwise.bitwise_or(_is_infinite(elementwise.real(x)), _is_infinite(elementwise.imag(x)))
     return elementwise.eq(elementwise.abs_(x), math.inf)
 
 
-def _is_finite(x: Any) -> Any:
+def _is_finite(x: Array) -> Array:
     if elementwise.is_complex(x):
         return bitwise.bitwise_and(_is_finite(elementwise.real(x)), _is_finite(elementwise.imag(x)))
     return elementwise.is_finite(x) if is_inexact(x.dtype) else constant(True, truth(x))
@@ -169,7 +169,7 @@ isfinite = unary(jnp.isfinite, _is_finite)
 
 
 @surface(jnp.isclose)
-def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Any:
+def isclose(a: Array, b: Array, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Array:
     """Where |a - b| <= atol + rtol |b|, or both are the same infinity (or nan, with `equal_nan`)."""
     x, y = promote_pair("isclose", array(a, "isclose"), array(b, "isclose"))
     if not is_inexact(x.dtype):
@@ -185,7 +185,7 @@ def isclose(a: Any, b: Any, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: b
 # Choice
 
 
-def where(condition: Any, x: Any, y: Any) -> Any:
+def where(condition: Array, x: Array, y: Array) -> Array:
     """Element by element, x where the condition holds and y elsewhere."""
     condition = truth(array(condition, "where"))
     x, y = operand(x, "where"), operand(y, "where")
@@ -203,7 +203,7 @@ def where(condition: Any, x: Any, y: Any) -> Any:
 
 
 @surface(jnp.select)
-def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0) -> Any:
+def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Array = 0) -> Array:
     """Element by element, the first choice whose condition holds, or the default."""
     if len(condlist) != len(choicelist) or not len(condlist):
         raise ArgumentError(
@@ -218,7 +218,7 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
 
 
 @surface(jnp.clip)
-def clip(arr: Any, /, min: Any = None, max: Any = None) -> Any:
+def clip(arr: Array, /, min: Any = None, max: Any = None) -> Array:
     """The elements, not below `min` and not above `max`."""
     out = array(arr, "clip")
     for x in (out, min, max):
@@ -228,7 +228,7 @@ def clip(arr: Any, /, min: Any = None, max: Any = None) -> Any:
 
 
 @surface(jnp.nan_to_num)
-def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Any:
+def nan_to_num(x: Array, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None) -> Array:
     """The elements, with nan and the infinities replaced (infinities by the largest finite numbers)."""
     x = array(x, "nan_to_num")
     if not is_inexact(x.dtype):

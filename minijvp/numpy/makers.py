@@ -12,7 +12,7 @@ import numpy as np
 
 from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import EVALUATION, state
-from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, ArrayType, is_inexact, type_of, x64_enabled
+from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, Array, ArrayType, is_inexact, type_of, x64_enabled
 from minijvp.errors import ArgumentError
 from minijvp.numpy.promotion import (
     PLACEMENT,
@@ -122,7 +122,7 @@ def unary(original: Callable[..., Any], primitive: Callable[..., Any]) -> Callab
     """A function of one array of any dtype."""
     name = original.__name__
 
-    def traced(x: Any, /) -> Any:
+    def traced(x: Array, /) -> Array:
         return primitive(array(x, name))
 
     return surface(original)(traced)
@@ -134,7 +134,7 @@ def unary_inexact(
     """A function of one array that turns integers into floating numbers first."""
     name = original.__name__
 
-    def traced(x: Any, /) -> Any:
+    def traced(x: Array, /) -> Array:
         if type(x) not in ARRAY_CLASSES:
             x = array(x, name)
         return primitive(x if is_inexact(x.dtype) else cast(x, inexact_kind(kind_of(x))))
@@ -146,7 +146,7 @@ def unary_of_fractions(original: Callable[..., Any], function: Callable[..., Any
     """A function of one array that returns integers as they are."""
     name = original.__name__
 
-    def traced(x: Any, /) -> Any:
+    def traced(x: Array, /) -> Array:
         x = array(x, name)
         return function(x) if is_inexact(x.dtype) else x
 
@@ -159,7 +159,7 @@ def binary(
     """A function of two arrays of a common dtype and shape; with `inexact`, a floating dtype."""
     name = original.__name__
 
-    def traced(x: Any, y: Any, /) -> Any:
+    def traced(x: Array, y: Array, /) -> Array:
         return function(*promote_pair(name, x, y, inexact))
 
     return surface(original)(of_its_kind(original, traced) if exact else traced)
@@ -168,7 +168,7 @@ def binary(
 def of_its_kind(original: Callable[..., Any], function: Callable[..., Any]) -> Callable[..., Any]:
     """A traced function whose result is as weakly typed as that of jax.numpy, where that follows no rule."""
 
-    def exactly(*xs: Any) -> Any:
+    def exactly(*xs: Array) -> Array:
         out = function(*xs)
         _, weak = kind_of_result(original, x64_enabled(), *map(type_of, xs))
         return converted(out, out.dtype, weak)
@@ -187,39 +187,39 @@ def kind_of_result(original: Callable[..., Any], x64: bool, *types: ArrayType) -
 def for_booleans(boolean: Callable[..., Any], number: Callable[..., Any]) -> Callable[..., Any]:
     """One function for booleans, another for numbers."""
 
-    def function(x: Any, y: Any) -> Any:
+    def function(x: Array, y: Array) -> Array:
         kind = x.dtype if type(x) in ARRAY_CLASSES else y.dtype
         return boolean(x, y) if kind == np.bool_ else number(x, y)
 
     return function
 
 
-def constant(value: Any, like: Any) -> Any:
+def constant(value: Array, like: Array) -> Array:
     """`value` in every place of an array of the shape and dtype of `like`."""
     t = type_of(like)
     return broadcast_in_dim(literal(value, (t.dtype, t.weak_type)), shape=t.shape, broadcast_dimensions=())
 
 
-def pick(condition: Any, x: Any, y: Any) -> Any:
+def pick(condition: Array, x: Array, y: Array) -> Array:
     """Element by element, x where the condition holds and y elsewhere; one of the two may be a Python scalar."""
     x = constant(x, y) if type(x) in PYTHON_SCALARS else x
     y = constant(y, x) if type(y) in PYTHON_SCALARS else y
     return elementwise.select_n(condition, y, x)
 
 
-def truth(x: Any) -> Any:
+def truth(x: Array) -> Array:
     """Where x is not zero."""
     if type(x) in PYTHON_SCALARS:
         return bool(x)
     return x if x.dtype == np.bool_ else elementwise.ne(x, zero_of(x))
 
 
-def zero_of(x: Any) -> Any:
+def zero_of(x: Array) -> Any:
     """The Python scalar 0 of the sort of x."""
     return {"f": 0.0, "c": 0.0, "b": False}.get(letter_of(x.dtype), 0)
 
 
-def require_real(x: Any, function: str) -> Any:
+def require_real(x: Array, function: str) -> Array:
     """`x` itself. Raises ArgumentError for complex numbers."""
     if type(x) in ARRAY_CLASSES and elementwise.is_complex(x):
         raise ArgumentError(
@@ -230,12 +230,12 @@ def require_real(x: Any, function: str) -> Any:
     return x
 
 
-def magnitude(x: Any) -> Any:
+def magnitude(x: Array) -> Array:
     """The absolute value of numbers of every sort."""
     return x if letter_of(x.dtype) in "ub" else elementwise.abs_(x)
 
 
-def both_arrays(x: Any, y: Any) -> tuple[Any, Any]:
+def both_arrays(x: Array, y: Array) -> tuple[Any, Any]:
     """Two operands, of which one may be a Python scalar, as arrays."""
     return (constant(x, y) if type(x) in PYTHON_SCALARS else x), (constant(y, x) if type(y) in PYTHON_SCALARS else y)
 
@@ -243,19 +243,19 @@ def both_arrays(x: Any, y: Any) -> tuple[Any, Any]:
 def with_booleans_as_integers(function: Callable[..., Any]) -> Callable[..., Any]:
     """`function` of two arrays, for which booleans count as int32."""
 
-    def of_integers(x: Any, y: Any) -> Any:
+    def of_integers(x: Array, y: Array) -> Array:
         x, y = both_arrays(x, y)
         return function(as_integer(x), as_integer(y))
 
     return of_integers
 
 
-def as_integer(x: Any) -> Any:
+def as_integer(x: Array) -> Array:
     """`x`, with booleans as int32."""
     return cast(x, (np.dtype(np.int32), False)) if type_of(x).dtype == np.bool_ else x
 
 
-def literal(x: Any, kind: Kind) -> Any:
+def literal(x: Array, kind: Kind) -> Array:
     """A Python scalar as a literal of exactly this dtype: a weak one stays a Python scalar."""
     dtype, weak = kind
     x = complex(x) if weak and letter_of(dtype) == "c" else cast(x, kind)

@@ -10,7 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from minijvp.core.types import type_of
+from minijvp.core.types import Array, type_of
 from minijvp.errors import ArgumentError
 from minijvp.numpy.creation import as_shape
 from minijvp.numpy.makers import surface
@@ -64,7 +64,7 @@ __all__ = [
 
 
 @surface(jnp.reshape)
-def reshape(a: Any, shape: Any, order: str = "C", *, copy: bool | None = None) -> Any:
+def reshape(a: Array, shape: Any, order: str = "C", *, copy: bool | None = None) -> Array:
     """The elements in another shape; one size may be -1. Whether they are copied, the compiler decides, as in JAX."""
     x = array(a, "reshape")
     given = x.shape
@@ -101,13 +101,13 @@ def complete(sizes: tuple, given: tuple[int, ...]) -> tuple[int, ...]:
 
 
 @surface(jnp.ravel)
-def ravel(a: Any, order: str = "C") -> Any:
+def ravel(a: Array, order: str = "C") -> Array:
     """The elements along one axis."""
     return reshape(a, (-1,), order)
 
 
 @surface(jnp.transpose)
-def transpose(a: Any, axes: Any = None) -> Any:
+def transpose(a: Array, axes: Any = None) -> Array:
     """The axes in another order, by default reversed."""
     x = array(a, "transpose")
     ndim = len(x.shape)
@@ -116,19 +116,19 @@ def transpose(a: Any, axes: Any = None) -> Any:
 
 
 @surface(jnp.permute_dims)
-def permute_dims(a: Any, /, axes: Any) -> Any:
+def permute_dims(a: Array, /, axes: Any) -> Array:
     """The axes in another order."""
     return transpose(a, axes)
 
 
 @surface(jnp.matrix_transpose)
-def matrix_transpose(x: Any, /) -> Any:
+def matrix_transpose(x: Array, /) -> Array:
     """The last two axes exchanged."""
     return swapaxes(x, -1, -2)
 
 
 @surface(jnp.swapaxes)
-def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
+def swapaxes(a: Array, axis1: int, axis2: int) -> Array:
     """Two axes exchanged."""
     x = array(a, "swapaxes")
     order = list(range(len(x.shape)))
@@ -138,7 +138,7 @@ def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
 
 
 @surface(jnp.moveaxis)
-def moveaxis(a: Any, source: Any, destination: Any) -> Any:
+def moveaxis(a: Array, source: Any, destination: Any) -> Array:
     """Some axes in other places; the rest stay in order."""
     x = array(a, "moveaxis")
     ndim = len(x.shape)
@@ -156,7 +156,7 @@ def moveaxis(a: Any, source: Any, destination: Any) -> Any:
 
 
 @surface(jnp.rollaxis)
-def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
+def rollaxis(a: Array, axis: int, start: int = 0) -> Array:
     """One axis moved to before another."""
     x = array(a, "rollaxis")
     ndim = len(x.shape)
@@ -166,7 +166,7 @@ def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
 
 
 @surface(jnp.expand_dims)
-def expand_dims(a: Any, axis: Any) -> Any:
+def expand_dims(a: Array, axis: Any) -> Array:
     """New axes of size 1 at these places of the result."""
     x = array(a, "expand_dims")
     count = len(sequence(axis))
@@ -174,7 +174,7 @@ def expand_dims(a: Any, axis: Any) -> Any:
 
 
 @surface(jnp.squeeze)
-def squeeze(a: Any, axis: Any = None) -> Any:
+def squeeze(a: Array, axis: Any = None) -> Array:
     """Without axes of size 1: all, or those named."""
     x = array(a, "squeeze")
     shape = x.shape
@@ -185,7 +185,7 @@ def squeeze(a: Any, axis: Any = None) -> Any:
 
 
 @surface(jnp.broadcast_to)
-def broadcast_to(array: Any, shape: Any) -> Any:
+def broadcast_to(array: Array, shape: Any) -> Array:
     """The array repeated along new leading axes and axes of size 1."""
     x = as_array(array, "broadcast_to")
     wanted = as_shape(shape, "broadcast_to")
@@ -203,12 +203,12 @@ as_array = array
 
 
 @surface(jnp.broadcast_arrays)
-def broadcast_arrays(*args: Any) -> list[Any]:
+def broadcast_arrays(*args: Array) -> list[Any]:
     """All arrays in their common shape."""
     return list(same_shape("broadcast_arrays", *[array(x, "broadcast_arrays") for x in args]))
 
 
-def atleast(n: int, x: Any) -> Any:
+def atleast(n: int, x: Array) -> Array:
     """NumPy's way to at least n axes: in front for one and two; (1, n, 1), (m, n, 1) for three."""
     shape = type_of(x).shape
     if len(shape) >= n:
@@ -218,21 +218,21 @@ def atleast(n: int, x: Any) -> Any:
 
 
 @surface(jnp.atleast_1d)
-def atleast_1d(*arys: Any) -> Any:
+def atleast_1d(*arys: Array) -> Any:
     """Arrays with one axis at least."""
     out = [atleast(1, array(x, "atleast_1d")) for x in arys]
     return out[0] if len(out) == 1 else out
 
 
 @surface(jnp.atleast_2d)
-def atleast_2d(*arys: Any) -> Any:
+def atleast_2d(*arys: Array) -> Any:
     """Arrays with two axes at least."""
     out = [atleast(2, array(x, "atleast_2d")) for x in arys]
     return out[0] if len(out) == 1 else out
 
 
 @surface(jnp.atleast_3d)
-def atleast_3d(*arys: Any) -> Any:
+def atleast_3d(*arys: Array) -> Any:
     """Arrays with three axes at least."""
     out = [atleast(3, array(x, "atleast_3d")) for x in arys]
     return out[0] if len(out) == 1 else out
@@ -255,7 +255,7 @@ def sequence_of(arrays: Any, function: str) -> list[Any]:
 
 
 @surface(jnp.concatenate)
-def concatenate(arrays: Any, axis: int | None = 0, dtype: Any = None) -> Any:
+def concatenate(arrays: Any, axis: int | None = 0, dtype: Any = None) -> Array:
     """The arrays one after the other along an axis."""
     xs = sequence_of(arrays, "concatenate")
     if axis is None:
@@ -266,13 +266,13 @@ def concatenate(arrays: Any, axis: int | None = 0, dtype: Any = None) -> Any:
 
 
 @surface(jnp.concat)
-def concat(arrays: Any, /, *, axis: int | None = 0) -> Any:
+def concat(arrays: Any, /, *, axis: int | None = 0) -> Array:
     """The arrays one after the other along an axis."""
     return concatenate(arrays, axis)
 
 
 @surface(jnp.stack)
-def stack(arrays: Any, axis: int = 0, out: None = None, dtype: Any = None) -> Any:
+def stack(arrays: Any, axis: int = 0, out: None = None, dtype: Any = None) -> Array:
     """The arrays along a new axis."""
     refuse("stack", "out", out)
     xs = sequence_of(arrays, "stack")
@@ -288,38 +288,38 @@ def stack(arrays: Any, axis: int = 0, out: None = None, dtype: Any = None) -> An
 
 
 @surface(jnp.vstack)
-def vstack(tup: Any, dtype: Any = None) -> Any:
+def vstack(tup: Any, dtype: Any = None) -> Array:
     """The arrays as rows below each other."""
     return concatenate([atleast(2, x) for x in sequence_of(tup, "vstack")], 0, dtype)
 
 
 @surface(jnp.hstack)
-def hstack(tup: Any, dtype: Any = None) -> Any:
+def hstack(tup: Any, dtype: Any = None) -> Array:
     """The arrays side by side."""
     xs = [atleast(1, x) for x in sequence_of(tup, "hstack")]
     return concatenate(xs, 0 if len(type_of(xs[0]).shape) == 1 else 1, dtype)
 
 
 @surface(jnp.dstack)
-def dstack(tup: Any, dtype: Any = None) -> Any:
+def dstack(tup: Any, dtype: Any = None) -> Array:
     """The arrays along the third axis."""
     return concatenate([atleast(3, x) for x in sequence_of(tup, "dstack")], 2, dtype)
 
 
 @surface(jnp.column_stack)
-def column_stack(tup: Any) -> Any:
+def column_stack(tup: Any) -> Array:
     """Arrays of one axis as columns."""
     xs = sequence_of(tup, "column_stack")
     return concatenate([x if len(type_of(x).shape) > 1 else reshape(x, (-1, 1)) for x in xs], 1)
 
 
 @surface(jnp.append)
-def append(arr: Any, values: Any, axis: int | None = None) -> Any:
+def append(arr: Array, values: Array, axis: int | None = None) -> Array:
     """The values after the array."""
     return concatenate([array(arr, "append"), array(values, "append")], axis)
 
 
-def cut(x: Any, places: Sequence[int], axis: int) -> list[Any]:
+def cut(x: Array, places: Sequence[int], axis: int) -> list[Any]:
     """`x` cut at places along an axis."""
     shape = type_of(x).shape
     pieces, ends = [], [min(max(p, 0), shape[axis]) for p in (*places, shape[axis])]
@@ -336,7 +336,7 @@ def cut(x: Any, places: Sequence[int], axis: int) -> list[Any]:
     return pieces
 
 
-def split_evenly(function: str, x: Any, sections: Any, axis: int, exactly: bool) -> list[Any]:
+def split_evenly(function: str, x: Array, sections: Any, axis: int, exactly: bool) -> list[Any]:
     """`x` cut into so many parts, or at places."""
     x = array(x, function)
     axis = normalize_axis(axis, len(type_of(x).shape), function)
@@ -357,32 +357,32 @@ def split_evenly(function: str, x: Any, sections: Any, axis: int, exactly: bool)
 
 
 @surface(jnp.split)
-def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+def split(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     """The array cut into equal parts, or at places."""
     return split_evenly("split", ary, indices_or_sections, axis, True)
 
 
 @surface(jnp.array_split)
-def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Any]:
+def array_split(ary: Array, indices_or_sections: Any, axis: int = 0) -> list[Any]:
     """The array cut into parts that are as equal as can be, or at places."""
     return split_evenly("array_split", ary, indices_or_sections, axis, False)
 
 
 @surface(jnp.vsplit)
-def vsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
+def vsplit(ary: Array, indices_or_sections: Any) -> list[Any]:
     """The array cut along its first axis."""
     return split_evenly("vsplit", ary, indices_or_sections, 0, True)
 
 
 @surface(jnp.hsplit)
-def hsplit(ary: Any, indices_or_sections: Any) -> list[Any]:
+def hsplit(ary: Array, indices_or_sections: Any) -> list[Any]:
     """The array cut along its second axis, or its only one."""
     axis = 0 if len(type_of(ary).shape) == 1 else 1
     return split_evenly("hsplit", ary, indices_or_sections, axis, True)
 
 
 @surface(jnp.unstack)
-def unstack(x: Any, /, *, axis: int = 0) -> tuple[Any, ...]:
+def unstack(x: Array, /, *, axis: int = 0) -> tuple[Any, ...]:
     """The rows along an axis."""
     x = array(x, "unstack")
     axis = normalize_axis(axis, len(type_of(x).shape), "unstack")

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from minijvp.core.types import Array
 from minijvp.numpy.makers import surface
 from minijvp.numpy.promotion import array, as_dtype, letter_of, refuse
 from minijvp.numpy.reducing import in_dtype, strong, wide_dtype
@@ -19,22 +20,22 @@ __all__ = ["nanmax", "nanmean", "nanmin", "nansum"]
 
 @surface(jnp.nansum)
 def nansum(
-    a: Any,
+    a: Array,
     axis: Any = None,
     dtype: Any = None,
     out: None = None,
     keepdims: bool = False,
     initial: Any = None,
     where: Any = None,
-) -> Any:
+) -> Array:
     """The sum over `axis` of the elements that are not nan."""
     return sum(_without_nans(array(a, "nansum"), 0.0), axis, dtype, out, keepdims, initial, where)
 
 
 @surface(jnp.nanmean)
 def nanmean(
-    a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, where: Any = None
-) -> Any:
+    a: Array, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, where: Any = None
+) -> Array:
     """The mean over `axis` of the elements that are not nan."""
     refuse("nanmean", "out", out)
     x = array(a, "nanmean")
@@ -50,21 +51,21 @@ def nanmean(
 
 @surface(jnp.nanmax)
 def nanmax(
-    a: Any, axis: Any = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = None
-) -> Any:
+    a: Array, axis: Any = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = None
+) -> Array:
     """The largest element over `axis` that is not nan; nan if there is none."""
     return _nan_extremum(MAX, a, axis, out, keepdims, initial, where)
 
 
 @surface(jnp.nanmin)
 def nanmin(
-    a: Any, axis: Any = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = None
-) -> Any:
+    a: Array, axis: Any = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = None
+) -> Array:
     """The smallest element over `axis` that is not nan; nan if there is none."""
     return _nan_extremum(MIN, a, axis, out, keepdims, initial, where)
 
 
-def _nan_extremum(kind: Extremum, a: Any, axis: Any, out: Any, keepdims: bool, initial: Any, where: Any) -> Any:
+def _nan_extremum(kind: Extremum, a: Array, axis: Any, out: Any, keepdims: bool, initial: Any, where: Any) -> Array:
     x = strong(array(a, f"nan{kind.name}"))
     if letter_of(x.dtype) not in "fc":
         return extremum(kind, x, axis, out, keepdims, initial, where)
@@ -75,5 +76,5 @@ def _nan_extremum(kind: Extremum, a: Any, axis: Any, out: Any, keepdims: bool, i
     return select_n(nothing, found, full_like(found, float("nan")))
 
 
-def _without_nans(x: Any, replacement: float) -> Any:
+def _without_nans(x: Array, replacement: float) -> Array:
     return select_n(ne(x, x), x, full_like(x, replacement)) if letter_of(x.dtype) in "fc" else x

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from minijvp.core.tracer import Tracer, is_convertible, usable
-from minijvp.core.types import PYTHON_SCALARS, is_arraylike
+from minijvp.core.types import PYTHON_SCALARS, Array, is_arraylike
 from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.interop.from_jax import from_jax
 from minijvp.numpy import (
@@ -35,7 +35,7 @@ from minijvp.numpy.promotion import refuse, sequence
 def operator(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """A binary operator; what is no array is left to the other operand."""
 
-    def method(self: Any, other: Any) -> Any:
+    def method(self: Array, other: Any) -> Any:
         if isinstance(other, Tracer) or type(other) in PYTHON_SCALARS or is_arraylike(other) or is_convertible(other):
             return function(self, other)
         return NotImplemented
@@ -115,35 +115,35 @@ bridged_byteswap = from_jax(lambda x: x.byteswap())
 bridged_device_put = from_jax(jax.device_put)
 
 
-def reshape_method(self: Any, *args: Any, order: str = "C", out_sharding: Any = None) -> Any:
+def reshape_method(self: Array, *args: Any, order: str = "C", out_sharding: Any = None) -> Array:
     """The elements in another shape, given as a tuple or as arguments."""
     refuse("ndarray.reshape", "out_sharding", out_sharding)
     x = usable(self, "ndarray.reshape")  # that of jax.numpy calls this method
     return manipulation.reshape(x, args[0] if len(args) == 1 else args, order)
 
 
-def view_method(self: Any, dtype: Any = None, type: None = None) -> Any:
+def view_method(self: Array, dtype: Any = None, type: None = None) -> Array:
     """The bits of the elements as elements of another dtype."""
     return bridged_view(usable(self, "ndarray.view"), dtype, type)
 
 
-def byteswap_method(self: Any) -> Any:
+def byteswap_method(self: Array) -> Array:
     """The elements with their bytes in the opposite order."""
     return bridged_byteswap(usable(self, "ndarray.byteswap"))
 
 
-def to_device_method(self: Any, device: Any, *, stream: Any = None) -> Any:
+def to_device_method(self: Array, device: Any, *, stream: Any = None) -> Array:
     """The elements, held to a sharding. A program runs on one device, whichever is named."""
     refuse("ndarray.to_device", "stream", stream)
     return bridged_device_put(usable(self, "ndarray.to_device"), device)
 
 
-def tobytes_method(self: Any, order: Any = "C") -> bytes:
+def tobytes_method(self: Array, order: Any = "C") -> bytes:
     """The bytes of the elements, where their values are known."""
     return np.asarray(self.known_value("tobytes()", as_number=True)).tobytes(order)
 
 
-def contains_method(self: Any, other: Any) -> Any:
+def contains_method(self: Array, other: Any) -> Array:
     """Whether any element of a vector equals the number `other`: `in`, which NumPy gives other meanings beside."""
     if self.ndim != 1 or creation.ndim(other):
         raise ArgumentError(
@@ -157,7 +157,7 @@ def contains_method(self: Any, other: Any) -> Any:
 def of_memory(name: str) -> Callable[..., Any]:
     """A method of arrays that asks for their memory, which tracers have none of."""
 
-    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+    def method(self: Array, *args: Any, **kwargs: Any) -> Any:
         raise ConcretizationError(
             f"{name}() was asked of a traced {self.type!r}{self.origin()}.",
             NO_MEMORY,
@@ -171,7 +171,7 @@ def of_memory(name: str) -> Callable[..., Any]:
 def attribute_of_memory(name: str) -> property:
     """The same for an attribute: code that asks whether there is one is told no."""
 
-    def read(self: Any) -> Any:
+    def read(self: Array) -> Any:
         raise AttributeError(
             f"{name} was asked of a traced {self.type!r}{self.origin()}.\n{NO_MEMORY}\n"
             "Ask it of an argument before, or of a result after the transformation.",
@@ -208,41 +208,41 @@ ATTRIBUTES_OF_MEMORY = (
 )
 
 
-def transpose_method(self: Any, *args: Any) -> Any:
+def transpose_method(self: Array, *args: Any) -> Array:
     """The axes in another order, given as a tuple or as arguments."""
     axes = args[0] if len(args) == 1 else args or None
     return manipulation.transpose(self, None if axes is None else sequence(axes))
 
 
 def compress_method(
-    self: Any, condition: Any, axis: int | None = None, *, out: None = None, size: Any = None, fill_value: Any = 0
-) -> Any:
+    self: Array, condition: Array, axis: int | None = None, *, out: None = None, size: Any = None, fill_value: Array = 0
+) -> Array:
     """The slices along an axis for which the condition holds."""
     return selection.compress(condition, self, axis, out=out, size=size, fill_value=fill_value)
 
 
-def flatten_method(self: Any, order: str = "C", *, out_sharding: Any = None) -> Any:
+def flatten_method(self: Array, order: str = "C", *, out_sharding: Any = None) -> Array:
     """The elements along one axis."""
     refuse("ndarray.flatten", "out_sharding", out_sharding)
     return manipulation.ravel(self, order)
 
 
-def astype_method(self: Any, dtype: Any, copy: bool = False, device: Any = None) -> Any:
+def astype_method(self: Array, dtype: Any, copy: bool = False, device: Any = None) -> Array:
     """The elements in another dtype."""
     return creation.astype(self, dtype, copy=copy, device=device)
 
 
-def itself(self: Any, *args: Any) -> Any:
+def itself(self: Array, *args: Any) -> Array:
     """The tracer: it cannot change, so it is its own copy, and nothing has to be waited for."""
     return self
 
 
-def array_namespace(self: Any, *, api_version: str | None = None) -> Any:
+def array_namespace(self: Array, *, api_version: str | None = None) -> Any:
     """The module of functions for this array: minijvp.numpy."""
     return import_module(__name__.rpartition(".")[0])
 
 
-def array_ufunc(self: Any, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+def array_ufunc(self: Array, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
     """NumPy's operators on a NumPy array and a tracer are ours; its functions are refused."""
     function = OPERATOR_UFUNCS.get(ufunc)
     # `array * tracer` asks here, and so does np.multiply: only the operator comes without keywords, and both are safe.

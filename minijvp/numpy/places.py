@@ -15,7 +15,7 @@ import numpy as np
 from jax import lax
 
 from minijvp.core.tracer import Tracer
-from minijvp.core.types import type_of
+from minijvp.core.types import Array, type_of
 from minijvp.errors import ArgumentError, ConcretizationError, NonConcreteBooleanIndexError
 from minijvp.numpy.promotion import known_values
 
@@ -159,7 +159,7 @@ def is_mask(e: Any) -> bool:
     return isinstance(e, np.ndarray) and e.dtype.kind == "b"
 
 
-def concrete_mask(mask: Any) -> np.ndarray:
+def concrete_mask(mask: Array) -> np.ndarray:
     """A boolean index as a NumPy array. Raises NonConcreteBooleanIndexError if its value is not known."""
     found = known_values(mask)
     if found is None:

@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from minijvp.core.types import Array
 from minijvp.errors import ArgumentError
 from minijvp.interop.from_jax import from_jax
 from minijvp.numpy.contractions import outer
@@ -26,7 +27,7 @@ bridged_polymul, bridged_polydiv = from_jax(jnp.polymul), from_jax(jnp.polydiv)
 
 
 @restated(jnp, "polymul")
-def polymul(a1: Any, a2: Any, *, trim_leading_zeros: bool = False) -> Any:
+def polymul(a1: Array, a2: Array, *, trim_leading_zeros: bool = False) -> Array:
     """The coefficients of the product of two polynomials. Raises ConcretizationError if unknown zeros are to go."""
     a1, a2 = promote("polymul", a1, a2, inexact=True)
     if trim_leading_zeros and max(len(a1), len(a2)) > 1:
@@ -35,7 +36,7 @@ def polymul(a1: Any, a2: Any, *, trim_leading_zeros: bool = False) -> Any:
 
 
 @restated(jnp, "polydiv")
-def polydiv(u: Any, v: Any, *, trim_leading_zeros: bool = False) -> tuple[Any, Any]:
+def polydiv(u: Array, v: Array, *, trim_leading_zeros: bool = False) -> tuple[Any, Any]:
     """The coefficients of the quotient and the rest. Raises ConcretizationError if unknown zeros are to go."""
     quotient, rest = bridged_polydiv(u, v)
     if trim_leading_zeros:
@@ -47,7 +48,7 @@ def polydiv(u: Any, v: Any, *, trim_leading_zeros: bool = False) -> tuple[Any, A
 
 @restated(jnp, "polyfit")
 def polyfit(
-    x: Any, y: Any, deg: Any, rcond: Any = None, full: bool = False, w: Any = None, cov: bool | str = False
+    x: Array, y: Array, deg: Any, rcond: Any = None, full: bool = False, w: Any = None, cov: bool | str = False
 ) -> Any:
     """The coefficients, from the highest power down, of the polynomial of degree `deg` that is nearest to points."""
     (x,), (y,), deg = promote("polyfit", x, inexact=True), promote("polyfit", y, inexact=True), index(deg)

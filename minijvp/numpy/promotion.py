@@ -12,7 +12,7 @@ import numpy as np
 
 from minijvp.core.tracer import Tracer, is_convertible, is_tracer_of_jax
 from minijvp.core.tracing import as_constant
-from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, is_inexact, type_of, wrapped, x64_enabled
+from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, Array, Axes, is_inexact, type_of, wrapped, x64_enabled
 from minijvp.errors import ArgumentError, ConcretizationError, UnsupportedArgumentError
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import broadcast_in_dim
@@ -25,7 +25,7 @@ PLACEMENT = frozenset({"device", "sharding", "out_sharding"})
 """Keywords that say where the result lies, whatever the function."""
 
 
-def operand(x: Any, function: str) -> Any:
+def operand(x: Any, function: str) -> Array:
     """`x` as a tracer, a jax array or a Python scalar; what has a method `__jax_array__` is what that returns.
 
     Raises ArgumentError if it is none of these, nor a NumPy value.
@@ -46,13 +46,13 @@ def operand(x: Any, function: str) -> Any:
     return jnp.asarray(x) if is_tracer_of_jax(x) else as_constant(x)
 
 
-def array(x: Any, function: str) -> Any:
+def array(x: Any, function: str) -> Array:
     """`x` as a tracer or a jax array; Python scalars become weakly typed."""
     x = operand(x, function)
     return as_constant(x) if type(x) in PYTHON_SCALARS else x
 
 
-def known_values(x: Any) -> np.ndarray | None:
+def known_values(x: Array) -> np.ndarray | None:
     """The values of an array or of what a tracer stands for, as a NumPy array; None if they are not known."""
     try:
         while isinstance(x, Tracer):
@@ -74,7 +74,7 @@ def shape_values(x: Any, function: str, do: str) -> np.ndarray:
     return found
 
 
-def kind_of(x: Any) -> Kind:
+def kind_of(x: Array) -> Kind:
     """The dtype of a value, and whether it is weak."""
     t = type_of(x)
     return t.dtype, t.weak_type
@@ -124,7 +124,7 @@ def letter_of(dtype: Any) -> str:
     return next(letter for letter, sort in sorts.items() if jnp.issubdtype(dtype, sort))
 
 
-def cast(x: Any, kind: Kind) -> Any:
+def cast(x: Array, kind: Kind) -> Array:
     """`x` in another kind. A Python scalar becomes one of the right sort, which fits every array.
 
     What has the dtype stays as weak as it is: operands decide together how weak the result is.
@@ -137,7 +137,7 @@ def cast(x: Any, kind: Kind) -> Any:
     return convert_element_type(x, new_dtype=dtype, weak_type=weak)
 
 
-def converted(x: Any, dtype: Any, weak: bool = False) -> Any:
+def converted(x: Array, dtype: Any, weak: bool = False) -> Array:
     """`x` in a dtype that was asked for: as weak as that, and not as weak as `x`."""
     t = type_of(x)
     if t.dtype == dtype and t.weak_type == weak and type(x) not in PYTHON_SCALARS:
@@ -175,7 +175,7 @@ def fits(scalar: Any, letter: str) -> bool:
     return cls is bool or (cls is int and letter in "iu")
 
 
-def promote(function: str, *xs: Any, inexact: bool = False) -> list[Any]:
+def promote(function: str, *xs: Array, inexact: bool = False) -> list[Any]:
     """The operands in their common dtype; with `inexact`, a floating one. Beside arrays, scalars stay scalars."""
     xs = tuple([operand(x, function) for x in xs])
     if all([type(x) in PYTHON_SCALARS for x in xs]):
@@ -186,7 +186,7 @@ def promote(function: str, *xs: Any, inexact: bool = False) -> list[Any]:
     return [cast(x, kind) for x in xs]
 
 
-def of_one_dtype(function: str, *xs: Any) -> tuple[Any, ...]:
+def of_one_dtype(function: str, *xs: Array) -> tuple[Any, ...]:
     """The operands of a function of minijvp.lax, which promotes nothing: Python scalars have the dtype of their sort.
 
     Raises ArgumentError if the dtypes differ.
@@ -202,7 +202,7 @@ def of_one_dtype(function: str, *xs: Any) -> tuple[Any, ...]:
     return xs
 
 
-def promote_pair(function: str, x: Any, y: Any, inexact: bool = False) -> tuple[Any, Any]:
+def promote_pair(function: str, x: Array, y: Array, inexact: bool = False) -> tuple[Any, Any]:
     """Two operands in a common dtype and shape."""
     # Most calls are an array with a scalar, or with an array of its own dtype: nothing to look up.
     if type(y) in PYTHON_SCALARS and type(x) in ARRAY_CLASSES:
@@ -224,7 +224,7 @@ def promote_pair(function: str, x: Any, y: Any, inexact: bool = False) -> tuple[
     return same_shape(function, x, y)
 
 
-def same_shape(function: str, *xs: Any) -> Any:
+def same_shape(function: str, *xs: Array) -> Any:
     """The operands broadcast against each other. Python scalars stay. Raises ArgumentError if the shapes do not fit."""
     shapes = [x.shape for x in xs if type(x) not in PYTHON_SCALARS]
     if all([s == shapes[0] for s in shapes]):
@@ -251,7 +251,7 @@ def _common_shape(*shapes: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(np.broadcast_shapes(*shapes))
 
 
-def broadcast(x: Any, shape: tuple[int, ...]) -> Any:
+def broadcast(x: Array, shape: tuple[int, ...]) -> Array:
     """`x` repeated to `shape`, along new leading axes and axes of size 1."""
     given = type_of(x).shape
     if given == shape:
@@ -286,7 +286,7 @@ def sequence(given: Any) -> tuple:
     return tuple(given) if several else (given,)
 
 
-def normalize_axes(axes: Any, ndim: int, function: str) -> tuple[int, ...]:
+def normalize_axes(axes: Any, ndim: int, function: str) -> Axes:
     """Non-negative axes for an axis, a sequence of them, or None (all)."""
     if axes is None:
         return tuple(range(ndim))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from minijvp.core.tracer import Tracer
-from minijvp.core.types import PYTHON_SCALARS, type_of
+from minijvp.core.types import PYTHON_SCALARS, Array, type_of
 from minijvp.errors import ArgumentError
 from minijvp.interop.from_jax import from_jax
 from minijvp.numpy import indexing
@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 
-def in_line(a: Any, axis: int | None, function: str) -> tuple[Any, int]:
+def in_line(a: Array, axis: int | None, function: str) -> tuple[Any, int]:
     """The array and the axis from the front; without one, the array in one axis."""
     x = array(a, function)
     return (ravel(x), 0) if axis is None else (x, normalize_axis(axis, len(x.shape), function))
@@ -61,26 +61,26 @@ def in_line(a: Any, axis: int | None, function: str) -> tuple[Any, int]:
 
 
 @surface(jnp.flip)
-def flip(m: Any, axis: Any = None) -> Any:
+def flip(m: Array, axis: Any = None) -> Array:
     """The elements in reverse order along axes, by default all."""
     x = array(m, "flip")
     return ops.rev(x, dimensions=normalize_axes(axis, len(x.shape), "flip"))
 
 
 @surface(jnp.fliplr)
-def fliplr(m: Any) -> Any:
+def fliplr(m: Array) -> Array:
     """The columns in reverse order."""
     return flip(m, 1)
 
 
 @surface(jnp.flipud)
-def flipud(m: Any) -> Any:
+def flipud(m: Array) -> Array:
     """The rows in reverse order."""
     return flip(m, 0)
 
 
 @surface(jnp.rot90)
-def rot90(m: Any, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Any:
+def rot90(m: Array, k: int = 1, axes: tuple[int, int] = (0, 1)) -> Array:
     """The array turned by 90 degrees, k times, in the plane of two axes."""
     x = array(m, "rot90")
     first, second = normalize_axes(axes, len(x.shape), "rot90")
@@ -97,7 +97,7 @@ bridged_roll = from_jax(jnp.roll)
 
 
 @surface(jnp.roll)
-def roll(a: Any, shift: Any, axis: Any = None) -> Any:
+def roll(a: Array, shift: Any, axis: Any = None) -> Array:
     """The elements moved along axes; what leaves at the end enters at the front."""
     x = array(a, "roll")
     if isinstance(shift, (Tracer, jax.Array, np.ndarray)):
@@ -115,7 +115,7 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Any:
 
 
 @surface(jnp.tile)
-def tile(A: Any, reps: Any) -> Any:
+def tile(A: Array, reps: Any) -> Array:
     """The array repeated as a whole along each axis."""
     x = array(A, "tile")
     counts = as_shape(reps, "tile")
@@ -130,13 +130,7 @@ bridged_repeat = from_jax(jnp.repeat)
 
 
 @surface(jnp.repeat)
-def repeat(
-    a: Any,
-    repeats: Any,
-    axis: int | None = None,
-    *,
-    total_repeat_length: int | None = None,
-) -> Any:
+def repeat(a: Array, repeats: Any, axis: int | None = None, *, total_repeat_length: int | None = None) -> Array:
     """Each element repeated, along an axis; `repeats` is a number, or one for each element.
 
     With `total_repeat_length`, the size of the axis of the result, `repeats` may be traced. Raises ConcretizationError
@@ -160,7 +154,7 @@ bridged_pad = from_jax(jnp.pad)
 
 
 @surface(jnp.pad)
-def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Any:
+def pad(array: Array, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Array:
     """The array with elements added around it: constants, its edge, itself mirrored or repeated, or what a mode makes.
 
     Modes and their options are those of jax.numpy.pad. Raises ArgumentError for a negative width.
@@ -194,7 +188,7 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> An
 # Diagonals and triangles
 
 
-def require_matrix(x: Any, function: str) -> Any:
+def require_matrix(x: Array, function: str) -> Array:
     """`x` itself. Raises ArgumentError unless it has two axes at least."""
     if len(x.shape) < 2:
         raise ArgumentError(
@@ -206,7 +200,7 @@ def require_matrix(x: Any, function: str) -> Any:
 
 
 @surface(jnp.tril)
-def tril(m: Any, k: int = 0) -> Any:
+def tril(m: Array, k: int = 0) -> Array:
     """The matrices with zeros above the k-th diagonal."""
     x = require_matrix(array(m, "tril"), "tril")
     below = lower_triangle(x.shape[-2], x.shape[-1], k)
@@ -214,14 +208,14 @@ def tril(m: Any, k: int = 0) -> Any:
 
 
 @surface(jnp.triu)
-def triu(m: Any, k: int = 0) -> Any:
+def triu(m: Array, k: int = 0) -> Array:
     """The matrices with zeros below the k-th diagonal."""
     x = require_matrix(array(m, "triu"), "triu")
     return where(lower_triangle(x.shape[-2], x.shape[-1], k - 1), constant(0, x), x)
 
 
 @surface(jnp.diagonal)
-def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
+def diagonal(a: Array, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
     """The elements on a diagonal of two axes, along a last axis."""
     x = array(a, "diagonal")
     x = moveaxis(converted(x, x.dtype), (axis1, axis2), (-2, -1))
@@ -232,7 +226,7 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
 
 
 @surface(jnp.diag)
-def diag(v: Any, k: int = 0) -> Any:
+def diag(v: Array, k: int = 0) -> Array:
     """The matrix with a given diagonal, or the diagonal of a matrix."""
     x = array(v, "diag")
     if len(x.shape) == 2:
@@ -256,7 +250,7 @@ def diag(v: Any, k: int = 0) -> Any:
 
 
 @surface(jnp.sort)
-def sort(a: Any, axis: int | None = -1, *, stable: bool = True, descending: bool = False) -> Any:
+def sort(a: Array, axis: int | None = -1, *, stable: bool = True, descending: bool = False) -> Array:
     """The elements in order along an axis."""
     x, axis = in_line(a, axis, "sort")
     (out,) = sorting.sort(x, dimension=axis, is_stable=stable, num_keys=1)
@@ -264,7 +258,9 @@ def sort(a: Any, axis: int | None = -1, *, stable: bool = True, descending: bool
 
 
 @surface(jnp.argsort)
-def argsort(a: Any, axis: int | None = -1, *, stable: bool = True, descending: bool = False, dtype: Any = None) -> Any:
+def argsort(
+    a: Array, axis: int | None = -1, *, stable: bool = True, descending: bool = False, dtype: Any = None
+) -> Array:
     """The indices that put the elements in order along an axis, in `dtype` or that of integers."""
     x, axis = in_line(a, axis, "argsort")
     if descending:

@@ -10,14 +10,12 @@ import jax
 import numpy as np
 
 from minijvp.core.tracing import as_constant
-from minijvp.core.types import PYTHON_SCALARS
+from minijvp.core.types import PYTHON_SCALARS, Array
 from minijvp.errors import ArgumentError
 from minijvp.numpy.promotion import array, broadcast, cast, common_shape, fits, letter_of, operand
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.elementwise import full_like, select_n
 from minijvp.operations.families import reshape
-
-Axes = tuple[int, ...]
 
 PLAIN = frozenset(map(np.dtype, ("float32", "float64", "complex64", "complex128")))
 """Dtypes whose sums have the same dtype and are accumulated in it."""
@@ -35,35 +33,35 @@ def wide_dtype(dtype: Any) -> Any:
     return np.dtype(np.float32) if dtype not in PLAIN and letter_of(dtype) == "f" else dtype
 
 
-def in_dtype(x: Any, dtype: Any) -> Any:
+def in_dtype(x: Array, dtype: Any) -> Array:
     """`x` in a dtype, which is not weak."""
     if x.dtype == dtype and not x.weak_type:
         return x
     return convert_element_type(x, new_dtype=dtype, weak_type=False)
 
 
-def strong(x: Any) -> Any:
+def strong(x: Array) -> Array:
     """`x` with a dtype that is not weak."""
     return in_dtype(x, x.dtype)
 
 
-def size_of(x: Any, axes: Sequence[int]) -> int:
+def size_of(x: Array, axes: Sequence[int]) -> int:
     """The number of elements of x along some axes."""
     return product([x.shape[d] for d in axes])
 
 
-def flat(x: Any) -> Any:
+def flat(x: Array) -> Array:
     """`x` with one axis."""
     return x if x.ndim == 1 else reshape(x, new_sizes=(product(x.shape),))
 
 
-def kept_axes(x: Any, axes: Sequence[int]) -> Any:
+def kept_axes(x: Array, axes: Sequence[int]) -> Array:
     """A reduced array with axes of size 1 where it was reduced."""
     rest = iter(x.shape)
     return reshape(x, new_sizes=tuple([1 if d in axes else next(rest) for d in range(x.ndim + len(axes))]))
 
 
-def masked(function: str, x: Any, where: Any, neutral: Any) -> Any:
+def masked(function: str, x: Array, where: Any, neutral: Any) -> Array:
     """The elements that `where` chooses; in the place of others the neutral one. Both are broadcast."""
     chosen = array(where, function)
     if chosen.dtype != BOOL:
@@ -77,7 +75,7 @@ def masked(function: str, x: Any, where: Any, neutral: Any) -> Any:
     return select_n(broadcast(chosen, shape), full_like(x, neutral), x)
 
 
-def with_initial(function: str, combine: Any, x: Any, initial: Any) -> Any:
+def with_initial(function: str, combine: Any, x: Array, initial: Any) -> Array:
     """`x` combined with the user's initial value, in x's dtype."""
     initial = operand(initial, function)
     if type(initial) in PYTHON_SCALARS:

@@ -12,7 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from minijvp.core.types import x64_enabled
+from minijvp.core.types import Array, x64_enabled
 from minijvp.errors import ArgumentError
 from minijvp.numpy.makers import surface
 from minijvp.numpy.promotion import (
@@ -65,7 +65,7 @@ __all__ = [
 
 @surface(jnp.sum)
 def sum(
-    a: Any,
+    a: Array,
     axis: Any = None,
     dtype: Any = None,
     out: None = None,
@@ -73,14 +73,14 @@ def sum(
     initial: Any = None,
     where: Any = None,
     promote_integers: bool = True,
-) -> Any:
+) -> Array:
     """The sum over `axis` (None: all axes); `where` chooses the elements, `initial` is added."""
     return _total(_SUM, a, axis, dtype, out, keepdims, initial, where, promote_integers)
 
 
 @surface(jnp.prod)
 def prod(
-    a: Any,
+    a: Array,
     axis: Any = None,
     dtype: Any = None,
     out: None = None,
@@ -88,7 +88,7 @@ def prod(
     initial: Any = None,
     where: Any = None,
     promote_integers: bool = True,
-) -> Any:
+) -> Array:
     """The product over `axis` (None: all axes); `where` chooses the elements, `initial` is a factor."""
     return _total(_PROD, a, axis, dtype, out, keepdims, initial, where, promote_integers)
 
@@ -108,7 +108,7 @@ _PROD = _Total(jnp.prod, ops.reduce_prod, ops.reduce_and, mul, 1)
 
 def _total(
     kind: _Total,
-    a: Any,
+    a: Array,
     axis: Any,
     dtype: Any,
     out: Any,
@@ -116,7 +116,7 @@ def _total(
     initial: Any,
     where: Any,
     promote_integers: bool,
-) -> Any:
+) -> Array:
     x = array(a, kind.name)
     axes = normalize_axes(axis, x.ndim, kind.name)
     if dtype is initial is where is out is None and x.dtype in PLAIN and not x.weak_type:
@@ -143,18 +143,18 @@ def _total_dtype(original: Callable[..., Any], dtype: Any, promote_integers: boo
 
 
 @surface(jnp.cumsum)
-def cumsum(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
+def cumsum(a: Array, axis: int | None = None, dtype: Any = None, out: None = None) -> Array:
     """The sums of the elements so far along `axis` (None: of the flattened array)."""
     return _cumulative(jnp.cumsum, cumulative.cumsum, a, axis, dtype, out)
 
 
 @surface(jnp.cumprod)
-def cumprod(a: Any, axis: int | None = None, dtype: Any = None, out: None = None) -> Any:
+def cumprod(a: Array, axis: int | None = None, dtype: Any = None, out: None = None) -> Array:
     """The products of the elements so far along `axis` (None: of the flattened array)."""
     return _cumulative(jnp.cumprod, cumulative.cumprod, a, axis, dtype, out)
 
 
-def _cumulative(original: Callable[..., Any], primitive: Any, a: Any, axis: Any, dtype: Any, out: Any) -> Any:
+def _cumulative(original: Callable[..., Any], primitive: Any, a: Array, axis: Any, dtype: Any, out: Any) -> Array:
     name = original.__name__
     refuse(name, "out", out)
     x = array(a, name)
@@ -172,7 +172,7 @@ def _cumulative_dtype(original: Callable[..., Any], dtype: Any, x64: bool) -> An
 
 
 @surface(jnp.count_nonzero)
-def count_nonzero(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
+def count_nonzero(a: Array, axis: Any = None, keepdims: bool = False) -> Array:
     """The number of elements along `axis` that are not zero."""
     x = array(a, "count_nonzero")
     x = x if x.dtype == BOOL else ne(x, scalar_like(0, x.dtype))
@@ -184,16 +184,16 @@ def count_nonzero(a: Any, axis: Any = None, keepdims: bool = False) -> Any:
 
 @surface(jnp.max)
 def max(
-    a: Any, axis: Any = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = None
-) -> Any:
+    a: Array, axis: Any = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = None
+) -> Array:
     """The largest element over `axis` (None: all axes), and not less than `initial`."""
     return extremum(MAX, a, axis, out, keepdims, initial, where)
 
 
 @surface(jnp.min)
 def min(
-    a: Any, axis: Any = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = None
-) -> Any:
+    a: Array, axis: Any = None, out: None = None, keepdims: bool = False, initial: Any = None, where: Any = None
+) -> Array:
     """The smallest element over `axis` (None: all axes), and not more than `initial`."""
     return extremum(MIN, a, axis, out, keepdims, initial, where)
 
@@ -212,7 +212,7 @@ MAX = Extremum("max", ops.reduce_max, max_, float("-inf"))
 MIN = Extremum("min", ops.reduce_min, min_, float("inf"))
 
 
-def extremum(kind: Extremum, a: Any, axis: Any, out: Any, keepdims: bool, initial: Any, where: Any) -> Any:
+def extremum(kind: Extremum, a: Array, axis: Any, out: Any, keepdims: bool, initial: Any, where: Any) -> Array:
     """The largest or the smallest element over `axis`."""
     refuse(kind.name, "out", out)
     x = strong(array(a, kind.name))
@@ -232,7 +232,7 @@ def extremum(kind: Extremum, a: Any, axis: Any, out: Any, keepdims: bool, initia
     return kept_axes(found, axes) if keepdims else found
 
 
-def _loser(kind: Extremum, dtype: Any) -> Any:
+def _loser(kind: Extremum, dtype: Any) -> Array:
     """The element of the dtype that every other one beats."""
     letter = letter_of(dtype)
     if letter == "b":
@@ -244,7 +244,7 @@ def _loser(kind: Extremum, dtype: Any) -> Any:
 
 
 @surface(jnp.ptp)
-def ptp(a: Any, axis: Any = None, out: None = None, keepdims: bool = False) -> Any:
+def ptp(a: Array, axis: Any = None, out: None = None, keepdims: bool = False) -> Array:
     """The distance from the smallest to the largest element over `axis`."""
     refuse("ptp", "out", out)
     x = array(a, "ptp")
@@ -254,18 +254,18 @@ def ptp(a: Any, axis: Any = None, out: None = None, keepdims: bool = False) -> A
 
 
 @surface(jnp.argmax)
-def argmax(a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Any:
+def argmax(a: Array, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Array:
     """The index of the first largest element along `axis` (None: in the flattened array)."""
     return _arg_extremum("argmax", ops.argmax, a, axis, out, keepdims)
 
 
 @surface(jnp.argmin)
-def argmin(a: Any, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Any:
+def argmin(a: Array, axis: int | None = None, out: None = None, keepdims: bool | None = None) -> Array:
     """The index of the first smallest element along `axis` (None: in the flattened array)."""
     return _arg_extremum("argmin", ops.argmin, a, axis, out, keepdims)
 
 
-def _arg_extremum(name: str, primitive: Any, a: Any, axis: Any, out: Any, keepdims: bool | None) -> Any:
+def _arg_extremum(name: str, primitive: Any, a: Array, axis: Any, out: Any, keepdims: bool | None) -> Array:
     refuse(name, "out", out)
     x = array(a, name)
     axes = normalize_axes(None, x.ndim, name) if axis is None else (normalize_axis(axis, x.ndim, name),)
@@ -283,18 +283,20 @@ def _arg_extremum(name: str, primitive: Any, a: Any, axis: Any, out: Any, keepdi
 
 
 @surface(jnp.any)
-def any(a: Any, axis: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None) -> Any:
+def any(a: Array, axis: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None) -> Array:
     """Whether an element over `axis` is true."""
     return _truth("any", ops.reduce_or, False, a, axis, out, keepdims, where)
 
 
 @surface(jnp.all)
-def all(a: Any, axis: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None) -> Any:
+def all(a: Array, axis: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None) -> Array:
     """Whether all elements over `axis` are true."""
     return _truth("all", ops.reduce_and, True, a, axis, out, keepdims, where)
 
 
-def _truth(name: str, primitive: Any, neutral: bool, a: Any, axis: Any, out: Any, keepdims: bool, where: Any) -> Any:
+def _truth(
+    name: str, primitive: Any, neutral: bool, a: Array, axis: Any, out: Any, keepdims: bool, where: Any
+) -> Array:
     refuse(name, "out", out)
     x = in_dtype(array(a, name), BOOL)
     axes = normalize_axes(axis, x.ndim, name)

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from minijvp.core.types import Array
 from minijvp.numpy.creation import asarray
 
 __all__ = [
@@ -33,7 +34,7 @@ ScalarMeta: Any = type(jnp.float32)
 class ScalarFunction(ScalarMeta):
     """The class of such a dtype. Each is equal to that of jax.numpy, and hashes alike."""
 
-    def __call__(self, x: Any) -> Any:
+    def __call__(self, x: Any) -> Array:
         return asarray(x, dtype=self.dtype)
 
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from minijvp.core.tracing import EVALUATION, state
+from minijvp.core.types import Array
 from minijvp.errors import ConcretizationError
 from minijvp.interop.from_jax import from_jax
 from minijvp.interop.rules import NeedsValueError
@@ -96,37 +97,37 @@ def selecting(original: Callable[..., Any]) -> Callable[[Callable[..., Any]], Ca
 
 
 @selecting(jnp.argwhere)
-def argwhere(a: Any) -> Any:
+def argwhere(a: Array) -> Array:
     """The indices of the elements that are not zero, a row for each."""
     return jnp.argwhere(known(a))
 
 
 @selecting(jnp.nonzero)
-def nonzero(a: Any) -> Any:
+def nonzero(a: Array) -> Any:
     """The indices of the elements that are not zero, an array for each axis."""
     return jnp.nonzero(known(a))
 
 
 @selecting(jnp.flatnonzero)
-def flatnonzero(a: Any) -> Any:
+def flatnonzero(a: Array) -> Array:
     """The indices of the elements that are not zero, in the flattened array."""
     return jnp.flatnonzero(known(a))
 
 
 @selecting(jnp.where)
-def where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
+def where(condition: Array, x: Any = None, y: Any = None, /) -> Any:
     """Element by element, x where the condition holds and y elsewhere; without both, the indices where it holds."""
     return jnp.nonzero(known(condition)) if x is None and y is None else where_both(condition, x, y)
 
 
 @selecting(jnp.extract)
-def extract(condition: Any, arr: Any) -> Any:
+def extract(condition: Array, arr: Array) -> Array:
     """The elements for which the condition holds."""
     return getitem(ravel(array(arr, "extract")), np.flatnonzero(known(condition)))
 
 
 @selecting(jnp.compress)
-def compress(condition: Any, a: Any, axis: int | None = None, *, out: None = None) -> Any:
+def compress(condition: Array, a: Array, axis: int | None = None, *, out: None = None) -> Array:
     """The slices along an axis for which the condition holds."""
     refuse("compress", "out", out)
     return take(array(a, "compress"), np.flatnonzero(known(condition)), axis)
@@ -134,7 +135,7 @@ def compress(condition: Any, a: Any, axis: int | None = None, *, out: None = Non
 
 @selecting(jnp.unique)
 def unique(
-    ar: Any,
+    ar: Array,
     return_index: bool = False,
     return_inverse: bool = False,
     return_counts: bool = False,
@@ -157,7 +158,7 @@ def with_values(original: Callable[..., Any]) -> Callable[..., Any]:
     """One of the functions that return distinct values in a named tuple."""
 
     @selecting(original)
-    def function(x: Any, /) -> Any:
+    def function(x: Array, /) -> Any:
         return original(known(x))._replace(values=unique(x))
 
     function.__doc__ = f"The distinct values, and more: see jax.numpy.{original.__name__}."
@@ -168,19 +169,19 @@ unique_all, unique_counts, unique_inverse = map(with_values, (jnp.unique_all, jn
 
 
 @selecting(jnp.unique_values)
-def unique_values(x: Any, /) -> Any:
+def unique_values(x: Array, /) -> Array:
     """The distinct values, in order."""
     return unique(x)
 
 
 @selecting(jnp.union1d)
-def union1d(ar1: Any, ar2: Any) -> Any:
+def union1d(ar1: Array, ar2: Array) -> Array:
     """The distinct values of two arrays together, in order."""
     return unique(concatenate([ravel(ar1), ravel(ar2)]))
 
 
 @selecting(jnp.intersect1d)
-def intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices: bool = False) -> Any:
+def intersect1d(ar1: Array, ar2: Array, assume_unique: bool = False, return_indices: bool = False) -> Any:
     """The distinct values that are in both arrays, in order, and on request their first indices."""
     _, index1, index2 = jnp.intersect1d(known(ar1), known(ar2), assume_unique, True)
     values = getitem(ravel(ar1), index1)
@@ -188,14 +189,14 @@ def intersect1d(ar1: Any, ar2: Any, assume_unique: bool = False, return_indices:
 
 
 @selecting(jnp.setdiff1d)
-def setdiff1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
+def setdiff1d(ar1: Array, ar2: Array, assume_unique: bool = False) -> Array:
     """The distinct values of the first array that are not in the second, in order."""
     x = ravel(ar1) if assume_unique else unique(ar1)
     return getitem(x, np.flatnonzero(~np.isin(known(x), known(ar2))))
 
 
 @selecting(jnp.setxor1d)
-def setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
+def setxor1d(ar1: Array, ar2: Array, assume_unique: bool = False) -> Array:
     """The distinct values that are in one of two arrays only, in order."""
     x = concatenate([ravel(v) if assume_unique else unique(v) for v in (ar1, ar2)])
     _, index, counts = np.unique(known(x), return_index=True, return_counts=True)
@@ -203,7 +204,7 @@ def setxor1d(ar1: Any, ar2: Any, assume_unique: bool = False) -> Any:
 
 
 @selecting(jnp.trim_zeros)
-def trim_zeros(filt: Any, trim: str = "fb", axis: Any = None) -> Any:
+def trim_zeros(filt: Array, trim: str = "fb", axis: Any = None) -> Array:
     """The elements of a flat array without the zeros at its front ("f") and its back ("b")."""
     if axis is not None:
         raise NotKnownError
@@ -218,7 +219,7 @@ bridged_roots = from_jax(jnp.roots)
 
 
 @selecting(jnp.roots)
-def roots(p: Any, *, strip_zeros: bool = True) -> Any:
+def roots(p: Array, *, strip_zeros: bool = True) -> Array:
     """The roots of the polynomial with these coefficients, the highest first."""
     if not strip_zeros:
         raise NotKnownError

@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from minijvp.core.types import Array, Axes
 from minijvp.errors import ArgumentError
 from minijvp.numpy.makers import surface
 from minijvp.numpy.promotion import (
@@ -21,7 +22,7 @@ from minijvp.numpy.promotion import (
     same_shape,
     scalar_like,
 )
-from minijvp.numpy.reducing import Axes, in_dtype, kept_axes, masked, size_of, wide_dtype
+from minijvp.numpy.reducing import in_dtype, kept_axes, masked, size_of, wide_dtype
 from minijvp.numpy.reductions import sum
 from minijvp.operations import reduction as ops
 from minijvp.operations import slicing
@@ -35,8 +36,8 @@ __all__ = ["average", "mean", "median", "std", "var"]
 
 @surface(jnp.mean)
 def mean(
-    a: Any, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None
-) -> Any:
+    a: Array, axis: Any = None, dtype: Any = None, out: None = None, keepdims: bool = False, *, where: Any = None
+) -> Array:
     """The mean over `axis` (None: all axes) of the elements that `where` chooses."""
     refuse("mean", "out", out)
     x = array(a, "mean")
@@ -46,7 +47,7 @@ def mean(
     return kept_axes(found, axes) if keepdims else found
 
 
-def mean_of(function: str, x: Any, axes: Axes, where: Any) -> Any:
+def mean_of(function: str, x: Array, axes: Axes, where: Any) -> Array:
     """The mean over axes of the elements that `where` chooses, in the dtype of `x`."""
     if where is None:
         return div(reduce_sum(x, axes=axes), scalar_like(size_of(x, axes), x.dtype))
@@ -54,7 +55,7 @@ def mean_of(function: str, x: Any, axes: Axes, where: Any) -> Any:
     return div(reduce_sum(x, axes=axes), _count(function, x, where, axes, x.dtype))
 
 
-def _count(function: str, x: Any, where: Any, axes: Axes, dtype: Any) -> Any:
+def _count(function: str, x: Array, where: Any, axes: Axes, dtype: Any) -> Array:
     """How many elements of x `where` chooses, for each element of the result."""
     chosen = broadcast(array(where, function), x.shape)
     return reduce_sum(in_dtype(chosen, dtype), axes=axes)
@@ -62,7 +63,7 @@ def _count(function: str, x: Any, where: Any, axes: Axes, dtype: Any) -> Any:
 
 @surface(jnp.var)
 def var(
-    a: Any,
+    a: Array,
     axis: Any = None,
     dtype: Any = None,
     out: None = None,
@@ -72,14 +73,14 @@ def var(
     where: Any = None,
     mean: Any = None,
     correction: Any = None,
-) -> Any:
+) -> Array:
     """The mean squared distance from the mean over `axis`, divided by the count less `ddof` (or `correction`)."""
     return _variance("var", a, axis, dtype, out, ddof, keepdims, where, mean, correction)
 
 
 @surface(jnp.std)
 def std(
-    a: Any,
+    a: Array,
     axis: Any = None,
     dtype: Any = None,
     out: None = None,
@@ -89,14 +90,14 @@ def std(
     where: Any = None,
     mean: Any = None,
     correction: Any = None,
-) -> Any:
+) -> Array:
     """The square root of the variance over `axis`: see `var`."""
     return sqrt(_variance("std", a, axis, dtype, out, ddof, keepdims, where, mean, correction))
 
 
 def _variance(
     function: str,
-    a: Any,
+    a: Array,
     axis: Any,
     dtype: Any,
     out: Any,
@@ -105,7 +106,7 @@ def _variance(
     where: Any,
     given: Any,
     correction: Any,
-) -> Any:
+) -> Array:
     refuse(function, "out", out)
     x = array(a, function)
     axes = normalize_axes(axis, x.ndim, function)
@@ -132,7 +133,7 @@ def _variance(
     return kept_axes(found, axes) if keepdims else found
 
 
-def _variance_operand(function: str, x: Any, dtype: Any) -> tuple[Any, Any]:
+def _variance_operand(function: str, x: Array, dtype: Any) -> tuple[Any, Any]:
     """The operand in the dtype that its variance is computed in, and the dtype of the result."""
     if dtype is None:
         kept = inexact_kind((x.dtype, False))[0]
@@ -147,7 +148,7 @@ def _variance_operand(function: str, x: Any, dtype: Any) -> tuple[Any, Any]:
     return in_dtype(x, wide_dtype(result)), result
 
 
-def _mean_square(function: str, squares: Any, axes: Axes, where: Any, correction: Any) -> Any:
+def _mean_square(function: str, squares: Array, axes: Axes, where: Any, correction: Any) -> Array:
     """The sum of the squares by their count less the correction, or nan where that is not positive."""
     dtype = squares.dtype
     if where is None and isinstance(correction, (int, float, np.number)):
@@ -164,7 +165,7 @@ def _mean_square(function: str, squares: Any, axes: Axes, where: Any, correction
 
 
 @surface(jnp.average)
-def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, keepdims: bool = False) -> Any:
+def average(a: Array, axis: Any = None, weights: Any = None, returned: bool = False, keepdims: bool = False) -> Any:
     """The mean over `axis`, weighted by `weights`; with `returned`, a pair of it and the sum of the weights."""
     if weights is None:
         x = array(a, "average")
@@ -179,7 +180,7 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
     return (found, total) if returned else found
 
 
-def _spread_weights(x: Any, w: Any, axis: Any, axes: Axes) -> Any:
+def _spread_weights(x: Array, w: Array, axis: Any, axes: Axes) -> Array:
     """The weights in the shape of x, from weights of that shape or along `axes` only."""
     if w.shape == x.shape:
         return w
@@ -197,7 +198,9 @@ def _spread_weights(x: Any, w: Any, axis: Any, axes: Axes) -> Any:
 
 
 @surface(jnp.median)
-def median(a: Any, axis: Any = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
+def median(
+    a: Array, axis: Any = None, out: None = None, overwrite_input: bool = False, keepdims: bool = False
+) -> Array:
     """The middle element over `axis` in sorted order, or the mean of the two in the middle; nan if there is a nan."""
     refuse("median", "out", out)
     x = array(a, "median")
@@ -218,7 +221,7 @@ def median(a: Any, axis: Any = None, out: None = None, overwrite_input: bool = F
     return kept_axes(found, axes) if keepdims else found
 
 
-def _element(x: Any, i: int) -> Any:
+def _element(x: Array, i: int) -> Array:
     """The elements number i along the last axis."""
     rest = x.shape[:-1]
     taken = slicing.slice(x, start_indices=(0,) * len(rest) + (i,), limit_indices=(*rest, i + 1), strides=None)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 import operator
-from typing import Any
 
 import jax.numpy as jnp
 from jax import lax
 
-from minijvp.core.types import is_inexact, type_of, x64_enabled
+from minijvp.core.types import Array, is_inexact, type_of, x64_enabled
 from minijvp.errors import ArgumentError
 from minijvp.numpy.makers import (
     as_integer,
@@ -112,7 +111,7 @@ SINC = [(-1) ** n / math.factorial(2 * n + 1) for n in range(13)]
 """Coefficients of sin(x) / x in x**2: so many give it, and its derivatives, for |x| < 2 in double precision."""
 
 
-def _sinc(x: Any) -> Any:
+def _sinc(x: Array) -> Array:
     # The quotient cancels in its derivative: cos(x) / x - sin(x) / x**2. The series is right in every order.
     scaled = elementwise.mul(x, math.pi)
     small = elementwise.lt(magnitude(scaled), 2.0)
@@ -129,15 +128,15 @@ sinc = unary_inexact(jnp.sinc, _sinc, exact=True)
 # Parts, signs and rounding
 
 
-def _imag(x: Any) -> Any:
+def _imag(x: Array) -> Array:
     return elementwise.imag(x) if elementwise.is_complex(x) else constant(0, x)
 
 
-def _real(x: Any) -> Any:
+def _real(x: Array) -> Array:
     return elementwise.real(x) if elementwise.is_complex(x) else x
 
 
-def round_to_even(x: Any) -> Any:
+def round_to_even(x: Array) -> Array:
     """The nearest integers, halves to even; of complex numbers, of both parts."""
     if not elementwise.is_complex(x):
         return elementwise.round_(x, rounding_method=lax.RoundingMethod.TO_NEAREST_EVEN)
@@ -166,14 +165,14 @@ trunc = unary_of_fractions(
 
 
 @surface(jnp.rint)
-def rint(x: Any, /) -> Any:
+def rint(x: Array, /) -> Array:
     """The nearest integers as floating numbers, halves to even."""
     x = array(x, "rint")
     return round_to_even(x if is_inexact(x.dtype) else cast(x, (as_dtype(float), False)))
 
 
 @surface(jnp.round)
-def round(a: Any, decimals: int = 0, out: None = None) -> Any:
+def round(a: Array, decimals: int = 0, out: None = None) -> Array:
     """The elements rounded to so many decimals, halves to even."""
     refuse("round", "out", out)
     x = array(a, "round")
@@ -191,7 +190,7 @@ def round(a: Any, decimals: int = 0, out: None = None) -> Any:
 
 
 @surface(jnp.angle)
-def angle(z: Any, deg: bool = False) -> Any:
+def angle(z: Array, deg: bool = False) -> Array:
     """The angle of complex numbers in radians, or in degrees."""
     z = array(z, "angle")
     dtype, weak = kind_of_result(jnp.angle, x64_enabled(), type_of(z))

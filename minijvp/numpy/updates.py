@@ -9,7 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from minijvp.control_flow.scatter_apply import apply_at, as_program
-from minijvp.core.types import PYTHON_SCALARS, is_key, type_of, wrapped
+from minijvp.core.types import PYTHON_SCALARS, Array, is_key, type_of, wrapped
 from minijvp.errors import ArgumentError
 from minijvp.numpy.arithmetic import divide, power
 from minijvp.numpy.index_layout import Layout
@@ -28,7 +28,7 @@ class At:
 
     __slots__ = ("array",)
 
-    def __init__(self, array: Any):
+    def __init__(self, array: Array):
         self.array = array
 
     def __getitem__(self, index: Any) -> IndexUpdate:
@@ -38,7 +38,7 @@ class At:
         return f"At({self.array!r})"
 
 
-def at(x: Any) -> At:
+def at(x: Array) -> At:
     """`x.at`, for an array or a tracer."""
     return At(x)
 
@@ -56,7 +56,7 @@ class IndexUpdate:
 
     __slots__ = ("array", "index")
 
-    def __init__(self, array: Any, index: Any):
+    def __init__(self, array: Array, index: Any):
         self.array = array
         self.index = index
 
@@ -73,44 +73,44 @@ class IndexUpdate:
         out_sharding: Any = None,
         wrap_negative_indices: bool = True,
         strategy: str = "auto",
-    ) -> Any:
+    ) -> Array:
         """x[index], with a choice of what is read out of bounds; "fill" gives nan, or the smallest integer."""
         refuse("ndarray.at", "out_sharding", out_sharding)
         refuse("ndarray.at", "strategy", strategy, "auto")
         rules = bounds(mode, PROMISE, wrap_negative_indices)._replace(checked=True)
         return read(self.array, self.index, rules, fill_value, indices_are_sorted, unique_indices)
 
-    def set(self, values: Any, **options: Any) -> Any:
+    def set(self, values: Any, **options: Any) -> Array:
         """x with the values at the index."""
         return write(scatter, self.array, self.index, values, **options)
 
-    def add(self, values: Any, **options: Any) -> Any:
+    def add(self, values: Any, **options: Any) -> Array:
         """x with the values added at the index; those of repeated indices add up."""
         return write(scatter_add, self.array, self.index, values, **options)
 
-    def subtract(self, values: Any, **options: Any) -> Any:
+    def subtract(self, values: Any, **options: Any) -> Array:
         """x with the values subtracted at the index, repeatedly at repeated indices."""
         return write(scatter_sub, self.array, self.index, values, **options)
 
-    def multiply(self, values: Any, **options: Any) -> Any:
+    def multiply(self, values: Any, **options: Any) -> Array:
         """x multiplied by the values at the index, repeatedly at repeated indices."""
         return write(scatter_mul, self.array, self.index, values, **options)
 
     mul = multiply
 
-    def divide(self, values: Any, **options: Any) -> Any:
+    def divide(self, values: Any, **options: Any) -> Array:
         """x divided by the values at the index, repeatedly at repeated indices."""
         return divide(self.array, self._factors(values, options))
 
-    def power(self, values: Any, **options: Any) -> Any:
+    def power(self, values: Any, **options: Any) -> Array:
         """x to the power of the values at the index, repeatedly at repeated indices."""
         return power(self.array, self._factors(values, options))
 
-    def min(self, values: Any, **options: Any) -> Any:
+    def min(self, values: Any, **options: Any) -> Array:
         """The smaller of x and the values at the index."""
         return write(scatter_min, self.array, self.index, values, **options)
 
-    def max(self, values: Any, **options: Any) -> Any:
+    def max(self, values: Any, **options: Any) -> Array:
         """The larger of x and the values at the index."""
         return write(scatter_max, self.array, self.index, values, **options)
 
@@ -122,7 +122,7 @@ class IndexUpdate:
         unique_indices: bool = False,
         mode: Any = None,
         wrap_negative_indices: bool = True,
-    ) -> Any:
+    ) -> Array:
         """x with a function of one number applied to each element at the index, repeatedly at repeated indices.
 
         Raises ArgumentError if `func` does not return one number of the dtype of x.
@@ -146,7 +146,7 @@ class IndexUpdate:
             mode=rules.mode,
         )
 
-    def _factors(self, values: Any, options: dict[str, Any]) -> Any:
+    def _factors(self, values: Any, options: dict[str, Any]) -> Array:
         """The values at the index, and 1 elsewhere."""
         t = type_of(self.array)
         ones = broadcast_in_dim(t.dtype.type(1), shape=t.shape, broadcast_dimensions=())
@@ -155,7 +155,7 @@ class IndexUpdate:
 
 def write(
     operation: Any,
-    x: Any,
+    x: Array,
     index: Any,
     values: Any,
     *,
@@ -164,7 +164,7 @@ def write(
     mode: Any = None,
     out_sharding: Any = None,
     wrap_negative_indices: bool = True,
-) -> Any:
+) -> Array:
     """`x` with an operation of scatter between what stands at the index and the values."""
     refuse("ndarray.at", "out_sharding", out_sharding)
     x = array(x, "ndarray.at")
@@ -195,7 +195,7 @@ def write(
     return with_weakness(cast(out, kind), kind[1])
 
 
-def listed(values: Any) -> Any:
+def listed(values: Any) -> Array:
     """Values as the user gave them, a list of numbers as an array."""
     return jnp.asarray(values) if isinstance(values, (list, tuple)) else values
 
@@ -211,7 +211,7 @@ def require_fit(given: tuple[int, ...], shape: tuple[int, ...]) -> None:
     )
 
 
-def in_one_dtype(operation: Any, x: Any, y: Any) -> tuple[Any, Any]:
+def in_one_dtype(operation: Any, x: Array, y: Array) -> tuple[Any, Any]:
     """Operand and values in the dtype in which they meet: that of x, unless the values do not fit into it."""
     if is_key(x.dtype) and type_of(y).dtype == x.dtype:
         return x, y
@@ -235,7 +235,7 @@ def in_one_dtype(operation: Any, x: Any, y: Any) -> tuple[Any, Any]:
     return x, cast(y, (x.dtype, False))
 
 
-def arranged(y: Any, layout: Layout) -> Any:
+def arranged(y: Array, layout: Layout) -> Array:
     """Values as a scatter takes them: all axes but the new ones, in the operand's direction."""
     if not type_of(y).shape:
         return broadcast_in_dim(y, shape=layout.inner, broadcast_dimensions=())
@@ -245,7 +245,7 @@ def arranged(y: Any, layout: Layout) -> Any:
     return rev(y, dimensions=layout.backwards) if layout.backwards else y
 
 
-def write_block(x: Any, y: Any, places: Sequence[Place], layout: Layout) -> Any:
+def write_block(x: Array, y: Array, places: Sequence[Place], layout: Layout) -> Array:
     """`x` with a contiguous block at a static place replaced."""
     if layout.sizes == x.shape:
         return y if y.shape == x.shape else reshape(y, new_sizes=x.shape)
