@@ -11,7 +11,7 @@ from minijvp import trees
 from minijvp.arguments.tangents import leaf_namer
 from minijvp.calls.jit import call
 from minijvp.core.tracing import EVALUATION, state
-from minijvp.core.types import type_of
+from minijvp.core.types import Array, type_of
 from minijvp.errors import ArgumentError
 from minijvp.lax.bodies import Tree, place_of, require_functions, require_same
 from minijvp.numpy.promotion import converted, normalize_axis
@@ -55,7 +55,7 @@ def associative_scan(fn: Callable[[Any, Any], Any], elems: Any, reverse: bool = 
             "Make the sizes equal, or choose another axis.",
         )
 
-    def fun(*leaves: Any) -> list[Any]:
+    def fun(*leaves: Array) -> list[Any]:
         rows = [shapes.rev(x, dimensions=(axis,)) for x in leaves] if reverse else list(leaves)
         out = partial_results(Combination(fn, tree, axis), rows)
         return [shapes.rev(x, dimensions=(axis,)) for x in out] if reverse else out
@@ -90,7 +90,7 @@ class Combination:
     def part(self, xs: Sequence[Any], start: int, stop: int, stride: int = 1) -> list[Any]:
         """The elements from `start` to before `stop` along the axis."""
 
-        def sliced(x: Any) -> Any:
+        def sliced(x: Array) -> Array:
             shape = type_of(x).shape
             starts = tuple([start if d == self.axis else 0 for d in range(len(shape))])
             limits = tuple([min(stop, n) if d == self.axis else n for d, n in enumerate(shape)])
@@ -99,7 +99,7 @@ class Combination:
 
         return [sliced(x) for x in xs]
 
-    def interleaved(self, even: Any, odd: Any) -> Any:
+    def interleaved(self, even: Array, odd: Array) -> Array:
         """The elements of two arrays in turns, strongly typed; the first may have one more."""
         even, odd = (converted(x, x.dtype) for x in (even, odd))
         shape, n = type_of(even).shape, type_of(odd).shape[self.axis]

@@ -12,7 +12,7 @@ from minijvp import trees
 from minijvp.calls.programs import fits
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.tracer import Tracer
-from minijvp.core.types import ArrayType, type_of
+from minijvp.core.types import Array, ArrayType, type_of
 from minijvp.errors import ArgumentError
 from minijvp.transforms.staging import stage
 
@@ -98,7 +98,7 @@ def staged(
     results: list[Tree] = []
     name = trees.function_name(fun)
 
-    def flat_fun(*leaves: Any) -> list[Any]:
+    def flat_fun(*leaves: Array) -> list[Any]:
         rest = iter(leaves)
         result = run(fun, role, [tree_unflatten(tree, [next(rest) for _ in types]) for tree, types in args])
         where = trees.result_namer(result, name)

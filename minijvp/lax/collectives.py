@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from minijvp.core.types import PYTHON_SCALARS, is_inexact, type_of
+from minijvp.core.types import PYTHON_SCALARS, Array, is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.numpy.promotion import (
     array,
@@ -70,7 +70,7 @@ def along(
     positions = [a for a in given if type(a) is int and not ops.is_bound(a)]
     names = names_of([a for a in given if a not in positions])
 
-    def leaf(v: Any) -> Any:
+    def leaf(v: Array) -> Array:
         v = array(v, function)
         v = converted(v, np.dtype(np.int32) if function == "psum" and v.dtype == np.bool_ else v.dtype)
         if positions:
@@ -104,7 +104,7 @@ def psum(x: Any, axis_name: Any, *, axis_index_groups: None = None) -> Any:
     [0.25, 0.75]
     """
 
-    def leaf(v: Any) -> Any:
+    def leaf(v: Array) -> Array:
         if type(v) in PYTHON_SCALARS:
             return v * (
                 axis_size(axis_name)
@@ -133,7 +133,7 @@ def pmean(x: Any, axis_name: Any, *, axis_index_groups: None = None) -> Any:
     refuse_groups("pmean", axis_index_groups)
     n = axis_size(axis_name)
 
-    def leaf(v: Any) -> Any:
+    def leaf(v: Array) -> Array:
         v = array(psum(v, axis_name), "pmean")
         return elementwise.div(v if is_inexact(v.dtype) else cast(v, inexact_kind(kind_of(v))), float(n))
 
@@ -151,13 +151,7 @@ def pmin(x: Any, axis_name: Any, *, axis_index_groups: None = None) -> Any:
 
 
 def all_gather(
-    x: Any,
-    axis_name: Any,
-    *,
-    axis_index_groups: None = None,
-    axis: int = 0,
-    tiled: bool = False,
-    to: str = "varying",
+    x: Any, axis_name: Any, *, axis_index_groups: None = None, axis: int = 0, tiled: bool = False, to: str = "varying"
 ) -> Any:
     """The values of all lanes, along a new axis, or one after the other along an axis they have (`tiled`).
 
@@ -168,7 +162,7 @@ def all_gather(
     name = single_name(axis_name, "all_gather")
     n = ops.axis_size(name)
 
-    def leaf(v: Any) -> Any:
+    def leaf(v: Array) -> Array:
         v = array(v, "all_gather")
         gathered = ops.all_gather(v, axis_name=name, axis_size=n)
         place = normalize_axis(axis, len(type_of(gathered).shape) - tiled, "all_gather")
@@ -181,7 +175,7 @@ def all_gather(
     return jax.tree_util.tree_map(leaf, x)
 
 
-def axis_index(axis_name: Any) -> Any:
+def axis_index(axis_name: Any) -> Array:
     """The number of the lane along the named axis (int32); of several names, counted with the last one fastest.
 
     Raises ArgumentError if no such axis is bound.

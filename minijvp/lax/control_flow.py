@@ -19,7 +19,7 @@ from minijvp.control_flow.branches import joined
 from minijvp.control_flow.cond import cond as cond_primitive
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.tracer import Tracer
-from minijvp.core.types import PYTHON_SCALARS, ArrayType, jit_is_disabled, type_of
+from minijvp.core.types import PYTHON_SCALARS, Array, ArrayType, jit_is_disabled, type_of
 from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.lax.bodies import Tree, pair, place_of, require_functions, require_same, run, staged
 from minijvp.lax.loops import run_scan
@@ -42,7 +42,7 @@ NOT_GIVEN = object()
 
 
 def cond(
-    pred: Any, true_fun: Callable[..., Any], false_fun: Callable[..., Any], *operands: Any, operand: Any = NOT_GIVEN
+    pred: Array, true_fun: Callable[..., Any], false_fun: Callable[..., Any], *operands: Any, operand: Any = NOT_GIVEN
 ) -> Any:
     """`true_fun(*operands)` where `pred` is true, else `false_fun(*operands)`; only one of them runs.
 
@@ -72,7 +72,7 @@ def cond(
     return choose("cond", index, named, values) if which is None else named[not which][1](*values)
 
 
-def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any, operand: Any = NOT_GIVEN) -> Any:
+def switch(index: Array, branches: Sequence[Callable[..., Any]], *operands: Any, operand: Any = NOT_GIVEN) -> Any:
     """`branches[index](*operands)`; only that branch runs. An index that is out of range is clamped.
 
     Args:
@@ -112,7 +112,7 @@ def given(operands: tuple, operand: Any, function: str) -> tuple:
     return (operand,)
 
 
-def scalar(x: Any, what: str, sorts: str, wanted: str) -> Any:
+def scalar(x: Any, what: str, sorts: str, wanted: str) -> Array:
     """`x` as a Python scalar or an array, if it is one number of a sort that fits; ArgumentError if not."""
     try:
         t = type_of(x)
@@ -128,7 +128,7 @@ def scalar(x: Any, what: str, sorts: str, wanted: str) -> Any:
     return x if type(x) in PYTHON_SCALARS else array(x, what)
 
 
-def truth(pred: Any, function: str) -> Any:
+def truth(pred: Array, function: str) -> Array:
     """A predicate as a bool."""
     pred = scalar(pred, f"the predicate of {function}", "biuf", "a bool (or a number)")
     if type(pred) in PYTHON_SCALARS:
@@ -136,14 +136,14 @@ def truth(pred: Any, function: str) -> Any:
     return pred if type_of(pred).dtype.kind == "b" else ne(pred, 0)
 
 
-def as_index(x: Any) -> Any:
+def as_index(x: Array) -> Array:
     """A number as an int32."""
     if type(x) in PYTHON_SCALARS:
         return np.int32(min(max(x, -1), 2**31 - 1))
     return x if type_of(x).dtype == INT32 else convert_element_type(x, new_dtype=INT32, weak_type=False)
 
 
-def choose(function: str, index: Any, named: Sequence[tuple[str, Callable[..., Any]]], operands: tuple) -> Any:
+def choose(function: str, index: Array, named: Sequence[tuple[str, Callable[..., Any]]], operands: tuple) -> Any:
     """The result of the branch that `index` numbers."""
     values = [Tree(x, leaf_namer(x, f"operand {i} of {function}")) for i, x in enumerate(operands)]
     signatures = [value.signature for value in values]
@@ -318,7 +318,7 @@ def stage_loop(
     return jaxpr, carry, results
 
 
-def promoted_carry(x: Any, t: ArrayType, wanted: ArrayType) -> Any:
+def promoted_carry(x: Array, t: ArrayType, wanted: ArrayType) -> Array:
     """A first carry in the dtype where it and what the body makes of it meet, if its own dtype is weak."""
     if not t.weak_type or fits(t, wanted):
         return x

@@ -8,7 +8,7 @@ from typing import Any
 
 from jax import lax
 
-from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, is_inexact, type_of
+from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, Array, is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.numpy.makers import surface
 from minijvp.numpy.promotion import array, as_dtype, converted, letter_of, of_one_dtype, operand, same_shape
@@ -101,7 +101,7 @@ def elementwise(original: Callable[..., Any], primitive: Callable[..., Any]) -> 
     """A function of jax.lax by one of our primitives."""
     name = original.__name__
 
-    def traced(*xs: Any) -> Any:
+    def traced(*xs: Array) -> Array:
         return primitive(*operands(xs, name))
 
     return surface(original)(traced)
@@ -111,7 +111,7 @@ def approximated(original: Callable[..., Any], primitive: Callable[..., Any]) ->
     """The same for a function that may be computed with another accuracy (jax.lax.Tolerance, jax.lax.AccuracyMode)."""
     name = original.__name__
 
-    def traced(x: Any, *, accuracy: Any = None) -> Any:
+    def traced(x: Array, *, accuracy: Any = None) -> Array:
         return primitive(*operands((x,), name), **({} if accuracy is None else {"accuracy": accuracy}))
 
     return surface(original)(traced)
@@ -207,26 +207,26 @@ zeta = elementwise(lax.zeta, special.zeta)
 
 
 @surface(lax.clamp)
-def clamp(min: Any, x: Any, max: Any) -> Any:
+def clamp(min: Array, x: Array, max: Array) -> Array:
     """x, or the bound that it is beyond."""
     return ops.clamp(*operands((min, array(x, "clamp"), max), "clamp"))
 
 
 @surface(lax.conj)
-def conj(x: Any) -> Any:
+def conj(x: Array) -> Array:
     """The conjugate of complex numbers, and of real ones as complex numbers."""
     x = array(x, "conj")
     return ops.conj(x, input_dtype=x.dtype)
 
 
 @surface(lax.integer_pow)
-def integer_pow(x: Any, y: int) -> Any:
+def integer_pow(x: Array, y: int) -> Array:
     """x to a power that is a Python integer."""
     return ops.integer_pow(array(x, "integer_pow"), y=operator.index(y))
 
 
 @surface(lax.mul)
-def mul(x: Any, y: Any, *, out_dtype: Any = None) -> Any:
+def mul(x: Array, y: Array, *, out_dtype: Any = None) -> Array:
     """x * y, computed in `out_dtype` if that is given."""
     x, y = operands((x, y), "mul")
     if out_dtype is not None:
@@ -235,7 +235,7 @@ def mul(x: Any, y: Any, *, out_dtype: Any = None) -> Any:
 
 
 @surface(lax.reciprocal)
-def reciprocal(x: Any) -> Any:
+def reciprocal(x: Array) -> Array:
     """1 / x."""
     x = array(x, "reciprocal")
     if not is_inexact(x.dtype):
@@ -248,19 +248,19 @@ def reciprocal(x: Any) -> Any:
 
 
 @surface(lax.round)
-def round(x: Any, rounding_method: Any = lax.RoundingMethod.AWAY_FROM_ZERO) -> Any:
+def round(x: Array, rounding_method: Any = lax.RoundingMethod.AWAY_FROM_ZERO) -> Array:
     """The nearest integers, halves away from zero or to even."""
     return ops.round_(array(x, "round"), rounding_method=lax.RoundingMethod(rounding_method))
 
 
 @surface(lax.betainc)
-def betainc(a: Any, b: Any, x: Any) -> Any:
+def betainc(a: Array, b: Array, x: Array) -> Array:
     """The regularized incomplete beta function."""
     return special.regularized_incomplete_beta(*operands((a, b, x), "betainc"))
 
 
 @surface(lax.reduce_precision)
-def reduce_precision(operand: Any, exponent_bits: int, mantissa_bits: int) -> Any:
+def reduce_precision(operand: Array, exponent_bits: int, mantissa_bits: int) -> Array:
     """The operand, rounded to fewer bits of exponent and mantissa."""
     x = array(operand, "reduce_precision")
     return ops.reduce_precision(

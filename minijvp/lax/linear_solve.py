@@ -16,7 +16,7 @@ from minijvp.arguments.tangents import leaf_namer
 from minijvp.calls.programs import are_inexact, groups, instantiate_inexact, tangent_types
 from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate
-from minijvp.core.types import is_inexact, type_of
+from minijvp.core.types import Array, is_inexact, type_of
 from minijvp.custom_rules.custom_jvp import custom_jvp_call
 from minijvp.custom_rules.custom_vjp import first_error, transposed_program
 from minijvp.custom_rules.deferred import Deferred
@@ -120,7 +120,7 @@ def equations(fun: Callable[[Any], Any], role: str, x: Any, name: str, function:
     return unknowns, jaxpr.hoist_constants()
 
 
-def as_strong(x: Any) -> Any:
+def as_strong(x: Array) -> Array:
     """`x` without the weakness of its type."""
     t = type_of(x)
     return convert_element_type(x, new_dtype=t.dtype, weak_type=False) if t.weak_type else x

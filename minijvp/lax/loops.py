@@ -16,7 +16,7 @@ from minijvp.control_flow.scan import scan as scan_primitive
 from minijvp.control_flow.while_loop import while_loop as while_primitive
 from minijvp.core.jaxpr import Atom, Jaxpr, Var, evaluate
 from minijvp.core.tracer import is_traced, resolved
-from minijvp.core.types import is_inexact, type_of
+from minijvp.core.types import Array, is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.lax.segments import scan_segments
 from minijvp.operations.casting import convert_element_type
@@ -119,6 +119,6 @@ def too_many(function: str, max_steps: int) -> ArgumentError:
     )
 
 
-def as_number(pred: Any) -> Any:
+def as_number(pred: Array) -> Array:
     """A bool as the index of a branch."""
     return convert_element_type(pred, new_dtype=INT32, weak_type=False)

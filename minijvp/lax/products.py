@@ -6,7 +6,7 @@ from typing import Any
 
 from jax import lax
 
-from minijvp.core.types import type_of
+from minijvp.core.types import Array, type_of
 from minijvp.errors import ArgumentError
 from minijvp.lax.shapes import integers
 from minijvp.numpy.makers import surface
@@ -24,12 +24,8 @@ def as_pairs(dimension_numbers: Any) -> Any:
 
 @surface(lax.dot_general)
 def dot_general(
-    lhs: Any,
-    rhs: Any,
-    dimension_numbers: Any,
-    precision: Any = None,
-    preferred_element_type: Any = None,
-) -> Any:
+    lhs: Array, rhs: Array, dimension_numbers: Any, precision: Any = None, preferred_element_type: Any = None
+) -> Array:
     """The product, summed over some common axes and kept along others."""
     return contraction.dot_general(
         array(lhs, "dot_general"),
@@ -42,13 +38,8 @@ def dot_general(
 
 @surface(lax.dot)
 def dot(
-    lhs: Any,
-    rhs: Any,
-    *,
-    dimension_numbers: Any = None,
-    precision: Any = None,
-    preferred_element_type: Any = None,
-) -> Any:
+    lhs: Array, rhs: Array, *, dimension_numbers: Any = None, precision: Any = None, preferred_element_type: Any = None
+) -> Array:
     """The product of vectors and matrices, or by `dimension_numbers` as in dot_general."""
     if dimension_numbers is None:
         dimension_numbers = (((len(type_of(lhs).shape) - 1,), (0,)), ((), ()))
@@ -56,7 +47,7 @@ def dot(
 
 
 @surface(lax.batch_matmul)
-def batch_matmul(lhs: Any, rhs: Any, precision: Any = None) -> Any:
+def batch_matmul(lhs: Array, rhs: Array, precision: Any = None) -> Array:
     """The products of matrices along leading axes."""
     n = len(type_of(lhs).shape)
     kept = tuple(range(n - 2))
@@ -75,8 +66,8 @@ def require_padding(padding: str, function: str) -> None:
 
 @surface(lax.conv_general_dilated)
 def conv_general_dilated(
-    lhs: Any,
-    rhs: Any,
+    lhs: Array,
+    rhs: Array,
     window_strides: Any,
     padding: Any,
     lhs_dilation: Any = None,
@@ -87,7 +78,7 @@ def conv_general_dilated(
     precision: Any = None,
     preferred_element_type: Any = None,
     out_sharding: Any = None,
-) -> Any:
+) -> Array:
     """The convolution in any layout, with strides, padding, dilations and groups."""
     refuse("conv_general_dilated", "out_sharding", out_sharding, module="lax")
     x, y = array(lhs, "conv_general_dilated"), array(rhs, "conv_general_dilated")
@@ -117,8 +108,8 @@ def conv_general_dilated(
 
 @surface(lax.conv)
 def conv(
-    lhs: Any, rhs: Any, window_strides: Any, padding: str, precision: Any = None, preferred_element_type: Any = None
-) -> Any:
+    lhs: Array, rhs: Array, window_strides: Any, padding: str, precision: Any = None, preferred_element_type: Any = None
+) -> Array:
     """The convolution of (batch, feature, ...) with (out feature, in feature, ...)."""
     return conv_general_dilated(
         lhs, rhs, window_strides, padding, precision=precision, preferred_element_type=preferred_element_type

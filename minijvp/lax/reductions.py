@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 
 from minijvp.core.tracer import is_traced
-from minijvp.core.types import type_of
+from minijvp.core.types import Array, type_of
 from minijvp.errors import ArgumentError
 from minijvp.interop.surface import bridge
 from minijvp.lax import elementwise as named
@@ -51,7 +51,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 # Reductions, cumulative operations, order
 
 
-def numeric(operand: Any, function: str) -> Any:
+def numeric(operand: Array, function: str) -> Array:
     """The operand as an array. Raises ArgumentError for booleans, which are no numbers to jax.lax."""
     x = array(operand, function)
     if x.dtype == np.bool_:
@@ -66,7 +66,7 @@ def numeric(operand: Any, function: str) -> Any:
 def reducing(original: Any, primitive: Any, read: Any = array) -> Any:
     """A reduction over axes."""
 
-    def traced(operand: Any, axes: Sequence[int]) -> Any:
+    def traced(operand: Array, axes: Sequence[int]) -> Array:
         x = read(operand, original.__name__)
         return primitive(x, axes=axes_of(x, axes, original.__name__))
 
@@ -85,7 +85,7 @@ reduce_xor = reducing(lax.reduce_xor, reduction.reduce_xor)
 def finding(original: Any, primitive: Any) -> Any:
     """The index of an extremum along one axis."""
 
-    def traced(operand: Any, axis: int, index_dtype: Any) -> Any:
+    def traced(operand: Array, axis: int, index_dtype: Any) -> Array:
         x = array(operand, original.__name__)
         return primitive(x, axes=axes_of(x, (axis,), original.__name__), index_dtype=as_dtype(index_dtype))
 
@@ -99,7 +99,7 @@ argmin = finding(lax.argmin, reduction.argmin)
 def accumulating(original: Any, primitive: Any, doc: str | None = None) -> Any:
     """A cumulative operation along one axis."""
 
-    def traced(operand: Any, axis: int = 0, reverse: bool = False) -> Any:
+    def traced(operand: Array, axis: int = 0, reverse: bool = False) -> Array:
         x = numeric(operand, original.__name__)
         return primitive(x, axis=axes_of(x, (axis,), original.__name__)[0], reverse=reverse)
 
@@ -126,13 +126,13 @@ def sort(operand: Any, dimension: int = -1, is_stable: bool = True, num_keys: in
 
 
 @surface(lax.sort_key_val)
-def sort_key_val(keys: Any, values: Any, dimension: int = -1, is_stable: bool = True) -> tuple[Any, Any]:
+def sort_key_val(keys: Array, values: Array, dimension: int = -1, is_stable: bool = True) -> tuple[Any, Any]:
     """Keys in order, and the values in the order of their keys."""
     return sort((keys, values), dimension, is_stable)
 
 
 @surface(lax.top_k)
-def top_k(operand: Any, k: int, *, axis: int = -1, is_stable: bool = True) -> tuple[Any, Any]:
+def top_k(operand: Array, k: int, *, axis: int = -1, is_stable: bool = True) -> tuple[Any, Any]:
     """The k largest elements along an axis, the largest first, and their indices: of equal ones, always the first."""
     x = array(operand, "top_k")
     return sorting.top_k(x, k=operator.index(k), axis=axes_of(x, (axis,), "top_k")[0])

@@ -13,6 +13,7 @@ from jax.tree_util import tree_map
 import minijvp.numpy as mnp
 from minijvp.api.batching import vmap
 from minijvp.api.linear_maps import linearize
+from minijvp.core.types import Array
 from minijvp.lax.linear_solve import custom_linear_solve, implicit_root
 from minijvp.lax.vectors import Vectors
 from minijvp.lax.while_loops import while_loop
@@ -148,7 +149,7 @@ def newton(
         size = length(y)
         moved = lambda t: tree_map(lambda a, b: (a - t * b).astype(a.dtype), x, dx)
 
-        def too_far(t: Any) -> Any:
+        def too_far(t: Array) -> Array:
             return ~(length(f(moved(t))) <= (1 - 1e-4 * t) * size) & (t > 0.5**HALVINGS)
 
         t = while_loop(too_far, lambda t: t / 2, mnp.ones((), size.dtype))
@@ -174,7 +175,7 @@ def repeat(
     limit = tolerance(size.dtype) if tol is None else tol
     is_done = lambda s: (s.error <= limit * s.size + atol) & (s.size < mnp.inf)
 
-    def goes_on(s: Search) -> Any:
+    def goes_on(s: Search) -> Array:
         return ~is_done(s) & (s.k < max_steps) & ~mnp.isnan(s.size)
 
     def turn(s: Search) -> Search:
@@ -210,7 +211,7 @@ def tolerance(dtype: Any) -> float:
     return float(mnp.finfo(dtype).eps) ** (2 / 3)
 
 
-def length(tree: Any) -> Any:
+def length(tree: Any) -> Array:
     """The length of a tree as a vector."""
     return norm(Vectors(tree).ravel(tree))
 

@@ -12,7 +12,7 @@ from minijvp.calls.programs import groups
 from minijvp.control_flow.scan import scan as scan_primitive
 from minijvp.control_flow.scan import stacked
 from minijvp.core.jaxpr import Jaxpr
-from minijvp.core.types import type_of
+from minijvp.core.types import Array, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations import shape as shapes
 from minijvp.operations.families import reshape
@@ -95,7 +95,7 @@ def steps_program(body: Jaxpr, size: int, unroll: int, *, n_constants: int, n_ca
     )
 
 
-def part(x: Any, start: int, stop: int) -> Any:
+def part(x: Array, start: int, stop: int) -> Array:
     """The rows from `start` to before `stop`."""
     shape = type_of(x).shape
     if (start, stop) == (0, shape[0]):

@@ -9,7 +9,7 @@ import jax
 from jax import lax
 
 from minijvp.core.tracing import as_constant
-from minijvp.core.types import PYTHON_SCALARS, abstract_type, type_of, wrapped
+from minijvp.core.types import PYTHON_SCALARS, Array, Axes, abstract_type, type_of, wrapped
 from minijvp.errors import ArgumentError
 from minijvp.numpy.makers import placed, surface
 from minijvp.numpy.promotion import array, as_dtype, converted, normalize_axis, of_one_dtype
@@ -54,7 +54,7 @@ def stop_gradient(x: Tree) -> Tree:
     3.0
     """
 
-    def leaf(v: Any) -> Any:
+    def leaf(v: Array) -> Array:
         return v if type(v) in PYTHON_SCALARS else annotations.stop_gradient(array(v, "stop_gradient"))
 
     return jax.tree_util.tree_map(leaf, x)
@@ -71,14 +71,14 @@ def optimization_barrier(operand: Tree, /) -> Tree:
 
 
 @surface(lax.broadcast_in_dim)
-def broadcast_in_dim(operand: Any, shape: Any, broadcast_dimensions: Any) -> Any:
+def broadcast_in_dim(operand: Array, shape: Any, broadcast_dimensions: Any) -> Array:
     """The operand repeated to a shape, its axis i at axis `broadcast_dimensions[i]`."""
     x = array(operand, "broadcast_in_dim")
     return families.broadcast_in_dim(x, shape=integers(shape), broadcast_dimensions=integers(broadcast_dimensions))
 
 
 @surface(lax.broadcast)
-def broadcast(operand: Any, sizes: Any) -> Any:
+def broadcast(operand: Array, sizes: Any) -> Array:
     """The operand repeated along new leading axes."""
     x = array(operand, "broadcast")
     n, shape = len(sizes), type_of(x).shape
@@ -86,7 +86,7 @@ def broadcast(operand: Any, sizes: Any) -> Any:
 
 
 @surface(lax.reshape)
-def reshape(operand: Any, new_sizes: Any, dimensions: Any = None) -> Any:
+def reshape(operand: Array, new_sizes: Any, dimensions: Any = None) -> Array:
     """The elements in another shape."""
     x = array(operand, "reshape")
     x = x if dimensions is None else transpose(x, dimensions)
@@ -94,43 +94,43 @@ def reshape(operand: Any, new_sizes: Any, dimensions: Any = None) -> Any:
 
 
 @surface(lax.transpose)
-def transpose(operand: Any, permutation: Any) -> Any:
+def transpose(operand: Array, permutation: Any) -> Array:
     """The axes in another order."""
     return shapes.transpose(array(operand, "transpose"), permutation=integers(permutation))
 
 
-def axes_of(x: Any, dimensions: Any, function: str) -> tuple[int, ...]:
+def axes_of(x: Array, dimensions: Any, function: str) -> Axes:
     """Non-negative axes of x."""
     return tuple([normalize_axis(d, len(type_of(x).shape), function) for d in dimensions])
 
 
 @surface(lax.squeeze)
-def squeeze(array: Any, dimensions: Any) -> Any:
+def squeeze(array: Array, dimensions: Any) -> Array:
     """The operand without some axes of size 1."""
     return shapes.squeeze(array, dimensions=axes_of(array, dimensions, "squeeze"))
 
 
 @surface(lax.expand_dims)
-def expand_dims(array: Any, dimensions: Any) -> Any:
+def expand_dims(array: Array, dimensions: Any) -> Array:
     """The operand with new axes of size 1 at these places of the result."""
     return shapes.expand_dims(array, integers(dimensions))
 
 
 @surface(lax.rev)
-def rev(operand: Any, dimensions: Any) -> Any:
+def rev(operand: Array, dimensions: Any) -> Array:
     """The operand with some axes in reverse order."""
     return shapes.rev(array(operand, "rev"), dimensions=axes_of(operand, dimensions, "rev"))
 
 
 @surface(lax.concatenate)
-def concatenate(operands: Any, dimension: int) -> Any:
+def concatenate(operands: Any, dimension: int) -> Array:
     """The operands one after the other along an axis."""
     xs = [array(x, "concatenate") for x in operands]
     return shapes.concatenate(*xs, dimension=operator.index(dimension))
 
 
 @surface(lax.pad)
-def pad(operand: Any, padding_value: Any, padding_config: Any) -> Any:
+def pad(operand: Array, padding_value: Array, padding_config: Any) -> Array:
     """The operand with a value before, after and between its elements: (low, high, interior) for each axis."""
     x = array(operand, "pad")
     x, value = of_one_dtype("pad", x, padding_value)
@@ -138,19 +138,19 @@ def pad(operand: Any, padding_value: Any, padding_config: Any) -> Any:
 
 
 @surface(lax.iota)
-def iota(dtype: Any, size: int) -> Any:
+def iota(dtype: Any, size: int) -> Array:
     """0, 1, 2, ... up to before `size`."""
     return shapes.iota(dtype=as_dtype(dtype), shape=(operator.index(size),), dimension=0)
 
 
 @surface(lax.broadcasted_iota)
-def broadcasted_iota(dtype: Any, shape: Any, dimension: int) -> Any:
+def broadcasted_iota(dtype: Any, shape: Any, dimension: int) -> Array:
     """0, 1, 2, ... along one axis of an array."""
     return shapes.iota(dtype=as_dtype(dtype), shape=integers(shape), dimension=operator.index(dimension))
 
 
 @surface(lax.full)
-def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
+def full(shape: Any, fill_value: Array, dtype: Any = None) -> Array:
     """An array of one value."""
     if dtype is None:
         value = array(fill_value, "full")
@@ -162,7 +162,7 @@ def full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
 
 
 @surface(lax.full_like)
-def full_like(x: Any, fill_value: Any, dtype: Any = None, shape: Any = None, sharding: Any = None) -> Any:
+def full_like(x: Array, fill_value: Array, dtype: Any = None, shape: Any = None, sharding: Any = None) -> Array:
     """An array of one value, of the shape and dtype of another."""
     t = abstract_type(x)
     out = full(t.shape if shape is None else shape, fill_value, t.dtype if dtype is None else dtype)
@@ -171,7 +171,7 @@ def full_like(x: Any, fill_value: Any, dtype: Any = None, shape: Any = None, sha
 
 
 @surface(lax.convert_element_type)
-def convert_element_type(operand: Any, new_dtype: Any) -> Any:
+def convert_element_type(operand: Array, new_dtype: Any) -> Array:
     """The operand in another dtype."""
     dtype = as_dtype(new_dtype)
     if type(operand) in PYTHON_SCALARS:
@@ -180,7 +180,7 @@ def convert_element_type(operand: Any, new_dtype: Any) -> Any:
 
 
 @surface(lax.bitcast_convert_type)
-def bitcast_convert_type(operand: Any, new_dtype: Any) -> Any:
+def bitcast_convert_type(operand: Array, new_dtype: Any) -> Array:
     """The bits of the operand, read as another dtype."""
     return casting.bitcast_convert_type(array(operand, "bitcast_convert_type"), new_dtype=as_dtype(new_dtype))
 
@@ -189,13 +189,13 @@ def bitcast_convert_type(operand: Any, new_dtype: Any) -> Any:
 
 
 @surface(lax.select)
-def select(pred: Any, on_true: Any, on_false: Any) -> Any:
+def select(pred: Array, on_true: Array, on_false: Array) -> Array:
     """Element by element, one or the other."""
     return select_n(pred, on_false, on_true)
 
 
 @surface(lax.select_n)
-def select_n(which: Any, *cases: Any) -> Any:
+def select_n(which: Array, *cases: Array) -> Array:
     """Element by element, the case that `which` names."""
     which, *cases = [array(x, "select_n") for x in (which, *cases)]  # type: ignore[assignment]
     if len({x.shape for x in cases}) > 1:
@@ -208,6 +208,6 @@ def select_n(which: Any, *cases: Any) -> Any:
     return elementwise.select_n(which, *[x if x.shape else filled(x, shape) for x in cases])
 
 
-def filled(x: Any, shape: tuple[int, ...]) -> Any:
+def filled(x: Array, shape: tuple[int, ...]) -> Array:
     """A value without axes, repeated to a shape."""
     return families.broadcast_in_dim(x, shape=shape, broadcast_dimensions=()) if shape else x

@@ -9,7 +9,7 @@ import numpy as np
 from jax import lax
 
 from minijvp.control_flow.scatter_apply import apply_at, as_program
-from minijvp.core.types import type_of
+from minijvp.core.types import Array, type_of
 from minijvp.errors import ArgumentError
 from minijvp.lax.shapes import expand_dims, integers, squeeze
 from minijvp.numpy.makers import surface
@@ -41,7 +41,7 @@ PROMISE = lax.GatherScatterMode.PROMISE_IN_BOUNDS
 
 
 @surface(lax.slice)
-def slice(operand: Any, start_indices: Any, limit_indices: Any, strides: Any = None) -> Any:
+def slice(operand: Array, start_indices: Any, limit_indices: Any, strides: Any = None) -> Array:
     """The elements from `start_indices` to before `limit_indices`, in steps of `strides`."""
     return slicing.slice(
         array(operand, "slice"),
@@ -52,7 +52,9 @@ def slice(operand: Any, start_indices: Any, limit_indices: Any, strides: Any = N
 
 
 @surface(lax.slice_in_dim)
-def slice_in_dim(operand: Any, start_index: int | None, limit_index: int | None, stride: int = 1, axis: int = 0) -> Any:
+def slice_in_dim(
+    operand: Array, start_index: int | None, limit_index: int | None, stride: int = 1, axis: int = 0
+) -> Array:
     """The elements from `start_index` to before `limit_index` along one axis."""
     shape = type_of(operand).shape
     axis = normalize_axis(axis, len(shape), "slice_in_dim")
@@ -63,7 +65,7 @@ def slice_in_dim(operand: Any, start_index: int | None, limit_index: int | None,
     return slice(operand, starts, limits, strides)
 
 
-def starts_of(x: Any, indices: Any, negative: Any, function: str) -> tuple[list[Any], bool]:
+def starts_of(x: Array, indices: Any, negative: Any, function: str) -> tuple[list[Any], bool]:
     """The starts of a dynamic slice, and whether the primitive counts negative ones from the end.
 
     `negative` says that of all axes, or of each. Starts that Python knows are within the axis afterwards.
@@ -98,7 +100,7 @@ def known_start(i: Any, n: int, wraps: bool, function: str) -> int:
 
 
 @surface(lax.dynamic_slice)
-def dynamic_slice(operand: Any, start_indices: Any, slice_sizes: Any, *, allow_negative_indices: Any = True) -> Any:
+def dynamic_slice(operand: Array, start_indices: Any, slice_sizes: Any, *, allow_negative_indices: Any = True) -> Array:
     """The part of a given size that begins at computed starts, which are clamped into bounds."""
     x = array(operand, "dynamic_slice")
     starts, wraps = starts_of(x, start_indices, allow_negative_indices, "dynamic_slice")
@@ -107,7 +109,9 @@ def dynamic_slice(operand: Any, start_indices: Any, slice_sizes: Any, *, allow_n
 
 
 @surface(lax.dynamic_update_slice)
-def dynamic_update_slice(operand: Any, update: Any, start_indices: Any, *, allow_negative_indices: Any = True) -> Any:
+def dynamic_update_slice(
+    operand: Array, update: Array, start_indices: Any, *, allow_negative_indices: Any = True
+) -> Array:
     """The operand with `update` over the part that begins at computed starts, which are clamped into bounds."""
     x, y = array(operand, "dynamic_update_slice"), array(update, "dynamic_update_slice")
     starts, wraps = starts_of(x, start_indices, allow_negative_indices, "dynamic_update_slice")
@@ -116,8 +120,8 @@ def dynamic_update_slice(operand: Any, update: Any, start_indices: Any, *, allow
 
 @surface(lax.dynamic_slice_in_dim)
 def dynamic_slice_in_dim(
-    operand: Any, start_index: Any, slice_size: int, axis: int = 0, *, allow_negative_indices: bool = True
-) -> Any:
+    operand: Array, start_index: Array, slice_size: int, axis: int = 0, *, allow_negative_indices: bool = True
+) -> Array:
     """`slice_size` elements along one axis, from a computed start."""
     shape = type_of(operand).shape
     axis = normalize_axis(axis, len(shape), "dynamic_slice_in_dim")
@@ -129,8 +133,8 @@ def dynamic_slice_in_dim(
 
 @surface(lax.dynamic_index_in_dim)
 def dynamic_index_in_dim(
-    operand: Any, index: Any, axis: int = 0, keepdims: bool = True, *, allow_negative_indices: bool = True
-) -> Any:
+    operand: Array, index: Array, axis: int = 0, keepdims: bool = True, *, allow_negative_indices: bool = True
+) -> Array:
     """The element at a computed place along one axis."""
     out = dynamic_slice_in_dim(operand, index, 1, axis, allow_negative_indices=allow_negative_indices)
     return out if keepdims else squeeze(out, (axis,))
@@ -138,8 +142,8 @@ def dynamic_index_in_dim(
 
 @surface(lax.dynamic_update_slice_in_dim)
 def dynamic_update_slice_in_dim(
-    operand: Any, update: Any, start_index: Any, axis: int, *, allow_negative_indices: bool = True
-) -> Any:
+    operand: Array, update: Array, start_index: Array, axis: int, *, allow_negative_indices: bool = True
+) -> Array:
     """The operand with `update` over the part that begins at a computed place along one axis."""
     ndim = len(type_of(operand).shape)
     starts: list[Any] = [0] * ndim
@@ -149,8 +153,8 @@ def dynamic_update_slice_in_dim(
 
 @surface(lax.dynamic_update_index_in_dim)
 def dynamic_update_index_in_dim(
-    operand: Any, update: Any, index: Any, axis: int, *, allow_negative_indices: bool = True
-) -> Any:
+    operand: Array, update: Array, index: Array, axis: int, *, allow_negative_indices: bool = True
+) -> Array:
     """The operand with `update` at a computed place along one axis."""
     x, y = array(operand, "dynamic_update_index_in_dim"), array(update, "dynamic_update_index_in_dim")
     ndim = len(type_of(x).shape)
@@ -161,8 +165,8 @@ def dynamic_update_index_in_dim(
 
 @surface(lax.gather)
 def gather(
-    operand: Any,
-    start_indices: Any,
+    operand: Array,
+    start_indices: Array,
     dimension_numbers: lax.GatherDimensionNumbers,
     slice_sizes: Any,
     *,
@@ -170,7 +174,7 @@ def gather(
     indices_are_sorted: bool = False,
     mode: Any = None,
     fill_value: Any = None,
-) -> Any:
+) -> Array:
     """Slices of the operand at computed places; without a `mode`, these are promised to be in bounds."""
     return gathering.gather(
         array(operand, "gather"),
@@ -188,15 +192,15 @@ def scattering(original: Any, primitive: Any) -> Any:
     """A scatter with the signature of jax.lax."""
 
     def traced(
-        operand: Any,
-        scatter_indices: Any,
-        updates: Any,
+        operand: Array,
+        scatter_indices: Array,
+        updates: Array,
         dimension_numbers: lax.ScatterDimensionNumbers,
         *,
         indices_are_sorted: bool = False,
         unique_indices: bool = False,
         mode: Any = None,
-    ) -> Any:
+    ) -> Array:
         return primitive(
             *[array(v, original.__name__) for v in (operand, scatter_indices, updates)],
             dimension_numbers=dimension_numbers,
@@ -218,8 +222,8 @@ scatter_max = scattering(lax.scatter_max, gathering.scatter_max)
 
 @surface(lax.scatter_apply)
 def scatter_apply(
-    operand: Any,
-    scatter_indices: Any,
+    operand: Array,
+    scatter_indices: Array,
     func: Callable[[Any], Any],
     dimension_numbers: lax.ScatterDimensionNumbers,
     *,
@@ -227,7 +231,7 @@ def scatter_apply(
     indices_are_sorted: bool = False,
     unique_indices: bool = False,
     mode: Any = None,
-) -> Any:
+) -> Array:
     """The operand with a function of one number applied at computed places, once for each time that one is named.
 
     It is differentiated too. Raises ArgumentError if `func` does not return one number of the dtype of the operand.

@@ -8,7 +8,7 @@ from typing import Any
 from jax.tree_util import tree_flatten, tree_unflatten
 
 import minijvp.numpy as mnp
-from minijvp.core.types import type_of
+from minijvp.core.types import Array, type_of
 
 
 class Vectors:
@@ -19,12 +19,12 @@ class Vectors:
         self.types = [type_of(x) for x in leaves]
         self.size = sum(t.size for t in self.types)
 
-    def ravel(self, tree: Any) -> Any:
+    def ravel(self, tree: Any) -> Array:
         """The entries of a tree in one vector, in the dtype that holds them all."""
         leaves = [mnp.reshape(x, (-1,)) for x in tree_flatten(tree)[0]]
         return leaves[0] if len(leaves) == 1 else mnp.concatenate(leaves) if leaves else mnp.zeros(0)
 
-    def unravel(self, vector: Any) -> Any:
+    def unravel(self, vector: Array) -> Any:
         """The tree that has these entries."""
         leaves, start = [], 0
         for t in self.types:

@@ -13,7 +13,7 @@ from minijvp.arguments.tangents import leaf_namer
 from minijvp.calls.programs import Extension
 from minijvp.core.jaxpr import Jaxpr, Literal
 from minijvp.core.tracer import Tracer, is_traced
-from minijvp.core.types import is_inexact, jit_is_disabled, type_of
+from minijvp.core.types import Array, is_inexact, jit_is_disabled, type_of
 from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.lax.bodies import Tree, place_of, require_functions, staged
 from minijvp.lax.control_flow import Carry, require_unroll, scalar, stage_loop
@@ -112,8 +112,8 @@ def require_predicate(cond_fun: Callable[..., Any], result: Tree) -> None:
 
 
 def fori_loop(
-    lower: Any,
-    upper: Any,
+    lower: Array,
+    upper: Array,
     body_fun: Callable[[Any, Any], Any],
     init_val: Carry,
     *,
@@ -194,7 +194,7 @@ def counting(jaxpr: Jaxpr) -> Jaxpr:
     return replace(body.finish(jaxpr.inputs, [number, *jaxpr.outputs]), constants=jaxpr.constants)
 
 
-def bound(x: Any, what: str) -> Any:
+def bound(x: Any, what: str) -> Array:
     """A bound of a counting loop; a bool that Python knows is a number."""
     return int(x) if is_bool(x) else scalar(x, what, "iuf", "a number")
 
@@ -204,7 +204,7 @@ def is_bool(x: Any) -> bool:
     return type(x) is bool or type(x) is np.bool_
 
 
-def same_dtype(lower: Any, upper: Any) -> tuple[Any, Any]:
+def same_dtype(lower: Array, upper: Array) -> tuple[Any, Any]:
     """The bounds of a loop in one dtype; ArgumentError if they have two and none of them is weak."""
     (first, first_weak), (second, second_weak) = kind_of(lower), kind_of(upper)
     if first == second:

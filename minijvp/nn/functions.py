@@ -8,7 +8,7 @@ from typing import Any
 import jax.nn
 
 import minijvp.numpy as mnp
-from minijvp.core.types import is_inexact, type_of
+from minijvp.core.types import Array, is_inexact, type_of
 from minijvp.custom_rules.decorators import custom_jvp
 from minijvp.interop.from_jax import from_jax
 from minijvp.lax.shapes import stop_gradient
@@ -24,7 +24,7 @@ BRIDGED = {f: from_jax(f) for f in (jax.nn.softmax, jax.nn.log_softmax, jax.nn.l
 """These as they are in JAX, for what is not stated anew: masks, complex numbers, axes of scalars."""
 
 
-def is_plain(x: Any, where: Any) -> bool:
+def is_plain(x: Array, where: Any) -> bool:
     """Whether it is an array of real floats, all of which count."""
     return where is None and type_of(x).ndim > 0 and is_inexact(x.dtype) and not elementwise.is_complex(x)
 
@@ -33,7 +33,7 @@ def normalized(original: Any, operation: Any) -> Any:
     """softmax or its logarithm along one or more axes, by an operation of ours."""
     name = original.__name__
 
-    def function(x: Any, axis: Any = -1, where: Any = None) -> Any:
+    def function(x: Array, axis: Any = -1, where: Any = None) -> Array:
         x = array(x, name)
         if not is_plain(x, where):
             return BRIDGED[original](x, axis, where)
@@ -48,7 +48,7 @@ log_softmax = normalized(jax.nn.log_softmax, operations.log_softmax)
 
 @restated(jax.nn, "logsumexp")
 def logsumexp(
-    a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False, where: Any = None
+    a: Array, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False, where: Any = None
 ) -> Any:
     """log(sum(b exp(a))) along one or more axes; its derivative in b is right where b is 0, too."""
     x = array(a, "logsumexp")
@@ -71,25 +71,25 @@ def logsumexp(
 
 
 @restated(jax.nn, "softplus")
-def softplus(x: Any) -> Any:
+def softplus(x: Array) -> Array:
     """log(1 + exp(x))."""
     return mnp.logaddexp(x, 0)
 
 
 @restated(jax.nn, "log_sigmoid")
-def log_sigmoid(x: Any) -> Any:
+def log_sigmoid(x: Array) -> Array:
     """-log(1 + exp(-x))."""
     return -softplus(-array(x, "log_sigmoid"))
 
 
 @restated(jax.nn, "mish")
-def mish(x: Any) -> Any:
+def mish(x: Array) -> Array:
     """x tanh(softplus(x))."""
     x = array(x, "mish")
     return x * mnp.tanh(softplus(x))
 
 
-def normal_density(x: Any) -> Any:
+def normal_density(x: Array) -> Array:
     """exp(-x**2 / 2) / sqrt(2 pi), of real floats: x / 2 is exact."""
     return special.gaussian(x * 0.5) ** 2 * (1 / math.sqrt(2 * math.pi))
 
@@ -99,7 +99,7 @@ _exact_gelu.defjvps(lambda t, out, x: t * (special.erfc(x * -math.sqrt(0.5)) * 0
 
 
 @restated(jax.nn, "gelu")
-def gelu(x: Any, approximate: bool = True) -> Any:
+def gelu(x: Array, approximate: bool = True) -> Array:
     """x times the normal distribution function at x, or, approximately, 0.5 x (1 + tanh(...))."""
     x = array(x, "gelu")
     return _exact_gelu(x) if not approximate and is_inexact(x.dtype) else BRIDGED[jax.nn.gelu](x, approximate)

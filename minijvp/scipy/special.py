@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jax.scipy.special
 
 import minijvp.numpy as mnp
+from minijvp.core.types import Array
 from minijvp.custom_rules.decorators import custom_jvp
 from minijvp.interop.from_jax import from_jax
 from minijvp.interop.surface import bridge_all
@@ -28,7 +29,7 @@ def _absorbing(name: str, logarithm: Any, slope: Any, pole: float) -> Any:
     """A function x f(y) for a logarithm f: where x is 0, it is flat in y, also at the pole."""
     ruled = custom_jvp(from_jax(getattr(jax.scipy.special, name)))
 
-    def in_y(t: Any, out: Any, x: Any, y: Any) -> Any:
+    def in_y(t: Array, out: Array, x: Array, y: Array) -> Array:
         return absorbing_mul(t, slope(x, mnp.where((x == 0) & (y == pole), 1, y)))
 
     ruled.defjvps(lambda t, out, x, y: absorbing_mul(t, logarithm(y)), in_y)
@@ -43,7 +44,7 @@ _SPENCE_SERIES = [-1 / (k + 1) for k in range(18)]
 """The coefficients of log(x) / (1 - x) in powers of 1 - x; the next term is less than 1e-17 where that is 1/8."""
 
 
-def _spence_slope(x: Any) -> Any:
+def _spence_slope(x: Array) -> Array:
     largest, at_one = float(mnp.finfo(x.dtype).max), 1 - x
     small = mnp.abs(at_one) < 0.125
     series = mnp.polyval(mnp.asarray(_SPENCE_SERIES[::-1], x.dtype), mnp.where(small, at_one, 0))
@@ -51,7 +52,7 @@ def _spence_slope(x: Any) -> Any:
     return mnp.where(small, series, mnp.log(far) / (1 - far))
 
 
-def _inverse_mills_ratio(x: Any) -> Any:
+def _inverse_mills_ratio(x: Array) -> Array:
     """The density of the normal distribution over its distribution function: A&S 26.2.1, 26.2.2."""
     is_left = x < 0
     left = math.sqrt(2 / math.pi) / erfcx(mnp.where(is_left, x, 0) * -math.sqrt(0.5))
@@ -63,7 +64,7 @@ _I1_SERIES = [1 / (2 * math.factorial(k) * math.factorial(k + 1)) for k in range
 """The coefficients of I1(x) / x in powers of x**2 / 4 (A&S 9.6.10); the next is less than 1e-17 below 1."""
 
 
-def _i1_slope(x: Any) -> Any:
+def _i1_slope(x: Array) -> Array:
     """I0(x) - I1(x) / x (A&S 9.6.27), near 0 by the series, which is smooth there."""
     small = mnp.abs(x) < 1
     near, far = mnp.where(small, x, 0), mnp.where(small, 1, x)
@@ -87,7 +88,7 @@ def _log_ndtr(series_order: int) -> Any:
 
 
 @restated(jax.scipy.special, "log_ndtr")
-def log_ndtr(x: Any, series_order: int = 3) -> Any:
+def log_ndtr(x: Array, series_order: int = 3) -> Array:
     """The logarithm of the distribution function of the normal distribution."""
     return _log_ndtr(series_order)(x)
 

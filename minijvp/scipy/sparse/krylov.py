@@ -13,6 +13,7 @@ from jax.lax import Precision
 
 import minijvp.lax as lax
 import minijvp.numpy as mnp
+from minijvp.core.types import Array
 from minijvp.numpy.linalg import qr
 
 Operator = Callable[[Any], Any]
@@ -21,22 +22,22 @@ vdot = partial(mnp.vdot, precision=Precision.HIGHEST)
 matmul = partial(mnp.matmul, precision=Precision.HIGHEST)
 
 
-def squared(x: Any) -> Any:
+def squared(x: Array) -> Array:
     """The square of the length of a vector, a real number."""
     return mnp.real(vdot(x, x))
 
 
-def norm(x: Any) -> Any:
+def norm(x: Array) -> Array:
     """The length of a vector, a real number."""
     return mnp.sqrt(squared(x))
 
 
-def nan_if_nan(x: Any, r: Any) -> Any:
+def nan_if_nan(x: Array, r: Array) -> Array:
     """`x`, or NaN if its residual is: an iteration that met NaN ended, and its x may look like a solution."""
     return mnp.where(mnp.isnan(norm(r)), mnp.nan, x).astype(x.dtype)
 
 
-def bound(b: Any, tol: Any, atol: Any) -> Any:
+def bound(b: Array, tol: Any, atol: Any) -> Array:
     """How long the residual of a solution may be."""
     return mnp.maximum(tol * norm(b), atol).astype(norm(b).dtype)
 
@@ -54,7 +55,7 @@ class Conjugate(NamedTuple):
     k: Any
 
 
-def conjugate_gradients(A: Operator, b: Any, x: Any, tol: Any, atol: Any, maxiter: Any, M: Operator) -> Any:
+def conjugate_gradients(A: Operator, b: Array, x: Array, tol: Any, atol: Any, maxiter: Any, M: Operator) -> Array:
     """The solution for a Hermitian, positive definite A: Saad, algorithm 9.1 (of M. Hestenes and E. Stiefel, 1952)."""
     limit = bound(b, tol, atol) ** 2
 
@@ -86,7 +87,7 @@ class Stabilized(NamedTuple):
     k: Any
 
 
-def bicgstab(A: Operator, b: Any, x: Any, tol: Any, atol: Any, maxiter: Any, M: Operator) -> Any:
+def bicgstab(A: Operator, b: Array, x: Array, tol: Any, atol: Any, maxiter: Any, M: Operator) -> Array:
     """The solution for any A: H. van der Vorst, Bi-CGSTAB, SIAM J. Sci. Stat. Comput. 13(2), 1992."""
     limit = bound(b, tol, atol) ** 2
     r = b - A(x)
@@ -134,8 +135,8 @@ class Arnoldi(NamedTuple):
 
 
 def gmres(
-    A: Operator, b: Any, x: Any, tol: Any, atol: Any, maxiter: Any, M: Operator, restart: int, incremental: bool
-) -> Any:
+    A: Operator, b: Array, x: Array, tol: Any, atol: Any, maxiter: Any, M: Operator, restart: int, incremental: bool
+) -> Array:
     """The solution for any A: Saad, algorithm 6.11, preconditioned from the left.
 
     With `incremental` the least-squares problem is brought to triangular form as it grows, so that a restart ends as
@@ -156,7 +157,7 @@ def gmres(
     return nan_if_nan(x, r)
 
 
-def krylov_space(A: Operator, M: Operator, z: Any, restart: int, limit: Any, incremental: bool) -> Arnoldi:
+def krylov_space(A: Operator, M: Operator, z: Array, restart: int, limit: Any, incremental: bool) -> Arnoldi:
     """The state after as many steps as `restart`, or when the space holds the solution."""
 
     def step(s: Arnoldi) -> Arnoldi:
@@ -184,7 +185,7 @@ def krylov_space(A: Operator, M: Operator, z: Any, restart: int, limit: Any, inc
     return lax.while_loop(lambda s: (s.error > limit) & (s.k < restart), step, start)
 
 
-def orthonormalized(w: Any, basis: Any) -> tuple[Any, Any, Any]:
+def orthonormalized(w: Array, basis: Array) -> tuple[Any, Any, Any]:
     """`w` without its components along the basis, of length 1; these components; and the length that was left.
 
     Gram-Schmidt, twice, is orthogonal to rounding (L. Giraud et al., Numer. Math. 101, 2005). What is no longer than
@@ -199,31 +200,31 @@ def orthonormalized(w: Any, basis: Any) -> tuple[Any, Any, Any]:
     return mnp.where(left, w / mnp.where(left, after, 1), 0), h, mnp.where(left, after, 0)
 
 
-def least_squares(arnoldi: Arnoldi) -> Any:
+def least_squares(arnoldi: Arnoldi) -> Array:
     """The coefficients for which the residual is shortest, in a basis that is complete."""
     q, r = qr(arnoldi.hessenberg.T)
     return back_substituted(r, matmul(mnp.conj(q.T), arnoldi.rhs))
 
 
-def triangular(arnoldi: Arnoldi) -> Any:
+def triangular(arnoldi: Arnoldi) -> Array:
     """The same, where rotations have made the problem triangular, in a basis that may have ended early."""
     # What is left on the right after the last row that was reached is the residual, and no coefficient.
     reached = mnp.arange(arnoldi.rhs.shape[0] - 1) < arnoldi.k
     return back_substituted(arnoldi.hessenberg[:, :-1].T, mnp.where(reached, arnoldi.rhs[:-1], 0))
 
 
-def back_substituted(r: Any, y: Any) -> Any:
+def back_substituted(r: Array, y: Array) -> Array:
     """The solution for an upper triangular matrix."""
     return lax.linalg.triangular_solve(r, y[:, None], left_side=True)[:, 0]
 
 
-def triangularized(row: Any, s: Arnoldi) -> tuple[Any, Any, Any]:
+def triangularized(row: Array, s: Arnoldi) -> tuple[Any, Any, Any]:
     """A new row of coefficients after all rotations, with one more that makes its last entry zero: Saad, section 6.5.3.
 
     The second and third result are the rotations, pairs of cosine and sine, and the rotated right-hand side.
     """
 
-    def rotated(x: Any, i: Any, cosine: Any, sine: Any) -> Any:
+    def rotated(x: Array, i: Array, cosine: Array, sine: Array) -> Array:
         top = mnp.conj(cosine) * x[i] + mnp.conj(sine) * x[i + 1]
         return x.at[i + 1].set(cosine * x[i + 1] - sine * x[i]).at[i].set(top)
 
