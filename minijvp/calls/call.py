@@ -12,7 +12,7 @@ from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.program_primitive import ProgramPrimitive
-from minijvp.core.types import ArrayType
+from minijvp.core.types import Array, ArrayType
 from minijvp.operations.families import is_linear, nonzero, spread
 from minijvp.transforms.jvp import jvp_jaxpr
 from minijvp.transforms.linearize import LinearizedJaxpr, residuals_of
@@ -23,7 +23,7 @@ from minijvp.transforms.vmap import vmap_jaxpr
 class ProgramCall(ProgramPrimitive):
     """The outputs of the open jaxpr `jaxpr`; other parameters say how it is transformed."""
 
-    def impl(self, *args: Any, jaxpr: Jaxpr, **options: Any) -> tuple[Any, ...]:
+    def impl(self, *args: Array, jaxpr: Jaxpr, **options: Any) -> tuple[Any, ...]:
         return tuple(lower(jaxpr, *args))
 
     def type_rule(self, *types: ArrayType, jaxpr: Jaxpr, **options: Any) -> tuple[ArrayType, ...]:
@@ -59,7 +59,7 @@ class Call(ProgramCall):
         """The linearization of the program."""
         return hooks.linearizer.program(jaxpr, nonzero)
 
-    def call(self, jaxpr: Jaxpr, *args: Any, **options: Any) -> tuple[Any, ...]:
+    def call(self, jaxpr: Jaxpr, *args: Array, **options: Any) -> tuple[Any, ...]:
         """The outputs of a jaxpr; nothing is bound for a program that computes nothing."""
         if self.made_outside:
             jaxpr.require(args)

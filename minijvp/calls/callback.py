@@ -12,7 +12,7 @@ from jax.experimental import io_callback as io_callback_by_jax
 
 from minijvp import trees
 from minijvp.core.primitive import Axis, Primitive
-from minijvp.core.types import ArrayType, Params
+from minijvp.core.types import Array, ArrayType, Params
 from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.operations.families import all_batched
 from minijvp.operations.shape import expand_dims
@@ -65,7 +65,7 @@ class PureCallback(Callback):
 
     def impl(
         self,
-        *args: Any,
+        *args: Array,
         callback: Callable[..., Any],
         result_types: Types,
         vmap_method: str | None,
@@ -101,7 +101,7 @@ class IOCallback(Callback):
         return True
 
     def impl(
-        self, *args: Any, callback: Callable[..., Any], result_types: Types, ordered: bool, sharding: Any = None
+        self, *args: Array, callback: Callable[..., Any], result_types: Types, ordered: bool, sharding: Any = None
     ) -> tuple[Any, ...]:
         call = lambda *xs: tuple(callback(*xs))
         how = {"ordered": ordered, "sharding": sharding}
@@ -123,7 +123,7 @@ class DebugCallback(Callback):
     def has_effects(self, params: Params) -> bool:
         return True
 
-    def impl(self, *args: Any, callback: Callable[..., Any], ordered: bool) -> tuple[()]:
+    def impl(self, *args: Array, callback: Callable[..., Any], ordered: bool) -> tuple[()]:
         jax.debug.callback(callback, *args, ordered=ordered)
         return ()
 
@@ -149,7 +149,7 @@ class EachLane:
     batched: tuple[bool, ...]
     result_types: Types
 
-    def __call__(self, *xs: Any) -> list[Any]:
+    def __call__(self, *xs: Array) -> list[Any]:
         # No JAX computation may start here: it could wait for the one that waits for this function.
         xs = tuple([np.asarray(x) if b else x for x, b in zip(xs, self.batched, strict=True)])
         rows = [

@@ -12,6 +12,7 @@ from minijvp.calls.programs import present
 from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate
+from minijvp.core.types import Array
 from minijvp.operations.annotations import optimization_barrier
 from minijvp.operations.families import nonzero, spread
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
@@ -65,7 +66,7 @@ def parts(jaxpr: Jaxpr, nonzero: tuple[bool, ...], policy: Hashable) -> tuple[Ja
     again = Jaxpr(again.constants, known.inputs + kept, again.equations, residuals, jaxpr.name)
     n = len(again.inputs)
 
-    def fun(*args: Any) -> list[Any]:
+    def fun(*args: Array) -> list[Any]:
         return evaluate(linear, *evaluate(again, *args[:n]), *args[n:])
 
     tangents = [t.strong() for t, flag in zip(jaxpr.in_types, nonzero, strict=True) if flag]
@@ -116,7 +117,7 @@ def late_pullback(jaxpr: Jaxpr, linear: tuple[bool, ...], nonzero: tuple[bool, .
     """The transposed program, as `transpose_jaxpr` gives it, which begins when the cotangents are there."""
     transposed, ct_nonzero = transpose_jaxpr(jaxpr, linear, nonzero)
 
-    def fun(*args: Any) -> list[Any]:
+    def fun(*args: Array) -> list[Any]:
         return evaluate(transposed, *optimization_barrier(*args))
 
     return stage(fun, transposed.in_types, transposed.name), ct_nonzero

@@ -18,7 +18,7 @@ from minijvp.api.programs import abstract_types
 from minijvp.calls.callback import io_callback as io_callback_primitive
 from minijvp.calls.callback import pure_callback as pure_callback_primitive
 from minijvp.core.tracing import nothing_is_traced
-from minijvp.core.types import is_arraylike
+from minijvp.core.types import Array, is_arraylike
 from minijvp.errors import ArgumentError
 
 
@@ -40,7 +40,7 @@ class HostCall:
         arrays = [x for i, x in enumerate(leaves) if i not in numbers]
         return cls(callback, tree, others), trees.as_arrays(arrays, lambda i: f"array {i} of a callback")
 
-    def __call__(self, *arrays: Any) -> Any:
+    def __call__(self, *arrays: Array) -> Any:
         rest, others = iter(arrays), dict(self.others)
         leaves = [others[i] if i in others else next(rest) for i in range(len(arrays) + len(others))]
         args, kwargs = tree_unflatten(self.tree, leaves)
@@ -53,7 +53,7 @@ class ResultCall(HostCall):
 
     out_tree: Any = None
 
-    def __call__(self, *arrays: Any) -> list[Any]:
+    def __call__(self, *arrays: Array) -> list[Any]:
         result = super().__call__(*arrays)
         name = trees.function_name(self.callback)
         outs, found = tree_flatten(result)

@@ -26,14 +26,14 @@ from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Jaxpr, has_own_derivatives, jaxpr_without_rules, lower
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import varying_axes
-from minijvp.core.types import Params, is_inexact
+from minijvp.core.types import Array, Params, is_inexact
 from minijvp.operations.families import nonzero, spread
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.transforms.transpose import transpose_jaxpr
 from minijvp.transforms.vmap import vmap_jaxpr
 
 
-def lower_with_rules(jaxpr: Jaxpr, *args: Any, run: Callable[..., list[Any]] = lower) -> list[Any]:
+def lower_with_rules(jaxpr: Jaxpr, *args: Array, run: Callable[..., list[Any]] = lower) -> list[Any]:
     """The outputs, by `run`, where JAX may differentiate them: with the derivatives that the rules of minijvp give."""
     if not has_own_derivatives(jaxpr):
         return run(jaxpr, *args)
@@ -61,7 +61,7 @@ def compiled(jaxpr: Jaxpr) -> Any:
     return jax.jit(lambda *args: lower(jaxpr, *args))
 
 
-def run_compiled(jaxpr: Jaxpr, *args: Any) -> list[Any]:
+def run_compiled(jaxpr: Jaxpr, *args: Array) -> list[Any]:
     """The outputs, by one call of XLA."""
     return compiled(jaxpr_without_rules(jaxpr))(*args)
 
@@ -107,7 +107,7 @@ linear_program.multiple_results = True
 
 
 @linear_program.def_impl
-def evaluate(*args: Any, jaxpr: Jaxpr) -> list[Any]:
+def evaluate(*args: Array, jaxpr: Jaxpr) -> list[Any]:
     """The outputs, computed."""
     return compiled(jaxpr)(*args)
 

@@ -26,7 +26,7 @@ from minijvp.core.primitive import Primitive
 from minijvp.core.source import PACKAGE
 from minijvp.core.tracer import is_traced, refuse_tracers, resolved
 from minijvp.core.tracing import EVALUATION, JAX_EVALUATION, evaluating, live_traces, named_axes, state, traced_by_jax
-from minijvp.core.types import Params, jit_is_disabled, x64_enabled
+from minijvp.core.types import Array, Params, jit_is_disabled, x64_enabled
 from minijvp.errors import ArgumentError, EscapedTracerError
 from minijvp.operations.families import nonzero
 from minijvp.operations.sharding import sharding_constraint
@@ -45,13 +45,13 @@ class Jit(Call):
             return applied(linearize_jaxpr(jaxpr, nonzero(tangents)), evaluate, primals, tangents)
         return super().linearize(primals, tangents, jaxpr=jaxpr)
 
-    def impl(self, *args: Any, jaxpr: Jaxpr) -> tuple[Any, ...]:
+    def impl(self, *args: Array, jaxpr: Jaxpr) -> tuple[Any, ...]:
         return Primitive.evaluate(self, args, {"jaxpr": jaxpr})
 
     def compile(self, params: Params) -> Any:
         jaxpr = params["jaxpr"]
 
-        def compiled(*args: Any) -> tuple[Any, ...]:
+        def compiled(*args: Array) -> tuple[Any, ...]:
             return tuple(lower(jaxpr, *args))
 
         compiled.__name__ = jaxpr.name or "compiled"

@@ -10,7 +10,7 @@ from minijvp.calls.programs import array_types, as_arrays, vmap_all
 from minijvp.core.jaxpr import Jaxpr, Var, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.program_primitive import ProgramPrimitive
-from minijvp.core.types import ArrayType, Params
+from minijvp.core.types import Array, ArrayType, Params
 from minijvp.operations.families import add_tangents, all_batched, instantiate, is_linear, nonzero
 
 
@@ -60,7 +60,7 @@ class LinearCall(ProgramPrimitive):
         names = "forward", "backward"
         return {**params, **{name: vmap_linear(params[name], axis, residuals) for name in names}}
 
-    def impl(self, *args: Any, **params: Any) -> tuple[Any, ...]:
+    def impl(self, *args: Array, **params: Any) -> tuple[Any, ...]:
         return tuple(lower(self.forward(params), *self.read(args, params)))
 
     def type_rule(self, *types: ArrayType, **params: Any) -> tuple[ArrayType, ...]:

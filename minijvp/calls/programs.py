@@ -8,7 +8,7 @@ from typing import Any
 from minijvp import trees
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
 from minijvp.core.primitive import Axis, Primitive
-from minijvp.core.types import ArrayType, Params, ScalarType, is_inexact, type_of
+from minijvp.core.types import Array, ArrayType, Params, ScalarType, is_inexact, type_of
 from minijvp.errors import JaxprError
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import add, broadcast_in_dim, instantiate, zeros
@@ -91,7 +91,7 @@ def one_equation(primitive: Primitive, args: Sequence[Any], params: Params) -> J
     return Jaxpr((), inputs, (Equation(primitive, inputs, params, outputs, None),), outputs, primitive.name)
 
 
-def typed(x: Any, t: ArrayType) -> Any:
+def typed(x: Array, t: ArrayType) -> Array:
     """An argument, while a primitive is lowered, exactly of the type that its program expects, weak or not."""
     kind = type_of(x)
     if type(kind) is ArrayType and kind.weak_type == t.weak_type and hasattr(x, "aval"):
@@ -125,7 +125,7 @@ def as_arrays(outs: Sequence[Any], types: Sequence[ArrayType]) -> tuple[Any, ...
     return tuple([as_array(x, kind) for x, kind in zip(outs, types, strict=True)])
 
 
-def as_array(x: Any, kind: ArrayType) -> Any:
+def as_array(x: Array, kind: ArrayType) -> Array:
     """An output of a program, maybe a literal, as an array that is no weaker than `kind`."""
     if trees.needs_conversion(x) or (not kind.weak_type and type_of(x).weak_type):
         return convert_element_type(x, new_dtype=kind.dtype, weak_type=kind.weak_type)

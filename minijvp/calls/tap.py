@@ -18,7 +18,7 @@ from minijvp.calls.programs import are_inexact, as_arrays, instantiate_inexact, 
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import nothing_is_traced
-from minijvp.core.types import ArrayType, Params, is_inexact, type_of
+from minijvp.core.types import Array, ArrayType, Params, is_inexact, type_of
 from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.operations.families import add_tangents, all_batched, is_linear, spread
 from minijvp.transforms.staging import argument_type, stage
@@ -47,7 +47,7 @@ class Tap(Tapping):
         outs, rest = self(*args, **{**params, "name": None}) if params["bwd"] is not None else args, iter(zeros)
         return tuple([add_zero(x, next(rest)) if is_inexact(type_of(x).dtype) else x for x in outs])
 
-    def impl(self, *args: Any, name: str | None, tree: Any, bwd: Jaxpr | None) -> tuple[Any, ...]:
+    def impl(self, *args: Array, name: str | None, tree: Any, bwd: Jaxpr | None) -> tuple[Any, ...]:
         return tuple(args[: tree.num_leaves])
 
     def type_rule(self, *types: ArrayType, tree: Any, **params: Any) -> tuple[ArrayType, ...]:
@@ -116,7 +116,7 @@ class AddZero(Primitive):
     own_derivative = True
     recomputable = "free"
 
-    def impl(self, x: Any, zero: Any) -> Any:
+    def impl(self, x: Array, zero: Array) -> Array:
         return x
 
     def type_rule(self, x: ArrayType, zero: ArrayType) -> ArrayType:
@@ -125,7 +125,7 @@ class AddZero(Primitive):
     def jvp(self, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
         return self(*primals), add_tangents(*tangents)
 
-    def transpose(self, ct: Any, x: Any, zero: Any) -> tuple[Any, Any]:
+    def transpose(self, ct: Array, x: Any, zero: Any) -> tuple[Any, Any]:
         return ct if is_linear(x) else None, ct if is_linear(zero) else None
 
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...]) -> tuple[Any, Any]:
@@ -210,7 +210,7 @@ def staged_edit(bwd: Callable[[Any], Any], x: Any, tree: Any, leaves: Sequence[A
     types = [argument_type(v).strong() for v in leaves]
     name = trees.function_name(bwd)
 
-    def flat_bwd(*cts: Any) -> list[Any]:
+    def flat_bwd(*cts: Array) -> list[Any]:
         rest = iter(cts)
         given = [next(rest) if is_inexact(t.dtype) else for_user(None, t) for t in types]
         result = bwd(tree_unflatten(tree, given))

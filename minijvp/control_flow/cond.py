@@ -41,7 +41,7 @@ from minijvp.core.caching import cached, cached_by_linearizer
 from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Equation, Jaxpr, Var, evaluate, lower
 from minijvp.core.primitive import Axis
-from minijvp.core.types import ArrayType, ScalarType, is_inexact
+from minijvp.core.types import Array, ArrayType, ScalarType, is_inexact
 from minijvp.errors import JaxprError
 from minijvp.operations.bitwise import bitwise_not
 from minijvp.operations.casting import convert_element_type
@@ -62,7 +62,7 @@ class Cond(ControlFlow):
     repeats = False
     takes_more = True
 
-    def impl(self, index: Any, *operands: Any, branches: Branches) -> tuple[Any, ...]:
+    def impl(self, index: Array, *operands: Array, branches: Branches) -> tuple[Any, ...]:
         exact = [typed(x, t) for x, t in zip(operands, branches[0].in_types, strict=True)]
         return tuple(lax.switch(index, [partial(lower, b) for b in branches], *exact))
 
@@ -94,7 +94,7 @@ class Cond(ControlFlow):
         t_outs = self(index, *residuals, *present(tangents[1:]), branches=parts.linear)
         return outs[:n], spread(t_outs, parts.out_nonzero)
 
-    def transpose(self, ct: tuple, index: Any, *operands: Any, branches: Branches) -> tuple[Any, ...]:
+    def transpose(self, ct: tuple, index: Array, *operands: Any, branches: Branches) -> tuple[Any, ...]:
         linear = tuple(map(is_linear, operands))
         programs, extra, found = transpose_branches(branches, linear, nonzero(ct))
         if not any(found):
@@ -194,7 +194,7 @@ def place_residuals(linear: Jaxpr, origins: Sequence[int | None], slots: list[Ar
 
 
 def select_or_delegate(
-    axis: Axis, index: Any, operands: Sequence[Any], batched: Flags, branches: Branches
+    axis: Axis, index: Array, operands: Sequence[Any], batched: Flags, branches: Branches
 ) -> tuple[tuple[Any, ...], Flags]:
     """The outputs of the branches that the lanes chose, and which are batched: not what all hand on that is not."""
     same = [handed_on(k, operands, batched, branches) for k in range(len(branches[0].outputs))]
@@ -210,7 +210,7 @@ def select_or_delegate(
 
 
 def select_branch(
-    axis: Axis, index: Any, operands: Sequence[Any], batched: Flags, branches: Branches
+    axis: Axis, index: Array, operands: Sequence[Any], batched: Flags, branches: Branches
 ) -> tuple[Any, ...]:
     """The outputs of the branches that the lanes chose, all batched."""
     n = len(branches)
@@ -226,7 +226,7 @@ def select_branch(
     return tuple([select_n(across(which, x[0]), *x) for x in zip(*cases, strict=True)])
 
 
-def run_branch(axis: Axis, lanes: Any, operands: Sequence[Any], batched: Flags, branch: Jaxpr) -> list[Any]:
+def run_branch(axis: Axis, lanes: Array, operands: Sequence[Any], batched: Flags, branch: Jaxpr) -> list[Any]:
     """The batched outputs of a branch, right in the lanes that are true, if any."""
     alone = not (axis.name is not None and any(e.primitive.uses_axis(axis.name, e.params) for e in branch))
     used = reaching(branch, (True,) * len(branch.outputs))

@@ -12,7 +12,7 @@ from jax import lax
 from minijvp.core.jaxpr import Jaxpr, evaluate, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.program_primitive import ProgramPrimitive
-from minijvp.core.types import PYTHON_SCALARS, ArrayType, Params, ScalarType, type_of
+from minijvp.core.types import PYTHON_SCALARS, Array, ArrayType, Axes, Params, ScalarType, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.elementwise import select_n
@@ -44,26 +44,26 @@ class Reduce(Reduction):
 
     # Beside the derivative of JAX, initial values are omitted, and tangents that are zero stop it.
 
-    def impl(self, *args: Any, jaxpr: Jaxpr, dimensions: tuple[int, ...]) -> Any:
+    def impl(self, *args: Array, jaxpr: Jaxpr, dimensions: Axes) -> Any:
         n = len(args) // 2
         starts = tuple([lax.convert_element_type(s, x.dtype) for x, s in zip(args[:n], args[n:], strict=True)])
         return tuple(lax.reduce(args[:n], starts, lambda x, y: tuple(lower(jaxpr, *x, *y)), dimensions))
 
-    def type_rule(self, *types: ArrayType, jaxpr: Jaxpr, dimensions: tuple[int, ...]) -> tuple[ArrayType, ...]:
+    def type_rule(self, *types: ArrayType, jaxpr: Jaxpr, dimensions: Axes) -> tuple[ArrayType, ...]:
         operands = require_fitting(self.name, types, jaxpr)
         for x in operands:
             require_axes(self.name, x, dimensions)
         shape = tuple([m for d, m in enumerate(operands[0].shape) if d not in dimensions])
         return tuple([ArrayType(shape, x.dtype) for x in operands])
 
-    def jvp(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, dimensions: tuple[int, ...]) -> tuple[tuple, tuple]:
+    def jvp(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, dimensions: Axes) -> tuple[tuple, tuple]:
         if all(t is None for t in tangents):
             return self(*primals, jaxpr=jaxpr, dimensions=dimensions), (None,) * len(jaxpr.outputs)
         outs, ts = jvp_flat(lambda *args: reduce_in_halves(args, jaxpr, dimensions), primals, tangents)
         return tuple(outs), tuple(ts)
 
     def batch(
-        self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, jaxpr: Jaxpr, dimensions: tuple[int, ...]
+        self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, jaxpr: Jaxpr, dimensions: Axes
     ) -> tuple[Any, Any]:
         n = len(args) // 2
         dimensions = shifted(dimensions)
@@ -81,7 +81,7 @@ class ReduceWindows(Reduction):
 
     # JAX has no derivative backwards, nor for initial values.
 
-    def impl(self, *args: Any, jaxpr: Jaxpr, **params: Any) -> Any:
+    def impl(self, *args: Array, jaxpr: Jaxpr, **params: Any) -> Any:
         n = len(args) // 2
         starts = [lax.convert_element_type(s, x.dtype) for x, s in zip(args[:n], args[n:], strict=True)]
         found = [cropped(x, s, **params) for x, s in zip(args[:n], starts, strict=True)]
@@ -149,7 +149,7 @@ def reduce_by_places(args: Sequence[Any], jaxpr: Jaxpr, params: Params) -> list[
     return outs
 
 
-def reduce_in_halves(args: Sequence[Any], jaxpr: Jaxpr, dimensions: tuple[int, ...]) -> list[Any]:
+def reduce_in_halves(args: Sequence[Any], jaxpr: Jaxpr, dimensions: Axes) -> list[Any]:
     """What `reduce` gives, by elementwise operations: one half is combined with the other, until one element is left.
 
     An initial value may have the first of the axes that remain.
@@ -169,7 +169,7 @@ def reduce_in_halves(args: Sequence[Any], jaxpr: Jaxpr, dimensions: tuple[int, .
     return [reshape(x, new_sizes=tuple(kept)) for x in outs]
 
 
-def initial(start: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
+def initial(start: Array, dtype: Any, shape: tuple[int, ...]) -> Array:
     """An initial value as an array of this dtype and shape; its own axes are the first."""
     if type(start) in PYTHON_SCALARS:
         start = dtype.type(start)
@@ -178,7 +178,7 @@ def initial(start: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
     return broadcast_in_dim(start, shape=shape, broadcast_dimensions=tuple(range(len(type_of(start).shape))))
 
 
-def part(x: Any, start: int, limit: int) -> Any:
+def part(x: Array, start: int, limit: int) -> Array:
     """The elements of x from `start` to before `limit` along the last axis."""
     shape = type_of(x).shape
     starts = (0,) * (len(shape) - 1) + (start,)

@@ -21,7 +21,7 @@ from minijvp.control_flow.bodies import Body, jvp_body, with_carry
 from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Jaxpr, evaluate, lower
-from minijvp.core.types import ArrayType
+from minijvp.core.types import Array, ArrayType
 from minijvp.operations.families import spread
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.transforms.staging import stage
@@ -74,7 +74,7 @@ def pull_program(loop: Body, wrt: Flags, cts: Flags) -> Pull:
     def turn(carry: Flags) -> Any:
         found: Flags = ()
 
-        def fun(*args: Any) -> list[Any]:
+        def fun(*args: Array) -> list[Any]:
             nonlocal found
             inputs, given = groups(args, len(body.inputs))
             outs = evaluate(known, *inputs)
@@ -132,7 +132,7 @@ def slots(types: Sequence[ArrayType]) -> tuple[int, int]:
     return n, levels
 
 
-def pull_loop(loop: Body, wrt: Flags, cts: Flags, n: Any, inputs: Sequence[Any], given: Any) -> Any:
+def pull_loop(loop: Body, wrt: Flags, cts: Flags, n: Array, inputs: Sequence[Any], given: Any) -> Any:
     """The cotangents that `pull_program` finds, after `n` steps, by raw jax.lax calls."""
     body = loop.jaxpr
     with eval_context():
@@ -161,31 +161,31 @@ class WayBack:
         self.size = size
         self.levels = levels
 
-    def advance(self, x: Any, n: Any) -> Any:
+    def advance(self, x: Any, n: Array) -> Any:
         """The carries `n` steps later."""
         return lax.fori_loop(0, n, lambda _, x: self.step(x), x)
 
-    def keep(self, x: Any, n: Any, stride: Any) -> Any:
+    def keep(self, x: Any, n: Array, stride: Any) -> Any:
         """`n` slots with the carries after every `stride` steps, the first with `x` itself."""
         kept = [jnp.zeros((self.size, *v.shape), v.dtype).at[0].set(v) for v in x]
 
-        def put(j: Any, state: Any) -> Any:
+        def put(j: Array, state: Any) -> Any:
             x, kept = state
             x = self.step(x) if stride is None else self.advance(x, stride)
             return x, [lax.dynamic_update_index_in_dim(k, v, j, 0) for k, v in zip(kept, x, strict=True)]
 
         return lax.fori_loop(1, n, put, (x, kept))[1]
 
-    def back(self, kept: Any, n: Any, do: Callable[[Any, Any, Any], Any], state: Any) -> Any:
+    def back(self, kept: Any, n: Array, do: Callable[[Any, Any, Any], Any], state: Any) -> Any:
         """The state after `do(j, slot, state)` for all slots from the last one to the first."""
 
-        def turn(k: Any, state: Any) -> Any:
+        def turn(k: Array, state: Any) -> Any:
             j = n - 1 - k
             return do(j, [lax.dynamic_index_in_dim(v, j, 0, keepdims=False) for v in kept], state)
 
         return lax.fori_loop(0, n, turn, state)
 
-    def segment(self, level: int, x: Any, n: Any, state: Any) -> Any:
+    def segment(self, level: int, x: Any, n: Array, state: Any) -> Any:
         """The state before `n` steps that begin with the carries `x`."""
         if level == self.levels - 1:
             return self.last(x, n, state)
@@ -195,15 +195,15 @@ class WayBack:
         count = -(-n // stride)
         kept = self.keep(x, count, stride)
 
-        def do(j: Any, x: Any, state: Any) -> Any:
+        def do(j: Array, x: Any, state: Any) -> Any:
             return self.segment(level + 1, x, jnp.minimum(stride, n - j * stride), state)
 
         return self.back(kept, count, do, state)
 
-    def last(self, x: Any, n: Any, state: Any) -> Any:
+    def last(self, x: Any, n: Array, state: Any) -> Any:
         """The state before `n` steps, all of which are kept, or one part after the other if they are too many."""
 
-        def part(k: Any, state: Any) -> Any:
+        def part(k: Array, state: Any) -> Any:
             start = (parts - 1 - k) * self.size
             count = jnp.minimum(n - start, self.size)
             kept = self.keep(self.advance(x, start), count, None)

@@ -41,7 +41,7 @@ from minijvp.core.caching import cached, cached_by_linearizer
 from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Equation, Jaxpr, Var, evaluate, lower
 from minijvp.core.primitive import Axis
-from minijvp.core.types import ArrayType, Params, jit_is_disabled
+from minijvp.core.types import Array, ArrayType, Params, jit_is_disabled
 from minijvp.operations.families import is_linear, nonzero, spread, zeros_like
 from minijvp.operations.shape import move_axis
 from minijvp.transforms.linearize import Loop
@@ -59,7 +59,7 @@ class Scan(ControlFlow):
     takes_more = True
 
     def impl(
-        self, *args: Any, jaxpr: Jaxpr, n_constants: int, n_carry: int, length: int, reverse: bool, unroll: Any
+        self, *args: Array, jaxpr: Jaxpr, n_constants: int, n_carry: int, length: int, reverse: bool, unroll: Any
     ) -> tuple[Any, ...]:
         exact = [typed(x, t) for x, t in zip(args[: n_constants + n_carry], jaxpr.in_types, strict=False)]
         constants, init = groups(exact, n_constants)

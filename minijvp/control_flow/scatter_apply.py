@@ -16,7 +16,7 @@ from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Jaxpr, evaluate, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.program_primitive import ProgramPrimitive
-from minijvp.core.types import ArrayType, type_of
+from minijvp.core.types import Array, ArrayType, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.annotations import stop_gradient
 from minijvp.operations.casting import convert_element_type
@@ -45,7 +45,7 @@ class ScatterApply(ProgramPrimitive):
     recomputable = "moderate"
     own_derivative = True
 
-    def impl(self, x: Any, indices: Any, *, jaxpr: Jaxpr, dimension_numbers: Any, **params: Any) -> Any:
+    def impl(self, x: Array, indices: Array, *, jaxpr: Jaxpr, dimension_numbers: Any, **params: Any) -> Array:
         apply = lambda v: lax.convert_element_type(lower(jaxpr, v)[0], x.dtype)
         return lax.scatter_apply(x, indices, apply, dimension_numbers, **params)
 
@@ -107,7 +107,7 @@ def as_program(function: Callable[[Any], Any], x: ArrayType) -> tuple[Jaxpr, tup
     return stage(result, [ArrayType((), x.dtype)], name).hoist_constants()
 
 
-def apply_at(x: Any, indices: Any, jaxpr: Jaxpr, constants: Sequence[Any], **params: Any) -> Any:
+def apply_at(x: Array, indices: Array, jaxpr: Jaxpr, constants: Sequence[Any], **params: Any) -> Array:
     """The operand with a program, of constants and one number, applied at places, as `scatter_apply` does it."""
     if not constants:
         return scatter_apply(x, indices, jaxpr=jaxpr, **params)
@@ -126,8 +126,8 @@ def require_number(program: Jaxpr, x: ArrayType) -> None:
 
 
 def applied(
-    x: Any,
-    indices: Any,
+    x: Array,
+    indices: Array,
     constants: Sequence[Any],
     *,
     jaxpr: Jaxpr,
@@ -136,7 +136,7 @@ def applied(
     indices_are_sorted: bool,
     unique_indices: bool,
     mode: Any,
-) -> Any:
+) -> Array:
     """The same by operations that have derivatives: elements are read, changed and written.
 
     Where an element is in several slices, all of them change it as often as it is there, and write the same.
@@ -157,16 +157,16 @@ def applied(
     return scatter(x, indices, new, mode=mode, **how)
 
 
-def greatest(x: Any) -> Any:
+def greatest(x: Array) -> Array:
     """The largest of numbers that are not negative; 0 if there are none."""
     shape = type_of(x).shape
     return reduce_max(x, axes=tuple(range(len(shape)))) if 0 not in shape else np.int32(0)
 
 
-def repeated(change: Any, old: Any, times: Any, most: Any) -> Any:
+def repeated(change: Any, old: Array, times: Array, most: Array) -> Array:
     """`old`, each element changed as often as `times` says, which is `most` at most."""
 
-    def step(k: Any, value: Any) -> Any:
+    def step(k: Array, value: Array) -> Array:
         active = lt(broadcast_in_dim(k, shape=type_of(old).shape, broadcast_dimensions=()), times)
         # An element that is done goes in as a constant: a derivative there may be infinite, and times 0 that is nan.
         return select_n(active, value, change(select_n(active, stop_gradient(old), value)))

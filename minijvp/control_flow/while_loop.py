@@ -33,7 +33,7 @@ from minijvp.control_flow.while_programs import (
 from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, lower
 from minijvp.core.primitive import Axis
-from minijvp.core.types import ArrayType, Params, type_of
+from minijvp.core.types import Array, ArrayType, Params, type_of
 from minijvp.operations.families import instantiate, nonzero, spread, zeros_like
 from minijvp.transforms.vmap import vmap_jaxpr
 
@@ -54,7 +54,7 @@ class While(ControlFlow):
     may_not_end = True
     own_derivative = True
 
-    def impl(self, *args: Any, **params: Any) -> tuple[Any, ...]:
+    def impl(self, *args: Array, **params: Any) -> tuple[Any, ...]:
         condition, k, body = LoopPrograms.of(params)
         exact = [typed(x, t) for x, t in zip(args[k:], body.jaxpr.in_types, strict=True)]
         constants, init, _ = body.inputs(exact)
@@ -181,7 +181,7 @@ class WhileTangents(LoopDerivative):
         carried = loop_of(params).carry(params["wrt"])
         return tuple(outs[len(carried) : len(carried) + sum(carried)])
 
-    def impl(self, *args: Any, **params: Any) -> tuple[Any, ...]:
+    def impl(self, *args: Array, **params: Any) -> tuple[Any, ...]:
         with eval_context():
             arguments, how = self.as_while(args, itself, params)
         return self.picked(while_loop.impl(*arguments, **how), params)
@@ -220,7 +220,7 @@ class WhileCotangents(LoopDerivative):
     is `while_tangents`; the derivative, `while_curvature`, is a loop of this kind over duals.
     """
 
-    def impl(self, n: Any, *args: Any, **params: Any) -> tuple[Any, ...]:
+    def impl(self, n: Array, *args: Array, **params: Any) -> tuple[Any, ...]:
         inputs, given = groups(args, len(params["wrt"]))
         return pull_loop(loop_of(params), params["wrt"], params["cts"], n, inputs, given)
 
@@ -284,7 +284,7 @@ class WhileCurvature(LoopDerivative):
         """The results for constants and carries, without those for their tangents."""
         return tuple(outs[: sum(curvature(params).found)])
 
-    def impl(self, *args: Any, **params: Any) -> tuple[Any, ...]:
+    def impl(self, *args: Array, **params: Any) -> tuple[Any, ...]:
         with eval_context():
             arguments, how = self.as_cotangents(args, itself, params)
         return self.picked(while_cotangents.impl(*arguments, **how), params)

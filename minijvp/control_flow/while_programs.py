@@ -15,7 +15,7 @@ from minijvp.control_flow.lanes import across, chosen_operands, constant_where
 from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Jaxpr, Literal, Var, evaluate
 from minijvp.core.primitive import Axis
-from minijvp.core.types import ArrayType, Params, is_inexact
+from minijvp.core.types import Array, ArrayType, Params, is_inexact
 from minijvp.operations.bitwise import bitwise_and
 from minijvp.operations.elementwise import lt, select_n
 from minijvp.operations.families import add, all_batched, broadcast_in_dim
@@ -87,7 +87,7 @@ def lanes_program(programs: LoopPrograms, axis: Axis, batched: Flags) -> tuple[J
     step, stepped = vmap_jaxpr(body_jaxpr, axis, flags)
     in_types = condition.in_types[:k] + step.in_types[:n_constants]
 
-    def body(*args: Any) -> list[Any]:
+    def body(*args: Array) -> list[Any]:
         cond_constants, constants, (running, *carry) = groups(args, k, n_constants)
         seen = seen_by_running(axis, running, [*constants, *carry], step.in_types, flags, body_jaxpr)
         new = all_batched(axis, evaluate(step, *seen), stepped)
@@ -107,7 +107,7 @@ def own_steps(loop: Body, axis: Axis, batched: Flags) -> Jaxpr:
     body, n_constants, n_carry = loop
     step, stepped = vmap_jaxpr(body, axis, batched[:n_constants] + (True,) * n_carry)
 
-    def fun(counts: Any, *args: Any) -> list[Any]:
+    def fun(counts: Array, *args: Array) -> list[Any]:
         constants, carry, (i,) = groups(args, n_constants, n_carry)
         running = lt(broadcast_in_dim(i, shape=(axis.size,), broadcast_dimensions=()), counts)
         seen = seen_by_running(axis, running, [*constants, *carry], step.in_types, batched, body)
@@ -159,7 +159,7 @@ class Lanes(NamedTuple):
 
 
 def seen_by_running(
-    axis: Axis, running: Any, inputs: Sequence[Any], types: Sequence[ArrayType], batched: Flags, body: Jaxpr
+    axis: Axis, running: Array, inputs: Sequence[Any], types: Sequence[ArrayType], batched: Flags, body: Jaxpr
 ) -> list[Any]:
     """The inputs of a body, of which lanes that are done see constants only, so that they add nothing to cotangents.
 

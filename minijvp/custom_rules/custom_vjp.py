@@ -16,7 +16,7 @@ from minijvp.calls.programs import are_inexact, as_arrays, chosen, instantiate_i
 from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate
 from minijvp.core.primitive import Axis
-from minijvp.core.types import ArrayType, Params, type_of
+from minijvp.core.types import Array, ArrayType, Params, type_of
 from minijvp.custom_rules.custom_jvp import Rule, batched_rule, program
 from minijvp.custom_rules.deferred import ByZeros, Deferred
 from minijvp.custom_rules.linear_rules import transposition_error
@@ -132,7 +132,7 @@ def transposed_program(jaxpr: Jaxpr, n: int) -> Jaxpr:
     linear = (False,) * n + (True,) * len(types)
     transposed, nonzero = transpose_jaxpr(jaxpr, linear, (True,) * len(jaxpr.outputs))
 
-    def fun(*args: Any) -> list[Any]:
+    def fun(*args: Array) -> list[Any]:
         found = spread(evaluate(transposed, *args), nonzero)
         return [instantiate(ct, kind) for ct, kind in zip(found, types, strict=True)]
 
@@ -189,7 +189,7 @@ def batched_bwd(
         cts_batched = (True,) * (len(made.inputs) - len(residuals_batched))
         batch = vmap_all(made, axis, residuals_batched + cts_batched)
 
-        def fun(*args: Any) -> list[Any]:
+        def fun(*args: Array) -> list[Any]:
             cts = evaluate(batch, *args)
             return [ct if b else reduce_sum(ct, axes=(0,)) for ct, b in zip(cts, wanted, strict=True)]
 

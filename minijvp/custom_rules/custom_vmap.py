@@ -17,7 +17,7 @@ from minijvp.calls.programs import Flags, chosen, either, groups, present
 from minijvp.core.jaxpr import Jaxpr, evaluate, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import traced_by_jax
-from minijvp.core.types import ArrayType, Params
+from minijvp.core.types import Array, ArrayType, Params
 from minijvp.operations.families import all_batched, instantiate, is_linear, nonzero, spread
 from minijvp.transforms.jvp import jvp_jaxpr
 from minijvp.transforms.staging import stage
@@ -55,13 +55,13 @@ class CustomVmapCall(ProgramCall):
         # JAX may batch what it traces; what is computed is not batched any more.
         return params if traced_by_jax() else super().for_evaluation(params)
 
-    def impl(self, *args: Any, jaxpr: Jaxpr, rule: BatchRule | None) -> tuple[Any, ...]:
+    def impl(self, *args: Array, jaxpr: Jaxpr, rule: BatchRule | None) -> tuple[Any, ...]:
         if rule is None:
             return tuple(lower(jaxpr, *args))
         function = custom_vmap(lambda *xs: list(lower(jaxpr, *xs)))
 
         @function.def_vmap
-        def batch(size: int, batched: Sequence[bool], *xs: Any) -> tuple[list[Any], list[bool]]:
+        def batch(size: int, batched: Sequence[bool], *xs: Array) -> tuple[list[Any], list[bool]]:
             return list(lower(rule(Axis(size), tuple(batched)), *xs)), [True] * len(jaxpr.outputs)
 
         return tuple(function(*args))
@@ -109,7 +109,7 @@ def duals(rule: BatchRule, flags: Flags, out_nonzero: Flags) -> BatchRule:
         program, own = jvp_jaxpr(rule(axis, wanted), flags)
         inputs = wanted + tuple(chosen(wanted, flags))
 
-        def fun(*args: Any) -> list[Any]:
+        def fun(*args: Array) -> list[Any]:
             outs, ts = groups(evaluate(program, *with_axis(axis, args, batched, inputs)), len(own))
             places = zip(spread(ts, own), outs, out_nonzero, strict=True)
             return [*outs, *[instantiate(t, x) for t, x, flag in places if flag]]
@@ -130,7 +130,7 @@ def cotangents(rule: BatchRule, linear: Flags, flags: Flags, found: Flags) -> Ba
         types = [t for t, flag in zip(rule(axis, wanted).in_types, linear, strict=True) if flag]
         inputs = of_known + (True,) * sum(flags)
 
-        def fun(*args: Any) -> list[Any]:
+        def fun(*args: Array) -> list[Any]:
             cts = spread(evaluate(program, *with_axis(axis, args, batched, inputs)), own)
             return [instantiate(ct, t) for ct, t, flag in zip(cts, types, found, strict=True) if flag]
 

@@ -22,7 +22,7 @@ from minijvp.calls.programs import chosen, groups, present
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate
 from minijvp.core.tracer import is_traced
 from minijvp.core.tracing import state
-from minijvp.core.types import ArrayType, is_inexact, type_of
+from minijvp.core.types import Array, ArrayType, is_inexact, type_of
 from minijvp.custom_rules.captures import captured_error, reaches_tracer
 from minijvp.custom_rules.custom_jvp import custom_jvp_call
 from minijvp.custom_rules.deferred import ByZeros, Flags
@@ -143,7 +143,7 @@ class RuledCall:
         check = lambda nonzero, values: rule().check(nonzero, values)  # type: ignore[misc]
         return ByZeros(lambda nonzero, known: rule()(nonzero, known), check=check, separate=separate, recursive=True)
 
-    def primal(self, *leaves: Any) -> list[Any]:
+    def primal(self, *leaves: Array) -> list[Any]:
         """The function in flat arguments."""
         result = self.fun(*self.all_arguments(leaves))
         outs, self.out_tree = tree_flatten(result)
@@ -203,7 +203,7 @@ class RuledCall:
             out_nonzero: Flags = ()
             types = self.jaxpr.in_types
 
-            def fun(*xs: Any) -> list[Any]:
+            def fun(*xs: Array) -> list[Any]:
                 nonlocal out_nonzero
                 captured, args, given = groups(xs, k, n)
                 ts = spread(given, nonzero)

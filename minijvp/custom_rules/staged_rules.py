@@ -19,7 +19,7 @@ from minijvp import trees
 from minijvp.arguments.known_inputs import KnownInputs, kept_unless_asked
 from minijvp.calls.programs import are_inexact, array_types, chosen, groups, present, tangent_types
 from minijvp.core.jaxpr import Jaxpr, evaluate
-from minijvp.core.types import ArrayType, Params, is_inexact, type_of
+from minijvp.core.types import Array, ArrayType, Params, is_inexact, type_of
 from minijvp.custom_rules.custom_vjp import custom_vjp_linear
 from minijvp.custom_rules.deferred import ByZeros, Deferred, Flags
 from minijvp.custom_rules.linear_rules import require_linear
@@ -45,7 +45,7 @@ class TangentRule:
         custom = call.custom
         out_nonzero: Flags = ()
 
-        def fun(*xs: Any) -> list[Any]:
+        def fun(*xs: Array) -> list[Any]:
             nonlocal out_nonzero
             args, given = groups(xs, len(call.types))
             zeros = symbolic_zero if custom.symbolic_jvp else array_of_zeros
@@ -116,7 +116,7 @@ class CotangentRule:
         residual_tree: Any = None
         role = f"fwd of {call.name}, {place_of(custom.fwd)},"
 
-        def fun(*xs: Any) -> list[Any]:
+        def fun(*xs: Array) -> list[Any]:
             nonlocal residual_tree
             leaves = [CustomVJPPrimal(x, n) for x, n in zip(xs, nonzero, strict=True)] if custom.symbolic_vjp else xs
             result = custom.fwd(*call.all_arguments(leaves))
@@ -141,7 +141,7 @@ class CotangentRule:
         flags = iter(nonzero)
         given_flags = tuple([i and next(flags) for i in are_inexact(out_types)])
 
-        def fun(*xs: Any) -> list[Any]:
+        def fun(*xs: Array) -> list[Any]:
             nonlocal ct_nonzero
             residuals, given = groups(xs, len(residual_types))
             zeros = symbolic_zero if custom.symbolic_vjp else array_of_zeros
@@ -201,7 +201,7 @@ class CotangentRule:
             return jaxpr, ct_nonzero
         ct_types = tangent_types(self.call.jaxpr.out_types)
 
-        def fun(*xs: Any) -> list[Any]:
+        def fun(*xs: Array) -> list[Any]:
             residuals, _, given = groups(xs, k, len(types) - k)
             cts = chosen(zip(spread(given, nonzero), ct_types, strict=True), taken)
             return evaluate(jaxpr, *residuals, *[instantiate(c, t) for c, t in cts])
@@ -215,7 +215,7 @@ class CotangentRule:
         jaxpr, _, _, out_nonzero = self.push.for_tangents(call.are_inexact)
         out_types = call.jaxpr.out_types
 
-        def fun(*xs: Any) -> list[Any]:
+        def fun(*xs: Array) -> list[Any]:
             found = spread(evaluate(jaxpr, *xs[k:])[len(out_types) :], out_nonzero)
             return [instantiate(t, x.strong()) for t, x in zip(found, out_types, strict=True) if is_inexact(x.dtype)]
 
@@ -225,7 +225,7 @@ class CotangentRule:
         """Nothing: reverse mode takes rules that are not linear, and forward mode finds out by itself."""
 
 
-def array_of_zeros(x: Any) -> Any:
+def array_of_zeros(x: Any) -> Array:
     """The tangent of a value or type, or its cotangent, where that is zero; integers have no numbers there."""
     t = x if isinstance(x, ArrayType) else type_of(x)
     return zeros_like(t) if is_inexact(t.dtype) else np.zeros(t.shape, FLOAT0)
