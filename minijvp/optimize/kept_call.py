@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import jax
@@ -49,6 +49,14 @@ kept_call = KeptCall("kept_call")
 def is_region(e: Equation) -> bool:
     """Whether an equation is a part of a backward pass that computes again what it needs, and no layer of several."""
     return e.primitive is kept_call and e.params["repeats"] == 1
+
+
+def equal_calls(equations: Iterable[Equation]) -> dict[int, list[Equation]]:
+    """By the id of each equation: those that call the same program; one that is no such call is alone."""
+    found: dict[int, list[Equation]] = {}
+    for e in equations:
+        found.setdefault(id(e.params["jaxpr"] if e.primitive is kept_call else e), []).append(e)
+    return {id(e): equal for equal in found.values() for e in equal}
 
 
 def computes_again(linear: Jaxpr, n: int) -> bool:

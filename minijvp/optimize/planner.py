@@ -103,6 +103,11 @@ def is_outlining() -> bool:
     return config.outline == "auto" and budget_in_force() != "off"
 
 
+def as_differentiated(jaxpr: Jaxpr) -> Jaxpr:
+    """A program as it is linearized when it is staged with the budget in force: maybe with calls of equal parts."""
+    return outlined(jaxpr) if is_outlining() else jaxpr
+
+
 def is_forward(trace: Trace) -> bool:
     """Whether a trace only maps what the one below it does: a jvp or a vmap."""
     return isinstance(trace, (BatchTrace, JVPTrace)) and not isinstance(trace, LinearizeTrace)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from minijvp.core.printing import Names
 from minijvp.core.source import Source
 from minijvp.core.types import ArrayType, is_inexact
 from minijvp.errors import ArgumentError
+from minijvp.optimize.kept_call import kept_call
+from minijvp.optimize.planner import as_differentiated
 from minijvp.optimize.rematerialize.budgets import within
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.views.programs import program_of
@@ -55,10 +57,13 @@ class Residual:
     made_at: Source | None
     readers: tuple[Reader, ...] = ()
     """The equations of the linear program that want it: the primitive of each, and the line that made it."""
+    times: int = 1
+    """How many such values there are, one of each call of a program that equal parts share."""
 
     @property
     def bytes(self) -> int:
-        return self.type.bytes
+        """Of all of them together."""
+        return self.type.bytes * self.times
 
     @property
     def read_by(self) -> tuple[str, ...]:
@@ -89,13 +94,13 @@ class ResidualReport:
     @property
     def title(self) -> str:
         besides = sum(r.bytes for r in self.residuals if r.place != "value")
-        counted = f"{byte_text(self.total)} in {len(self.residuals)} values"
+        counted = f"{byte_text(self.total)} in {sum(r.times for r in self.residuals)} values"
         return f"residuals of {self.function}: {counted}, {byte_text(besides)} of them arguments or results"
 
     @property
     def table(self) -> Table:
         rows = [
-            (r.name, repr(r.type), byte_text(r.bytes), r.place, r.made_by, line_text(r), reader_text(r))
+            (r.name, type_text(r), byte_text(r.bytes), r.place, r.made_by, line_text(r), reader_text(r))
             for r in self.residuals
         ]
         return Table(self.title, ("name", "type", "bytes", "is", "made by", "at", "wanted by"), tuple(rows))
@@ -172,6 +177,11 @@ def bars(report: ResidualReport) -> list[tuple[str, int, int]]:
     return [*rows[: LINES - 1], (f"{len(rest)} other lines", sum([r[1] for r in rest]), sum([r[2] for r in rest]))]
 
 
+def type_text(r: Any) -> str:
+    """The type of a value, and how many there are if there are several."""
+    return f"{r.type!r}" + f" × {r.times}" * (r.times > 1)
+
+
 def line_text(r: Residual) -> str:
     """The user's line that made a residual."""
     if r.made_at is None:
@@ -198,7 +208,8 @@ def residual_report(fun: Callable[..., Any] | Jaxpr, *args: Any, **kwargs: Any) 
 
     The total is the number of bytes in the residuals of `vjp`; values that are arguments or results are among them. A
     value that is made inside of a loop or a call is reported with its line there. Loops and calls whose programs are
-    equal share one linearization, and so the lines of the first of them.
+    equal share one linearization, and so the lines of the first of them. Where `jit` makes equal parts calls of one
+    program (`config(outline=)`), a value of it is one row with the number of calls, and numbers that differ are arrays.
 
     Raises ArgumentError for arguments that are not arrays, and where no argument is floating.
 
@@ -209,7 +220,8 @@ def residual_report(fun: Callable[..., Any] | Jaxpr, *args: Any, **kwargs: Any) 
     """
     with within("off"):
         jaxpr = program_of(fun, args, kwargs, "residual_report")
-        opened, constants = jaxpr.hoist_constants()
+    opened, constants = as_differentiated(jaxpr).hoist_constants()
+    with within("off"):
         n = len(constants)
         differentiated = tuple([i >= n and is_inexact(t.dtype) for i, t in enumerate(opened.in_types)])
         # Not from the cache: an equal program may have come from other lines.
@@ -226,13 +238,15 @@ def residual_report(fun: Callable[..., Any] | Jaxpr, *args: Any, **kwargs: Any) 
     atoms = residuals_of(origins, known.inputs, known.outputs, len(nonzero))
     kinds: dict[Atom, str] = dict.fromkeys(results, "result")
     kinds.update({v: "constant" if i < n else "input" for i, v in enumerate(known.inputs)})
-    found: dict[Var, Residual] = {}
+    equal: dict[tuple[str, Hashable], dict[Var, Var]] = {}
     for v, variable in zip(atoms, linear.inputs, strict=False):
-        if type(v) is Var and v not in found:
-            read_by = tuple(dict.fromkeys(readers.readers(variable)))
-            found[v] = Residual(names.use(v), v.type, kinds.get(v, "value"), *makers.maker(v), read_by)
-    ordered = sorted(found.values(), key=lambda r: -r.bytes)
-    return ResidualReport(jaxpr.name or "a program", tuple(ordered))
+        if type(v) is Var:
+            equal.setdefault((kinds.get(v, "value"), makers.place(v)), {}).setdefault(v, variable)
+    found = []
+    for (kind, _), group in equal.items():
+        v, read_by = next(iter(group)), dict.fromkeys([r for w in group.values() for r in readers.readers(w)])
+        found.append(Residual(names.use(v), v.type, kind, *makers.maker(v), tuple(read_by), len(group)))
+    return ResidualReport(jaxpr.name or "a program", tuple(sorted(found, key=lambda r: -r.bytes)))
 
 
 def named(known: Jaxpr, fun: Any, args: tuple, kwargs: dict[str, Any], n: int) -> Names:
@@ -267,8 +281,20 @@ class Index:
 
     def maker(self, v: Atom) -> tuple[str, Source | None]:
         """The primitive that makes a value, with the loops and calls that this is in, and the user's line."""
+        path = self.path(v)
+        return " in ".join([e.primitive.name for e, _ in reversed(path)]), path[-1][0].source if path else None
+
+    def place(self, v: Atom) -> Hashable:
+        """What is the same for the values that equal calls make in the same place; a value made elsewhere is alone."""
+        path = self.path(v)
+        calls = [e.primitive is kept_call for e, _ in path]
+        ids = [id(e.params["jaxpr"] if call else e) for call, (e, _) in zip(calls, path, strict=True)]
+        return (v.type, path[-1][1], *ids) if any(calls) else v
+
+    def path(self, v: Atom) -> list[tuple[Equation, int]]:
+        """The loops and calls in which a value is made, and the equation that makes it, each with the place of it."""
         if v not in self.producers:
-            return "", None
+            return []
         e, k = self.producers[v]
         for inner in e.primitive.bodies(e.params):
             w, positions = inner.outputs[k], {v: i for i, v in enumerate(inner.inputs)}
@@ -277,12 +303,12 @@ class Index:
                 i = positions[w]
                 turn = i - e.params.get("n_constants", 0)
                 if not 0 <= turn < e.params.get("n_carry", 0) or inner.outputs[turn] in inner.inputs:
-                    return self.maker(e.inputs[i + len(e.inputs) - len(inner.inputs)])
+                    return self.path(e.inputs[i + len(e.inputs) - len(inner.inputs)])
                 w = inner.outputs[turn]
-            made_by, made_at = self.of(inner).maker(w)
-            if made_at is not None:
-                return f"{made_by} in {e.primitive.name}", made_at
-        return e.primitive.name, e.source
+            path = self.of(inner).path(w)
+            if path and path[-1][0].source is not None:
+                return [(e, k), *path]
+        return [(e, k)]
 
     def readers(self, v: Atom) -> Iterator[Reader]:
         """The equations that read a value."""

@@ -191,6 +191,30 @@ def test_a_loop_counts_every_turn() -> None:
     assert total(20) == 2 * total(10)
 
 
+def test_a_value_of_equal_calls_is_one_row() -> None:
+    def layers(ws: Any, x: Any) -> Any:
+        for w in ws:
+            y = x - mnp.mean(x, -1, keepdims=True)
+            z = y / mnp.sqrt(mnp.mean(y**2, -1, keepdims=True) + 1e-5)
+            x = x + mnp.sin(z @ w) * mnp.cos(x)
+        return mnp.sum(x**2)
+
+    ws, x = [SQUARE] * 12, X
+    report = residual_report(layers, ws, x)
+    with minijvp.config(outline="off"):
+        plain = residual_report(layers, ws, x)
+    assert report.total == plain.total == held(minijvp.vjp(layers, [w + 0 for w in ws], x)[1])
+    assert report.by_line == plain.by_line
+    assert sum(r.times for r in report.residuals) == len(plain.residuals)
+    inside = [r for r in report.residuals if r.made_by.endswith(" in kept_call")]
+    assert {r.times for r in inside} == {12} and "f32[5,4] × 12" in str(report.table)
+    assert {name for r in inside for name, _ in r.readers} <= {
+        "mul in kept_call",
+        "div in kept_call",
+        "dot_general in kept_call",
+    }
+
+
 def test_the_picture(tmp_path: Path) -> None:
     report = residual_report(loss, PARAMS, X)
     root = ElementTree.fromstring(report.svg)
