@@ -5,17 +5,18 @@ The linear program tells what is computed again inside: the equations of its loo
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.printing import Names
 from minijvp.core.program_primitive import ProgramPrimitive
 from minijvp.core.source import Source
 from minijvp.core.types import ArrayType
-from minijvp.optimize.kept_call import is_region
+from minijvp.optimize.kept_call import equal_calls, is_region
 from minijvp.optimize.rematerialize.linearization import Parts, renamed
 from minijvp.optimize.rematerialize.planning import Plan
 from minijvp.views.graph import Mark
@@ -25,7 +26,7 @@ from minijvp.views.traces import source_text
 
 @dataclass(frozen=True)
 class Value:
-    """A value that is saved, or computed again; in a loop, those of all turns together."""
+    """A value that is saved, or computed again; in a loop or a call, those of all turns and of all equal calls."""
 
     name: str
     """A letter as in the printed program; inside of a loop or a call, behind that of its first result: "f.c"."""
@@ -35,10 +36,12 @@ class Value:
     made_by: str
     """The primitive that makes it, and the loops and calls that this is in: "tanh in scan"."""
     made_at: Source | None
+    times: int = 1
+    """How many there are, one of each of several equal calls."""
 
     @property
     def bytes(self) -> int:
-        return self.type.bytes
+        return self.type.bytes * self.times
 
     @property
     def line(self) -> str:
@@ -57,6 +60,15 @@ class Inside:
     """The equations of one turn."""
     given: frozenset[Atom]
     """The values of the forward program that they begin with."""
+
+
+class Place(NamedTuple):
+    """Where a program is: what its names begin with, what it is in, the turns of each loop, and how many are equal."""
+
+    prefix: str = ""
+    where: str = ""
+    lengths: tuple[int, ...] = ()
+    times: int = 1
 
 
 class Marks:
@@ -80,66 +92,58 @@ class Marks:
         self.spared += [(e, 1) for e in known if made.isdisjoint(e.outputs)]
         program = Jaxpr(closed, inputs, known.equations, outputs, known.name)
         names, makers = names_in(program), Index(known)
-        saved: dict[Atom, str] = {v: names[v] for e in known for v in e.outputs if v in kept}
-        self.values += [Value(name, v.type, "saved", *makers.maker(v)) for v, name in saved.items()]
+        firsts: dict[Any, Atom] = {}
+        places = {v: makers.place(v) for e in known for v in e.outputs if v in kept}
+        saved: dict[Atom, str] = {v: names[firsts.setdefault(place, v)] for v, place in places.items()}
+        times = Counter(places.values())
+        self.values += [Value(saved[v], v.type, "saved", *makers.maker(v), times[x]) for x, v in firsts.items()]
         fates = {v: "again" if v in made else "later" for v in again}
-        self.program = self.marked(program, saved, fates)
+        self.program = self.marked(program, saved, fates, Place())
 
-    def marked(
-        self,
-        jaxpr: Jaxpr,
-        saved: Mapping[Atom, str],
-        fates: Mapping[Atom, str],
-        prefix: str = "",
-        where: str = "",
-        lengths: tuple[int, ...] = (),
-    ) -> Jaxpr:
+    def marked(self, jaxpr: Jaxpr, saved: Mapping[Atom, str], fates: Mapping[Atom, str], at: Place) -> Jaxpr:
         """A program of which some values are saved, under these names, and some have the fate to be computed again."""
         self.marks.update({v: Mark("saved", saved[v]) for v in jaxpr.inputs if v in saved})
         names, equations = names_in(jaxpr), []
         read = {*jaxpr.outputs, *[v for e in jaxpr for v in e.inputs]}
+        equal = equal_calls(jaxpr)
         for e in jaxpr:
-            for v in e.outputs:
+            for k, v in enumerate(e.outputs):
                 if v in saved:
                     self.marks[v] = Mark("saved", saved[v])
                 elif v in fates:
-                    name, t = prefix + names[v], ArrayType((*lengths, *v.type.shape), v.type.dtype)
+                    same = [w for f in equal[id(e)] if fates.get(w := f.outputs[k]) == fates[v]]
+                    name, t = at.prefix + names[same[0]], ArrayType((*at.lengths, *v.type.shape), v.type.dtype)
                     self.marks[v] = Mark(fates[v], name)
-                    self.values.append(Value(name, t, fates[v], e.primitive.name + where, e.source))
-            first = prefix + names[e.outputs[0]] + "." if e.outputs else ""
-            equations.append(self.opened(e, saved, read, first, f" in {e.primitive.name}{where}", lengths))
+                    if v is same[0]:
+                        made_by, times = e.primitive.name + at.where, at.times * len(same)
+                        self.values.append(Value(name, t, fates[v], made_by, e.source, times))
+            first = at.prefix + names[e.outputs[0]] + "." if e.outputs else ""
+            inner = Place(first, f" in {e.primitive.name}{at.where}", at.lengths, at.times * len(equal[id(e)]))
+            equations.append(self.opened(equal[id(e)], saved, read, inner) if e is equal[id(e)][0] else e)
         return jaxpr.with_equations(equations)
 
-    def opened(
-        self, e: Equation, saved: Mapping[Atom, str], read: set[Atom], prefix: str, where: str, lengths: tuple[int, ...]
-    ) -> Equation:
-        """An equation whose inner programs have their marks; stacks that nothing reads are no results of these."""
+    def opened(self, equal: Sequence[Equation], saved: Mapping[Atom, str], read: set[Atom], at: Place) -> Equation:
+        """The first of equal equations, its inner programs with their marks and without stacks that nothing reads."""
+        e = equal[0]
         programs = opened(e)
         if "length" in e.params:
-            lengths = (*lengths, e.params["length"])
+            at = at._replace(lengths=(*at.lengths, e.params["length"]))
         found = []
         for i, inner in enumerate(programs):
-            names = {w: saved[v] for v, w in zip(e.outputs, inner.outputs, strict=True) if v in saved}
+            results = list(zip(inner.outputs, zip(*[f.outputs for f in equal], strict=True), strict=True))
+            names = {w: saved[v] for w, made in results for v in made[::-1] if v in saved}
             n = e.params.get("n_carry", 0)
-            results = zip(e.outputs, inner.outputs, strict=True)
-            outputs = tuple([w for k, (v, w) in enumerate(results) if k < n or v in read or v not in saved])
-            branch = f"{prefix}{i}." if len(programs) > 1 else prefix
-            found.append(self.inner(inner, outputs, names, branch, where, lengths))
+            left = [k < n or any([v in read or v not in saved for v in made]) for k, (_, made) in enumerate(results)]
+            outputs = tuple([w for w, flag in zip(inner.outputs, left, strict=True) if flag])
+            branch = at._replace(prefix=f"{at.prefix}{i}.") if len(programs) > 1 else at
+            found.append(self.inner(inner, outputs, names, branch))
         if all([program is None for program in found]):
             return e
         whole = [program or inner for program, inner in zip(found, programs, strict=True)]
         primitive: Any = e.primitive
         return Equation(primitive, e.inputs, primitive.with_bodies(e.params, whole), e.outputs, e.source)
 
-    def inner(
-        self,
-        jaxpr: Jaxpr,
-        outputs: tuple[Atom, ...],
-        names: Mapping[Atom, str],
-        prefix: str,
-        where: str,
-        lengths: tuple[int, ...],
-    ) -> Jaxpr | None:
+    def inner(self, jaxpr: Jaxpr, outputs: tuple[Atom, ...], names: Mapping[Atom, str], at: Place) -> Jaxpr | None:
         """An inner program with marks, and with what the forward pass is spared of it; None if it has no marks."""
         values = {*jaxpr.inputs, *[v for e in jaxpr for v in e.outputs]}
         parts = [p.again for p in self.inside if not p.given.isdisjoint(values)]
@@ -147,7 +151,7 @@ class Marks:
         if not again and values.isdisjoint(names):
             return None
         more = [e for e in again if values.isdisjoint(e.outputs)]
-        self.spared += [(e, prod(lengths)) for e in more]
+        self.spared += [(e, prod(at.lengths) * at.times) for e in more]
         whole = Jaxpr((), jaxpr.inputs, (*jaxpr.equations, *more), outputs, jaxpr.name)
         # Equal programs are shared: the variables of each are its own here.
         own: dict[Atom, Var] = {v: Var(v.type) for v in (*whole.inputs, *[v for e in whole for v in e.outputs])}
@@ -155,7 +159,7 @@ class Marks:
         fates: dict[Atom, str] = {
             own[v]: "again" if v in values else "later" for e in again for v in e.outputs if v in own
         }
-        return self.marked(renamed(whole, own), saved, fates, prefix, where, lengths)
+        return self.marked(renamed(whole, own), saved, fates, at)
 
 
 def names_in(jaxpr: Jaxpr) -> dict[Atom, str]:
@@ -170,12 +174,15 @@ def names_in(jaxpr: Jaxpr) -> dict[Atom, str]:
 
 def inside(jaxpr: Jaxpr, linear: set[Atom], name: str = "", times: int = 1) -> Iterator[Inside]:
     """What the loops and calls of a linear program, in which these values are linear, compute again."""
+    equal = equal_calls(jaxpr)
     for e in jaxpr:
         flags = [v in linear for v in e.inputs]
         if not any(flags):
             continue
         linear.update(e.outputs)
-        primitive, n = e.primitive.name, e.primitive.trip_count(e.params)
+        if e is not equal[id(e)][0]:
+            continue
+        primitive, n = e.primitive.name, e.primitive.trip_count(e.params) * len(equal[id(e)])
         for inner in opened(e):
             first = e.params.get("n_constants", 0)
             given: set[Atom] = {v for v, flag in zip(inner.inputs[::-1], flags[::-1]) if flag}

@@ -13,13 +13,16 @@ from minijvp.calls.jit import jit_primitive
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.types import is_inexact
 from minijvp.errors import ArgumentError
+from minijvp.optimize.kept_call import kept_call
+from minijvp.optimize.planner import as_differentiated
 from minijvp.optimize.rematerialize.budgets import budget_in_force, within
 from minijvp.optimize.rematerialize.linearization import Parts, planned
 from minijvp.optimize.rematerialize.planning import SMALL, WORTHWHILE, Plan, PlanningProblem
 from minijvp.views.draw import fewer_boxes, require_group
-from minijvp.views.graph import Mark, Style, graph_of
+from minijvp.views.graph import FATES, Mark, Style, graph_of
 from minijvp.views.plan_marks import Inside, Marks, Value
 from minijvp.views.programs import program_of
+from minijvp.views.residuals import type_text
 from minijvp.views.svg import Picture, picture
 from minijvp.views.tables import Table, byte_text
 
@@ -100,8 +103,8 @@ class RematPlan:
             return self.note
         n = self.extra_operations
         more = f"{n:,} more operations" if n > 0 else f"{-n:,} fewer operations" if n else "no more operations"
-        again, later = ([v.fate for v in self.values].count(fate) for fate in ("again", "later"))
-        counts = [f"{len(self.saved)} saved", f"{again} computed again", f"{later} computed in the backward pass only"]
+        saved, again, later = (sum(v.times for v in self.values if v.fate == fate) for fate in FATES)
+        counts = [f"{saved} saved", f"{again} computed again", f"{later} computed in the backward pass only"]
         return (
             f"memory_budget={self.budget!r}. Values: {', '.join(counts[: 3 if later else 2])}; {more}. "
             f"At most {byte_text(self.peak)} at one time."
@@ -111,7 +114,7 @@ class RematPlan:
     def table(self) -> Table:
         """The values: saved ones, and those that are computed again, or later."""
         rows = [
-            (v.fate, v.name, repr(v.type), byte_text(v.bytes), v.made_by, v.line)
+            (v.fate, v.name, type_text(v), byte_text(v.bytes), v.made_by, v.line)
             for v in (*self.saved, *self.recomputed)
         ]
         return Table("values", ("", "name", "type", "bytes", "made by", "line"), tuple(rows))
@@ -120,25 +123,13 @@ class RematPlan:
     def regions(self) -> Table:
         """The regions of the backward pass, and the loops and calls that compute something again inside."""
         columns = ("region", "computes again", "saved, there", "again, there", "differentiates", "lines")
-        rows = [
-            (
-                str(i),
-                equations_text(s.again),
-                byte_text(s.saved),
-                byte_text(s.computed),
-                equations_text(s.equations),
-                s.lines,
-            )
-            for i, s in enumerate(self.stages, 1)
-        ]
-        rows += [
-            (
-                f"in {p.name}",
-                equations_text(len(p.again)) + (f", in each of {p.times:,} turns" if p.times > 1 else ""),
-                *[""] * 4,
-            )
-            for p in self.inside
-        ]
+        rows: list[tuple[str, ...]] = []
+        for i, s in enumerate(self.stages, 1):
+            there = byte_text(s.saved), byte_text(s.computed)
+            rows.append((str(i), equations_text(s.again), *there, equations_text(s.equations), s.lines))
+        for p in self.inside:
+            turns = f", in each of {p.times:,} {'calls' if kept_call.name in p.name else 'turns'}" * (p.times > 1)
+            rows.append((f"in {p.name}", equations_text(len(p.again)) + turns, *[""] * 4))
         return Table("the backward pass, region by region", columns, tuple(rows))
 
     @property
@@ -208,7 +199,8 @@ def remat_plan(
         memory_budget: as in `minijvp.config`; by default the one in force.
 
     The plan is the one that is followed: "auto" leaves a program alone whose residuals are small, or that would gain
-    little, and "off" leaves all alone; `note` says so. Loops and jitted functions inside have plans of their own.
+    little, and "off" leaves all alone; `note` says so. Loops and jitted functions inside have plans of their own, and
+    so has a program that equal parts are calls of (`config(outline=)`): a value of it is one row for all calls.
 
     Raises ArgumentError for arguments that are not arrays, where no argument is floating, and for a budget that no plan
     keeps within.
@@ -222,7 +214,8 @@ def remat_plan(
     budget = budget_in_force() if memory_budget is None else checked_budget(memory_budget, "remat_plan")
     with within("off"):
         jaxpr = program_of(fun, args, kwargs, "remat_plan")
-    opened, constants = jaxpr.hoist_constants()
+    with within(budget):
+        opened, constants = as_differentiated(jaxpr).hoist_constants()
     given = dict(zip(opened.inputs, constants, strict=False))
     names: dict[Atom, str] = {}
     if not isinstance(fun, Jaxpr):
@@ -274,7 +267,7 @@ def reported(
     after = linearized.bytes if plan is None else plan.bytes_after
     again = [(e, 1) for r in (plan.regions if plan else ()) for e in r.again]
     again += [(e, p.times) for p in marks.inside for e in p.again]
-    extra = sum([n for _, n in again]) - sum([n for _, n in marks.spared])
+    extra = sum([n * operations(e) for e, n in again]) - sum([n * operations(e) for e, n in marks.spared])
     time = sum([n * work_of((e,)) for e, n in again]) - sum([n * work_of((e,)) for e, n in marks.spared])
     whole = work_of(plain.known) + work_of(plain.linear)
     return RematPlan(
@@ -293,6 +286,11 @@ def reported(
         marks.marks,
         labels,
     )
+
+
+def operations(e: Equation) -> int:
+    """How many equations an equation is: a call of a program that equal parts share is those of this program."""
+    return sum(map(operations, e.params["jaxpr"])) if e.primitive is kept_call else 1
 
 
 def reason(budget: Budget, linearized: PlanningProblem) -> str:

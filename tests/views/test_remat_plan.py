@@ -51,10 +51,23 @@ def lstm(w: Any, xs: Any) -> Any:
     return mnp.sum(last) + mnp.sum(gates**2)
 
 
+def layers(ws: Any, x: Any) -> Any:
+    for w in ws:
+        centred = x - mnp.mean(x, -1, keepdims=True)
+        normalized = centred / mnp.sqrt(mnp.mean(centred**2, -1, keepdims=True) + 1e-5)
+        x = x + mnp.sin(normalized @ w) * mnp.cos(x)
+    return mnp.sum(x**2)
+
+
+def layers_in_a_scan(ws: Any, x: Any) -> Any:
+    return mnp.sum(lax.scan(lambda x, t: (x * t + layers(ws, x * t), None), x, mnp.ones(3, np.float32))[0])
+
+
 CONSTANT = np.ones((512, 512), np.float32)
 TWICE = minijvp.jit(lambda y: mnp.exp(mnp.sin(y)) * mnp.cos(y))
 SQUARE, DEEP = shape(512, 512), shape(4, 5, 256, 256)
 CHAIN = (lambda x: mnp.sum(mnp.exp(mnp.sin(mnp.exp(-x * x))) ** 2), shape(1024, 512))
+LAYERS = ([shape(128, 128)] * 12, shape(1024, 128))
 PROGRAMS: dict[str, tuple[Any, tuple[Any, ...], Any]] = {
     "network": (network, (shape(1024, 1024), shape(32, 2048)), "auto"),
     "network, a part": (network, (shape(256, 256), shape(32, 512)), 0.7),
@@ -64,6 +77,10 @@ PROGRAMS: dict[str, tuple[Any, tuple[Any, ...], Any]] = {
     "loop, a part": (looped, (shape(8, 256, 256), shape(32, 512)), 0.08),
     "loop in loop": (nested, (DEEP,), 0.3),
     "lstm": (lstm, (shape(256, 256), shape(50, 32, 256)), "auto"),
+    "layers": (layers, LAYERS, "auto"),
+    "layers, a part": (layers, LAYERS, 0.1),
+    "layers in a scan": (layers_in_a_scan, LAYERS, "auto"),
+    "layers in a scan, a part": (layers_in_a_scan, LAYERS, 0.1),
     "calls": (lambda x: mnp.sum(TWICE(TWICE(x))), (SQUARE,), 0.4),
     "jitted": (minijvp.jit(lambda x: mnp.sum(mnp.exp(mnp.sin(CONSTANT * x) * x))), (SQUARE,), 0.5),
     "closure": (lambda x: mnp.sum(mnp.exp(mnp.sin(x * CONSTANT) * x)), (SQUARE,), 0.5),
@@ -82,6 +99,14 @@ def executed(jaxpr: Jaxpr) -> int:
     return total
 
 
+def saved_bytes(fun: Any, args: tuple, budget: Any) -> int:
+    """The bytes in the pullback of a function that is staged, without arguments and result."""
+    with minijvp.config(memory_budget=budget):
+        jaxpr = minijvp.make_jaxpr(lambda *args: minijvp.vjp(fun, *args))(*args)
+    others = {*jaxpr.inputs, *[v for v, _ in jaxpr.constants], jaxpr.outputs[0]}
+    return sum(v.type.bytes for v in set(jaxpr.outputs) - others)
+
+
 def gradient(fun: Any, args: tuple, budget: Any) -> Jaxpr:
     """The program of value and gradient in all arguments."""
     with minijvp.config(memory_budget=budget):
@@ -98,6 +123,7 @@ def test_what_is_shown_is_what_is_followed(name: str) -> None:
     report = minijvp.residual_report(fun, *args)
     assert plan.bytes_before == sum(r.bytes for r in report.residuals if r.place == "value")
     assert plan.bytes_after == sum(v.bytes for v in plan.saved) <= plan.peak
+    assert plan.bytes_after == saved_bytes(fun, args, budget)
     assert plan.bytes_after <= plan.bytes_before
     if isinstance(budget, (int, float)):
         assert plan.peak <= (budget * plan.bytes_before if budget < 1 else budget)
@@ -177,6 +203,27 @@ def test_loops_are_planned_by_themselves() -> None:
     assert sum(kind == "again" for kind, _, _ in boxes) == 4
     # What is carried into a turn is saved; the box of that is an input of the body.
     assert any(kind == "saved" and " = " not in title for kind, title, _ in boxes)
+
+
+def test_a_value_of_equal_calls_is_one_row() -> None:
+    plan = remat_plan(layers, *LAYERS)
+    (inside,) = plan.inside
+    assert inside.times == 12 and f"{len(inside.again)} equations, in each of 12 calls" in str(plan)
+    assert {(v.times, v.made_by) for v in plan.saved} == {
+        (11, "add in kept_call"),
+        (12, "sqrt in kept_call"),
+        (1, "mul"),
+    }
+    assert {v.times for v in plan.recomputed} == {12}
+    assert plan.saved[0].bytes == 11 * 2**19 and "f32[1024,128] × 11" in str(plan.table)
+    assert {v.line.partition(": ")[2][:9] for v in plan.values} == {"centred =", "normalize", "x = x + m", "return mn"}
+    # One layer is open, and the eleven others are boxes that say what of them is saved.
+    labels = Counter(lines[0] for _, _, lines in drawn(plan, group=None) if lines)
+    assert (labels["kept_call layers"], labels["sqrt"]) == (12, 1)
+    with minijvp.config(outline="off"):
+        plain = remat_plan(layers, *LAYERS)
+    assert {v.times for v in plain.values} == {1} and "kept_call" not in str(plain)
+    assert plain.bytes_before == plan.bytes_before
 
 
 def test_the_budget_in_force_holds() -> None:
