@@ -39,7 +39,7 @@ def draw(
         backward: also draw the program of the cotangents, from the bottom to the top at the right side, and across, in
             red, the residuals that the forward program saves for it.
         unfold: which equations show their inner programs (of jit, cond, scan, rules ...): all (True), those up to a
-            depth, or those of the primitives that are named.
+            depth, or those of the primitives that are named. Of calls of one program that equal parts share, one does.
         group: one box for consecutive equations of a "line", of a call of a "function", or for each equation (None);
             "auto" takes the first of None, "line", "function" that leaves few boxes.
 
@@ -139,8 +139,8 @@ def fewer_boxes(style: Style, programs: list[Jaxpr]) -> Style:
 
 def n_boxes(jaxpr: Jaxpr, style: Style, depth: int) -> int:
     """How many boxes the equations of a program become, with those of the programs that are drawn inside."""
-    unfolded = [e for e in jaxpr if style.unfolds(e, depth)]
-    inner = sum(n_boxes(program, style, depth + 1) for e in unfolded for program in e.programs)
+    unfolded = style.unfolded(jaxpr, depth)
+    inner = sum(n_boxes(program, style, depth + 1) for e in jaxpr if id(e) in unfolded for program in e.programs)
     return len(runs(jaxpr.equations, style, depth)) + inner
 
 

@@ -30,6 +30,7 @@ from minijvp.operations.shape import Concatenate, Rev
 from minijvp.operations.slicing import Pad
 from minijvp.operations.sorting import ApproxTopK, Sort, TopK
 from minijvp.operations.windows import WindowPrimitive
+from minijvp.optimize.kept_call import equal_calls
 from minijvp.views.tables import byte_text
 
 KINDS = {
@@ -122,6 +123,10 @@ class Style:
     group: str | None
     marks: Mapping[Atom, Mark] | None = None
 
+    def unfolded(self, equations: Iterable[Equation], depth: int) -> set[int]:
+        """The ids of equations that show their inner programs; of equal calls, one does."""
+        return {id(e) for e, *_ in equal_calls(equations).values() if self.unfolds(e, depth)}
+
     def kind(self, e: Equation) -> str:
         """The kind of the box of an equation."""
         if self.marks is None:
@@ -163,12 +168,13 @@ def graph_of(
             notes = ((mark.kind, f"{mark.kind} {sum_text({v: mark.name})}"),) if mark else ()
             kind = mark.kind if mark else "input"
             graph.add(Node(name, kind, repr(v.type), describe(names.use(v), v.type), notes=notes), [v])
+    unfolded = style.unfolded(jaxpr, depth)
     for run in runs(jaxpr.equations, style, depth):
         first = run[0]
         if len(run) > 1:
             node = group_node(run, names, style)
         else:
-            inner = inner_graphs(first, style, depth) if style.unfolds(first, depth) else ()
+            inner = inner_graphs(first, style, depth) if id(first) in unfolded else ()
             node = equation_node(first, names, inner, style)
         graph.add(node, [v for e in run for v in e.outputs])
         for v in dict.fromkeys(v for e in run for v in e.inputs if isinstance(v, Var)):
@@ -227,10 +233,11 @@ def runs(equations: Sequence[Equation], style: Style, depth: int) -> list[list[E
     key: Any = None
     last, turn = 0, 0
     seen: set[int] = set()
+    unfolded = style.unfolded(equations, depth)
     for e in equations:
         at = e.source
         place = (at and at.code, at.line if at and style.group == "line" else None)
-        if style.group is None or style.unfolds(e, depth):
+        if style.group is None or id(e) in unfolded:
             place = e
         now = at.instruction if at else 0
         step = (now > last) - (now < last)

@@ -135,6 +135,21 @@ def test_inner_programs_are_folded_and_unfolded() -> None:
     assert kinds(draw(everything, X, unfold=True, backward=True))["residual"] > 0
 
 
+def test_one_of_equal_calls_is_unfolded() -> None:
+    def layers(ws: Any, x: Any) -> Any:
+        for w in ws:
+            y = x - mnp.mean(x, -1, keepdims=True)
+            x = x + mnp.sin(y / mnp.sqrt(mnp.mean(y**2, -1, keepdims=True) + 1e-5) @ w) * mnp.cos(x)
+        return mnp.sum(x**2)
+
+    jaxpr = minijvp.make_jaxpr(minijvp.grad(layers))([X[:, :4]] * 12, X[:, :4])
+    calls = [e.params["jaxpr"] for e in jaxpr if e.primitive.name == "kept_call"]
+    once = {id(program): equations(program) for program in calls}
+    assert (len(calls), len(once)) == (24, 4)  # the first layer has no cotangent of its input
+    boxes = sum(n for k, n in kinds(draw(jaxpr, group=None, unfold=True)).items() if k not in NOT_EQUATIONS)
+    assert boxes == len(jaxpr.equations) + sum(once.values())
+
+
 NOT_EQUATIONS = {"edge", "residual", "input", "output", "constant"}
 
 
