@@ -21,7 +21,7 @@ import numpy as np
 import minijvp
 
 SEQUENCES, LENGTH, WIDTH, HEADS = 8, 256, 256, 4
-BUDGETS = "off", "auto", 0.3, 0.2
+BUDGETS = "off", "auto", 0.2, 0.12
 
 
 def normed(x: Any) -> Any:

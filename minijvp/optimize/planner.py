@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from typing import Any
 
@@ -11,12 +11,13 @@ from minijvp.budgets import Budget
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate
 from minijvp.core.tracing import Trace, state
 from minijvp.core.types import is_inexact, type_of
-from minijvp.optimize.outline.rewriting import outlined, outlined_body, with_outlined_bodies
+from minijvp.optimize.outline.rewriting import outlined_body, with_outlined_bodies
 from minijvp.optimize.outline.sums import with_sums_in_calls
 from minijvp.optimize.rematerialize.branches import planned_branches
 from minijvp.optimize.rematerialize.budgets import budget_in_force, with_budget, within
 from minijvp.optimize.rematerialize.forward import Forward, by_results
 from minijvp.optimize.rematerialize.linearization import (
+    TooSmallError,
     leaves_of,
     linearize_jaxpr_planned,
     planned_equations,
@@ -69,7 +70,10 @@ class Planner(Linearizer):
             return linearize_flat(fun, primals, differentiated, n_outputs)
         outline = staged and is_outlining()
         if budget is not None or not staged or staging is not state.trace or budget_in_force() != "auto":
-            return linearize_staged(fun, primals, differentiated, n_outputs, budget or budget_in_force(), outline)
+            budget = budget or budget_in_force()
+            with suppress(*[TooSmallError] * outline):  # as it is written, a program may do with less than a call does
+                return linearize_staged(fun, primals, differentiated, n_outputs, budget, outline)
+            return linearize_staged(fun, primals, differentiated, n_outputs, budget, False)
         if outline:
             closed = staged_whole(fun, primals, outline)
             fun, n_outputs = partial(evaluate, closed), n_outputs() if callable(n_outputs) else n_outputs
@@ -105,7 +109,7 @@ def is_outlining() -> bool:
 
 def as_differentiated(jaxpr: Jaxpr) -> Jaxpr:
     """A program as it is linearized when it is staged with the budget in force: maybe with calls of equal parts."""
-    return outlined(jaxpr) if is_outlining() else jaxpr
+    return with_outlined_bodies(jaxpr) if is_outlining() else jaxpr
 
 
 def is_forward(trace: Trace) -> bool:
@@ -127,7 +131,7 @@ def staged_whole(fun: Callable[..., Sequence[Any]], primals: Sequence[Any], outl
     """
     with within("off"):
         closed = stage(fun, [argument_type(x) for x in primals])
-    return outlined(closed) if outline else closed
+    return with_outlined_bodies(closed) if outline else closed
 
 
 def linearize_in_place(

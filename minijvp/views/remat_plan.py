@@ -16,8 +16,9 @@ from minijvp.errors import ArgumentError
 from minijvp.optimize.kept_call import kept_call
 from minijvp.optimize.planner import as_differentiated
 from minijvp.optimize.rematerialize.budgets import budget_in_force, within
-from minijvp.optimize.rematerialize.linearization import Parts, planned
+from minijvp.optimize.rematerialize.linearization import Parts, TooSmallError, planned
 from minijvp.optimize.rematerialize.planning import SMALL, WORTHWHILE, Plan, PlanningProblem
+from minijvp.settings import config
 from minijvp.views.draw import fewer_boxes, require_group
 from minijvp.views.graph import FATES, Mark, Style, graph_of
 from minijvp.views.plan_marks import Inside, Marks, Value
@@ -228,7 +229,13 @@ def remat_plan(
         names = {inner[v]: name for v, name in names.items() if v in inner}
     name = jaxpr.name or "a program"
     nonzero = tuple([v not in given and is_inexact(v.type.dtype) for v in opened.inputs])
-    plain, parts, plan = decided(opened, nonzero, budget)
+    try:
+        plain, parts, plan = decided(opened, nonzero, budget)
+    except TooSmallError:
+        if config.outline == "off":
+            raise
+        with config(outline="off"):  # as the linearizer goes on
+            return remat_plan(fun, *args, memory_budget=memory_budget, **kwargs)
     if not any(parts.result[3]):
         raise ArgumentError(
             f"remat_plan of {name}: no argument is floating, or no result depends on one.",

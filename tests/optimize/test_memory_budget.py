@@ -14,7 +14,7 @@ import minijvp
 import minijvp.numpy as mnp
 from minijvp import lax
 from minijvp.errors import ArgumentError
-from minijvp.optimize.rematerialize import linearization
+from minijvp.optimize.rematerialize import linearization, planning
 from minijvp.optimize.rematerialize.planning import Plan, PlanningProblem
 from tests.benchmarks.deep import deep_conv_data, deep_conv_loss, deep_transformer_data, deep_transformer_loss
 
@@ -188,3 +188,21 @@ def test_a_transformer_and_convolutions() -> None:
             found = compiled.memory_analysis().temp_size_in_bytes
             assert found < part * size
             size = min(size, found)
+
+
+def test_a_budget_that_calls_of_layers_are_too_large_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is written, a program may do with less: what a layer computes again is there at one time."""
+    loss, args = deep_transformer_loss(minijvp), deep_transformer_data(3, 64, 64, 16)
+
+    def lowered(outline: str) -> str:
+        with minijvp.config(outline=outline):
+            return minijvp.jit(minijvp.value_and_grad(loss, memory_budget=0.3)).lower(*args).as_text()
+
+    auto, off = lowered("auto"), lowered("off")
+    assert len(auto) < 0.8 * len(off)
+    monkeypatch.setattr(planning, "bytes_again", lambda *args: 1 << 40)
+    loss = deep_transformer_loss(minijvp)
+    assert lowered("auto") == off
+    for outline in ("auto", "off"):
+        with minijvp.config(outline=outline), pytest.raises(ArgumentError, match="less than 8,761,344"):
+            minijvp.jit(minijvp.grad(loss, memory_budget=0.01)).lower(*args)

@@ -50,8 +50,8 @@ def body_with_sums_in_calls(jaxpr: Jaxpr) -> Jaxpr:
 
 def sums_of_calls(jaxpr: Jaxpr) -> dict[int, Sums]:
     """For numbers of calls in a program, their results that are read but once, as the second operand of a sum."""
-    reads = Counter([v for e in jaxpr for v in e.inputs if type(v) is Var])
-    reads.update([v for v in jaxpr.outputs if type(v) is Var])
+    reads = Counter([v for e in jaxpr for v in e.inputs])
+    reads.update(jaxpr.outputs)
     made: dict[Atom, tuple[int, int]] = {}
     found: dict[int, Sums] = {}
     for i, e in enumerate(jaxpr):
@@ -75,9 +75,9 @@ def adding(jaxpr: Jaxpr, positions: tuple[int, ...]) -> Jaxpr:
     """The program with one more input for each of these outputs, to which it is added."""
     outputs, sums, equations = list(jaxpr.outputs), [], []
     for n in positions:
-        v = outputs[n]
-        sums.append(Var(v.type))
-        outputs[n] = Var(v.type)
-        equations.append(Equation(add, (sums[-1], v), {}, (outputs[n],), None))
+        v, x, out = outputs[n], *map(Var, [outputs[n].type] * 2)
+        equations.append(Equation(add, (x, v), {}, (out,), None))
+        sums.append(x)
+        outputs[n] = out
     inputs = (*jaxpr.inputs, *sums)
     return Jaxpr((), inputs, (*jaxpr.equations, *equations), tuple(outputs), jaxpr.name, jaxpr.holds_derivatives)

@@ -32,6 +32,10 @@ PARTS = (0.5, 0.25, 0.12, 0.06, 0.03, 0.001)
 """What loops, calls and choices inside of a program aim at, one after the other, if its budget is too small else."""
 
 
+class TooSmallError(ArgumentError):
+    """A memory budget is too small."""
+
+
 def linearize_jaxpr_planned(
     jaxpr: Jaxpr,
     nonzero: tuple[bool, ...],
@@ -65,7 +69,7 @@ def planned(
 ) -> tuple[Parts, Plan | None]:
     """The linearization of an open jaxpr with the budget in force, and the plan for it; None keeps everything.
 
-    Raises ArgumentError for a budget that cannot be kept; not for a part of little, which a scope asks of all programs.
+    Raises TooSmallError for a budget that cannot be kept; not for a part of little, which a scope asks of all programs.
     """
     budget = budget_in_force()
     if budget == "off":
@@ -144,7 +148,7 @@ def is_filling(e: Equation) -> bool:
 
 def too_small(
     budget: Budget, name: str, linearized: PlanningProblem, plan: Plan, whole: int, copies: int
-) -> ArgumentError:
+) -> TooSmallError:
     """The error for a budget that no plan keeps within."""
     largest = sorted(plan.saved, key=lambda v: -v.type.bytes)[:3]
     producer = linearized.forward.producer
@@ -156,7 +160,7 @@ def too_small(
 
     part = math.ceil(100 * plan.peak / max(whole, 1)) / 100
     within = max([r.bytes for r in plan.regions], default=0) * copies
-    return ArgumentError(
+    return TooSmallError(
         f"memory_budget={budget!r} is too small for {name or 'this program'}: by default its reverse pass keeps "
         f"{whole * copies:,} bytes, and it cannot do with less than {plan.peak * copies:,}.",
         f"At least {plan.bytes_after * copies:,} bytes are saved and {within:,} are computed again at one time; the "

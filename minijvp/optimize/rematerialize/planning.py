@@ -19,9 +19,10 @@ from minijvp.calls.call import work_of
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
 from minijvp.operations.contraction import dot_general
 from minijvp.operations.families import broadcast_in_dim
+from minijvp.optimize.kept_call import kept_call
 from minijvp.optimize.rematerialize.cut import minimum_cut
 from minijvp.optimize.rematerialize.forward import Forward, Loop, fuses, is_cheap
-from minijvp.optimize.rematerialize.sizes import bytes_alive, bytes_within, summed, written
+from minijvp.optimize.rematerialize.sizes import bytes_again, bytes_alive, bytes_within, summed, written
 
 SMALL = 1 << 23
 """Residuals of less than so many bytes in total are left alone, if no budget is asked for: they fit in a cache, and to
@@ -226,6 +227,18 @@ class PlanningProblem:
         return slow
 
     @cached_property
+    def again_in_calls(self) -> list[int]:
+        """For each equation of the linear program, the bytes that a call of a layer computes again at one time."""
+        reached: set[Atom] = {v for v in self.program.inputs if v not in self.residuals}
+        found = []
+        for e in self.program.equations:
+            flags = tuple([v in reached for v in e.inputs])
+            found.append(bytes_again(e.params["jaxpr"], flags) if e.primitive is kept_call and any(flags) else 0)
+            if any(flags):
+                reached.update(e.outputs)
+        return found
+
+    @cached_property
     def spread_out(self) -> set[Var]:
         """The residuals by which elementwise operations multiply a cotangent before it is spread over a larger array.
 
@@ -257,6 +270,7 @@ class PlanningProblem:
         again, made = forward.again(reads, saved)
         whole = written(again, made, self.program.equations[start:end])
         size = bytes_within(whole, made.intersection(reads))
+        size += max(self.again_in_calls[start:end], default=0)
         size = size + self.alive[start] + self.alive[end] if self.loop is None else size // max(self.loop.length, 1)
         apart = bool(whole) or not all(map(is_cheap, again)) or forward.reads_elsewhere(made, again)
         taken = {v for e in again for v in e.inputs}.union(reads) - made
@@ -297,7 +311,7 @@ class PlanningProblem:
         A compiler fuses some of what is cheap.
         """
         kept = [sum([v.type.bytes for v in self.by_default(self.needed, cheap)]) for cheap in (True, False)]
-        return sum(kept) / 2 + max([self.alive[r.start] for r in plan.regions])
+        return sum(kept) / 2 + max([self.alive[r.start] for r in plan.regions]) + max(self.again_in_calls, default=0)
 
     @property
     def most_regions(self) -> int:

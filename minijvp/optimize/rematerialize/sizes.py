@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import accumulate
 
-from minijvp.core.jaxpr import Atom, Equation, Var
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
 from minijvp.optimize.rematerialize.forward import fuses, spreads
 
 FUSED, FUSED_AT_ONCE = 8, 32
@@ -28,6 +29,18 @@ def bytes_within(whole: set[Var], reads: set[Var]) -> int:
     on_the_way = max([v.type.bytes for v in whole - reads], default=0)
     fused = sorted([v.type.bytes for v in reads - whole])
     return late + on_the_way + sum(fused[:FUSED_AT_ONCE]) // FUSED + sum(fused[FUSED_AT_ONCE:]) // 2
+
+
+@lru_cache(maxsize=4096)
+def bytes_again(linear: Jaxpr, tangents: tuple[bool, ...]) -> int:
+    """The bytes that are there at one time of what a linear program computes again, where some inputs are tangents."""
+    reached: set[Atom] = {v for v, flag in zip(linear.inputs, tangents, strict=True) if flag}
+    again, rest = [], []
+    for e in linear:
+        (again if reached.isdisjoint(e.inputs) else rest).append(e)
+        reached.update(e.outputs if rest and rest[-1] is e else ())
+    made = {v for e in again for v in e.outputs}
+    return bytes_within(written(again, made, rest), made.intersection([v for e in rest for v in e.inputs]))
 
 
 def bytes_alive(equations: Sequence[Equation], outputs: Sequence[Atom]) -> list[int]:
