@@ -199,7 +199,7 @@ def test_a_budget_that_calls_of_layers_are_too_large_for(monkeypatch: pytest.Mon
             return minijvp.jit(minijvp.value_and_grad(loss, memory_budget=0.3)).lower(*args).as_text()
 
     auto, off = lowered("auto"), lowered("off")
-    assert len(auto) < 0.8 * len(off)
+    assert len(auto) < 0.9 * len(off)
     monkeypatch.setattr(planning, "bytes_again", lambda *args: 1 << 40)
     loss = deep_transformer_loss(minijvp)
     assert lowered("auto") == off
