@@ -11,7 +11,7 @@ from minijvp.budgets import Budget
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate
 from minijvp.core.tracing import Trace, state
 from minijvp.core.types import is_inexact, type_of
-from minijvp.optimize.outline.rewriting import outlined_body, with_outlined_bodies
+from minijvp.optimize.outline.rewriting import outlined_body, outlined_whole, with_outlined_bodies
 from minijvp.optimize.outline.sums import with_sums_in_calls
 from minijvp.optimize.rematerialize.branches import planned_branches
 from minijvp.optimize.rematerialize.budgets import budget_in_force, with_budget, within
@@ -109,7 +109,7 @@ def is_outlining() -> bool:
 
 def as_differentiated(jaxpr: Jaxpr) -> Jaxpr:
     """A program as it is linearized when it is staged with the budget in force: maybe with calls of equal parts."""
-    return with_outlined_bodies(jaxpr) if is_outlining() else jaxpr
+    return outlined_whole(jaxpr) if is_outlining() else jaxpr
 
 
 def is_forward(trace: Trace) -> bool:
@@ -131,7 +131,7 @@ def staged_whole(fun: Callable[..., Sequence[Any]], primals: Sequence[Any], outl
     """
     with within("off"):
         closed = stage(fun, [argument_type(x) for x in primals])
-    return with_outlined_bodies(closed) if outline else closed
+    return outlined_whole(closed) if outline else closed
 
 
 def linearize_in_place(

@@ -70,6 +70,11 @@ def with_outlined_bodies(jaxpr: Jaxpr) -> Jaxpr:
     """
     if jaxpr.holds_derivatives:
         return jaxpr
+    return outlined_whole(jaxpr)
+
+
+def outlined_whole(jaxpr: Jaxpr) -> Jaxpr:
+    """The same for a program that is differentiated next, though it may hold derivatives of lower order."""
     return outlined(with_bodies(jaxpr, outlined_body))
 
 

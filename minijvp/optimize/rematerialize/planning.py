@@ -399,7 +399,12 @@ def gathers(e: Equation, linear: set[Atom]) -> bool:
     if e.primitive is not dot_general:
         return False
     contracted, batch = e.params["dimension_numbers"]
-    alone = [v.type.ndim == len(c) + len(b) for v, c, b in zip(e.inputs, contracted, batch) if v not in linear]
+    axes = [{*c, *b} for c, b in zip(contracted, batch)]
+    alone = [
+        all([n == 1 for d, n in enumerate(v.type.shape) if d not in known])
+        for v, known in zip(e.inputs, axes, strict=True)
+        if v not in linear
+    ]
     return any(alone) and SPREAD * e.outputs[0].type.size <= max([v.type.size for v in linear])
 
 
