@@ -151,8 +151,10 @@ def linearize_in_place(
 
     names = {v: u for v, x in linear.constants if (u := variable(x)) is not None}
     results = [v for x in outs if (v := variable(x)) is not None]
-    forward = by_results(Forward(trace.equations[start:], results, results), names.values())
-    trace.equations[start:] = forward.equations
+    written = trace.equations[start:]
+    forward = by_results(Forward(written, results, results), names.values())
+    if "expensive" in [e.primitive.recomputable for e in written]:  # what it fuses whole, a compiler knows better
+        trace.equations[start:] = forward.equations
     if sum([v.type.bytes for v in names]) < SMALL:
         return outs, linear, nonzero
     linearized = PlanningProblem(forward, renamed(linear, names), names.values())
