@@ -112,6 +112,11 @@ def as_differentiated(jaxpr: Jaxpr) -> Jaxpr:
     return outlined_whole(jaxpr) if is_outlining() else jaxpr
 
 
+def as_written() -> AbstractContextManager[None]:
+    """In the context, nothing is outlined."""
+    return config(outline="off")
+
+
 def is_forward(trace: Trace) -> bool:
     """Whether a trace only maps what the one below it does: a jvp or a vmap."""
     return isinstance(trace, (BatchTrace, JVPTrace)) and not isinstance(trace, LinearizeTrace)

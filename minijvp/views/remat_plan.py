@@ -14,11 +14,10 @@ from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.types import is_inexact
 from minijvp.errors import ArgumentError
 from minijvp.optimize.kept_call import kept_call
-from minijvp.optimize.planner import as_differentiated
+from minijvp.optimize.planner import as_differentiated, as_written, is_outlining
 from minijvp.optimize.rematerialize.budgets import budget_in_force, within
 from minijvp.optimize.rematerialize.linearization import Parts, TooSmallError, planned
 from minijvp.optimize.rematerialize.planning import SMALL, WORTHWHILE, Plan, PlanningProblem
-from minijvp.settings import config
 from minijvp.views.draw import fewer_boxes, require_group
 from minijvp.views.graph import FATES, Mark, Style, graph_of
 from minijvp.views.plan_marks import Inside, Marks, Value
@@ -232,9 +231,9 @@ def remat_plan(
     try:
         plain, parts, plan = decided(opened, nonzero, budget)
     except TooSmallError:
-        if config.outline == "off":
+        if not is_outlining():
             raise
-        with config(outline="off"):  # as the linearizer goes on
+        with as_written():  # as the linearizer goes on
             return remat_plan(fun, *args, memory_budget=memory_budget, **kwargs)
     if not any(parts.result[3]):
         raise ArgumentError(

@@ -8,12 +8,16 @@ from functools import cached_property
 
 from minijvp.calls.call import work_of
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
+from minijvp.operations.contraction import dot_general
 from minijvp.operations.elementwise import Slope
 from minijvp.operations.families import Elementwise
 from minijvp.transforms.linearize import Loop
 
 SLIGHT = 1 << 10
 """So many bytes of one value are kept without a thought."""
+
+SPREAD = 8
+"""So many times as large as an operand is a result that it is spread over, at least."""
 
 
 class Forward:
@@ -193,3 +197,20 @@ def spreads(e: Equation) -> bool:
     """Whether an operation makes a large array from little at no cost: zeros, or one number in many places."""
     read = sum([v.type.bytes for v in e.inputs if type(v) is Var])
     return e.primitive.recomputable == "free" and 8 * read <= sum([v.type.bytes for v in e.outputs])
+
+
+def gathers(e: Equation, linear: set[Atom]) -> bool:
+    """Whether it is a product that brings a linear operand to a small result, and whose transpose has no sums.
+
+    With rows of its own in the other operand, the transpose is a product that sums over these.
+    """
+    if e.primitive is not dot_general:
+        return False
+    contracted, batch = e.params["dimension_numbers"]
+    axes = [{*c, *b} for c, b in zip(contracted, batch)]
+    alone = [
+        all([n == 1 for d, n in enumerate(v.type.shape) if d not in known])
+        for v, known in zip(e.inputs, axes, strict=True)
+        if v not in linear
+    ]
+    return any(alone) and SPREAD * e.outputs[0].type.size <= max([v.type.size for v in linear])

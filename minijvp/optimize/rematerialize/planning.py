@@ -17,11 +17,10 @@ from typing import NamedTuple
 
 from minijvp.calls.call import work_of
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
-from minijvp.operations.contraction import dot_general
 from minijvp.operations.families import broadcast_in_dim
 from minijvp.optimize.kept_call import kept_call
 from minijvp.optimize.rematerialize.cut import minimum_cut
-from minijvp.optimize.rematerialize.forward import Forward, Loop, fuses, is_cheap
+from minijvp.optimize.rematerialize.forward import Forward, Loop, fuses, gathers, is_cheap
 from minijvp.optimize.rematerialize.sizes import bytes_again, bytes_alive, bytes_within, summed, written
 
 SMALL = 1 << 23
@@ -33,9 +32,6 @@ NOTICEABLE = 1 << 20
 
 NEGLIGIBLE = 1e-4
 """The part of all residuals up to which a value is not worth thinking about: it is saved where it is needed."""
-
-SPREAD = 8
-"""So many times as large as an operand is a result that it is spread over, at least."""
 
 WORTHWHILE = 0.9
 """The part of the bytes that may remain for a plan to be followed without a budget that asks for it."""
@@ -389,23 +385,6 @@ def crossings(forward: Forward, reads: Sequence[Sequence[Var]], saved: set[Var])
         shared.update([u for u in (*operands, *wanted) if first.get(u, k) < k])
     works = {v: (times[v] - 1) * work_of(forward.again([v], saved)[0]) for v in shared}
     return {v for v in shared if DEFAULT.exchange * works[v] > REPEATED * v.type.bytes}
-
-
-def gathers(e: Equation, linear: set[Atom]) -> bool:
-    """Whether it is a product that brings a linear operand to a small result, and whose transpose has no sums.
-
-    With rows of its own in the other operand, the transpose is a product that sums over these.
-    """
-    if e.primitive is not dot_general:
-        return False
-    contracted, batch = e.params["dimension_numbers"]
-    axes = [{*c, *b} for c, b in zip(contracted, batch)]
-    alone = [
-        all([n == 1 for d, n in enumerate(v.type.shape) if d not in known])
-        for v, known in zip(e.inputs, axes, strict=True)
-        if v not in linear
-    ]
-    return any(alone) and SPREAD * e.outputs[0].type.size <= max([v.type.size for v in linear])
 
 
 def without_results(e: Equation, variables: set[Var]) -> Equation:
