@@ -18,7 +18,8 @@ from tests.benchmarks.__main__ import BENCHMARKS, main, measure, selected
 from tests.benchmarks.benchmark import Benchmark
 from tests.benchmarks.chart import draw
 from tests.benchmarks.contenders import BOTH, INSTALLED, calls, plain
-from tests.benchmarks.defaults import BODIES, by_default, recurrent_data, residual_blocks_loss
+from tests.benchmarks.defaults import BODIES, by_default, recurrent_data
+from tests.benchmarks.depth import residual_blocks_loss
 from tests.benchmarks.eager import CASES, Case, check
 from tests.benchmarks.models import (
     DERIVATIVES_OF_LOOPS,

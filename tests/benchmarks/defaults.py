@@ -13,7 +13,7 @@ import minijvp
 from tests.benchmarks import deep
 from tests.benchmarks.benchmark import Benchmark
 from tests.benchmarks.contenders import MINIJVP, Make, plain, renewed
-from tests.benchmarks.depth import seconds
+from tests.benchmarks.depth import residual_blocks_loss, seconds
 from tests.benchmarks.models import gradient, lstm_data, lstm_loss, mlp_data, mlp_loss, normal, resnet_data, resnet_loss
 from tests.benchmarks.report import (
     DEFAULTS_COMPILE,
@@ -75,20 +75,6 @@ def normalized_loss(library: Any) -> Loss:
             return h + 0.1 * xp.tanh(normed @ w + x), None
 
         return xp.mean(library.lax.scan(step, h, xs)[0] ** 2)
-
-    return loss
-
-
-def residual_blocks_loss(library: Any) -> Loss:
-    """Blocks of two convolutions, one after another."""
-    xp, conv = library.numpy, partial(library.lax.conv_general_dilated, window_strides=(1, 1), padding="SAME")
-    layout = {"dimension_numbers": ("NHWC", "HWIO", "NHWC")}
-
-    def loss(params: Any, x: Any) -> Any:
-        for first, second in zip(*params):
-            y = conv(xp.maximum(x, 0), first, **layout)
-            x = x + conv(xp.maximum(y, 0), second, **layout)
-        return xp.mean(x**2)
 
     return loss
 

@@ -12,13 +12,14 @@ import numpy as np
 from tests.benchmarks.benchmark import Benchmark
 from tests.benchmarks.contenders import BOTH, plain, renewed
 from tests.benchmarks.deep import deep_conv_data, deep_conv_loss, deep_transformer_data, deep_transformer_loss
-from tests.benchmarks.models import Program, gradient, mlp_data, mlp_loss, normal
+from tests.benchmarks.models import Program, gradient, mlp_data, mlp_loss, normal, resnet_data
 from tests.benchmarks.report import (
     DEPTH_COMPILE,
     DEPTH_FIRST,
     DEPTH_LOWER,
     DEPTH_MEMORY,
     DEPTH_RUN,
+    OURS,
     Row,
     row,
 )
@@ -76,6 +77,20 @@ def pendulum_loss(library: Any, steps: int) -> Callable[[Any, Any], Any]:
     return loss
 
 
+def residual_blocks_loss(library: Any) -> Callable[[Any, Any], Any]:
+    """The mean square of what blocks of two convolutions, one after another, make of images."""
+    xp, conv = library.numpy, partial(library.lax.conv_general_dilated, window_strides=(1, 1), padding="SAME")
+    layout = {"dimension_numbers": ("NHWC", "HWIO", "NHWC")}
+
+    def loss(params: Any, x: Any) -> Any:
+        for first, second in zip(*params):
+            y = conv(xp.maximum(x, 0), first, **layout)
+            x = x + conv(xp.maximum(y, 0), second, **layout)
+        return xp.mean(x**2)
+
+    return loss
+
+
 def transformer(*sizes: int) -> Program:
     """The gradient of so many layers of a width, for 8 sequences of a length."""
     return Program(gradient(deep_transformer_loss), partial(deep_transformer_data, *sizes))
@@ -85,12 +100,17 @@ DEEP: dict[str, Program] = {
     "transformer, 4 layers of 64": transformer(4, 64, 32),
     "transformer, 12 layers of 64": transformer(12, 64, 32),
     "transformer, 24 layers of 64": transformer(24, 64, 32),
+    "transformer, 48 layers of 64": transformer(48, 64, 32),
     "transformer, 6 layers of 256": transformer(6, 256, 128),
-    "MLP, 50 layers": Program(gradient(mlp_loss), partial(mlp_data, 50, 64, 32)),
-    "LSTM, 12 steps": Program(gradient(unrolled_lstm_loss), partial(unrolled_lstm_data, 12)),
-    "RK4, 4 steps": Program(gradient(partial(pendulum_loss, steps=4)), pendulum_data),
+    "transformer, 12 layers of 256": transformer(12, 256, 256),
+    **{f"MLP, {n} layers": Program(gradient(mlp_loss), partial(mlp_data, n, 64, 32)) for n in (50, 200)},
+    **{f"LSTM, {n} steps": Program(gradient(unrolled_lstm_loss), partial(unrolled_lstm_data, n)) for n in (12, 24, 50)},
+    **{f"RK4, {n} steps": Program(gradient(partial(pendulum_loss, steps=n)), pendulum_data) for n in (4, 12, 30)},
+    "ResNet, 8 blocks": Program(gradient(residual_blocks_loss), partial(resnet_data, 8, 32, 16, 8)),
     "conv net": Program(gradient(deep_conv_loss), partial(deep_conv_data, 32, 16)),
 }
+ALONE = ("RK4, 12 steps", "RK4, 30 steps")
+"""What JAX does not compile in a minute."""
 QUICK = ("transformer, 4 layers of 64",)
 
 
@@ -106,7 +126,7 @@ def deep(model: str, name: str, settings: Settings) -> list[Row]:
     args = program.data()
     found: dict[str, dict[str, list[float]]] = {what: {} for what in ("lower", "compile", "first", "memory")}
     made: dict[str, Call] = {}
-    for side, library in BOTH.items():
+    for side, library in ({OURS: BOTH[OURS]} if model in ALONE else BOTH).items():
         lower, lowered = seconds(renewed(program.make, library).lower, *args)
         compiling, compiled = seconds(lowered.compile)
         running, _ = seconds(waiting(compiled), *args)
@@ -114,7 +134,7 @@ def deep(model: str, name: str, settings: Settings) -> list[Row]:
         for what, value in zip(found, (lower, compiling, lower + compiling + running, max(1.0, space)), strict=True):
             found[what][side] = [value]
         made[side] = Call(waiting(compiled), args)
-    check_same(plain(made["minijvp"]()), plain(made["JAX"]()))
+    check_same(plain(made[OURS]()), plain(made[side]()))
     runs = in_rounds(lambda: {side: seconds(call)[0] for side, call in made.items()}, settings)
     return [
         row(model, DEPTH_LOWER, found["lower"]),
