@@ -95,9 +95,8 @@ class MissingRuleError(MinijvpError, TypeError, ValueError, NotImplementedError)
 
     equation: Any = None
     """The equation that cannot be transposed, if that is what failed."""
-
-    line: Any = None
-    """Where that was made, if it is known."""
+    rule: str = ""
+    """The rule that is missing, as long as the line that wants it is not known."""
 
 
 class UnboundAxisError(ArgumentError, NameError):

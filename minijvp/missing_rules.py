@@ -49,11 +49,11 @@ def batch(self, axis, args, batched, **params):  # args[i] has a leading axis of
 
 def missing_rule(primitive: Any, rule: str) -> MissingRuleError:
     """The error for a primitive without a rule that a transformation needs."""
-    return MissingRuleError(
-        f"the primitive {primitive.name!r} has no {rule} rule.",
-        WHY_MISSING.get(rule, "It is not linear, or no rule says how it is transposed."),
-        how_to_write(primitive, rule) if primitive.made_outside else INSTEAD_OF_RULE[rule == "batch"],
-    )
+    why = WHY_MISSING.get(rule, "It is not linear, or no rule says how it is transposed.")
+    do = how_to_write(primitive, rule) if primitive.made_outside else INSTEAD_OF_RULE[rule == "batch"]
+    error = MissingRuleError(f"the primitive {primitive.name!r} has no {rule} rule.", why, do)
+    error.rule = rule
+    return error
 
 
 def how_to_write(primitive: Any, rule: str) -> str:

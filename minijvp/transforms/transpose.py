@@ -55,9 +55,8 @@ def transpose_flat(jaxpr: Jaxpr, linear: Sequence[bool], args: Sequence[Any], co
                 if ct is not None and type(v) is Var and v not in values:
                     received[v] = add(received[v], ct) if v in received else ct
     except (TypeError, ValueError) as error:
-        fails = isinstance(error, MissingRuleError) or is_about_linearity(error)
-        apart = known_apart(jaxpr, linear) if fails else None
-        if apart is not None:
+        fails = isinstance(error, (MissingRuleError, UnknownValueError))
+        if fails and (apart := known_apart(jaxpr, linear)) is not None:
             return transpose_flat(apart, linear, args, cotangents)
         if e is not None and is_about_linearity(error):
             # A step names the equation inside, and the line is that of the step.
@@ -105,7 +104,7 @@ def zeros_equation(v: Var) -> Equation:
 
 def is_about_linearity(error: Exception) -> bool:
     """Whether a transpose rule failed for want of a value: there is no rule, or it used an argument that is linear."""
-    return isinstance(error, UnknownValueError) or (isinstance(error, MissingRuleError) and error.line is None)
+    return isinstance(error, UnknownValueError) or (isinstance(error, MissingRuleError) and error.rule != "")
 
 
 def not_linear(e: Equation, line: Source | None) -> MissingRuleError:
@@ -119,7 +118,7 @@ def not_linear(e: Equation, line: Source | None) -> MissingRuleError:
         "Transpose linear functions only (x * c with a known c, and not x * x): for another function, vjp transposes "
         "its derivative." + (sketch and f" Of a primitive that is linear:\n{sketch}"),
     )
-    error.equation, error.line = e, line
+    error.equation, error.rule = e, "" if line else "transpose"
     return error
 
 
