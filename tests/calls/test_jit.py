@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from functools import partial, wraps
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -20,6 +16,7 @@ from jax.tree_util import tree_flatten
 import minijvp
 import minijvp.numpy as mnp
 from minijvp import ArgumentError, ConcretizationError, EscapedTracerError
+from tests.several_devices import run_on_four_devices
 
 X, V = jnp.array([0.3, -1.2, 2.0]), jnp.array([1.0, 0.5, -2.0])
 SIDES = (minijvp, mnp), (jax, jnp)
@@ -550,17 +547,11 @@ puts = lambda np: lambda x: np.asarray(x, device=rows), lambda np: lambda x: np.
 for put in puts:
     check(minijvp.jit(put(mnp))(x), jax.jit(put(jnp))(x))
 check(minijvp.jit(lambda x: (mnp.zeros((8, 4), device=rows), x)[0])(x), jnp.zeros((8, 4), device=rows))
-print("sharded")
 """
 
 
 def test_shardings() -> None:
-    root = str(Path(__file__).parents[2])
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu", "PYTHONPATH": root}
-    command = [sys.executable, "-c", SHARDED]
-    environment = {**os.environ, **flags}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    assert done.stdout.endswith("sharded\n"), done.stderr[-3000:]
+    run_on_four_devices(SHARDED)
 
 
 def test_results_without_numbers() -> None:

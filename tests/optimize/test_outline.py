@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -20,6 +16,7 @@ import minijvp.numpy as mnp
 from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Equation, Jaxpr
 from minijvp.optimize.kept_call import kept_call
+from tests.several_devices import run_on_four_devices
 
 Libraries = tuple[Any, Any, Any]
 
@@ -300,6 +297,12 @@ def test_programs_that_were_compiled_with_outlining_are_not_taken_without_it() -
         close(found, f(p, x))
 
 
+def test_a_jitted_function_is_looked_into() -> None:
+    f = minijvp.grad(minijvp.jit(residual_layers(OURS)))
+    args = [0.1 * numbers(64, 64, seed=i) for i in range(12)], numbers(1024, 64)
+    assert len(kept_calls(compiled_program(f, *args))) == 24
+
+
 def test_functions_with_other_rules_are_not_the_same() -> None:
     """Though their programs and their names are."""
 
@@ -455,17 +458,11 @@ x, y = numbers(8, 3, 6, 5), numbers(8, 3, 3, 2)  # convolutions in the form that
 ours, theirs = (api.value_and_grad(steps(api, {}, 2), (0, 1)) for api in (minijvp, jax))
 for args in ((put(x, "d"), put(y)), (put(x), put(y, "d"))):
     same(minijvp.jit(ours)(*args), jax.jit(theirs)(x, y))
-print("sharded")
 """
 
 
 def test_what_is_shared_among_devices() -> None:
-    root = str(Path(__file__).parents[2])
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu", "PYTHONPATH": root}
-    command = [sys.executable, "-c", SHARDED]
-    environment = {**os.environ, **flags}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
-    assert done.stdout.endswith("sharded\n"), done.stderr[-3000:]
+    run_on_four_devices(SHARDED)
 
 
 def deep(n: int) -> tuple[Any, Any]:

@@ -14,6 +14,7 @@ import pytest
 import minijvp
 import minijvp.numpy as mnp
 from minijvp import lax, residual_report
+from tests.views.test_remat_plan import layers
 
 W, X = np.ones((4, 3), np.float32), np.ones((5, 4), np.float32)
 
@@ -192,13 +193,6 @@ def test_a_loop_counts_every_turn() -> None:
 
 
 def test_a_value_of_equal_calls_is_one_row() -> None:
-    def layers(ws: Any, x: Any) -> Any:
-        for w in ws:
-            y = x - mnp.mean(x, -1, keepdims=True)
-            z = y / mnp.sqrt(mnp.mean(y**2, -1, keepdims=True) + 1e-5)
-            x = x + mnp.sin(z @ w) * mnp.cos(x)
-        return mnp.sum(x**2)
-
     ws, x = [SQUARE] * 12, X
     report = residual_report(layers, ws, x)
     with minijvp.config(outline="off"):

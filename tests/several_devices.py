@@ -1,0 +1,19 @@
+"""Code that needs several devices, in a process of its own: CPU devices are made when JAX starts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def run_on_four_devices(code: str) -> None:
+    """Run a script where JAX has four CPU devices. Fails, with its last words, if the script does not end well."""
+    root = str(Path(__file__).parents[1])
+    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu", "PYTHONPATH": root}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(
+        command, env={**os.environ, **flags}, capture_output=True, text=True, timeout=300, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
