@@ -71,7 +71,7 @@ ROTATED = [(ORDERS[i], ORDERS[(i + 2) % 6], ORDERS[(5 * i + 3) % 6]) for i in ra
 def same(found: Any, wanted: Any) -> None:
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
         assert a.dtype == b.dtype
-        bound = 2e-12 if a.dtype in (np.float64, np.complex128) else 1e-5 if a.dtype.itemsize >= 4 else 3e-2
+        bound = 2e-12 if a.dtype in (np.float64, np.complex128) else 4e-6 if a.dtype.itemsize >= 4 else 3e-2
         a, b = (np.asarray(v, np.complex128) for v in (a, b))
         np.testing.assert_allclose(a, b, rtol=0, atol=bound * np.abs(b).max(initial=0))
 

@@ -16,7 +16,14 @@ from minijvp import lax
 from minijvp.errors import ArgumentError
 from minijvp.optimize.rematerialize import linearization, planning
 from minijvp.optimize.rematerialize.planning import Plan, PlanningProblem
-from tests.benchmarks.deep import deep_conv_data, deep_conv_loss, deep_transformer_data, deep_transformer_loss
+from tests.benchmarks.deep import (
+    deep_conv_data,
+    deep_conv_loss,
+    deep_transformer_data,
+    deep_transformer_loss,
+    mixed_chain_loss,
+)
+from tests.benchmarks.deep import numbers as deep_numbers
 
 LAYERS, WIDTH = 8, 64
 KEYS = np.random.default_rng(0)
@@ -188,6 +195,32 @@ def test_a_transformer_and_convolutions() -> None:
             found = compiled.memory_analysis().temp_size_in_bytes
             assert found < part * size
             size = min(size, found)
+
+
+def test_elementwise_chains_are_left_as_they_are_written() -> None:
+    """Without a plan, a compiler knows best which side of an operation to keep of what it fuses whole."""
+    loss, args = mixed_chain_loss(minijvp, rounds=2), deep_numbers(1_000_000)
+    program = lambda: str(minijvp.make_jaxpr(minijvp.grad(loss))(*args))
+    auto = program()
+    with minijvp.config(memory_budget="off"):
+        assert auto == program()
+
+
+@pytest.mark.parametrize("batch", [(), (1,)])
+def test_what_would_be_computed_for_each_number_of_an_outer_product_is_kept(batch: tuple[int, ...]) -> None:
+    """The gradient of a row times a matrix, with and without an axis for the row."""
+
+    def loss(w: Any, xs: Any) -> Any:
+        def step(h: Any, x: Any) -> Any:
+            h = mnp.tanh(h @ w + x)
+            return h, mnp.sum(mnp.sin(h) * h)
+
+        return mnp.mean(lax.scan(step, mnp.zeros_like(xs[0]), xs)[1])
+
+    program = lambda: minijvp.jit(minijvp.grad(loss)).lower(np.eye(256, dtype="f"), np.ones((10_000, *batch, 256), "f"))
+    auto = program().compile().memory_analysis().temp_size_in_bytes
+    with minijvp.config(memory_budget="off"):
+        assert auto == program().compile().memory_analysis().temp_size_in_bytes
 
 
 def test_a_budget_that_calls_of_layers_are_too_large_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -193,8 +193,8 @@ def planned_equations(linearized: PlanningProblem, plan: Plan) -> tuple[Equation
 def as_kept(equations: Sequence[Equation], outputs: Sequence[Var]) -> Equation:
     """Equations as one, which a compiler keeps apart from all else.
 
-    What is read last comes first: so the transposed program gives cotangents in the order of its results, by which XLA
-    goes when it decides what to compute first.
+    What is read last comes first, so that the transposed program gives cotangents in the order in which it computes
+    them. XLA on CPU needed less memory so (a transformer of 6 x 256: 73 MiB for 76), or the same.
     """
     made = {v for e in equations for v in e.outputs}
     read = dict.fromkeys([v for e in equations[::-1] for v in e.inputs if type(v) is Var and v not in made])

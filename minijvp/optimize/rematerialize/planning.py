@@ -139,7 +139,7 @@ class PlanningProblem:
         return plan if plan.again and plan.peak <= WORTHWHILE * self.peak_by_default(plan) else None
 
     def by_default_terms(self) -> Plan:
-        """The plan of least memory that costs no noticeable time."""
+        """The plan that is followed where no budget is asked for, if it gains enough."""
         called = self.loop is not None and self.loop.called
         return self.plan(CALLED) if called else self.plan(DEFAULT, within_time=True)
 
