@@ -278,7 +278,7 @@ logaddexp = Transcendental(
 )
 times_one_minus = Elementwise(
     "times_one_minus",
-    lambda x: lax.mul(x, lax.sub(lax.full_like(x, 1), x)),
+    lambda x: lax.mul(x, lax.sub(accurate.like(x, 1), x)),
     lambda t, out, x: mul(t, sub(1.0, mul(x, 2.0))),
     doc="x * (1 - x)",
 )
@@ -296,7 +296,7 @@ logistic = Transcendental("logistic", lax.logistic, lambda t, out, x: mul(t, log
 # Exact close to 1 and -1, and its derivative close to 0, too.
 one_minus_square = Elementwise(
     "one_minus_square",
-    lambda x: lax.mul(lax.sub(lax.full_like(x, 1), x), lax.add(x, lax.full_like(x, 1))),
+    lambda x: lax.mul(lax.sub(accurate.like(x, 1), x), lax.add(x, accurate.like(x, 1))),
     lambda t, out, x: mul(t, mul(x, -2.0)),
     doc="1 - x*x",
 )
