@@ -28,7 +28,7 @@ class NanProgram(NamedTuple):
     def line(self) -> int:
         """The number of the line, in this file, that makes what is not finite."""
         lines, first = inspect.getsourcelines(self.fun)
-        return first + [i for i, line in enumerate(lines) if line.rstrip().endswith("# here")][0]
+        return first + next(i for i, line in enumerate(lines) if line.rstrip().endswith("# here"))
 
 
 def masked_sqrt(x: Any) -> Any:
