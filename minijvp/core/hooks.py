@@ -1,4 +1,4 @@
-"""The two places where `minijvp.optimize` enters the machine. It changes no result, and the machine runs without it."""
+"""The places where `minijvp.optimize` and `minijvp.nan_safe` enter the machine, which runs without them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ class Hooks:
 
     `faster` gives what to use in the place of a class of traces, or of a function of the library, where values are
     computed at once; without it, the plain one is used. `linearizer` is how programs are linearized: a
-    `minijvp.transforms.linearize.Linearizer`.
+    `minijvp.transforms.linearize.Linearizer`. `nan_safe` gives what to use in the place of a class of traces anywhere,
+    or None where its setting is off.
     """
 
-    __slots__ = ("faster", "linearizer")
+    __slots__ = ("faster", "linearizer", "nan_safe")
 
     def __init__(self) -> None:
         self.faster: Callable[[Any], Any] | None = None
         self.linearizer: Any = None
+        self.nan_safe: Callable[[Any], Any] = lambda plain: None
 
 
 hooks = Hooks()
