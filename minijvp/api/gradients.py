@@ -22,7 +22,6 @@ from minijvp.core.hooks import hooks
 from minijvp.core.tracing import EVALUATION, detached, state, traced_by_jax
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
-from minijvp.settings import with_nan_safe
 from minijvp.transforms.transpose import transpose_flat
 from minijvp.trees import Argnums, Selection
 
@@ -81,7 +80,7 @@ def grad(
         result = (gradient, selection.aux(outs), *tapped) if has_aux else (gradient, *tapped)
         return result if has_aux or taps else gradient
 
-    return with_nan_safe(gradient, nan_safe, "grad")
+    return gradient if nan_safe is None else hooks.with_nan_safe(gradient, nan_safe, "grad")
 
 
 def value_and_grad(
@@ -119,7 +118,9 @@ def value_and_grad(
         value = tree_unflatten(selection.out_tree, outs[:1])
         return (value, selection.aux(outs)) if has_aux else value, gradient, *tapped
 
-    return with_nan_safe(value_and_gradient, nan_safe, "value_and_grad")
+    if nan_safe is not None:
+        return hooks.with_nan_safe(value_and_gradient, nan_safe, "value_and_grad")
+    return value_and_gradient
 
 
 def differentiation_budget(value: Any, taps: bool, who: str) -> Budget | None:

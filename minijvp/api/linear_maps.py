@@ -27,7 +27,6 @@ from minijvp.core.tracing import traced_by_jax
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.operations.families import instantiate, zeros_like
-from minijvp.settings import with_nan_safe
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.staging import stage
 from minijvp.transforms.transpose import transpose_flat
@@ -79,7 +78,8 @@ def jvp(
         tangent_leaves, [type_of(x) for x in leaves], "tangent", leaf_namer(tuple(tangents), "tangents")
     )
     flat_fun = FlatFunction(fun, tree, has_aux)
-    outs, out_tangents = with_nan_safe(jvp_flat, nan_safe, "jvp")(flat_fun.positional, leaves, directions)
+    push = jvp_flat if nan_safe is None else hooks.with_nan_safe(jvp_flat, nan_safe, "jvp")
+    outs, out_tangents = push(flat_fun.positional, leaves, directions)
     return flat_fun.result(outs, [for_user(t, x) for t, x in zip(out_tangents[: flat_fun.n], outs, strict=False)])
 
 
@@ -149,7 +149,7 @@ def linearize(
     >>> float(pushforward(3.0))
     3.0
     """
-    at = with_nan_safe(at_primals, nan_safe, "linearize")
+    at = at_primals if nan_safe is None else hooks.with_nan_safe(at_primals, nan_safe, "linearize")
     return at(PushForward, "linearize", fun, primals, has_aux, memory_budget)
 
 
@@ -221,7 +221,7 @@ def vjp(
     >>> [float(ct) for ct in pullback(1.0)]
     [0.0, 3.0]
     """
-    at = with_nan_safe(at_primals, nan_safe, "vjp")
+    at = at_primals if nan_safe is None else hooks.with_nan_safe(at_primals, nan_safe, "vjp")
     return at(PullBack, "vjp", fun, primals, has_aux, memory_budget)
 
 

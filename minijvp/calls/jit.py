@@ -20,7 +20,7 @@ from minijvp.api.programs import stage_tree
 from minijvp.arguments.devices import staged_for
 from minijvp.calls.call import Call, applied
 from minijvp.calls.in_jax import lower_with_rules
-from minijvp.core.hooks import hooks
+from minijvp.core.hooks import hooks, other_plans
 from minijvp.core.jaxpr import Jaxpr, evaluate, has_own_derivatives, lower
 from minijvp.core.primitive import Primitive
 from minijvp.core.source import PACKAGE
@@ -30,7 +30,7 @@ from minijvp.core.types import Array, Params, jit_is_disabled, x64_enabled
 from minijvp.errors import ArgumentError, EscapedTracerError
 from minijvp.operations.families import nonzero
 from minijvp.operations.sharding import sharding_constraint
-from minijvp.settings import DEFAULT_PLAN, Plan, other_plans
+from minijvp.settings import DEFAULT_PLAN, Plan
 from minijvp.transforms.linearize import linearize_jaxpr
 from minijvp.transforms.staging import argument_type
 

@@ -12,15 +12,21 @@ class Hooks:
     `faster` gives what to use in the place of a class of traces, or of a function of the library, where values are
     computed at once; without it, the plain one is used. `linearizer` is how programs are linearized: a
     `minijvp.transforms.linearize.Linearizer`. `nan_safe` gives what to use in the place of a class of traces anywhere,
-    or None where its setting is off.
+    one of `safe_traces`, or None where that setting is off; `with_nan_safe` sets it for the calls of a function.
     """
 
-    __slots__ = ("faster", "linearizer", "nan_safe")
+    __slots__ = ("faster", "linearizer", "nan_safe", "safe_traces", "with_nan_safe")
 
     def __init__(self) -> None:
         self.faster: Callable[[Any], Any] | None = None
         self.linearizer: Any = None
-        self.nan_safe: Callable[[Any], Any] = lambda plain: None
+        self.safe_traces: dict[Any, Any] = {}
+        self.nan_safe: Any = None
+        self.with_nan_safe: Any = None
 
 
 hooks = Hooks()
+
+other_plans: dict[int, Any] = {}
+"""Weak references to settings that change programs, as long as they may be in force anywhere: in the process, a scope,
+or a copy of the context of one that outlives it."""
