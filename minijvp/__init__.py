@@ -79,6 +79,7 @@ from minijvp.errors import (
     UnsupportedVersionError,
     UnusedScopeWarning,
 )
+from minijvp.explain.why_zero import why_zero
 from minijvp.interop import from_jax, to_jax
 from minijvp.interop.surface import bridge
 from minijvp.lax import stop_gradient
@@ -290,4 +291,5 @@ __all__ = [
     "versions",
     "vjp",
     "vmap",
+    "why_zero",
 ]
