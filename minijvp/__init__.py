@@ -50,11 +50,12 @@ from minijvp import lax, nn, numerical, numpy, optimize, random, scipy, symbolic
 from minijvp.api.batching import vmap
 from minijvp.api.gradients import grad, value_and_grad
 from minijvp.api.jacobians import hessian, jacfwd, jacobian, jacrev
-from minijvp.api.linear_maps import jvp, linear_transpose, linearize, vjp
+from minijvp.api.linear_maps import jvp, linearize, vjp
 from minijvp.api.programs import eval_shape, make_jaxpr
 from minijvp.calls import policies as checkpoint_policies
 from minijvp.calls.host_calls import pure_callback
 from minijvp.calls.jit import jit
+from minijvp.calls.linear_transpose import linear_transpose
 from minijvp.calls.passes import fwd_and_bwd
 from minijvp.calls.remat import checkpoint, checkpoint_name, remat
 from minijvp.calls.scopes import ensure_compile_time_eval, named_call, named_scope

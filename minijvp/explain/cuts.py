@@ -18,8 +18,11 @@ from minijvp.operations.annotations import or_constant
 from minijvp.operations.families import add_tangents
 
 CHOOSING = frozenset(
-    "clamp dynamic_slice dynamic_update_slice gather max min or_constant pad reduce_max reduce_min reduce_window_max "
-    "reduce_window_min scatter scatter_apply select_n slice split".split()
+    [
+        *["clamp", "dynamic_slice", "dynamic_update_slice", "gather", "max", "min", "or_constant", "pad"],
+        *["reduce_max", "reduce_min", "reduce_window_max", "reduce_window_min", "scatter", "scatter_apply"],
+        *["select_n", "slice", "split"],
+    ]
 )
 """What hands on some elements and leaves out others: these are cut off only if they go nowhere else."""
 
@@ -130,7 +133,6 @@ def cancelled(tape: Tape, distances: dict[Node, int], cotangents: dict[Node, Any
     for step in tape.steps:
         for i, node in enumerate(step.inputs):
             ct = None if node is None or node not in distances else cotangents.get(node)
-            if ct is not None and not np.any(np.asarray(ct)):
-                if any(x in cotangents and np.any(np.asarray(cotangents[x])) for x in step.outputs):
-                    shape = np.ones(np.shape(ct), bool)
-                    yield End(step, i, node, shape, distances[node] + 1, "sum")  # type: ignore[arg-type,index]
+            given = [cotangents[x] for x in step.outputs if x in cotangents]
+            if node is not None and ct is not None and not np.any(ct) and any(map(np.any, given)):
+                yield End(step, i, node, np.ones(np.shape(ct), bool), distances[node] + 1, "sum")

@@ -42,9 +42,7 @@ SATURATED = "scale its operand: numbers near 0 have a derivative that is not los
 HERE: dict[str, tuple[str, str]] = {
     **dict.fromkeys(["select_n", "or_constant"], ("the other case is taken", CHOICE)),
     **dict.fromkeys(["gather", "slice", "dynamic_slice", "split"], ("other elements are taken", ELSEWHERE)),
-    **dict.fromkeys(
-        ["scatter", "dynamic_update_slice", "scatter_apply"], ("the elements are written over", ELSEWHERE)
-    ),
+    **dict.fromkeys(["scatter", "dynamic_update_slice", "scatter_apply"], ("the elements are written over", ELSEWHERE)),
     "pad": ("the elements are cut off", ELSEWHERE),
     **dict.fromkeys(["max", "min"], LARGER),
     "clamp": ("it lies outside of the bounds", "choose a point inside of them, or wider bounds"),

@@ -113,7 +113,7 @@ class Step:
         if self.linear is None or all(ct is None for ct in wanted):
             return [None] * len(self.inputs)
         n = sum(self.flags)
-        return spread(transpose_flat(self.linear, [True] * n, [None] * n, wanted), self.flags)
+        return list(spread(transpose_flat(self.linear, [True] * n, [None] * n, wanted), self.flags))
 
     def push(self, ts: Sequence[Any]) -> list[Any]:
         """The tangent of each result, None for zero by structure, from those of the operands."""
@@ -127,11 +127,13 @@ class Step:
             found = evaluate(self.linear, *given)
         except MissingRuleError:  # the rule is one for cotangents only
             found = [random_like(v.type, i) for i, v in enumerate(self.linear.outputs)]
-        return spread(found, [node.active for node in self.outputs])
+        return list(spread(found, [node.active for node in self.outputs]))
 
     def dead(self, useful: Container[Node]) -> list[Any]:
         """For each operand: where the derivative of every useful result in it is zero; None for everywhere."""
-        cts = [random_like(type_of(x.value), i) if x.active and x in useful else None for i, x in enumerate(self.outputs)]
+        cts = [
+            random_like(type_of(x.value), i) if x.active and x in useful else None for i, x in enumerate(self.outputs)
+        ]
         return [None if ct is None else np.asarray(ct) == 0 for ct in self.pull(cts)]
 
 

@@ -33,10 +33,10 @@ KINDS = {
 class Cut:
     """Where a path from an argument to the result ends.
 
-    `name` is the primitive's, that of a function with a rule, or `float()`, `bool()`, `NumPy` ... for a value that Python
-    looked at; `primitive` is "" then. `source` has the user's `file`, `line`, `text` and `function`. `path` are the calls, branches and loops around it, and `turns`
-    those of the innermost loop. So many `elements` of the `size` of its operand are cut off in the first turn.
-    `distance` counts the operations from the argument to this one.
+    `name` is that of the primitive, or of a function with a rule, or `float()`, `bool()`, `NumPy` ... for a value that
+    Python looked at; `primitive` is "" then. `source` has the user's `file`, `line`, `text` and `function`. `path` are
+    the calls, branches and loops around it, and `turns` those of the innermost loop. So many `elements` of the `size`
+    of its operand are cut off in the first turn. `distance` counts the operations from the argument to this one.
     """
 
     name: str
@@ -176,9 +176,9 @@ def why_zero(fun: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = Fals
     refuses, is answered and reported. What runs in jit, checkpoint, branches and loops is looked at operation by
     operation, but a loop of very many operations is taken as one; a function with a rule of its own is one too.
 
-    The report is true if the derivative of some leaf is zero, by structure or by value. It names for each the operations
-    at which the paths from it to the result end, the closest first, with your line, the reason, and what to do; and
-    beside these the leaves whose derivative is zero in a part.
+    The report is true if the derivative of some leaf is zero, by structure or by value. It names for each the
+    operations at which the paths from it to the result end, the closest first, with your line, the reason, and what to
+    do; and beside these the leaves whose derivative is zero in a part.
 
     Raises ArgumentError for a result that is not a real number, for arguments that are not arrays, and inside of
     another transformation.
@@ -231,7 +231,20 @@ def zero_leaves(
         if is_inexact(t.dtype):
             cuts = cuts_of(ends.of(node, mask, cotangents))
         else:
-            cuts = [Cut("argument", "", "integers and booleans have no derivative", "pass floats", None, (), (), t.size, t.size, 0)]
+            cuts = [
+                Cut(
+                    "argument",
+                    "",
+                    "integers and booleans have no derivative",
+                    "pass floats",
+                    None,
+                    (),
+                    (),
+                    t.size,
+                    t.size,
+                    0,
+                )
+            ]
         yield ZeroLeaf(selection.leaf_name(i), t, kind, int(mask.sum()), tuple(cuts))
 
 
