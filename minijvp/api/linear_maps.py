@@ -208,14 +208,12 @@ def at_primals(
     fun: Callable[..., Any],
     primals: tuple,
     has_aux: bool,
-    budget: Budget | None,
+    budget: Any,
     frozen: Any = None,
 ) -> tuple[Any, ...]:
     """What `linearize` and `vjp` return: the result, the linear map of that kind, and auxiliary data, if there are."""
     trees.require_callable(fun, who)
-    derivative_tree = None
-    if frozen is not None:
-        primals, derivative_tree = freezing(frozen, "error", who)(primals)
+    primals, derivative_tree = (primals, None) if frozen is None else freezing(frozen, "error", who)(primals)
     leaves, tree = tree_flatten(primals)
     leaves = trees.as_arrays(leaves, leaf_namer(primals, "primals"))
     flat_fun = FlatFunction(fun, tree, has_aux)

@@ -99,33 +99,30 @@ class Frozen:
         return frozen.value
 
 
-Freeze = Callable[[Any], tuple[Any, Any]]
-"""Gives the tree whose leaves are differentiated, others being `Frozen`, and the structure of its derivative."""
-
-
-def freezing(frozen: Any, non_differentiable: str, who: str, allow_int: bool = False) -> Freeze:
-    """How leaves are frozen that a tree of bools or a predicate chooses, and with "none", those without tangents."""
+def freezing(frozen: Any, non_differentiable: str, who: str, allow_int: bool = False) -> Callable[[Any], Any]:
+    """From a tree to the one with `Frozen` in place of leaves, and the structure of the derivative."""
     if non_differentiable not in ("error", "none") or (allow_int and non_differentiable == "none"):
         raise ArgumentError(
             f"{who} received non_differentiable={non_differentiable!r}{' and allow_int=True' * allow_int}.",
-            "A leaf that is not floating is refused ('error'), or has None as its gradient ('none'), or, by "
-            "allow_int=True, one of dtype float0.",
-            "Choose one of them.",
+            "A leaf that is not floating is refused, or it has None as its gradient, or an array of dtype float0.",
+            "Say 'error' or 'none', or allow_int=True for the third.",
         )
     chooses = callable(frozen) and jax.tree_util.all_leaves([frozen])  # and is no tree that can be called
     by_path = chooses and takes_path(frozen)
 
     def freeze(value: Any) -> tuple[Any, Any]:
         leaves, tree = tree_flatten(value)
-        paths = trees.leaf_paths(value)
-        if chooses:
-            flags = [frozen(path, x) if by_path else frozen(x) for path, x in zip(paths, leaves, strict=True)]
+        if by_path:
+            flags = list(map(frozen, trees.leaf_paths(value), leaves))
+        elif chooses:
+            flags = list(map(frozen, leaves))
         else:
             flags = trees.flatten_prefix(frozen is not None and frozen, value, "frozen")
         for i, flag in enumerate(flags):
             if not isinstance(flag, (bool, np.bool_)):
+                path = trees.leaf_paths(value)[i]
                 raise ArgumentError(
-                    f"frozen of {who} says {flag!r:.200} of type {type(flag).__name__} for the leaf '{paths[i]}'.",
+                    f"frozen of {who} says {flag!r:.200} of type {type(flag).__name__} for the leaf '{path}'.",
                     "A leaf is frozen or it is not, and that is known before the function runs.",
                     "Give a bool for each leaf, by a tree of them or by a function of (path, leaf) or (leaf).",
                 )
