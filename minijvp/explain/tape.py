@@ -153,8 +153,6 @@ class Tape(Trace):
     place: Place = ()
     turn: int | None = None
 
-    __hash__ = object.__hash__
-
     @property
     def description(self) -> str:
         return "why_zero"

@@ -23,8 +23,8 @@ from minijvp.views.tables import Table
 from minijvp.views.traces import source_text
 
 KINDS = {
-    "structure": "zero by structure: no operation on the way has a derivative for it",
-    "value": "zero by value: all its elements are 0.0 here",
+    "structure": "zero by structure, whatever the values are",
+    "value": "zero by value: all elements are 0.0 here",
     "part": "zero in a part",
 }
 
