@@ -235,11 +235,11 @@ OWN_DEFAULTS = {
 }
 OWN = {
     "checkpoint": {"memory_budget", "concrete"},
-    "grad": {"taps", "memory_budget"},
+    "grad": {"taps", "memory_budget", "frozen", "non_differentiable"},
     "linearize": {"memory_budget"},
     "remat": {"memory_budget", "concrete", "static_argnames"},
-    "value_and_grad": {"taps", "memory_budget"},
-    "vjp": {"memory_budget"},
+    "value_and_grad": {"taps", "memory_budget", "frozen", "non_differentiable"},
+    "vjp": {"memory_budget", "frozen"},
 }
 """Parameters that only ours have, besides those of JAX in another version."""
 
