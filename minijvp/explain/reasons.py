@@ -135,6 +135,8 @@ def rule_reason(end: End, step: Step) -> tuple[str, str]:
     if end.kind == "structure":
         return f"the rule of {name} gives no derivative", f"correct the rule: check_rule holds it against {name}"
     at = text_of(np.asarray(end.node.value)[end.elements])
+    if name in ("relu", "relu6"):
+        return f"{name} is flat at {at}", "start from other values, or use a function with a slope on both sides (gelu)"
     why = f"{name} is flat at {at}: its rule gives zero"
     return why, f"choose another point; if the rule is yours, check_rule holds it against {name}"
 

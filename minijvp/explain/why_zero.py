@@ -221,7 +221,7 @@ def zero_leaves(
     selection: Selection, tape: Tape, nodes: list[Node], result: Node | None, cotangents: dict[Node, Any]
 ) -> Iterator[ZeroLeaf]:
     """The leaves whose derivative is zero, at least in a part, with their cuts."""
-    ends = Ends(tape, tape.leading(result), {})
+    ends = Ends(tape, tape.leading(result), cotangents)
     for i, node in enumerate(nodes):
         t, ct = type_of(node.value), cotangents.get(node)
         mask = np.ones(t.shape, bool) if ct is None else np.asarray(ct) == 0
@@ -229,7 +229,7 @@ def zero_leaves(
             continue
         kind = "structure" if ct is None else "value" if mask.all() else "part"
         if is_inexact(t.dtype):
-            cuts = cuts_of(ends.of(node, mask, cotangents))
+            cuts = cuts_of(ends.of(node, mask))
         else:
             cuts = [
                 Cut(

@@ -293,9 +293,29 @@ def test_cuts_are_ordered_by_closeness_to_the_argument() -> None:
     assert {cut.source.function for cut in leaf.cuts if cut.source} == {"f"}
 
 
-def test_a_second_cut_behind_the_first_is_not_reached() -> None:
-    (leaf,) = why_zero(lambda x: mnp.round(mnp.floor(x)) * 0.0)(1.5).leaves
-    assert [cut.primitive for cut in leaf.cuts] == ["floor"]
+def test_further_cuts_on_a_path_follow_the_first() -> None:
+    cuts = lambda fun, x: [cut.primitive for cut in why_zero(fun)(x).leaves[0].cuts]
+    assert cuts(lambda x: mnp.round(mnp.floor(x)) * 0.0, 1.5) == ["floor"]  # behind it there is nothing to cut
+    assert cuts(lambda x: mnp.floor(0.0 * x), 1.5) == ["mul", "floor"]
+    assert cuts(lambda x: mnp.sin(mnp.maximum(x, 0.0)) * 0.0, -1.5) == ["max", "mul"]
+    assert cuts(lambda x: float(0.0 * x) * mnp.ones(()), 1.5) == ["mul", ""]
+
+
+def test_what_is_cut_by_structure_is_not_told_of_single_elements() -> None:
+    (leaf,) = why_zero(lambda x: mnp.round(x * jnp.array([0.0, 1.0])).sum())(X[:2]).leaves
+    assert [cut.primitive for cut in leaf.cuts] == ["round"]
+
+
+def test_what_only_an_index_depends_on_is_no_cut() -> None:
+    def f(x: Any, t: Any) -> Any:
+        row = t[x.astype(int)]
+        by_index = mnp.sum(row * 0.0)
+        return by_index + 0.0 * mnp.sin(x)
+
+    report = why_zero(f, argnums=(0, 1))(1.0, jnp.ones((3, 2)))
+    texts = [cut.source.text for cut in report["x"].cuts if cut.source]
+    assert texts == ["row = t[x.astype(int)]", "return by_index + 0.0 * mnp.sin(x)"]
+    assert [cut.primitive for cut in report["t"].cuts] == ["gather", "mul"]
 
 
 def test_leaves_have_the_names_that_errors_have() -> None:
