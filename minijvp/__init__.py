@@ -80,7 +80,6 @@ from minijvp.errors import (
     UnsupportedVersionError,
     UnusedScopeWarning,
 )
-from minijvp.explain.why_zero import why_zero
 from minijvp.interop import from_jax, to_jax
 from minijvp.interop.surface import bridge
 from minijvp.lax import stop_gradient
@@ -166,7 +165,12 @@ OF_JAX = frozenset(
 )
 """Other names that are JAX's own: settings for a `with` statement, devices and shardings."""
 
-ELSEWHERE = {"closure_convert": "custom_derivatives", "custom_gradient": "custom_derivatives", "reshard": "sharding"}
+ELSEWHERE = {
+    "closure_convert": "custom_derivatives",
+    "custom_gradient": "custom_derivatives",
+    "reshard": "sharding",
+    "why_zero": "explain.why_zero",
+}
 """Names that are modules' too, and are imported with them."""
 
 
