@@ -235,5 +235,5 @@ def linear_map_at(
     if kind is PullBack and traced_by_jax():
         require_no_sum("vjp", leaves, results, lambda i: f"leaf {i} of the arguments")
     in_types, out_types = map(type_of, leaves), map(type_of, results)
-    in_tree = flat_fun.derivative_tree or flat_fun.in_tree
+    in_tree = flat_fun.in_tree if flat_fun.derivative_tree is None else flat_fun.derivative_tree
     return outs, kind(opened, nonzero, in_tree, flat_fun.out_tree, in_types, out_types), constants

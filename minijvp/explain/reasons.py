@@ -133,7 +133,8 @@ def rule_reason(end: End, step: Step) -> tuple[str, str]:
     if end.kind == "sum":
         return sum_reason(step)
     if end.kind == "structure":
-        return f"the rule of {name} gives no derivative", f"correct the rule: check_rule holds it against {name}"
+        why = f"the rule of {name} gives no derivative"
+        return why, f"look at the rule, and at functions that it calls; check_rule holds it against {name}"
     at = text_of(np.asarray(end.node.value)[end.elements])
     if name in ("relu", "relu6"):
         return f"{name} is flat at {at}", "start from other values, or use a function with a slope on both sides (gelu)"
@@ -165,5 +166,5 @@ def text_of(x: np.ndarray) -> str:
         return "these values"
     if x.dtype.kind == "c":
         return f"{x.ravel()[0]:.4g}" if x.size == 1 else "these values"
-    low, high = x.min(), x.max()
+    low, high = float(x.min()), float(x.max())
     return f"{low:.4g}" if low == high else f"{low:.4g} … {high:.4g}"

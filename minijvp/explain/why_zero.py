@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import wraps
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from minijvp import trees
@@ -16,7 +17,7 @@ from minijvp.core.tracing import current, nothing_is_traced, state
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.explain.cuts import End, Ends
-from minijvp.explain.reasons import name_of, reason
+from minijvp.explain.reasons import ALWAYS, name_of, reason
 from minijvp.explain.tape import Node, Step, Tape
 from minijvp.trees import Argnums, Selection
 from minijvp.views.tables import Table
@@ -105,9 +106,9 @@ class ZeroLeaf:
 class ZeroReport:
     """The leaves whose derivative is zero, of how many; true if the whole derivative of one is.
 
-    `leaves` are those, and `partly` those of which some elements are zero; `not_finite` are the names of leaves whose
-    derivative is not finite, of which nothing is said here. `str`, `markdown()` and `html()` show both;
-    Jupyter shows a table.
+    `leaves` are those, and `partly` those of which some elements are zero; `report[name]` is the one of that name.
+    `not_finite` has the names of leaves whose derivative is not finite, which is all that is said of these. `str`,
+    `markdown()` and `html()` show the report; Jupyter shows a table.
     """
 
     function: str
@@ -174,7 +175,7 @@ def why_zero(fun: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = Fals
 
     `fun` runs once, as it does under an eager `grad`, so that Python may look at values; also `float(x)`, which `grad`
     refuses, is answered and reported. What runs in jit, checkpoint, branches and loops is looked at operation by
-    operation, but a loop of very many operations is taken as one; a function with a rule of its own is one too.
+    operation. A function with a rule of its own is one operation, and so is what is left of a loop after 64 turns.
 
     The report is true if the derivative of some leaf is zero, by structure or by value. It names for each the
     operations at which the paths from it to the result end, the closest first, with your line, the reason, and what to
@@ -211,7 +212,7 @@ def why_zero(fun: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = Fals
         cotangents = tape.cotangents(result)
         found = list(zero_leaves(selection, tape, nodes, result, cotangents))
         whole, part = [tuple([x for x in found if (x.kind == "part") == flag]) for flag in (False, True)]
-        wrong = [i for i, x in enumerate(nodes) if x in cotangents and not np.all(np.isfinite(cotangents[x]))]
+        wrong = [i for i, x in enumerate(nodes) if x in cotangents and not jnp.isfinite(cotangents[x]).all()]
         return ZeroReport(name, len(nodes), whole, part, tuple(map(selection.leaf_name, wrong)))
 
     return explain
@@ -228,24 +229,14 @@ def zero_leaves(
         if not mask.any():
             continue
         kind = "structure" if ct is None else "value" if mask.all() else "part"
-        if is_inexact(t.dtype):
-            cuts = cuts_of(ends.of(node, mask))
-        else:
-            cuts = [
-                Cut(
-                    "argument",
-                    "",
-                    "integers and booleans have no derivative",
-                    "pass floats",
-                    None,
-                    (),
-                    (),
-                    t.size,
-                    t.size,
-                    0,
-                )
-            ]
+        cuts = cuts_of(ends.of(node, mask)) if is_inexact(t.dtype) else [of_integer(t)]
         yield ZeroLeaf(selection.leaf_name(i), t, kind, int(mask.sum()), tuple(cuts))
+
+
+def of_integer(t: ArrayType) -> Cut:
+    """What is said of an argument that is not floating."""
+    why, do = ALWAYS["convert_element_type"][0], "pass floats, if the derivative is wanted"
+    return Cut("argument", "", why, do, None, (), (), t.size, t.size, 0)
 
 
 def cuts_of(ends: list[End]) -> list[Cut]:

@@ -405,6 +405,13 @@ def test_other_dtypes() -> None:
     assert [(leaf.name, leaf.zeros) for leaf in report.partly] == [("p['c']", 1)]
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_saturation_in_each_precision(dtype: str) -> None:
+    (leaf,) = why_zero(lambda x: mnp.tanh(x).sum())(jnp.full(2, 200, dtype)).leaves
+    (cut,) = leaf.cuts
+    assert (cut.primitive, cut.reason) == ("tanh", "it is flat at 200: its derivative rounds to zero there")
+
+
 def test_has_aux() -> None:
     (leaf,) = why_zero(lambda x: (0 * x, {"name": x}), has_aux=True)(1.5).leaves
     assert leaf.cuts[0].primitive == "mul"
