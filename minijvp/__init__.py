@@ -50,11 +50,12 @@ from minijvp import lax, nan_safe, nn, numerical, numpy, optimize, random, scipy
 from minijvp.api.batching import vmap
 from minijvp.api.gradients import grad, value_and_grad
 from minijvp.api.jacobians import hessian, jacfwd, jacobian, jacrev
-from minijvp.api.linear_maps import jvp, linear_transpose, linearize, vjp
+from minijvp.api.linear_maps import jvp, linearize, vjp
 from minijvp.api.programs import eval_shape, make_jaxpr
 from minijvp.calls import policies as checkpoint_policies
 from minijvp.calls.host_calls import pure_callback
 from minijvp.calls.jit import jit
+from minijvp.calls.linear_transpose import linear_transpose
 from minijvp.calls.passes import fwd_and_bwd
 from minijvp.calls.remat import checkpoint, checkpoint_name, remat
 from minijvp.calls.scopes import ensure_compile_time_eval, named_call, named_scope
@@ -164,7 +165,12 @@ OF_JAX = frozenset(
 )
 """Other names that are JAX's own: settings for a `with` statement, devices and shardings."""
 
-ELSEWHERE = {"closure_convert": "custom_derivatives", "custom_gradient": "custom_derivatives", "reshard": "sharding"}
+ELSEWHERE = {
+    "closure_convert": "custom_derivatives",
+    "custom_gradient": "custom_derivatives",
+    "reshard": "sharding",
+    "why_zero": "explain.why_zero",
+}
 """Names that are modules' too, and are imported with them."""
 
 
@@ -291,4 +297,5 @@ __all__ = [
     "versions",
     "vjp",
     "vmap",
+    "why_zero",
 ]

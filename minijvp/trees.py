@@ -241,6 +241,7 @@ class FlatFunction:
 
     out_tree: Any = None
     aux_tree: Any = None
+    derivative_tree: Any = None
     n: int = 0
 
     def __init__(self, fun: Callable[..., Any], in_tree: Any, has_aux: bool = False):
@@ -286,11 +287,18 @@ Argnums = int | str | Sequence[int | str]
 class Selection(FlatFunction):
     """The arguments of one call that are differentiated, and `fun` as a function of their leaves.
 
-    They are named by `argnums`, as positions, as names, or as both.
+    They are named by `argnums`, as positions, as names, or as both. `freeze`, if given, takes leaves out of them, and
+    says which tree their derivative has.
     """
 
     def __init__(
-        self, fun: Callable[..., Any], argnums: Argnums, args: tuple, kwargs: dict[str, Any], has_aux: bool = False
+        self,
+        fun: Callable[..., Any],
+        argnums: Argnums,
+        args: tuple,
+        kwargs: dict[str, Any],
+        has_aux: bool = False,
+        freeze: Callable[[Any], tuple[Any, Any]] | None = None,
     ):
         self.fun, self.args, self.kwargs, self.has_aux = fun, args, kwargs, has_aux
         if type(argnums) is int and 0 <= argnums < len(args):
@@ -300,6 +308,9 @@ class Selection(FlatFunction):
             self.single = several is None
             self.keys = resolve_all(fun, (argnums,) if several is None else several, args, kwargs)
         self.values = tuple([args[k] if isinstance(k, int) else kwargs[k] for k in self.keys])
+        if freeze is not None:
+            value, self.derivative_tree = freeze(self.values[0] if self.single else self.values)
+            self.values = (value,) if self.single else value
         leaves, self.in_tree = tree_flatten(self.values)
         self.leaves = as_arrays(leaves, self.leaf_name)
 
@@ -323,6 +334,8 @@ class Selection(FlatFunction):
 
     def unflatten(self, leaves: Sequence[Any]) -> Any:
         """A tree with an entry for each selected argument; no tuple around a single one."""
+        if self.derivative_tree is not None:
+            return tree_unflatten(self.derivative_tree, leaves)
         values = tree_unflatten(self.in_tree, leaves)
         return values[0] if self.single else values
 

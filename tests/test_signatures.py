@@ -235,12 +235,12 @@ OWN_DEFAULTS = {
 }
 OWN = {
     "checkpoint": {"memory_budget", "concrete"},
-    "grad": {"taps", "memory_budget", "nan_safe"},
+    "grad": {"taps", "memory_budget", "nan_safe", "frozen", "non_differentiable"},
     "jvp": {"nan_safe"},
     "linearize": {"memory_budget", "nan_safe"},
     "remat": {"memory_budget", "concrete", "static_argnames"},
-    "value_and_grad": {"taps", "memory_budget", "nan_safe"},
-    "vjp": {"memory_budget", "nan_safe"},
+    "value_and_grad": {"taps", "memory_budget", "nan_safe", "frozen", "non_differentiable"},
+    "vjp": {"memory_budget", "nan_safe", "frozen"},
 }
 """Parameters that only ours have, besides those of JAX in another version."""
 

@@ -16,7 +16,7 @@ from jax.tree_util import tree_unflatten
 from minijvp import trees
 from minijvp.api.taps import Taps
 from minijvp.arguments.devices import require_no_sum
-from minijvp.arguments.tangents import for_user
+from minijvp.arguments.tangents import for_user, freezing
 from minijvp.budgets import Budget, checked_budget
 from minijvp.core.hooks import hooks
 from minijvp.core.tracing import EVALUATION, detached, state, traced_by_jax
@@ -36,6 +36,8 @@ def grad(
     taps: bool = False,
     memory_budget: Budget | None = None,
     nan_safe: bool | None = None,
+    frozen: Any = None,
+    non_differentiable: str = "error",
 ) -> Callable[..., Any]:
     """A function that returns the gradient of `fun`, by reverse mode.
 
@@ -54,12 +56,16 @@ def grad(
             that holds where a program is staged. With one, `fun` is staged for it, as by jit, wherever it is called;
             but for "auto", by which nothing is staged that is not without.
         nan_safe: True has zeros of cotangents absorb what is not finite, as in `minijvp.config`; None is its setting.
+        frozen: leaves that are not differentiated, and cost nothing: their gradient is None. A tree of bools that has
+            the tree of the gradient, or is a prefix of it; or a function of (path, leaf), the path in that tree being
+            text like "['w'][0]", or of (leaf) alone.
+        non_differentiable: "error" refuses leaves that are not floating; "none" has None as their gradient.
 
     The gradient has the tree, shapes and dtypes of the argument, in a tuple if `argnums` is a sequence. For a real
     function of complex arguments it is, as in JAX, the conjugate of the direction of steepest ascent.
 
-    Raises ArgumentError if the result is not a real scalar, if an argument is not floating, and for a budget that
-    cannot be kept.
+    Raises ArgumentError if the result is not a real scalar, if an argument is not floating, for `frozen` that does not
+    fit the argument, and for a budget that cannot be kept.
 
     >>> import minijvp
     >>> float(minijvp.grad(lambda x: 2 * x**3 - 6 * x**2 + x + 1)(2.0))
@@ -69,13 +75,17 @@ def grad(
     >>> root = lambda x: minijvp.numpy.where(x > 0, minijvp.numpy.sqrt(x), 0.0)
     >>> float(minijvp.grad(root)(0.0)), float(minijvp.grad(root, nan_safe=True)(0.0))
     (nan, 0.0)
+    >>> minijvp.grad(lambda p: p['w'] * p['n'], frozen=lambda path, leaf: path == "['n']")({'w': 2.0, 'n': 3.0})
+    {'n': None, 'w': Array(3., dtype=float32, weak_type=True)}
     """
     trees.require_callable(fun, "grad")
     budget = differentiation_budget(memory_budget, taps, "grad")
+    plain = frozen is None and non_differentiable == "error"
+    freeze = None if plain else freezing(frozen, non_differentiable, "grad", allow_int)
 
     @wraps(fun)
     def gradient(*args: Any, **kwargs: Any) -> Any:
-        selection = Selection(fun, argnums, args, kwargs, has_aux)
+        selection = Selection(fun, argnums, args, kwargs, has_aux, freeze)
         outs, gradient, tapped = differentiate(selection, holomorphic, allow_int, taps, budget)
         result = (gradient, selection.aux(outs), *tapped) if has_aux else (gradient, *tapped)
         return result if has_aux or taps else gradient
@@ -93,6 +103,8 @@ def value_and_grad(
     taps: bool = False,
     memory_budget: Budget | None = None,
     nan_safe: bool | None = None,
+    frozen: Any = None,
+    non_differentiable: str = "error",
 ) -> Callable[..., Any]:
     """A function that returns the value of `fun` and its gradient, at the cost of the gradient.
 
@@ -110,10 +122,12 @@ def value_and_grad(
     """
     trees.require_callable(fun, "value_and_grad")
     budget = differentiation_budget(memory_budget, taps, "value_and_grad")
+    plain = frozen is None and non_differentiable == "error"
+    freeze = None if plain else freezing(frozen, non_differentiable, "value_and_grad", allow_int)
 
     @wraps(fun)
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
-        selection = Selection(fun, argnums, args, kwargs, has_aux)
+        selection = Selection(fun, argnums, args, kwargs, has_aux, freeze)
         outs, gradient, tapped = differentiate(selection, holomorphic, allow_int, taps, budget)
         value = tree_unflatten(selection.out_tree, outs[:1])
         return (value, selection.aux(outs)) if has_aux else value, gradient, *tapped
@@ -178,7 +192,7 @@ def require_differentiable(
                 f"{selection.leaf_name(i)}.",
                 "Integers and booleans have no derivative: no value lies close to another.",
                 "Pass floats (1.0 for 1; x.astype(float)), choose another argument with argnums, or say allow_int=True "
-                "for a gradient of dtype float0.",
+                "for a gradient of dtype float0, or non_differentiable='none' for None.",
             )
     return inexact
 

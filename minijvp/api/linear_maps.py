@@ -1,9 +1,8 @@
-"""Linear maps, as users call them: the derivative at a point, its transpose, and that of a function that is linear.
+"""Linear maps, as users call them: the derivative at a point, and its transpose.
 
 jvp : (a -> b) -> (a, T a) -> (b, T b)
 linearize : (a -> b) -> a -> (b, T a -o T b)
 vjp : (a -> b) -> a -> (b, CT b -o CT a)
-linear_transpose : (a -o b) -> b -o a
 """
 
 from __future__ import annotations
@@ -15,20 +14,16 @@ import numpy as np
 from jax.tree_util import Partial, tree_flatten, tree_unflatten
 
 from minijvp import trees
-from minijvp.api.programs import abstract_types
 from minijvp.arguments.devices import require_no_sum
-from minijvp.arguments.linearity import first_error, zero_constants
-from minijvp.arguments.tangents import FLOAT0, for_user, from_user, leaf_namer, require_same_tree
+from minijvp.arguments.tangents import FLOAT0, for_user, freezing, from_user, leaf_namer, require_same_tree
 from minijvp.budgets import Budget, optional_budget
 from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Jaxpr, evaluate
-from minijvp.core.tracer import is_traced
 from minijvp.core.tracing import traced_by_jax
 from minijvp.core.types import ArrayType, is_inexact, type_of
-from minijvp.errors import ArgumentError, MissingRuleError
-from minijvp.operations.families import instantiate, zeros_like
+from minijvp.errors import ArgumentError
+from minijvp.operations.families import instantiate
 from minijvp.transforms.jvp import jvp_flat
-from minijvp.transforms.staging import stage
 from minijvp.transforms.transpose import transpose_flat
 from minijvp.trees import FlatFunction
 
@@ -134,9 +129,7 @@ def linearize(
     Args:
         fun: takes pytrees of arrays by position and returns one; with `has_aux`, a pair of that and auxiliary data.
         primals: the point.
-        memory_budget: what the linear map may keep, as in `minijvp.config`; without one, that holds where a program is
-            staged. With one, `fun` is staged for it, as by jit, wherever it is called; but for "auto", by which nothing
-            is staged that is not without.
+        memory_budget: what the linear map may keep, as in `grad`.
         nan_safe: True has zeros of tangents absorb what is not finite, as in `minijvp.config`; None is its setting.
 
     Returns `(out, pushforward)` or `(out, pushforward, aux)`; `pushforward(*tangents)` takes tangents of the trees,
@@ -195,6 +188,7 @@ def vjp(
     has_aux: bool = False,
     memory_budget: Budget | None = None,
     nan_safe: bool | None = None,
+    frozen: Any = None,
 ) -> tuple[Any, ...]:
     """The result of `fun` and its pullback: the map from cotangents of the result to those of the arguments.
 
@@ -203,9 +197,8 @@ def vjp(
     Args:
         fun: takes pytrees of arrays by position and returns one; with `has_aux`, a pair of that and auxiliary data.
         primals: the point.
-        memory_budget: what the linear map may keep, as in `minijvp.config`; without one, that holds where a program is
-            staged. With one, `fun` is staged for it, as by jit, wherever it is called; but for "auto", by which nothing
-            is staged that is not without.
+        memory_budget: what the linear map may keep, as in `grad`.
+        frozen: leaves that get None and no cotangent, as in `grad`: by a prefix of the tuple `primals`, or a function.
         nan_safe: True has zeros of tangents absorb what is not finite, as in `minijvp.config`; None is its setting.
 
     Returns `(out, pullback)` or `(out, pullback, aux)`. `pullback(ct)` takes the tree, shapes and dtypes of `out` and
@@ -222,17 +215,25 @@ def vjp(
     [0.0, 3.0]
     """
     at = at_primals if nan_safe is None else hooks.with_nan_safe(at_primals, nan_safe, "vjp")
-    return at(PullBack, "vjp", fun, primals, has_aux, memory_budget)
+    return at(PullBack, "vjp", fun, primals, has_aux, memory_budget, frozen)
 
 
 def at_primals(
-    kind: type[LinearMap], who: str, fun: Callable[..., Any], primals: tuple, has_aux: bool, budget: Budget | None
+    kind: type[LinearMap],
+    who: str,
+    fun: Callable[..., Any],
+    primals: tuple,
+    has_aux: bool,
+    budget: Any,
+    frozen: Any = None,
 ) -> tuple[Any, ...]:
     """What `linearize` and `vjp` return: the result, the linear map of that kind, and auxiliary data, if there are."""
     trees.require_callable(fun, who)
+    primals, derivative_tree = (primals, None) if frozen is None else freezing(frozen, "error", who)(primals)
     leaves, tree = tree_flatten(primals)
     leaves = trees.as_arrays(leaves, leaf_namer(primals, "primals"))
     flat_fun = FlatFunction(fun, tree, has_aux)
+    flat_fun.derivative_tree = derivative_tree
     outs, linear_map, constants = linear_map_at(kind, flat_fun, leaves, optional_budget(budget, who))
     result = tree_unflatten(flat_fun.out_tree, outs[: flat_fun.n]), Partial(linear_map, constants)
     return (*result, flat_fun.aux(outs)) if has_aux else result
@@ -250,96 +251,5 @@ def linear_map_at(
     if kind is PullBack and traced_by_jax():
         require_no_sum("vjp", leaves, results, lambda i: f"leaf {i} of the arguments")
     in_types, out_types = map(type_of, leaves), map(type_of, results)
-    return outs, kind(opened, nonzero, flat_fun.in_tree, flat_fun.out_tree, in_types, out_types), constants
-
-
-class Transposed(LinearMap):
-    """The transpose of a linear function, as `linear_transpose` returns it. `in_types` are those of the function."""
-
-    def __init__(self, *parts: Any, name: str, examples: Sequence[Any]):
-        super().__init__(*parts)
-        self.name = name
-        self.examples = tuple(examples)  # traced arguments: types do not say how they vary
-
-    def __call__(self, constants: Sequence[Any], ct: Any) -> tuple[Any, ...]:
-        leaves, tree = tree_flatten(ct)
-        require_same_tree(tree, self.out_tree, "the cotangent", "the result of the function")
-        where = leaf_namer(ct, "cotangent")
-        cts = from_user(leaves, self.out_types, "cotangent", where) if self.floats() else self.integers(leaves, where)
-        n, known = len(self.in_types), len(constants)
-        linear = [False] * known + [True] * n
-        found = transpose_flat(self.jaxpr, linear, [*constants, *[None] * n], cts)
-        given = [c for c in found if c is not None]
-        if traced_by_jax():
-            require_no_sum("linear_transpose", self.examples, given, lambda i: f"argument {i}")
-        found = [zeros_like(t) if c is None else c for c, t in zip(found, self.in_types, strict=True)]
-        return tree_unflatten(self.in_tree, list(map(for_user, found, self.in_types)))
-
-    def floats(self) -> bool:
-        """Whether these are no integers."""
-        return all([is_inexact(t.dtype) for t in self.in_types + self.out_types])
-
-    def integers(self, leaves: Sequence[Any], where: Callable[[int], str]) -> list[Any]:
-        """The cotangents of integers, by a function that maps integers to integers."""
-        for i, (x, kind) in enumerate(zip(leaves, self.out_types, strict=True)):
-            given = trees.require_array(x, lambda i=i: where(i))
-            if (given.shape, given.dtype) != (kind.shape, kind.dtype):
-                raise ArgumentError(
-                    f"the cotangent at {where(i)} is {given!r}, but the value is {kind!r}.",
-                    f"{self.name} maps integers to integers, and so does its transpose.",
-                    f"Pass {kind!r}.",
-                )
-        return trees.as_arrays(leaves, where)
-
-
-def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], tuple[Any, ...]]:
-    """The transpose of a linear function: the map from cotangents of its result to those of its arguments.
-
-    linear_transpose : (a -o b) -> b -o a
-
-    Args:
-        fun: linear in all its arguments together, pytrees of arrays; returns a pytree of arrays. All of them are
-            floating or complex, or all are integers.
-        primals: examples of the arguments, of which only shapes and dtypes matter (`jax.ShapeDtypeStruct` will do).
-
-    The result takes a cotangent of the tree, shapes and dtypes of `fun`'s result, and returns a tuple with one for
-    each argument. It is a pytree of the constants of `fun`.
-
-    Raises ArgumentError for integers among floating arguments and results, MissingRuleError if `fun` is not linear.
-
-    >>> import minijvp
-    >>> [float(ct) for ct in minijvp.linear_transpose(lambda x, y: 2 * x + 3 * y, 0.0, 0.0)(1.0)]
-    [2.0, 3.0]
-    """
-    trees.require_callable(fun, "linear_transpose")
-    leaves, tree = tree_flatten(primals)
-    types = abstract_types(leaves, leaf_namer(primals, "primals"))
-    flat_fun = FlatFunction(fun, tree)
-    jaxpr = stage(flat_fun.positional, types, trees.function_name(fun))
-    require_one_kind(flat_fun.name, types, jaxpr.out_types, leaf_namer(primals, "primals"))
-    # Other operations that are not linear are found when it is transposed.
-    nothing, everything = (lambda e, linear: None), (lambda e, linear: e.outputs)
-    error = first_error(jaxpr, set(jaxpr.inputs), zero_constants(jaxpr), nothing, everything)
-    if error is not None:
-        raise MissingRuleError(f"linear_transpose of {flat_fun.name}: {error.what}", error.why, error.do)
-    opened, constants = jaxpr.hoist_constants()
-    parts = opened, (True,) * len(jaxpr.outputs), tree, flat_fun.out_tree, types, jaxpr.out_types
-    examples = [x for x in leaves if is_traced(x)] if traced_by_jax() else []
-    return Partial(Transposed(*parts, name=flat_fun.name, examples=examples), constants)
-
-
-def require_one_kind(
-    name: str, in_types: Sequence[ArrayType], out_types: Sequence[ArrayType], where: Callable[[int], str]
-) -> None:
-    """Raise ArgumentError if there are integers and others among the arguments and results of a linear function."""
-    types = (*in_types, *out_types)
-    integers = [t for t in types if t.dtype.kind in "iu"]
-    if len(integers) == len(types) or all([is_inexact(t.dtype) for t in types]):
-        return
-    i = next(i for i, t in enumerate(types) if not is_inexact(t.dtype))
-    n = len(in_types)
-    raise ArgumentError(
-        f"linear_transpose of {name}: {where(i) if i < n else f'leaf {i - n} of the result'} is {types[i]!r}.",
-        "A linear function maps floating numbers to such, or integers to integers. Others have no cotangents.",
-        "Close over arguments that are not floating, and return floating results only.",
-    )
+    in_tree = flat_fun.in_tree if flat_fun.derivative_tree is None else flat_fun.derivative_tree
+    return outs, kind(opened, nonzero, in_tree, flat_fun.out_tree, in_types, out_types), constants

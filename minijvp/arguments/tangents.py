@@ -1,17 +1,19 @@
-"""Tangents and cotangents at the public border, where integers have float0 ones and zeros are arrays."""
+"""Tangents and cotangents at the public border: float0 of integers, arrays of zeros, and none of frozen leaves."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
+from jax.tree_util import register_pytree_node_class, tree_flatten, tree_structure, tree_unflatten
 
 from minijvp import trees
 from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import as_constant
-from minijvp.core.types import ArrayType, is_inexact, short_dtype, type_of
+from minijvp.core.types import ArrayType, is_arraylike, is_inexact, short_dtype, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import zeros_like
@@ -80,3 +82,62 @@ def require_same_tree(tree: Any, expected: Any, what: str, of: str) -> None:
 def leaf_namer(tree: Any, root: str) -> Callable[[int], str]:
     """A function from the number of a leaf to a name like `params[0]['w']`, which looks at the tree only when asked."""
     return lambda i: root + trees.leaf_paths(tree)[i]
+
+
+@register_pytree_node_class
+class Frozen:
+    """A leaf as a part of a tree and not a leaf; a tree that is made of this one's structure has the leaf itself."""
+
+    def __init__(self, value: Any):
+        self.value = value
+
+    def tree_flatten(self) -> tuple[tuple, Frozen]:
+        return (), self
+
+    @classmethod
+    def tree_unflatten(cls, frozen: Frozen, children: Any) -> Any:
+        return frozen.value
+
+
+def freezing(frozen: Any, non_differentiable: str, who: str, allow_int: bool = False) -> Callable[[Any], Any]:
+    """From a tree to the one with `Frozen` in place of leaves, and the structure of the derivative."""
+    if non_differentiable not in ("error", "none") or (allow_int and non_differentiable == "none"):
+        raise ArgumentError(
+            f"{who} received non_differentiable={non_differentiable!r}{' and allow_int=True' * allow_int}.",
+            "A leaf that is not floating is refused, or it has None as its gradient, or an array of dtype float0.",
+            "Say 'error' or 'none', or allow_int=True for the third.",
+        )
+    chooses = callable(frozen) and jax.tree_util.all_leaves([frozen])  # and is no tree that can be called
+    by_path = chooses and takes_path(frozen)
+
+    def freeze(value: Any) -> tuple[Any, Any]:
+        leaves, tree = tree_flatten(value)
+        if by_path:
+            flags = list(map(frozen, trees.leaf_paths(value), leaves))
+        elif chooses:
+            flags = list(map(frozen, leaves))
+        else:
+            flags = trees.flatten_prefix(frozen is not None and frozen, value, "frozen")
+        for i, flag in enumerate(flags):
+            if not isinstance(flag, (bool, np.bool_)):
+                path = trees.leaf_paths(value)[i]
+                raise ArgumentError(
+                    f"frozen of {who} says {flag!r:.200} of type {type(flag).__name__} for the leaf '{path}'.",
+                    "A leaf is frozen or it is not, and that is known before the function runs.",
+                    "Give a bool for each leaf, by a tree of them or by a function of (path, leaf) or (leaf).",
+                )
+            if non_differentiable == "none" and is_arraylike(leaves[i]):
+                flags[i] = flag or not is_inexact(type_of(leaves[i]).dtype)
+        kept = tree_unflatten(tree, [Frozen(x) if flag else x for x, flag in zip(leaves, flags, strict=True)])
+        return kept, tree_structure(tree_unflatten(tree, [None if flag else 0 for flag in flags]))
+
+    return freeze
+
+
+def takes_path(predicate: Callable[..., Any]) -> bool:
+    """Whether a predicate is one of (path, leaf), and not of the leaf alone."""
+    try:
+        parameters = inspect.signature(predicate).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    return len([p for p in parameters if p.default is p.empty and "POSITIONAL_" in p.kind.name]) == 2
