@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from jax.tree_util import tree_flatten, tree_unflatten
 from minijvp import trees
 from minijvp.arguments.tangents import leaf_namer
 from minijvp.calls import inspection
+from minijvp.calls.breakpoints import Stop
 from minijvp.calls.callback import debug_callback
 from minijvp.calls.host_calls import HostCall
 from minijvp.core.tracing import nothing_is_traced
@@ -20,7 +22,7 @@ from minijvp.core.types import is_key, type_of
 from minijvp.errors import ArgumentError
 from minijvp.interop.surface import bridge
 
-__all__ = ["callback", "inspect", "inspect_array_sharding", "log", "print"]
+__all__ = ["breakpoint", "callback", "inspect", "inspect_array_sharding", "log", "print"]
 __all__ += ["visualize_array_sharding", "visualize_sharding"]
 
 print = bridge(jax.debug.print, jax.debug, "print")
@@ -73,6 +75,21 @@ def _callback(callback: Callable[..., None], *args: Any, ordered: bool, partitio
         )
     call, arrays = HostCall.of(callback, args, kwargs)
     debug_callback(*arrays, callback=call, ordered=ordered)
+
+
+def breakpoint(*, ordered: bool = False) -> None:
+    """Stop in Python's debugger when the program comes here, with values in the variables of the function around.
+
+    Args:
+        ordered: keep the order of the stops, and of what is printed in order, in the program.
+
+    The debugger is that of Python's `breakpoint()` (`sys.breakpointhook`): `p x` shows a variable, `c` goes on. What
+    was traced are arrays of NumPy there: in a derivative the primals; under vmap it stops once for each lane. It cannot
+    step on, since the function has run before, and quitting ends the program with an error. Where the debugger is to
+    step, write Python's `breakpoint()`, inside of `minijvp.disable_jit()`.
+    """
+    stop = Stop(sys._getframe(1))
+    debug_callback(*stop.arrays, callback=stop, ordered=ordered)
 
 
 def inspect(x: Any, name: str, *, ordered: bool = False) -> Any:
