@@ -19,7 +19,7 @@ from minijvp.errors import ArgumentError, ConcretizationError, EscapedTracerErro
 AS_INDEX = "Python's indexing or range()"
 AS_TEXT = "a format of Python's, as in f'{x:.3f}',"
 INSTEAD_OF_IF = "mnp.where (or mnp.select) in place of `if`"
-INSTEAD_OF_FORMAT = 'minijvp.debug.print("{x:.3f}", x=x), which prints when the value is there, or f"{x}", which shows the type'
+INSTEAD_OF_FORMAT = 'minijvp.debug.print("{x:.3f}", x=x), which waits for the value, or f"{x}" for the type'
 INSTEAD_OF_LOOPS = "lax.fori_loop in place of range(n), mnp.asarray(items)[i] in place of an element of a list"
 
 INSTEAD = {AS_INDEX: INSTEAD_OF_LOOPS, AS_TEXT: INSTEAD_OF_FORMAT}

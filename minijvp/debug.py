@@ -12,7 +12,6 @@ from jax.debug import visualize_array_sharding, visualize_sharding
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
-from minijvp.arguments.tangents import leaf_namer
 from minijvp.calls import inspection
 from minijvp.calls.breakpoints import Stop
 from minijvp.calls.callback import debug_callback
@@ -124,7 +123,8 @@ def inspect(x: Any, name: str, *, ordered: bool = False) -> Any:
             'Write x = debug.inspect(x, "x").',
         )
     leaves, tree = tree_flatten(x)
-    where = leaf_namer(x, "x of debug.inspect")
+    paths = trees.leaf_paths(x)
+    where = lambda i: f"x{paths[i]} of debug.inspect"
     leaves = trees.as_arrays(leaves, where)
     for i, leaf in enumerate(leaves):
         if is_key(leaf.dtype):
@@ -133,6 +133,5 @@ def inspect(x: Any, name: str, *, ordered: bool = False) -> Any:
                 "Keys are no numbers, and have no statistics.",
                 "Look at the numbers behind it: random.key_data(key).",
             )
-    paths = trees.leaf_paths(x)
     leaves = [inspection.inspect(v, f"{name}{path}", ordered) for v, path in zip(leaves, paths, strict=True)]
     return tree_unflatten(tree, leaves)
