@@ -69,7 +69,7 @@ def value_text(x: Any) -> str:
     if not x.ndim:
         return str(x)
     text = np.array2string(x, threshold=MOST, edgeitems=AT_ENDS, max_line_width=10**9)
-    return " ".join(text.split()).replace("[ ", "[")
+    return " ".join(text.split()).replace("[ ", "[").replace(" ]", "]")
 
 
 def formatted(x: Any, specification: str) -> str:

@@ -194,5 +194,5 @@ def test_bodies_of_eager_gradients_see_values() -> None:
     assert seen == [
         "<f32[] 2.0, being differentiated> 2.0 3",
         "<f32[] 6.0, being differentiated> 6.0 4",
-        "<f64[], one of 3 lanes: [0.3 -1.2 2. ]>",
+        "<f64[], one of 3 lanes: [0.3 -1.2 2.]>",
     ]
