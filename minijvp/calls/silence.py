@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -24,9 +24,9 @@ def silent(jaxpr: Jaxpr) -> Jaxpr:
     return jaxpr.with_equations(silent_equations(jaxpr))
 
 
-def silent_equations(jaxpr: Jaxpr) -> Iterator[Equation]:
-    """The equations of the program without those that show values."""
-    for e in jaxpr:
+def silent_equations(equations: Iterable[Equation]) -> Iterator[Equation]:
+    """The equations without those that show values."""
+    for e in equations:
         if isinstance(e.primitive, DebugCallback):
             continue
         params = e.params

@@ -290,6 +290,7 @@ def install() -> None:
     attributes: dict[str, Any] = {
         "__getitem__": indexing.getitem,
         "__repr__": tracer_text.representation,
+        "__str__": tracer_text.text,
         "__format__": tracer_text.formatted,
         "__array_namespace__": array_namespace,
         "__array_ufunc__": array_ufunc,

@@ -26,16 +26,22 @@ def representation(x: Any) -> str:
     if x.owner.finished():
         return f"<{x.type!r}, escaped from {x.owner.description}>"
     value, lanes, n_derivatives = behind(x)
-    text, parts = value_text(value), []
+    numbers, parts = value_text(value), []
     if lanes:
-        parts.append(f"one of {' x '.join(map(str, lanes))} lanes" + (text and f": {text}"))
+        parts.append(f"one of {' x '.join(map(str, lanes))} lanes" + (numbers and f": {numbers}"))
     if n_derivatives:
         parts.append(f"being differentiated{TIMES.get(n_derivatives, f' {n_derivatives} times')}")
     if isinstance(value, Tracer):
         parts.append(f"in {value.owner.description}{value.origin()}")
     elif is_tracer_of_jax(value):
         parts.append("traced by JAX")
-    return f"<{', '.join([f'{x.type!r} {text}' if text and not lanes else repr(x.type), *parts])}>"
+    return f"<{', '.join([f'{x.type!r} {numbers}' if numbers and not lanes else repr(x.type), *parts])}>"
+
+
+def text(x: Any) -> str:
+    """The value of a tracer that stands for one, as it is printed; else its representation."""
+    value = x.resolved()
+    return representation(x) if value is x else str(value)
 
 
 def behind(x: Any) -> tuple[Any, list[int], int]:
@@ -50,7 +56,8 @@ def behind(x: Any) -> tuple[Any, list[int], int]:
             n += x.tangent is not None
             x = x.primal
         elif isinstance(x, BatchTracer):
-            lanes = [x.owner.axis.size, *lanes] if x.batched else lanes
+            trace: Any = x.owner
+            lanes = [trace.axis.size, *lanes] if x.batched else lanes
             x = x.value
         elif isinstance(x, PendingTracer):
             n += x.owner.depends(x.variable)
@@ -68,14 +75,14 @@ def value_text(x: Any) -> str:
     x = np.asarray(x)
     if not x.ndim:
         return str(x)
-    text = np.array2string(x, threshold=MOST, edgeitems=AT_ENDS, max_line_width=10**9)
-    return " ".join(text.split()).replace("[ ", "[").replace(" ]", "]")
+    lines = np.array2string(x, threshold=MOST, edgeitems=AT_ENDS, max_line_width=10**9)
+    return " ".join(lines.split()).replace("[ ", "[").replace(" ]", "]")
 
 
 def formatted(x: Any, specification: str) -> str:
     """A tracer in a format of Python's: by its value, where that is known."""
     if not specification:
-        return str(x)
+        return text(x)
     value = x.known_value(AS_TEXT)
     if is_tracer_of_jax(value):
         raise x.not_concrete(AS_TEXT)
