@@ -80,12 +80,25 @@ def breakpoint(*, ordered: bool = False) -> None:
     """Stop in Python's debugger when the program comes here, with values in the variables of the function around.
 
     Args:
-        ordered: keep the order of the stops, and of what is printed in order, in the program.
+        ordered: keep the order of the stops, and of what is printed in order, in the program; on one device only.
 
     The debugger is that of Python's `breakpoint()` (`sys.breakpointhook`): `p x` shows a variable, `c` goes on. What
     was traced are arrays of NumPy there: in a derivative the primals; under vmap it stops once for each lane. It cannot
     step on, since the function has run before, and quitting ends the program with an error. Where the debugger is to
     step, write Python's `breakpoint()`, inside of `minijvp.disable_jit()`.
+
+    >>> import jax, minijvp, sys
+    >>> def f(x):
+    ...     y = x * x
+    ...     minijvp.debug.breakpoint()
+    ...     return y
+    >>> seen, debugger = [], sys.breakpointhook
+    >>> sys.breakpointhook = lambda: seen.append(float(sys._getframe(1).f_locals["y"]))
+    >>> slope = minijvp.jit(minijvp.grad(f))(3.0)
+    >>> jax.effects_barrier()
+    >>> sys.breakpointhook = debugger
+    >>> seen
+    [9.0]
     """
     stop = Stop(sys._getframe(1))
     debug_callback(*stop.arrays, callback=stop, ordered=ordered)
@@ -99,7 +112,7 @@ def inspect(x: Any, name: str, *, ordered: bool = False) -> Any:
     Args:
         x: a pytree of arrays, each of which gets lines of its own, with its path behind the name.
         name: what the lines begin with.
-        ordered: keep the order of the lines in the program.
+        ordered: keep the order of the lines in the program; on one device only.
 
     A line has the type, minimum, maximum, mean and norm, and how many numbers are not finite, with the place of the
     first; the other statistics are then of the finite ones. One line is for the primal; in forward mode one for the

@@ -1,6 +1,6 @@
 """What the programs in a document print: python -m tests.examples.outputs FILE prints a list, as JSON.
 
-A block of Python is a program of its own, `example.py`, if a block of text stands under it: what it prints.
+A block of Python is a program of its own, `block.py`, if a block of text stands under it: what it prints.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ def examples(text: str) -> list[tuple[str, str]]:
 
 
 def output(code: str) -> str:
-    """What a program prints, where lines are in `example.py`."""
+    """What a program prints, where lines are in `block.py`."""
     printed = io.StringIO()
     with TemporaryDirectory() as folder:
-        path = Path(folder) / "example.py"
+        path = Path(folder) / "block.py"
         path.write_text(code)
         linecache.clearcache()
         with redirect_stdout(printed):

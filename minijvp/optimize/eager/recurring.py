@@ -245,7 +245,8 @@ class Recording(Trace):
         """
         inputs = (*self.root.inputs, *self.constants)
         equations = [n.equation for n in self.path]
-        equations[: self.evaluated] = silent_equations(equations[: self.evaluated])
+        if n := self.evaluated:
+            equations[:n] = silent_equations(equations[:n])
         return Jaxpr((), inputs, tuple(equations), tuple(outputs)).without_dead_code()
 
     def arguments(self) -> list[Any]:
@@ -411,9 +412,6 @@ def run(trace: Recording, variables: tuple[Var, ...], past: History) -> tuple[Se
 
 
 def worth_compiling(path: Sequence[Operation], jaxpr: Jaxpr) -> bool:
-    """Whether the program of a path may run as one, and is not for the most part compiled already: in calls, in loops.
-
-    What has effects is left to happen where it stands.
-    """
+    """Whether the program of a path has no effects, and is not mostly compiled already: in calls of jit, in loops."""
     inside = sum([n_operations(inner) for e in jaxpr for inner in e.programs])
     return inside <= COMPILED_ALREADY * len(jaxpr.equations) and not any([n.equation.has_effects for n in path])
