@@ -17,8 +17,12 @@ from jax.core import Tracer as JaxTracer
 from minijvp.errors import ArgumentError, ConcretizationError, EscapedTracerError, ForeignFunctionError
 
 AS_INDEX = "Python's indexing or range()"
+AS_TEXT = "a format of Python's, as in f'{x:.3f}',"
 INSTEAD_OF_IF = "mnp.where (or mnp.select) in place of `if`"
+INSTEAD_OF_FORMAT = 'minijvp.debug.print("{x:.3f}", x=x), which waits for the value, or f"{x}" for the type'
 INSTEAD_OF_LOOPS = "lax.fori_loop in place of range(n), mnp.asarray(items)[i] in place of an element of a list"
+
+INSTEAD = {AS_INDEX: INSTEAD_OF_LOOPS, AS_TEXT: INSTEAD_OF_FORMAT}
 
 
 class Here(threading.local):
@@ -141,12 +145,6 @@ class Answers:
             "Write x = x.at[index].set(value), which makes a new array.",
         )
 
-    def __repr__(self: Any) -> str:
-        value = self.resolved()
-        if value is not self:
-            return repr(value)
-        return f"<{self.owner.description} {self.type!r}>"
-
     def __array__(self: Any, *args: Any, **kwargs: Any) -> Any:
         value = self.concrete()
         if value is self:
@@ -194,7 +192,7 @@ def not_concrete(tracer: Any, wanted_by: str, line: Any) -> ConcretizationError:
     return ConcretizationError(
         f"{wanted_by} needs the value of a traced {tracer.type!r}{used(tracer, line)}.",
         f"Under {tracer.owner.description} the program runs once for all values, so there is no value to look at.",
-        f"Use {INSTEAD_OF_LOOPS if wanted_by == AS_INDEX else INSTEAD_OF_IF}, an argument in static_argnums or "
+        f"Use {INSTEAD.get(wanted_by, INSTEAD_OF_IF)}, an argument in static_argnums or "
         "static_argnames of jit for values that steer Python, or take this part of the program out of the "
         "transformation.",
     )

@@ -15,6 +15,7 @@ from jax.core import eval_context
 from minijvp.calls.dependence import reached
 from minijvp.calls.linear_call import LinearCall
 from minijvp.calls.programs import Flags, array_types, chosen, groups, present, require_types, typed
+from minijvp.calls.silence import silent
 from minijvp.control_flow.base import ControlFlow
 from minijvp.control_flow.bodies import Body, batched_carry, jvp_body, of_carries, started, vmap_body
 from minijvp.control_flow.reverse_loop import Curvature, Pull, curvature_of, differentiated, pull_loop, pull_program
@@ -82,13 +83,13 @@ class While(ControlFlow):
 
     def linearize(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
         condition, k, plain = LoopPrograms.of(params)
-        body = of_carries(hooks.linearizer.carried_along(plain.jaxpr), plain.n_constants)
+        body = of_carries(hooks.linearizer.carried_along(silent(plain.jaxpr)), plain.n_constants)
         x, t = body.inputs(primals[k:]), body.inputs(tangents[k:])
         wrt = differentiated(body, nonzero(tangents[k:]))
         carried = body.carry(wrt)
         if not any(carried):
             return self(*primals, **params), (None,) * body.n_carry
-        # The loop itself keeps nothing but the number of its steps.
+        # The loop itself keeps nothing but the number of its steps. What it shows is shown once.
         counted = of_carries(counting(plain.jaxpr), plain.n_constants)
         programs = LoopPrograms(with_more_carries(condition, (INT32,)), k, counted)
         *outs, n = self(*primals, np.int32(0), **programs.params)

@@ -11,7 +11,7 @@ from minijvp import trees
 from minijvp.arguments.tangents import leaf_namer
 from minijvp.calls.jit import call
 from minijvp.core.tracing import EVALUATION, state
-from minijvp.core.types import Array, type_of
+from minijvp.core.types import Array, jit_is_disabled, type_of
 from minijvp.errors import ArgumentError
 from minijvp.lax.bodies import Tree, place_of, require_functions, require_same
 from minijvp.numpy.promotion import converted, normalize_axis
@@ -60,7 +60,7 @@ def associative_scan(fn: Callable[[Any, Any], Any], elems: Any, reverse: bool = 
         out = partial_results(Combination(fn, tree, axis), rows)
         return [shapes.rev(x, dimensions=(axis,)) for x in out] if reverse else out
 
-    if state.trace is EVALUATION:
+    if state.trace is EVALUATION and not jit_is_disabled():
         # At once, as one compiled program.
         return tree_unflatten(tree.structure, call(stage(fun, tree.types, trees.function_name(fn)), *tree.leaves))
     return tree_unflatten(tree.structure, fun(*tree.leaves))

@@ -53,17 +53,21 @@ def scan_plainly(
 
 
 def while_plainly(
-    cond_fun: Callable[[Any], Any], body_fun: Callable[[Any], Any], value: Any, max_steps: int | None
+    cond_fun: Callable[[Any], Any],
+    body_fun: Callable[[Any], Any],
+    value: Any,
+    max_steps: int | None,
+    function: str = "while_loop",
 ) -> tuple[Any, bool]:
     """The last carry and True; or False, and the carry from which on the condition is not known."""
-    value, steps = as_arrays(value, "init_val of while_loop"), 0
+    value, steps = as_arrays(value, f"init_val of {function}"), 0
     while True:
-        going_on = number_of(run(cond_fun, "cond_fun of while_loop", (value,)), bool)
+        going_on = number_of(run(cond_fun, f"cond_fun of {function}", (value,)), bool)
         if not going_on:
             return value, going_on is not None
         if steps == max_steps:
-            raise too_many("while_loop", steps)
-        value = as_arrays(run(body_fun, "body_fun of while_loop", (value,)), "the carry of while_loop")
+            raise too_many(function, steps)
+        value = as_arrays(run(body_fun, f"body_fun of {function}", (value,)), f"the carry of {function}")
         steps += 1
 
 

@@ -15,7 +15,7 @@ from minijvp.core.jaxpr import Jaxpr, Literal
 from minijvp.core.tracer import Tracer, is_traced
 from minijvp.core.types import Array, is_inexact, jit_is_disabled, type_of
 from minijvp.errors import ArgumentError, ConcretizationError
-from minijvp.lax.bodies import Tree, place_of, require_functions, staged
+from minijvp.lax.bodies import Tree, place_of, require_functions, run, staged
 from minijvp.lax.control_flow import Carry, require_unroll, scalar, stage_loop
 from minijvp.lax.loops import run_bounded, run_scan, run_while, too_many
 from minijvp.lax.plain import count_plainly, while_plainly
@@ -153,6 +153,12 @@ def fori_loop(
     n = max(int(upper) - int(lower), 0) if static else 0
     if max_steps is not None and n > max_steps:
         raise too_many("fori_loop", max_steps)
+    if jit_is_disabled() and not static and unroll in (None, False, 1):
+        step = lambda state: (state[0] + 1, run(body_fun, "body_fun of fori_loop", state))
+        goes_on = lambda state: state[0] < upper
+        (lower, init_val), ended = while_plainly(goes_on, step, (lower, init_val), max_steps, "fori_loop")
+        if ended:
+            return init_val
     carry = Tree(init_val, leaf_namer(init_val, "init_val of fori_loop"))
     if jit_is_disabled() and static:
         return count_plainly(body_fun, int(lower), n, carry)

@@ -26,6 +26,7 @@ from minijvp.numpy import (
     reductions,
     selection,
     statistics,
+    tracer_text,
     ufuncs,
     updates,
 )
@@ -288,6 +289,9 @@ def install() -> None:
         setattr(Tracer, name, function)
     attributes: dict[str, Any] = {
         "__getitem__": indexing.getitem,
+        "__repr__": tracer_text.representation,
+        "__str__": tracer_text.text,
+        "__format__": tracer_text.formatted,
         "__array_namespace__": array_namespace,
         "__array_ufunc__": array_ufunc,
         "__copy__": itself,

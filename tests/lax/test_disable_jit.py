@@ -11,6 +11,7 @@ from jax.tree_util import tree_leaves, tree_map
 
 import minijvp
 import minijvp.numpy as mnp
+from minijvp import lax
 from minijvp.core.types import jit_is_disabled
 from minijvp.errors import ArgumentError, ConcretizationError
 from tests.side_by_side import both, same
@@ -89,6 +90,10 @@ def test_bodies_that_return_something_else():
 X = jnp.array([0.3, -1.2, 2.0])
 
 
+def i8(np: Any) -> Any:
+    return np.zeros((), "int8")
+
+
 def plainly(case: Callable[[Any, Any], Any]) -> None:
     def inside(api: Any, np: Any) -> Any:
         with api.disable_jit():
@@ -113,6 +118,21 @@ PLAIN_LOOPS: dict[str, Callable[[Any, Any], Any]] = {
     "grad_of_cond": lambda api, np: api.grad(lambda x: api.lax.cond(x > 1, lambda x: x * x if x < 3 else x, np.sin, x))(
         2.0
     ),
+    "associative_scan": lambda api, np: api.lax.associative_scan(lambda a, b: a * b if (a < 9).all() else a, X),
+    "grad_of_associative_scan": lambda api, np: api.grad(
+        lambda x: api.lax.associative_scan(lambda a, b: a * b if (a < 9).all() else a, x * X).sum()
+    )(2.0),
+    "grad_of_fori_loop_to_arrays": lambda api, np: api.grad(
+        lambda x: api.lax.fori_loop(np.int32(0), np.int32(3), lambda i, c: c * x if c < 5 else c * int(i), 1.0)
+    )(2.0),
+    "grad_of_fori_loop_from_one_to_the_other": lambda api, np: api.jacfwd(
+        lambda x: api.lax.fori_loop(
+            (x > 1).astype("int8"),
+            x.astype("int8"),
+            lambda i, c: (c[0] * x if c[0] < 5 else c[0] * int(i), i),
+            (x, i8(np)),
+        )[0]
+    )(3.0),
     "vmap": lambda api, np: api.vmap(lambda p, x: api.lax.cond(p > 0, np.sin, np.cos, x))(X, X),
     "vmap_of_switch": lambda api, np: api.vmap(lambda i, x: api.lax.switch(i, [np.sin, np.cos], x))(np.arange(3), X),
     "vmap_of_while": lambda api, np: api.vmap(lambda n: api.lax.while_loop(lambda c: c < n, lambda c: c + 1, 0.0))(X),
@@ -127,3 +147,52 @@ PLAIN_LOOPS: dict[str, Callable[[Any, Any], Any]] = {
 def test_without_jit_functions_see_values(case: Callable[[Any, Any], Any]) -> None:
     plainly(case)
     assert not jit_is_disabled()
+
+
+COMPILED: dict[str, Callable[[Any], Any]] = {
+    "scan": lambda x: lax.scan(lambda c, r: (mnp.sin(c) * r, c * r), x, X)[1].sum(),
+    "checkpointed": lambda x: lax.scan(lambda c, r: (mnp.sin(c) * r, c * r), x, X, checkpoint=2)[0],
+    "while_loop": lambda x: lax.while_loop(lambda c: c < 9, lambda c: c * x, x),
+    "max_steps": lambda x: lax.while_loop(lambda c: c < 9, lambda c: c * x, x, max_steps=9),
+    "fori_loop": lambda x: lax.fori_loop(0, 4, lambda i, c: mnp.cos(c) * i + x, x),
+    "fori_loop to an array": lambda x: lax.fori_loop(0, mnp.round(x).astype(int), lambda i, c: mnp.cos(c) * i + x, x),
+    "cond": lambda x: lax.cond(x > 2, lambda x: x**3, mnp.sin, x),
+    "switch": lambda x: lax.switch(mnp.round(x).astype(int), [mnp.sin, mnp.cos, mnp.tanh, mnp.exp], x),
+    "map": lambda x: lax.map(lambda r: mnp.sin(r * x), X).sum(),
+    "map of batches": lambda x: lax.map(lambda r: mnp.sin(r * x), X, batch_size=2).sum(),
+    "associative_scan": lambda x: lax.associative_scan(mnp.multiply, x * X).sum(),
+    "jit": minijvp.jit(lambda x: mnp.sin(x) * x),
+    "nested": minijvp.jit(lambda x: lax.scan(lambda c, r: (lax.cond(r > 0, mnp.sin, mnp.cos, c) * x, None), x, X)[0]),
+}
+
+
+@pytest.mark.parametrize("name", COMPILED)
+def test_numbers_are_those_of_the_compiled_program(name: str) -> None:
+    fun, x = COMPILED[name], jnp.array(2.25)
+    both_ways = lambda f, *args: (f(*args), without_jit(f, *args))
+    for transformed in (fun, minijvp.grad(fun), minijvp.grad(minijvp.grad(fun)), minijvp.jacfwd(fun)):
+        same(*both_ways(transformed, x))
+    for transformed in (fun, minijvp.grad(fun)):
+        same(*both_ways(minijvp.vmap(transformed), mnp.array([2.25, 1.75])))
+
+
+def without_jit(f: Callable[..., Any], *args: Any) -> Any:
+    with minijvp.disable_jit():
+        return f(*args)
+
+
+def test_bodies_of_eager_gradients_see_values() -> None:
+    seen: list[str] = []
+
+    def step(c: Any, r: Any) -> Any:
+        seen.append(f"{c} {c:.1f} {r}")
+        return c * r, None
+
+    with minijvp.disable_jit():
+        minijvp.grad(lambda x: lax.scan(step, x, jnp.array([3, 4]))[0])(jnp.float32(2))
+        minijvp.vmap(lambda x: lax.scan(lambda c, r: (seen.append(f"{c}"), (c, c))[1], x, None, length=1)[0])(X)
+    assert seen == [
+        "<f32[] 2.0, being differentiated> 2.0 3",
+        "<f32[] 6.0, being differentiated> 6.0 4",
+        "<f64[], one of 3 lanes: [0.3 -1.2 2.]>",
+    ]

@@ -406,3 +406,33 @@ def test_threads_share_the_programs() -> None:
     for t in threads:
         t.join()
     assert wrong == []
+
+
+def test_effects_happen_once_where_values_are_asked_for() -> None:
+    seen: list[float] = []
+
+    def loss(x: Any) -> Any:
+        minijvp.debug.callback(lambda y: seen.append(float(y)), x)
+        y = minijvp.jit(lambda x: (minijvp.debug.callback(lambda y: seen.append(-float(y)), x), x * x)[1])(x)
+        return 2 * y if y > 2 else y
+
+    for k in range(CALLS):
+        assert float(minijvp.grad(loss)(1.0 + k)) == (2.0 + 2 * k) * (2 if k > 0 else 1)
+        jax.effects_barrier()
+        assert seen == [1.0 + k, -1.0 - k]
+        seen.clear()
+
+
+def test_effects_happen_where_the_gradient_is_zero() -> None:
+    seen: list[float] = []
+
+    def loss(x: Any) -> Any:
+        minijvp.debug.callback(lambda y: seen.append(float(y)), 2 * x)
+        return 3 * x
+
+    for k in range(CALLS):
+        assert float(minijvp.grad(minijvp.grad(loss))(1.0 + k)) == 0
+        assert float(minijvp.grad(lambda x: (loss(x), 1.0)[1])(1.0 + k)) == 0
+        jax.effects_barrier()
+        assert seen == [2.0 + 2 * k] * 2
+        seen.clear()

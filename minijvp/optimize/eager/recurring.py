@@ -21,13 +21,14 @@ import numpy as np
 
 from minijvp.answers import escaped, no_number
 from minijvp.api.gradients import gradient_flat
+from minijvp.calls.silence import silent_equations
 from minijvp.core import source
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var, evaluate
 from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import EVALUATION, Trace, current, evaluating, nothing_is_traced, state
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, Params, type_of
 from minijvp.errors import ConcretizationError, MinijvpError
-from minijvp.optimize.eager.steps import compiled
+from minijvp.optimize.eager.steps import compiled, n_operations, repetitions
 from minijvp.settings import config
 from minijvp.transforms.linearize import with_tangent
 from minijvp.transforms.staging import stage
@@ -238,9 +239,15 @@ class Recording(Trace):
         return self.node.following.setdefault(key, Operation(equation, tuple(new.values()), single))
 
     def program(self, outputs: Sequence[Var]) -> Jaxpr:
-        """The open program of the path, in the arguments of the function and then its constants."""
+        """The open program of the path, in the arguments of the function and then its constants.
+
+        What was shown when values were asked for is not shown again.
+        """
         inputs = (*self.root.inputs, *self.constants)
-        return Jaxpr((), inputs, tuple([n.equation for n in self.path]), tuple(outputs)).without_dead_code()
+        equations = [n.equation for n in self.path]
+        if n := self.evaluated:
+            equations[:n] = silent_equations(equations[:n])
+        return Jaxpr((), inputs, tuple(equations), tuple(outputs)).without_dead_code()
 
     def arguments(self) -> list[Any]:
         """The arguments of that program."""
@@ -251,11 +258,22 @@ class Recording(Trace):
         """The value of a variable; all that was recorded before it is computed now."""
         with evaluating():
             while variable not in self.values:
-                e = self.path[self.evaluated].equation
-                out = e.primitive(*[v.value if type(v) is Literal else self.values[v] for v in e.inputs], **e.params)
-                self.values.update(zip(e.outputs, out if type(out) is tuple else (out,), strict=True))
-                self.evaluated += 1
+                self.advance()
         return self.values[variable]
+
+    def advance(self) -> None:
+        """Compute the next operation."""
+        e = self.path[self.evaluated].equation
+        out = e.primitive(*[v.value if type(v) is Literal else self.values[v] for v in e.inputs], **e.params)
+        self.values.update(zip(e.outputs, out if type(out) is tuple else (out,), strict=True))
+        self.evaluated += 1
+
+    def act(self) -> None:
+        """Compute what has effects, and was not computed yet."""
+        last = max([i for i, n in enumerate(self.path, 1) if n.equation.has_effects], default=0)
+        with evaluating():
+            while self.evaluated < last:
+                self.advance()
 
     def depends(self, variable: Var) -> bool:
         """Whether a variable has a tangent. Each operation is judged once: its path decides, and that is the node.
@@ -274,12 +292,6 @@ class Recording(Trace):
     def line_of(self, variable: Var) -> source.Source | None:
         """The line of user code that made a variable."""
         return next((n.equation.source for n in self.path if variable in n.equation.outputs), None)
-
-
-def repetitions(args: Sequence[Any]) -> tuple[int, ...]:
-    """For each array the first place where it is among the arguments: one that is there twice is one constant."""
-    places = list(map(id, args))
-    return tuple([places.index(id(x)) if isinstance(x, jax.Array) else -1 for x in args])
 
 
 class Tree:
@@ -369,6 +381,7 @@ def recurring_gradient(
         return gradient_flat(fun, leaves, flags)
     pending = [type(x) is PendingTracer and x.owner is trace for x in outs]
     if not pending[0]:
+        trace.act()
         return [x.owner.value(x.variable) if p else x for x, p in zip(outs, pending)], [None] * sum(flags)
     variables = tuple([x.variable for x, p in zip(outs, pending) if p])
     results, cts = run(trace, variables, past)
@@ -386,7 +399,7 @@ def run(trace: Recording, variables: tuple[Var, ...], past: History) -> tuple[Se
         jaxpr = trace.program(variables)
         flags = [*trace.differentiated, *[False] * len(trace.constants)]
         after = config.compile_gradients_after
-        recurring = after is not None and program.met >= min(after, 2) and worth_compiling(jaxpr)
+        recurring = after is not None and program.met >= min(after, 2) and worth_compiling(trace.path, jaxpr)
         if not recurring or not program.compile(jaxpr, flags):
             past.misses += 1
             return gradient_flat(lambda *xs: evaluate(jaxpr, *xs), trace.arguments(), flags)
@@ -398,12 +411,7 @@ def run(trace: Recording, variables: tuple[Var, ...], past: History) -> tuple[Se
     return results[:n], [next(rest) if flag else None for flag in program.nonzero]
 
 
-def worth_compiling(jaxpr: Jaxpr) -> bool:
-    """Whether a program may run as one, and is not for the most part compiled already: in calls of jit, in loops."""
+def worth_compiling(path: Sequence[Operation], jaxpr: Jaxpr) -> bool:
+    """Whether the program of a path has no effects, and is not mostly compiled already: in calls of jit, in loops."""
     inside = sum([n_operations(inner) for e in jaxpr for inner in e.programs])
-    return inside <= COMPILED_ALREADY * len(jaxpr.equations) and not any([e.has_effects for e in jaxpr])
-
-
-def n_operations(jaxpr: Jaxpr) -> int:
-    """How many operations a program has, with those inside of others."""
-    return sum([1 + sum(map(n_operations, e.programs)) for e in jaxpr])
+    return inside <= COMPILED_ALREADY * len(jaxpr.equations) and not any([n.equation.has_effects for n in path])

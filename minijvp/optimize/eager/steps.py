@@ -198,3 +198,14 @@ def run(trace: Trace, program: CompiledProgram, args: tuple) -> tuple[Any, ...]:
 def delegate(trace: Trace, primitive: Primitive, args: tuple, params: Params) -> Any:
     """The result of an operation that is the business of the trace below."""
     return run(trace, params["program"], args) if primitive is step else trace.process(primitive, args, params)
+
+
+def n_operations(jaxpr: Jaxpr) -> int:
+    """How many operations a program has, with those inside of others."""
+    return sum([1 + sum(map(n_operations, e.programs)) for e in jaxpr])
+
+
+def repetitions(args: Sequence[Any]) -> tuple[int, ...]:
+    """For each array the first place where it is among the arguments: one that is there twice is one constant."""
+    places = list(map(id, args))
+    return tuple([places.index(id(x)) if isinstance(x, jax.Array) else -1 for x in args])

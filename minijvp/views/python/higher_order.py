@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -298,6 +299,16 @@ def _callback(writer: Writer, e: Equation, block: Block) -> Sequence[Atom]:
     return e.outputs
 
 
+def _inspection(writer: Writer, e: Equation, block: Block) -> Sequence[Atom]:
+    """What shows statistics, a function that goes with the code; where nothing is shown, its input."""
+    if not e.has_effects:
+        return e.inputs
+    function = writer.inliner.keep(partial(e.primitive.impl, **e.params), "inspect")
+    text = code(function, "(", writer.operands.strict(e.inputs[0]), ")")
+    block.statements.append(Assignment(e.outputs, text, e.source, has_effects=True, as_tuple=not e.outputs))
+    return e.outputs
+
+
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("tap", "add_zero", "captured", "name", "stop_gradient", "copy"), _first_inputs),
     "scan": _scan,
@@ -310,6 +321,7 @@ RULES: dict[str, Rule] = {
     "while_cotangents": _cotangents_of_loop,
     "while_curvature": _curvature_of_loop,
     **dict.fromkeys(("pure_callback", "io_callback", "debug_callback", "callback_linear"), _callback),
+    **dict.fromkeys(("watch", "inspected"), _inspection),
 }
 """How an equation that carries a program, or a function, is written, by the name of its primitive."""
 
