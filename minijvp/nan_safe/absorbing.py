@@ -45,12 +45,13 @@ class Absorbing(Primitive):
     def __init__(self, plain: Primitive, mend: Mend):
         super().__init__(f"safe_{plain.name}", f"{plain.name}, in which zeros of a tangent absorb.")
         self.plain = plain
+        self.compute = plain.impl
         self.mend = mend
         self.recomputable = plain.recomputable
 
     def impl(self, *args: Array, absorbing: Positions, **params: Any) -> Array:
         def plain(*args: Array) -> Array:
-            return self.plain.impl(*args, **params)
+            return self.compute(*args, **params)
 
         return self.mend(plain(*args), args, absorbing, plain)
 
@@ -167,18 +168,18 @@ def is_harmless(x: Any) -> bool:
     return type(x) in PYTHON_SCALARS and x != 0 and bool(np.isfinite(x))
 
 
-def by_element(vanishes: Callable[[Array], Array]) -> Mend:
-    """For what works element by element with a coefficient that is zero where its operand `vanishes` so."""
+def multiplied(out: Array, args: tuple, absorbing: Positions, plain: Any) -> Array:
+    """For products of elements."""
+    t, coefficient = args[absorbing[0]], args[1 - absorbing[0]]
+    absorbs = (t == 0) | ((coefficient == 0) & ((t == t) | (len(absorbing) == 2)))
+    return jnp.where(jnp.isnan(out) & absorbs, jnp.zeros((), out.dtype), out)
 
-    def mend(out: Array, args: tuple, absorbing: Positions, plain: Any) -> Array:
-        if len(absorbing) == 2:
-            absorbs = (args[0] == 0) | (args[1] == 0)
-        else:
-            t, coefficient = args[absorbing[0]], args[1 - absorbing[0]]
-            absorbs = (t == 0) | (vanishes(coefficient) & (t == t))
-        return jnp.where(jnp.isnan(out) & absorbs, jnp.zeros((), out.dtype), out)
 
-    return mend
+def divided(out: Array, args: tuple, absorbing: Positions, plain: Any) -> Array:
+    """For quotients of elements: the coefficient is zero where the divisor is infinite."""
+    t, divisor = args
+    absorbs = (t == 0) | (jnp.isinf(divisor) & (t == t))
+    return jnp.where(jnp.isnan(out) & absorbs, jnp.zeros((), out.dtype), out)
 
 
 def summed(out: Array, args: tuple, absorbing: Positions, plain: Callable[..., Array]) -> Array:
@@ -215,8 +216,8 @@ def solved(out: Array, args: tuple, absorbing: Positions, plain: Any) -> Array:
 
 
 SAFE: dict[Primitive, Absorbing] = {
-    mul: Absorbing(mul, by_element(lambda x: x == 0)),
-    div: AbsorbingQuotient(div, by_element(jnp.isinf)),
+    mul: Absorbing(mul, multiplied),
+    div: AbsorbingQuotient(div, divided),
     dot_general: Absorbing(dot_general, summed),
     conv_general_dilated: Absorbing(conv_general_dilated, summed),
     triangular_solve: AbsorbingSolution(triangular_solve, solved),

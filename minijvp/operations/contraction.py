@@ -44,18 +44,13 @@ class DotGeneral(BilinearPrimitive):
         (summed, _), _ = params["dimension_numbers"]
         return outputs[0].size * math.prod([inputs[0].shape[d] for d in summed]) / MULTIPLICATIONS_PER_BYTE
 
-    def impl(
-        self,
-        x: Array,
-        y: Array,
-        *,
-        dimension_numbers: DimensionNumbers,
-        precision: Any = None,
-        preferred_element_type: Any = None,
-    ) -> Array:
-        if precision in HALVES_TO_FLOATS:
-            return halves_to_floats(x, y, dimension_numbers, preferred_element_type)
-        return lax.dot_general(x, y, dimension_numbers, precision, preferred_element_type)
+    def impl(self, x: Array, y: Array, **params: Any) -> Array:
+        if params.get("precision") in HALVES_TO_FLOATS:
+            return halves_to_floats(x, y, params["dimension_numbers"], params.get("preferred_element_type"))
+        return self.plain_impl(x, y, **params)
+
+    def plain_impl(self, x: Array, y: Array, **params: Any) -> Array:
+        return lax.dot_general(x, y, **params)
 
     def type_rule(
         self,

@@ -18,6 +18,7 @@ from minijvp.core.tracing import as_constant
 from minijvp.core.types import PYTHON_SCALARS, Array, ArrayType, ScalarType, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations import accurate
+from minijvp.operations.accurate import like
 from minijvp.operations.bitwise import bitwise_and, bitwise_or
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import (
@@ -278,7 +279,7 @@ logaddexp = Transcendental(
 )
 times_one_minus = Elementwise(
     "times_one_minus",
-    lambda x: lax.mul(x, lax.sub(accurate.like(x, 1), x)),
+    lambda x: lax.mul(x, lax.sub(like(x, 1), x)),
     lambda t, out, x: mul(t, sub(1.0, mul(x, 2.0))),
     doc="x * (1 - x)",
 )
@@ -292,11 +293,10 @@ logistic = Transcendental("logistic", lax.logistic, lambda t, out, x: mul(t, log
 
 # Circular and hyperbolic functions, and their inverses
 
-
 # Exact close to 1 and -1, and its derivative close to 0, too.
 one_minus_square = Elementwise(
     "one_minus_square",
-    lambda x: lax.mul(lax.sub(accurate.like(x, 1), x), lax.add(x, accurate.like(x, 1))),
+    lambda x: lax.mul(lax.sub(like(x, 1), x), lax.add(x, like(x, 1))),
     lambda t, out, x: mul(t, mul(x, -2.0)),
     doc="1 - x*x",
 )
