@@ -19,7 +19,7 @@ import jax
 
 def examples(text: str) -> list[tuple[str, str]]:
     """The programs in a document, with what they are said to print."""
-    return re.findall(r"```python\n(.*?)```\n\n```text\n(.*?)```", text, re.DOTALL)
+    return re.findall(r"```python\n((?:(?!```).)*)```\n\n```text\n(.*?)```", text, re.DOTALL)
 
 
 def output(code: str) -> str:
