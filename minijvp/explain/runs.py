@@ -1,0 +1,256 @@
+"""Runs of programs with all their values, and the way back from a value that is not finite to where that began."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from minijvp.control_flow.base import ControlFlow
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
+from minijvp.core.tracing import evaluating
+from minijvp.core.types import is_inexact
+from minijvp.explain.marks import COTANGENT, Mark
+from minijvp.operations.elementwise import select_n
+from minijvp.operations.families import Elementwise
+
+Index = tuple[int, ...]
+
+KINDS: dict[str, Callable[[Any], Any]] = {"nan": np.isnan, "inf": np.isinf}
+"""What is looked for, and where it is."""
+
+
+@dataclass(eq=False)
+class Origin:
+    """Where a value that is not finite comes from: an operation on finite ones, an argument, or a constant.
+
+    `equation` is the operation; of an argument or a constant, the first one that takes it, if there is one.
+    """
+
+    place: str
+    kind: str
+    run: Run
+    equation: Equation | None
+    atom: Atom
+    index: Index
+    number: int = -1
+
+    def __post_init__(self) -> None:
+        self.value = self.run.value(self.atom)
+        """The whole value that is not finite."""
+
+
+@dataclass(eq=False)
+class Run:
+    """One run of a program, an equation at a time.
+
+    `around` is the run of the program that it is inside of, in the equation `within`; `path` has all calls and loops
+    that it is in, and `turns` the turns of these loops. `leave` says what of its inputs that are not finite is found
+    around it, in terms of that run.
+    """
+
+    jaxpr: Jaxpr
+    inputs: Sequence[Any]
+    path: tuple[str, ...] = ()
+    turns: tuple[int, ...] = ()
+    values: dict[Atom, Any] = field(default_factory=dict, init=False)
+    around: Run | None = None
+    within: Equation | None = None
+    leave: Callable[[Sequence[Target], str], Found] | None = None
+    backward: bool = False
+    """Whether it is inside of a backward pass."""
+
+    def __post_init__(self) -> None:
+        self.made: dict[Hashable, Any] = {}
+        values = self.values
+        values.update(self.jaxpr.constants)
+        values.update(zip(self.jaxpr.inputs, self.inputs, strict=True))
+        with evaluating():
+            for e in self.jaxpr.equations:
+                out = e.primitive(*[v.value if type(v) is Literal else values[v] for v in e.inputs], **e.params)
+                if type(out) is tuple:
+                    values.update(zip(e.outputs, out, strict=True))
+                else:
+                    values[e.outputs[0]] = out
+
+    def inside(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """What is made once for an equation: the run of its program, or of a turn."""
+        if key not in self.made:
+            self.made[key] = make()
+        return self.made[key]
+
+    @cached_property
+    def makers(self) -> dict[Var, int]:
+        """The number of the equation that makes a variable."""
+        return {v: k for k, e in enumerate(self.jaxpr.equations) for v in e.outputs}
+
+    @cached_property
+    def given(self) -> dict[Atom, int]:
+        """The number of the input that a variable is."""
+        return {v: i for i, v in enumerate(self.jaxpr.inputs)}
+
+    @cached_property
+    def reversed(self) -> set[int]:
+        """The numbers of the equations that depend on a cotangent."""
+        found, reached = set(), set()
+        for k, e in enumerate(self.jaxpr.equations):
+            marked = type(e.source) is Mark and e.source.part == COTANGENT
+            if marked or not reached.isdisjoint(e.inputs):
+                found.add(k)
+                reached.update(e.outputs)
+        return found
+
+    def is_backward(self, e: Equation) -> bool:
+        """Whether an equation belongs to a backward pass."""
+        return self.backward or self.makers[e.outputs[0]] in self.reversed
+
+    def value(self, atom: Atom) -> Any:
+        return atom.value if isinstance(atom, Literal) else self.values[atom]
+
+    def array(self, atom: Atom) -> np.ndarray | None:
+        """A value in NumPy; None if it is of a kind that is always finite."""
+        if not is_inexact(atom.type.dtype):
+            return None
+        return np.asarray(self.value(atom))
+
+    def where(self, atom: Atom, kind: str) -> Index | None:
+        """The first place where a value is `kind`."""
+        found = self.array(atom)
+        if found is None:
+            return None
+        flags = KINDS[kind](found)
+        return tuple(map(int, np.unravel_index(np.argmax(flags), found.shape))) if flags.any() else None
+
+    def operands(self, e: Equation, index: Index, kind: str) -> list[tuple[Atom, Index]]:
+        """The operands of an equation that are `kind`, and where: as far as that is known, where they matter."""
+        if not isinstance(e.primitive, Elementwise):
+            return [(v, i) for v in e.inputs if (i := self.where(v, kind)) is not None]
+        found = []
+        for v in self.chosen(e, index) if e.primitive is select_n else e.inputs:
+            x = self.array(v)
+            place = index if x is not None and x.ndim == len(index) else ()
+            if x is not None and x.size and KINDS[kind](x[place]):
+                found.append((v, place))
+        return found
+
+    def chosen(self, e: Equation, index: Index) -> Sequence[Atom]:
+        """The operand that a selection takes at an index."""
+        which = np.asarray(self.value(e.inputs[0]))
+        return (e.inputs[1 + int(which[index if which.ndim else ()])],)
+
+
+@dataclass(eq=False)
+class Reader:
+    """An operation that takes a value that is not finite, and the place of its result that is not finite by that."""
+
+    run: Run
+    equation: Equation
+    atom: Var
+    index: Index
+
+
+Target = tuple[Atom, Index, Reader | None]
+"""A value, the place of it that is not finite, and the operation by which that came to the result."""
+
+
+@dataclass
+class Found:
+    """The first operation in a run that made what is not finite; what came into the run so; and a constant that is."""
+
+    origin: Origin | None = None
+    given: Sequence[Target] = ()
+    constant: Origin | None = None
+
+    def after(self, further: Found) -> Found:
+        """With what was found further out, or in turns before, which comes first."""
+        return Found(further.origin or self.origin, further.given, further.constant or self.constant)
+
+
+Entrance = Callable[["Run", Equation, int, Index, str], Found | None]
+
+entrances: dict[type, Entrance] = {}
+"""How the programs of primitives are run to look for the origin of a result: what is found, given in terms of the run
+that the equation is in; None, if the result is finite where a program runs an equation at a time."""
+
+
+def search(run: Run, targets: Iterable[Target], kind: str) -> Found:
+    """What values that are `kind` come from, in one run: of all operations that lead to one of them, the first.
+
+    A loop that is given what is `kind` is taken to hand it on.
+    """
+    first, origin, constant = len(run.jaxpr.equations), None, None
+    given: list[Target] = []
+    stack, seen = list(targets), set[Atom]()
+    while stack:
+        target = stack.pop()
+        atom, index, _ = target
+        if atom in seen:
+            continue
+        seen.add(atom)
+        k = run.makers.get(atom) if isinstance(atom, Var) else None
+        if k is None or not isinstance(atom, Var):
+            if atom in run.given:
+                given.append(target)
+            else:
+                constant = constant or from_the_start(run, target, kind)
+            continue
+        e = run.jaxpr.equations[k]
+        operands = run.operands(e, index, kind)
+        hands_on = operands and isinstance(e.primitive, ControlFlow)
+        found = None if hands_on else looked_into(run, e, atom, index, kind)
+        if found is None:
+            here = None if operands else Origin("operation", kind, run, e, atom, index)
+            found = Found(here, [(v, i, Reader(run, e, atom, index)) for v, i in operands])
+        stack += found.given
+        constant = found.constant or constant
+        if found.origin is not None and k < first:
+            first, origin = k, found.origin
+    return Found(origin, given, constant)
+
+
+def looked_into(run: Run, e: Equation, atom: Var, index: Index, kind: str) -> Found | None:
+    """What is found inside of an equation; None if there is nothing inside, or nothing found."""
+    enter = next((found for base, found in entrances.items() if isinstance(e.primitive, base)), None)
+    return None if enter is None else enter(run, e, e.outputs.index(atom), index, kind)
+
+
+def from_the_start(run: Run, target: Target, kind: str) -> Origin:
+    """The argument or constant that is `kind` from the start, with the first operation that takes it.
+
+    Or an operation, where a loop only seemed to hand it on.
+    """
+    atom, index, reader = target
+    if reader is not None and isinstance(reader.equation.primitive, ControlFlow):
+        found = looked_into(reader.run, reader.equation, reader.atom, reader.index, kind)
+        if found is not None and found.origin is not None:
+            return found.origin
+        if found is not None:
+            reader = next((t[2] for t in found.given if t[0] is atom and t[2] is not None), reader)
+    number = run.given.get(atom, -1) if isinstance(atom, Var) else -1
+    origin = Origin("constant" if number < 0 else "argument", kind, run, None, atom, index, number)
+    if reader is not None:
+        origin.run, origin.equation = reader.run, reader.equation
+    return origin
+
+
+def left(run: Run, found: Found, kind: str) -> Found:
+    """What was found in a run, given in terms of the run around it."""
+    assert run.leave is not None
+    return found.after(run.leave(found.given, kind))
+
+
+def origin_of(run: Run, targets: Iterable[Target], kind: str) -> Origin | None:
+    """Where values that are `kind` come from: the first operation that made them, an argument, or a constant.
+
+    None if no value is. An operation counts for more than what is given if `kind` is inf, which may be meant.
+    """
+    found = search(run, targets, kind)
+    while found.given and run.around is not None:
+        found = left(run, found, kind)
+        run = run.around
+        found = found.after(search(run, found.given, kind))
+    start = from_the_start(run, found.given[0], kind) if found.given else found.constant
+    return found.origin or start if kind == "inf" else start or found.origin
