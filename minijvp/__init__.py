@@ -72,6 +72,7 @@ from minijvp.errors import (
     MinijvpError,
     MissingPackageError,
     MissingRuleError,
+    NonFiniteError,
     RedefinedPrimitiveWarning,
     RuleError,
     UnboundAxisError,
@@ -79,6 +80,8 @@ from minijvp.errors import (
     UnsupportedVersionError,
     UnusedScopeWarning,
 )
+from minijvp.explain import checking as explain_checking
+from minijvp.explain.explain_nan import explain_nan
 from minijvp.interop import from_jax, to_jax
 from minijvp.interop.surface import bridge
 from minijvp.lax import stop_gradient
@@ -180,6 +183,7 @@ def __getattr__(name: str) -> Any:
 
 optimize.plug_in()
 rule_checks.plug_in()
+explain_checking.plug_in()
 
 __all__ = [
     "ArgumentError",
@@ -195,6 +199,7 @@ __all__ = [
     "MissingPackageError",
     "MissingRuleError",
     "NamedSharding",
+    "NonFiniteError",
     "P",
     "RedefinedPrimitiveWarning",
     "RuleError",
@@ -236,6 +241,7 @@ __all__ = [
     "enable_x64",
     "ensure_compile_time_eval",
     "eval_shape",
+    "explain_nan",
     "external",
     "fixed_point",
     "float0",

@@ -8,12 +8,13 @@ import weakref
 from collections.abc import Callable, Iterable
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, fields, replace
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import jax
 
 from minijvp.budgets import Budget, checked_budget
+from minijvp.core.hooks import hooks
 from minijvp.errors import ArgumentError, UnusedScopeWarning
 
 
@@ -33,6 +34,9 @@ class Settings:
     optimize: bool = True
     """Whether anything is done to be faster or smaller: not so, the other settings are None and "off"."""
 
+    check_nans: bool = False
+    """Whether calls check that their results are finite."""
+
     @property
     def plan(self) -> Plan:
         """What staged programs depend on."""
@@ -45,8 +49,8 @@ Plan = tuple[Budget, str]
 DEFAULT_PLAN = (Settings.memory_budget, Settings.outline)
 
 other_plans: dict[int, weakref.ref[Settings]] = {}
-"""Settings by which programs are staged otherwise than by default, as long as they may be in force anywhere: in the
-process, in a scope, or in a copy of the context of one that outlives it. Empty means that the default holds
+"""Settings by which programs are staged or called otherwise than by default, as long as they may be in force anywhere:
+in the process, in a scope, or in a copy of the context of one that outlives it. Empty means that the default holds
 everywhere."""
 
 
@@ -75,6 +79,10 @@ class Config:
     - `optimize`: False takes all of this away, and the compiled rules of eager derivatives: what runs then is the plain
       machine, an operation at a time. No result changes but in its last bits, by rounding. It is there to be read, to
       be traced with a debugger, and to be held against.
+
+    - `check_nans`: with True, `jit`, `vmap`, derivatives and Jacobians raise NonFiniteError where a result of a call is
+      nan or inf; the error has the report of `minijvp.explain_nan`, for which the call is made once more. What is
+      called inside of a transformation is not checked by itself. Arguments are not donated then.
 
     A `with` statement holds in its thread (and asyncio task), and in what inherits the context of that. The memory
     budget is a part of what `minijvp.jit` compiles for: a function that is called under another one is compiled for
@@ -127,6 +135,10 @@ class Config:
     def plan(self) -> Plan:
         """What staged programs depend on: the memory budget, and whether programs are outlined."""
         return (self._scoped.get() or self._process).plan
+
+    @property
+    def check_nans(self) -> bool:
+        return (self._scoped.get() or self._process).check_nans
 
     @property
     def optimize(self) -> bool:
@@ -236,7 +248,9 @@ def checked(changes: dict[str, Any]) -> dict[str, Any]:
 def changed(settings: Settings, changes: dict[str, Any]) -> Settings:
     """The settings with changes."""
     found = replace(settings, **changes)
-    if found.plan != DEFAULT_PLAN:
+    if found.check_nans:
+        hooks.check = hooks.checker
+    if found.plan != DEFAULT_PLAN or found.check_nans:
         key = id(found)
         other_plans[key] = weakref.ref(found, lambda _: other_plans.pop(key, None))
     return found
@@ -253,12 +267,12 @@ def checked_count(value: Any, who: str) -> int | None:
     )
 
 
-def checked_switch(value: Any, who: str) -> bool:
+def checked_switch(name: str, value: Any, who: str) -> bool:
     """True or False; ArgumentError for others."""
     if type(value) is bool:
         return value
     raise ArgumentError(
-        f"{who} received optimize={value!r:.200}.",
+        f"{who} received {name}={value!r:.200}.",
         "This setting is True or False.",
         "Pass one of these.",
     )
@@ -276,9 +290,10 @@ def checked_outline(value: Any, who: str) -> str:
 
 
 CHECKS: dict[str, Callable[[Any, str], Any]] = {
+    "check_nans": partial(checked_switch, "check_nans"),
     "compile_gradients_after": checked_count,
     "memory_budget": checked_budget,
-    "optimize": checked_switch,
+    "optimize": partial(checked_switch, "optimize"),
     "outline": checked_outline,
 }
 

@@ -73,7 +73,10 @@ def jvp(
     )
     flat_fun = FlatFunction(fun, tree, has_aux)
     outs, out_tangents = jvp_flat(flat_fun.positional, leaves, directions)
-    return flat_fun.result(outs, [for_user(t, x) for t, x in zip(out_tangents[: flat_fun.n], outs, strict=False)])
+    result = flat_fun.result(outs, [for_user(t, x) for t, x in zip(out_tangents[: flat_fun.n], outs, strict=False)])
+    if hooks.check is not None:
+        hooks.check(result, jvp, (fun, primals, tangents, has_aux), {})
+    return result
 
 
 class LinearMap:
@@ -100,6 +103,8 @@ class LinearMap:
 class PushForward(LinearMap):
     """The linear map of tangents at a point, as `linearize` returns it."""
 
+    __name__ = "pushforward"
+
     def __call__(self, constants: Sequence[Any], *tangents: Any) -> Any:
         leaves, tree = tree_flatten(tuple(tangents))
         require_same_tree(tree, self.in_tree, "the tangents", "the primals of linearize")
@@ -108,7 +113,10 @@ class PushForward(LinearMap):
         flat = [instantiate(t, kind) for t, kind, i in zip(given, self.in_types, inexact, strict=True) if i]
         outs = iter(evaluate(self.jaxpr, *constants, *flat))
         tangents_out = [next(outs) if n else None for n in self.nonzero]
-        return tree_unflatten(self.out_tree, list(map(for_user, tangents_out, self.out_types)))
+        result = tree_unflatten(self.out_tree, list(map(for_user, tangents_out, self.out_types)))
+        if hooks.check is not None:
+            hooks.check(result, self, (constants, *tangents), {})
+        return result
 
 
 def linearize(
@@ -143,6 +151,8 @@ def linearize(
 class PullBack(LinearMap):
     """The linear map of cotangents at a point, as `vjp` returns it."""
 
+    __name__ = "pullback"
+
     def __call__(self, constants: Sequence[Any], ct: Any, *others: Any) -> tuple[Any, ...]:
         if others:
             raise ArgumentError(
@@ -153,7 +163,10 @@ class PullBack(LinearMap):
         leaves, tree = tree_flatten(ct)
         require_same_tree(tree, self.out_tree, "the cotangent", "the result of the function")
         cts = self.flat(constants, self.given(leaves, leaf_namer(ct, "cotangent")))
-        return tree_unflatten(self.in_tree, list(map(for_user, cts, self.in_types)))
+        result = tree_unflatten(self.in_tree, list(map(for_user, cts, self.in_types)))
+        if hooks.check is not None:
+            hooks.check(result, self, (constants, ct), {})
+        return result
 
     def given(self, leaves: Sequence[Any], where: Callable[[int], str]) -> list[Any]:
         """The cotangents that a caller gave. Those of integers say nothing, and may be of any dtype, as in JAX."""
@@ -215,6 +228,8 @@ def at_primals(
     leaves = trees.as_arrays(leaves, leaf_namer(primals, "primals"))
     flat_fun = FlatFunction(fun, tree, has_aux)
     outs, linear_map, constants = linear_map_at(kind, flat_fun, leaves, optional_budget(budget, who))
+    if hooks.check is not None:
+        hooks.check(outs, fun, primals, {})
     result = tree_unflatten(flat_fun.out_tree, outs[: flat_fun.n]), Partial(linear_map, constants)
     return (*result, flat_fun.aux(outs)) if has_aux else result
 

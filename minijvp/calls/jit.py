@@ -27,10 +27,10 @@ from minijvp.core.source import PACKAGE
 from minijvp.core.tracer import is_traced, refuse_tracers, resolved
 from minijvp.core.tracing import EVALUATION, JAX_EVALUATION, evaluating, live_traces, named_axes, state, traced_by_jax
 from minijvp.core.types import Array, Params, jit_is_disabled, x64_enabled
-from minijvp.errors import ArgumentError, EscapedTracerError
+from minijvp.errors import ArgumentError, EscapedTracerError, NonFiniteError
 from minijvp.operations.families import nonzero
 from minijvp.operations.sharding import sharding_constraint
-from minijvp.settings import DEFAULT_PLAN, Plan, other_plans
+from minijvp.settings import DEFAULT_PLAN, Plan, config, other_plans
 from minijvp.transforms.linearize import linearize_jaxpr
 from minijvp.transforms.staging import argument_type
 
@@ -150,7 +150,7 @@ def jitted({arguments}):
     if __live_traces and __state.trace is not __evaluation:
         return __under_trace({packed}, {{}})
     try:
-        return (__in_force() if __other_plans{or_in_jax} else __compiled)({arguments})
+        return (__to_run() if __other_plans{or_in_jax} else __compiled)({arguments})
     except __errors as error:
         return __recover(error, {packed}, {{}})
 """
@@ -244,6 +244,14 @@ def jit(
 
 deciding = Lock()
 
+RECOVERABLE = TypeError, ValueError, EscapedTracerError, FloatingPointError
+"""What a call may fail with that `recover` has a better answer for."""
+
+
+def is_checking() -> bool:
+    """Whether calls are to check their results here: by `config.check_nans`, and nothing is traced."""
+    return config.check_nans and state.trace is EVALUATION and not traced_by_jax()
+
 
 class _Jitted:
     """A function under jit: its compiled form, and its programs for use under a trace."""
@@ -261,7 +269,7 @@ class _Jitted:
             for what in ("static", "donate")
         )
 
-        self.forms: dict[tuple[Plan, bool], Any] = {}
+        self.forms: dict[tuple[Plan, bool, bool], Any] = {}
         self.has_rules, self.is_plain = False, False
         self.fixed: list[Any] = []
 
@@ -270,23 +278,37 @@ class _Jitted:
     # until the first program turns out to have no rules: from then on there is only one form, with the rules of
     # programs that have some.
 
-    def form(self, plan: Plan, in_jax: bool) -> Any:
-        """The function under jax.jit by a plan, and for calls inside of programs of JAX or outside."""
-        return self.forms.get((plan, in_jax)) or self.forms.setdefault((plan, in_jax), self.compile(in_jax))
+    def form(self, plan: Plan, in_jax: bool, donating: bool = True) -> Any:
+        """The function under jax.jit by a plan, for calls inside of programs of JAX or outside, donating or not."""
+        key = plan, in_jax, donating
+        return self.forms.get(key) or self.forms.setdefault(key, self.compile(in_jax, donating))
 
     def in_force(self) -> Any:
         """The form for the plan that is in force here, and for JAX, if that is tracing."""
         return self.form(hooks.linearizer.key(), not self.is_plain and traced_by_jax())
 
-    def compile(self, in_jax: bool) -> Any:
+    def to_run(self) -> Any:
+        """What a call runs: the form that is in force; where results are checked, with a check."""
+        return self.checked if is_checking() else self.in_force()
+
+    def checked(self, *args: Any, **kwargs: Any) -> Any:
+        """The result of a call, if it is finite; without donations, for the arguments may be needed once more."""
+        donates = any([self.options[f"donate_{what}"] is not None for what in ("argnums", "argnames")])
+        result = self.form(hooks.linearizer.key(), False, not donates)(*args, **kwargs)
+        if hooks.check is not None:
+            hooks.check(result, self.fun, args, kwargs)
+        return result
+
+    def compile(self, in_jax: bool, donating: bool = True) -> Any:
         """The function under jax.jit, which keeps what it compiles by the identity of what it is given."""
 
         @wraps(self.fun)
         def lowered(*args: Any, **kwargs: Any) -> Any:
             return self.lowered(args, kwargs, in_jax)
 
+        options = {k: v for k, v in self.options.items() if donating or not k.startswith("donate_")}
         try:
-            return jax.jit(lowered, **self.options)
+            return jax.jit(lowered, **options)
         except (TypeError, ValueError) as error:
             raise ArgumentError(
                 f"jit of {trees.function_name(self.fun)} received options that do not fit: {error}",
@@ -328,16 +350,16 @@ class _Jitted:
 
     def wrapper(self) -> Callable[..., Any]:
         """The public function. What it does on top of jax.jit's is all that a call costs more."""
-        compiled, in_force = self.form(DEFAULT_PLAN, False), self.in_force
+        compiled, to_run = self.form(DEFAULT_PLAN, False), self.to_run
         under_trace, recover = self.call_under_trace, self.recover
 
         def jitted(*args: Any, **kwargs: Any) -> Any:
             if live_traces and state.trace is not EVALUATION:
                 return under_trace(args, kwargs)
-            run = in_force() if other_plans or (not self.is_plain and traced_by_jax()) else compiled
+            run = to_run() if other_plans or (not self.is_plain and traced_by_jax()) else compiled
             try:
                 return run(*args, **kwargs) if kwargs else run(*args)
-            except (TypeError, ValueError, EscapedTracerError) as error:
+            except RECOVERABLE as error:
                 return recover(error, args, kwargs)
 
         jitted = wraps(self.fun)(self.fixed_wrapper() or jitted)
@@ -369,13 +391,13 @@ class _Jitted:
             "__state": state,
             "__evaluation": EVALUATION,
             "__compiled": self.form(DEFAULT_PLAN, False),
-            "__in_force": self.in_force,
+            "__to_run": self.to_run,
             "__other_plans": other_plans,
             "__find_top_trace": find_top_trace,
             "__jax_evaluation": JAX_EVALUATION,
             "__under_trace": self.call_under_trace,
             "__recover": self.recover,
-            "__errors": (TypeError, ValueError, EscapedTracerError),
+            "__errors": RECOVERABLE,
         }
         for or_in_jax in (" or __find_top_trace(()) is not __jax_evaluation", ""):
             text = FIXED_WRAPPER.format(arguments=arguments, packed=f"({arguments},)", or_in_jax=or_in_jax)
@@ -434,6 +456,11 @@ class _Jitted:
 
     def recover(self, error: Exception, args: tuple, kwargs: dict[str, Any]) -> Any:
         """The result where an argument had yet to be computed; else our own error, if the arguments are to blame."""
+        if isinstance(error, NonFiniteError):
+            raise error
+        if isinstance(error, FloatingPointError):  # JAX checks, by jax_debug_nans or jax_debug_infs
+            explained = None if hooks.explainer is None else hooks.explainer(self.fun, args, kwargs)
+            raise error if explained is None else explained from error
         leaves, tree = tree_flatten((args, kwargs))
         values = resolved(leaves)
         if values is not leaves:

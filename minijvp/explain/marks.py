@@ -8,11 +8,11 @@ from typing import Any
 
 from minijvp.arguments.known_inputs import KnownInputs
 from minijvp.core import source
-from minijvp.core.jaxpr import Jaxpr
+from minijvp.core.jaxpr import Equation, Jaxpr
 from minijvp.core.source import Source
 from minijvp.core.tracing import Trace, state
 from minijvp.core.types import ArrayType, Params
-from minijvp.settings import config
+from minijvp.optimize.planner import plainly
 from minijvp.transforms.jvp import JVPTrace, JVPTracer
 from minijvp.transforms.linearize import LinearizeTrace, LinearTrace
 from minijvp.transforms.staging import StagingTrace, StagingTracer, stage
@@ -116,7 +116,13 @@ def as_part(line: Source | None, part: str) -> Source | None:
 
 def read_backwards(jaxpr: Jaxpr) -> Jaxpr:
     """A linear program whose equations are marked as those of a backward pass."""
-    return jaxpr.with_equations([replace(e, source=as_part(e.source, COTANGENT)) for e in jaxpr.equations])
+
+    def backward(e: Equation) -> Source | None:
+        if e.source is None or type(e.source) is Mark:
+            return as_part(e.source, COTANGENT)
+        return mark(e.source, e.primitive.name, COTANGENT, True)
+
+    return jaxpr.with_equations([replace(e, source=backward(e)) for e in jaxpr.equations])
 
 
 SUBSTITUTES = {LinearizeTrace: MarkingLinearizeTrace, JVPTrace: MarkingJVPTrace, transpose_flat: read_backwards}
@@ -129,7 +135,7 @@ def staged(fun: Callable[..., Sequence[Any]], types: Sequence[ArrayType], values
     """
     previous, state.substitutes = state.substitutes, SUBSTITUTES
     try:
-        with config(optimize=False):
+        with plainly():
             return stage(fun, types, name, known=KnownInputs(values))
     finally:
         state.substitutes = previous
