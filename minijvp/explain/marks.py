@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -128,14 +129,21 @@ def read_backwards(jaxpr: Jaxpr) -> Jaxpr:
 SUBSTITUTES = {LinearizeTrace: MarkingLinearizeTrace, JVPTrace: MarkingJVPTrace, transpose_flat: read_backwards}
 
 
-def staged(fun: Callable[..., Sequence[Any]], types: Sequence[ArrayType], values: Sequence[Any], name: str) -> Jaxpr:
-    """The program of a function of flat arguments, with marks, as it is written: nothing is planned or outlined.
+@contextmanager
+def marking() -> Iterator[None]:
+    """Context manager: programs inside are staged with marks, as they are written: nothing is planned or outlined.
 
-    Python may ask for values: those of the inputs are known.
+    What is known of a program that was staged in it is not taken from an equal one, whose lines may be others.
     """
     previous, state.substitutes = state.substitutes, SUBSTITUTES
     try:
         with plainly():
-            return stage(fun, types, name, known=KnownInputs(values))
+            yield
     finally:
         state.substitutes = previous
+
+
+def staged(fun: Callable[..., Sequence[Any]], types: Sequence[ArrayType], values: Sequence[Any], name: str) -> Jaxpr:
+    """The program of a function of flat arguments, with marks. Python may ask for values: those of inputs are known."""
+    with marking():
+        return stage(fun, types, name, known=KnownInputs(values))

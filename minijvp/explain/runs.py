@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from heapq import heappop, heappush
 from typing import Any
 
 import numpy as np
 
 from minijvp.control_flow.base import ControlFlow
-from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal
 from minijvp.core.tracing import evaluating
 from minijvp.core.types import is_inexact
 from minijvp.explain.marks import COTANGENT, Mark
@@ -83,7 +84,7 @@ class Run:
         return self.made[key]
 
     @cached_property
-    def makers(self) -> dict[Var, int]:
+    def makers(self) -> dict[Atom, int]:
         """The number of the equation that makes a variable."""
         return {v: k for k, e in enumerate(self.jaxpr.equations) for v in e.outputs}
 
@@ -144,16 +145,18 @@ class Run:
 
 @dataclass(eq=False)
 class Reader:
-    """An operation that takes a value that is not finite, and the place of its result that is not finite by that."""
+    """An operation that takes a value that is not finite, and its results that are not finite by that."""
 
     run: Run
     equation: Equation
-    atom: Var
-    index: Index
+    results: Results
 
 
 Target = tuple[Atom, Index, Reader | None]
 """A value, the place of it that is not finite, and the operation by which that came to the result."""
+
+Results = Sequence[tuple[int, Index]]
+"""Results of an equation, by their numbers, and the places of them that are not finite."""
 
 
 @dataclass
@@ -169,11 +172,11 @@ class Found:
         return Found(further.origin or self.origin, further.given, further.constant or self.constant)
 
 
-Entrance = Callable[["Run", Equation, int, Index, str], Found | None]
+Entrance = Callable[["Run", Equation, Results, str], Found | None]
 
 entrances: dict[type, Entrance] = {}
-"""How the programs of primitives are run to look for the origin of a result: what is found, given in terms of the run
-that the equation is in; None, if the result is finite where a program runs an equation at a time."""
+"""How the programs of primitives are run to look for the origin of results: what is found, given in terms of the run
+that the equation is in; None, if the results are finite where a program runs an equation at a time."""
 
 
 def search(run: Run, targets: Iterable[Target], kind: str) -> Found:
@@ -181,40 +184,55 @@ def search(run: Run, targets: Iterable[Target], kind: str) -> Found:
 
     A loop that is given what is `kind` is taken to hand it on.
     """
-    first, origin, constant = len(run.jaxpr.equations), None, None
-    given: list[Target] = []
-    stack, seen = list(targets), set[Atom]()
-    while stack:
-        target = stack.pop()
-        atom, index, _ = target
-        if atom in seen:
-            continue
-        seen.add(atom)
-        k = run.makers.get(atom) if isinstance(atom, Var) else None
-        if k is None or not isinstance(atom, Var):
-            if atom in run.given:
-                given.append(target)
-            else:
-                constant = constant or from_the_start(run, target, kind)
-            continue
+    found = Found()
+    given: dict[Atom, Target] = {}
+    wanted: dict[int, dict[Atom, Target]] = {}
+    order: list[int] = []  # the equations that make what is wanted, the last one first: each is met once
+
+    def want(targets: Iterable[Target]) -> None:
+        for target in targets:
+            atom = target[0]
+            k = run.makers.get(atom)
+            if k is None:
+                given.setdefault(atom, target)
+                continue
+            if k not in wanted:
+                wanted[k] = {}
+                heappush(order, -k)
+            wanted[k].setdefault(atom, target)
+
+    want(targets)
+    while order:
+        k = -heappop(order)
         e = run.jaxpr.equations[k]
-        operands = run.operands(e, index, kind)
-        hands_on = operands and isinstance(e.primitive, ControlFlow)
-        found = None if hands_on else looked_into(run, e, atom, index, kind)
-        if found is None:
-            here = None if operands else Origin("operation", kind, run, e, atom, index)
-            found = Found(here, [(v, i, Reader(run, e, atom, index)) for v, i in operands])
-        stack += found.given
-        constant = found.constant or constant
-        if found.origin is not None and k < first:
-            first, origin = k, found.origin
-    return Found(origin, given, constant)
+        results = [(e.outputs.index(atom), index) for atom, index, _ in wanted.pop(k).values()]  # type: ignore[arg-type]
+        inner, operands = one_back(run, e, results, kind)
+        found = Found(inner.origin or found.origin, (), inner.constant or found.constant)
+        want((*inner.given, *operands))
+    for target in given.values():
+        if target[0] not in run.given:
+            found.constant = found.constant or from_the_start(run, target, kind)
+    return Found(found.origin, [t for t in given.values() if t[0] in run.given], found.constant)
 
 
-def looked_into(run: Run, e: Equation, atom: Var, index: Index, kind: str) -> Found | None:
+def one_back(run: Run, e: Equation, results: Results, kind: str) -> tuple[Found, list[Target]]:
+    """What is found inside of an equation, or that it is the origin; and the operands that are `kind` before it."""
+    reader = Reader(run, e, results)
+    operands = {v: (v, place, reader) for _, index in results for v, place in run.operands(e, index, kind)}
+    if not (operands and isinstance(e.primitive, ControlFlow)):
+        found = looked_into(run, e, results, kind)
+        if found is not None:
+            return found, []
+    if operands:
+        return Found(), list(operands.values())
+    j, index = results[0]
+    return Found(Origin("operation", kind, run, e, e.outputs[j], index)), []
+
+
+def looked_into(run: Run, e: Equation, results: Results, kind: str) -> Found | None:
     """What is found inside of an equation; None if there is nothing inside, or nothing found."""
     enter = next((found for base, found in entrances.items() if isinstance(e.primitive, base)), None)
-    return None if enter is None else enter(run, e, e.outputs.index(atom), index, kind)
+    return None if enter is None else enter(run, e, results, kind)
 
 
 def from_the_start(run: Run, target: Target, kind: str) -> Origin:
@@ -224,22 +242,16 @@ def from_the_start(run: Run, target: Target, kind: str) -> Origin:
     """
     atom, index, reader = target
     if reader is not None and isinstance(reader.equation.primitive, ControlFlow):
-        found = looked_into(reader.run, reader.equation, reader.atom, reader.index, kind)
+        found = looked_into(reader.run, reader.equation, reader.results, kind)
         if found is not None and found.origin is not None:
             return found.origin
         if found is not None:
             reader = next((t[2] for t in found.given if t[0] is atom and t[2] is not None), reader)
-    number = run.given.get(atom, -1) if isinstance(atom, Var) else -1
+    number = run.given.get(atom, -1)
     origin = Origin("constant" if number < 0 else "argument", kind, run, None, atom, index, number)
     if reader is not None:
         origin.run, origin.equation = reader.run, reader.equation
     return origin
-
-
-def left(run: Run, found: Found, kind: str) -> Found:
-    """What was found in a run, given in terms of the run around it."""
-    assert run.leave is not None
-    return found.after(run.leave(found.given, kind))
 
 
 def origin_of(run: Run, targets: Iterable[Target], kind: str) -> Origin | None:
@@ -248,9 +260,8 @@ def origin_of(run: Run, targets: Iterable[Target], kind: str) -> Origin | None:
     None if no value is. An operation counts for more than what is given if `kind` is inf, which may be meant.
     """
     found = search(run, targets, kind)
-    while found.given and run.around is not None:
-        found = left(run, found, kind)
-        run = run.around
+    while found.given and run.leave is not None and run.around is not None:
+        found, run = found.after(run.leave(found.given, kind)), run.around
         found = found.after(search(run, found.given, kind))
     start = from_the_start(run, found.given[0], kind) if found.given else found.constant
     return found.origin or start if kind == "inf" else start or found.origin
