@@ -13,6 +13,7 @@ from minijvp.core.jaxpr import Equation, Jaxpr
 from minijvp.core.source import Source
 from minijvp.core.tracing import Trace, state
 from minijvp.core.types import ArrayType, Params
+from minijvp.errors import ForeignFunctionError
 from minijvp.optimize.planner import plainly
 from minijvp.transforms.jvp import JVPTrace, JVPTracer
 from minijvp.transforms.linearize import LinearizeTrace, LinearTrace
@@ -29,6 +30,7 @@ class Mark(Source):
     """A user's line, with the operation there whose derivative an equation belongs to."""
 
     operation: str
+    """Its name; "" where it is not known."""
     part: str
     reverse: bool
 
@@ -121,7 +123,7 @@ def read_backwards(jaxpr: Jaxpr) -> Jaxpr:
     def backward(e: Equation) -> Source | None:
         if e.source is None or type(e.source) is Mark:
             return as_part(e.source, COTANGENT)
-        return mark(e.source, e.primitive.name, COTANGENT, True)
+        return mark(e.source, "", COTANGENT, True)  # it was linearized before
 
     return jaxpr.with_equations([replace(e, source=backward(e)) for e in jaxpr.equations])
 
@@ -146,4 +148,13 @@ def marking() -> Iterator[None]:
 def staged(fun: Callable[..., Sequence[Any]], types: Sequence[ArrayType], values: Sequence[Any], name: str) -> Jaxpr:
     """The program of a function of flat arguments, with marks. Python may ask for values: those of inputs are known."""
     with marking():
-        return stage(fun, types, name, known=KnownInputs(values))
+        try:
+            return stage(fun, types, name, known=KnownInputs(values))
+        except ValueError as error:
+            if "__jax_array__" not in str(error):
+                raise
+            raise ForeignFunctionError(
+                f"{name}, called by explain_nan, calls a function of JAX with one of its arguments.",
+                "The operations of JAX are not seen one by one.",
+                "Call explain_nan(from_jax(f)) for a function f of JAX, or those of minijvp.numpy.",
+            ) from error

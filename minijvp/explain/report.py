@@ -186,14 +186,15 @@ def report_on(function: str, origin: Origin, becomes: Origin | None, name: str, 
 def step_of(run: Run, e: Equation) -> Step:
     """An equation for the user: what it is, and what it is the derivative of."""
     line, name = e.source, e.primitive.name
-    if line is None and run.within is not None:
-        line = run.within.source
+    within: Run | None = run
+    while line is None and within is not None and within.within is not None:
+        line, within = within.within.source, within.around
     if type(line) is not Mark:
         return Step(name, "backward" if run.is_backward(e) else "forward", None, line)
     if line.part == OPERATION:
         return Step(name, "backward" if run.backward else "forward", None, line)
     direction = "backward" if line.part == COTANGENT or line.reverse else "tangent"
-    return Step(name, direction, line.operation, line)
+    return Step(name, direction, line.operation or None, line)
 
 
 def operand(run: Run, e: Equation, i: int, origin: Origin) -> Operand:

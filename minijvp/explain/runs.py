@@ -12,6 +12,7 @@ import numpy as np
 
 from minijvp.control_flow.base import ControlFlow
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal
+from minijvp.core.source import ScopedSource
 from minijvp.core.tracing import evaluating
 from minijvp.core.types import is_inexact
 from minijvp.explain.marks import COTANGENT, Mark
@@ -95,11 +96,15 @@ class Run:
 
     @cached_property
     def reversed(self) -> set[int]:
-        """The numbers of the equations that depend on a cotangent."""
+        """The numbers of the equations that depend on a cotangent, or that JAX made by transposition."""
         found, reached = set(), set()
         for k, e in enumerate(self.jaxpr.equations):
             marked = type(e.source) is Mark and e.source.part == COTANGENT
-            if marked or not reached.isdisjoint(e.inputs):
+            if (
+                marked
+                or (type(e.source) is ScopedSource and "transpose(" in e.source.scope)
+                or not reached.isdisjoint(e.inputs)
+            ):
                 found.add(k)
                 reached.update(e.outputs)
         return found
