@@ -46,7 +46,7 @@ from jax import (
     transfer_guard,
 )
 
-from minijvp import lax, nn, numerical, numpy, optimize, random, scipy, symbolic
+from minijvp import lax, nan_safe, nn, numerical, numpy, optimize, random, scipy, symbolic
 from minijvp.api.batching import vmap
 from minijvp.api.gradients import grad, value_and_grad
 from minijvp.api.jacobians import hessian, jacfwd, jacobian, jacrev
@@ -181,6 +181,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'minijvp' has no attribute {name!r}")
 
 
+nan_safe.plug_in()
 optimize.plug_in()
 rule_checks.plug_in()
 explain_checking.plug_in()

@@ -31,6 +31,9 @@ class Settings:
     outline: str = "auto"
     """Whether equal parts of a program are differentiated and compiled once: "auto", where it pays, or "off"."""
 
+    nan_safe: bool = False
+    """Whether a tangent or cotangent that is zero absorbs what is not finite."""
+
     optimize: bool = True
     """Whether anything is done to be faster or smaller: not so, the other settings are None and "off"."""
 
@@ -40,13 +43,13 @@ class Settings:
     @property
     def plan(self) -> Plan:
         """What staged programs depend on."""
-        return (self.memory_budget, self.outline) if self.optimize else ("off", "off")
+        return (self.memory_budget, self.outline, self.nan_safe) if self.optimize else ("off", "off", self.nan_safe)
 
 
-Plan = tuple[Budget, str]
-"""The memory budget, and whether programs are outlined."""
+Plan = tuple[Budget, str, bool]
+"""The memory budget, whether programs are outlined, and whether zeros of tangents absorb."""
 
-DEFAULT_PLAN = (Settings.memory_budget, Settings.outline)
+DEFAULT_PLAN = (Settings.memory_budget, Settings.outline, Settings.nan_safe)
 
 other_plans: dict[int, weakref.ref[Settings]] = {}
 """Settings by which programs are staged or called otherwise than by default, as long as they may be in force anywhere:
@@ -57,6 +60,11 @@ everywhere."""
 def optimizing() -> bool:
     """`config.optimize`, at no cost as long as it has not been set."""
     return not other_plans or config.optimize
+
+
+def is_nan_safe() -> bool:
+    """`config.nan_safe`, at no cost as long as it has not been set."""
+    return bool(other_plans) and config.nan_safe
 
 
 class Config:
@@ -75,6 +83,9 @@ class Config:
       network that a Python loop calls one after the other, differentiated and compiled once, and called as often;
       "off" leaves the program as it was written. Where there are too few, or too short ones, to gain, nothing is done;
       nor in a gradient with memory_budget="off", which would keep more by it.
+
+    - `nan_safe`: True has a tangent or cotangent that is exactly zero stay zero, whatever a derivative multiplies it
+      with, and a coefficient that is zero absorb an infinite one. False, the default, computes 0 * inf = nan.
 
     - `optimize`: False takes all of this away, and the compiled rules of eager derivatives: what runs then is the plain
       machine, an operation at a time. No result changes but in its last bits, by rounding. It is there to be read, to
@@ -133,12 +144,16 @@ class Config:
 
     @property
     def plan(self) -> Plan:
-        """What staged programs depend on: the memory budget, and whether programs are outlined."""
+        """What staged programs depend on: the memory budget, whether they are outlined, and whether zeros absorb."""
         return (self._scoped.get() or self._process).plan
 
     @property
     def check_nans(self) -> bool:
         return (self._scoped.get() or self._process).check_nans
+
+    @property
+    def nan_safe(self) -> bool:
+        return self.plan[2]
 
     @property
     def optimize(self) -> bool:
@@ -267,7 +282,7 @@ def checked_count(value: Any, who: str) -> int | None:
     )
 
 
-def checked_switch(name: str, value: Any, who: str) -> bool:
+def checked_switch(value: Any, who: str, name: str) -> bool:
     """True or False; ArgumentError for others."""
     if type(value) is bool:
         return value
@@ -289,11 +304,22 @@ def checked_outline(value: Any, who: str) -> str:
     )
 
 
+def with_nan_safe(fun: Callable[..., Any], value: bool | None, who: str) -> Callable[..., Any]:
+    """A function in whose calls zeros of tangents absorb, or do not; None leaves that to the settings in force."""
+    return fun if value is None else config(nan_safe=checked_switch(value, who, "nan_safe"))(fun)
+
+
+def not_nan_safe() -> Scope:
+    """Zeros of tangents do not absorb inside."""
+    return config(nan_safe=False)
+
+
 CHECKS: dict[str, Callable[[Any, str], Any]] = {
-    "check_nans": partial(checked_switch, "check_nans"),
+    "check_nans": partial(checked_switch, name="check_nans"),
     "compile_gradients_after": checked_count,
     "memory_budget": checked_budget,
-    "optimize": partial(checked_switch, "optimize"),
+    "nan_safe": partial(checked_switch, name="nan_safe"),
+    "optimize": partial(checked_switch, name="optimize"),
     "outline": checked_outline,
 }
 

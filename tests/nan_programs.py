@@ -214,12 +214,12 @@ def gates_in_a_loop(x: Any) -> Any:
         up = mnp.where(z > 0, 1 / (1 + mnp.exp(-z)), growing / (1 + growing))
         return 0.5 * h + up * mnp.tanh(x), None
 
-    return mnp.sum(lax.scan(step, mnp.zeros_like(x), mnp.arange(20.0))[0])
+    return mnp.sum(lax.scan(step, mnp.zeros_like(x), mnp.arange(20.0, dtype=x.dtype))[0])
 
 
 def gates_in_a_loop_mended(x: Any) -> Any:
     step = lambda h, t: (0.5 * h + nn.sigmoid(x + 6.0 * t) * mnp.tanh(x), None)
-    return mnp.sum(lax.scan(step, mnp.zeros_like(x), mnp.arange(20.0))[0])
+    return mnp.sum(lax.scan(step, mnp.zeros_like(x), mnp.arange(20.0, dtype=x.dtype))[0])
 
 
 def gates_gradient(x: np.ndarray) -> np.ndarray:
@@ -269,13 +269,13 @@ def absolute_by_a_root_mended(x: Any) -> Any:
 
 
 def missing_pixels(kernel: Any) -> Any:
-    image = mnp.array([1.0, 2.0, 3.0, 4.0, mnp.nan, mnp.nan])
+    image = mnp.array([1.0, 2.0, 3.0, 4.0, mnp.nan, mnp.nan], kernel.dtype)
     found = lax.conv(image[None, None], kernel[None, None], (1,), "VALID")[0, 0]  # here
     return mnp.sum(mnp.where(mnp.isfinite(found), found, 0.0) ** 2)
 
 
 def missing_pixels_mended(kernel: Any) -> Any:
-    image = mnp.array([1.0, 2.0, 3.0, 4.0])
+    image = mnp.array([1.0, 2.0, 3.0, 4.0], kernel.dtype)
     return mnp.sum(lax.conv(image[None, None], kernel[None, None], (1,), "VALID") ** 2)
 
 

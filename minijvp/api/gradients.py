@@ -22,6 +22,7 @@ from minijvp.core.hooks import hooks
 from minijvp.core.tracing import EVALUATION, detached, state, traced_by_jax
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
+from minijvp.settings import with_nan_safe
 from minijvp.transforms.transpose import transpose_flat
 from minijvp.trees import Argnums, Selection
 
@@ -35,6 +36,7 @@ def grad(
     *,
     taps: bool = False,
     memory_budget: Budget | None = None,
+    nan_safe: bool | None = None,
 ) -> Callable[..., Any]:
     """A function that returns the gradient of `fun`, by reverse mode.
 
@@ -52,6 +54,7 @@ def grad(
         memory_budget: what may be kept between the forward and the reverse pass, as in `minijvp.config`; without one,
             that holds where a program is staged. With one, `fun` is staged for it, as by jit, wherever it is called;
             but for "auto", by which nothing is staged that is not without.
+        nan_safe: True has zeros of cotangents absorb what is not finite, as in `minijvp.config`; None is its setting.
 
     The gradient has the tree, shapes and dtypes of the argument, in a tuple if `argnums` is a sequence. For a real
     function of complex arguments it is, as in JAX, the conjugate of the direction of steepest ascent.
@@ -64,6 +67,9 @@ def grad(
     1.0
     >>> float(minijvp.grad(lambda w, x: w * x, argnums='w')(2.0, x=5.0))
     5.0
+    >>> root = lambda x: minijvp.numpy.where(x > 0, minijvp.numpy.sqrt(x), 0.0)
+    >>> float(minijvp.grad(root)(0.0)), float(minijvp.grad(root, nan_safe=True)(0.0))
+    (nan, 0.0)
     """
     trees.require_callable(fun, "grad")
     budget = differentiation_budget(memory_budget, taps, "grad")
@@ -75,7 +81,7 @@ def grad(
         result = (gradient, selection.aux(outs), *tapped) if has_aux else (gradient, *tapped)
         return result if has_aux or taps else gradient
 
-    return gradient
+    return with_nan_safe(gradient, nan_safe, "grad")
 
 
 def value_and_grad(
@@ -87,6 +93,7 @@ def value_and_grad(
     *,
     taps: bool = False,
     memory_budget: Budget | None = None,
+    nan_safe: bool | None = None,
 ) -> Callable[..., Any]:
     """A function that returns the value of `fun` and its gradient, at the cost of the gradient.
 
@@ -112,7 +119,7 @@ def value_and_grad(
         value = tree_unflatten(selection.out_tree, outs[:1])
         return (value, selection.aux(outs)) if has_aux else value, gradient, *tapped
 
-    return value_and_gradient
+    return with_nan_safe(value_and_gradient, nan_safe, "value_and_grad")
 
 
 def differentiation_budget(value: Any, taps: bool, who: str) -> Budget | None:

@@ -9,6 +9,7 @@ linear_transpose : (a -o b) -> b -o a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from minijvp.core.tracing import traced_by_jax
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.operations.families import instantiate, zeros_like
+from minijvp.settings import with_nan_safe
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.staging import stage
 from minijvp.transforms.transpose import transpose_flat
@@ -34,7 +36,12 @@ from minijvp.trees import FlatFunction
 
 
 def jvp(
-    fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], has_aux: bool = False
+    fun: Callable[..., Any],
+    primals: Sequence[Any],
+    tangents: Sequence[Any],
+    has_aux: bool = False,
+    *,
+    nan_safe: bool | None = None,
 ) -> tuple[Any, ...]:
     """The result of `fun` and its derivative in the direction of `tangents`.
 
@@ -44,6 +51,7 @@ def jvp(
         fun: takes pytrees of arrays by position and returns one; with `has_aux`, a pair of that and auxiliary data.
         primals: tuple or list of arguments.
         tangents: tuple or list of the same trees, shapes and dtypes; integers and booleans have dtype float0.
+        nan_safe: True has zeros of tangents absorb what is not finite, as in `minijvp.config`; None is its setting.
 
     Returns `(out, out_tangent)`, or `(out, out_tangent, aux)`.
 
@@ -72,10 +80,10 @@ def jvp(
         tangent_leaves, [type_of(x) for x in leaves], "tangent", leaf_namer(tuple(tangents), "tangents")
     )
     flat_fun = FlatFunction(fun, tree, has_aux)
-    outs, out_tangents = jvp_flat(flat_fun.positional, leaves, directions)
+    outs, out_tangents = with_nan_safe(jvp_flat, nan_safe, "jvp")(flat_fun.positional, leaves, directions)
     result = flat_fun.result(outs, [for_user(t, x) for t, x in zip(out_tangents[: flat_fun.n], outs, strict=False)])
     if hooks.check is not None:
-        hooks.check(result, jvp, (fun, primals, tangents, has_aux), {})
+        hooks.check(result, partial(jvp, fun, has_aux=has_aux, nan_safe=nan_safe), (primals, tangents), {})
     return result
 
 
@@ -120,7 +128,11 @@ class PushForward(LinearMap):
 
 
 def linearize(
-    fun: Callable[..., Any], *primals: Any, has_aux: bool = False, memory_budget: Budget | None = None
+    fun: Callable[..., Any],
+    *primals: Any,
+    has_aux: bool = False,
+    memory_budget: Budget | None = None,
+    nan_safe: bool | None = None,
 ) -> tuple[Any, ...]:
     """The result of `fun` and its derivative at `primals` as a function of tangents.
 
@@ -134,6 +146,7 @@ def linearize(
         memory_budget: what the linear map may keep, as in `minijvp.config`; without one, that holds where a program is
             staged. With one, `fun` is staged for it, as by jit, wherever it is called; but for "auto", by which nothing
             is staged that is not without.
+        nan_safe: True has zeros of tangents absorb what is not finite, as in `minijvp.config`; None is its setting.
 
     Returns `(out, pushforward)` or `(out, pushforward, aux)`; `pushforward(*tangents)` takes tangents of the trees,
     shapes and dtypes of the primals (float0 for integers) and is a pytree of the residuals.
@@ -145,7 +158,8 @@ def linearize(
     >>> float(pushforward(3.0))
     3.0
     """
-    return at_primals(PushForward, "linearize", fun, primals, has_aux, memory_budget)
+    at = with_nan_safe(at_primals, nan_safe, "linearize")
+    return at(PushForward, "linearize", fun, primals, has_aux, memory_budget)
 
 
 class PullBack(LinearMap):
@@ -190,7 +204,11 @@ def empty(kind: ArrayType) -> Any:
 
 
 def vjp(
-    fun: Callable[..., Any], *primals: Any, has_aux: bool = False, memory_budget: Budget | None = None
+    fun: Callable[..., Any],
+    *primals: Any,
+    has_aux: bool = False,
+    memory_budget: Budget | None = None,
+    nan_safe: bool | None = None,
 ) -> tuple[Any, ...]:
     """The result of `fun` and its pullback: the map from cotangents of the result to those of the arguments.
 
@@ -202,6 +220,7 @@ def vjp(
         memory_budget: what the linear map may keep, as in `minijvp.config`; without one, that holds where a program is
             staged. With one, `fun` is staged for it, as by jit, wherever it is called; but for "auto", by which nothing
             is staged that is not without.
+        nan_safe: True has zeros of tangents absorb what is not finite, as in `minijvp.config`; None is its setting.
 
     Returns `(out, pullback)` or `(out, pullback, aux)`. `pullback(ct)` takes the tree, shapes and dtypes of `out` and
     returns a tuple with a cotangent for each primal; integers have cotangents of dtype float0. It is a pytree of
@@ -216,7 +235,8 @@ def vjp(
     >>> [float(ct) for ct in pullback(1.0)]
     [0.0, 3.0]
     """
-    return at_primals(PullBack, "vjp", fun, primals, has_aux, memory_budget)
+    at = with_nan_safe(at_primals, nan_safe, "vjp")
+    return at(PullBack, "vjp", fun, primals, has_aux, memory_budget)
 
 
 def at_primals(

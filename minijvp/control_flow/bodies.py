@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from minijvp.calls.dependence import fixpoint, reached, reaching, spread_around
 from minijvp.calls.programs import Extension, Flags, chosen, groups, instantiated, present
-from minijvp.core.caching import cached
+from minijvp.core.caching import cached, cached_by_linearizer
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import as_constant
@@ -92,7 +92,7 @@ def batched_carry(axis: Axis, init: Sequence[Any], batched: Iterable[bool], want
     return [leading_axis(axis, x, b or not w) for x, b, w in zip(arrays, batched, wanted, strict=True)]
 
 
-@cached(maxsize=4096)
+@cached_by_linearizer(maxsize=4096)
 def jvp_body(body: Body, flags: Flags) -> Transformed:
     """The body on duals. Behind each group of its inputs, and of its outputs, are the tangents of it."""
 

@@ -67,7 +67,7 @@ def completed(
     return TransformedBranches(tuple(branches), extra, found)
 
 
-@cached(maxsize=4096)
+@cached_by_linearizer(maxsize=4096)
 def jvp_branches(branches: Branches, flags: Flags) -> TransformedBranches:
     """The branches on duals; which results have a tangent."""
     types = branches[0].out_types

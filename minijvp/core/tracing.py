@@ -64,6 +64,7 @@ class Trace:
 
     def above(self, kind: Any) -> Any:
         """What to use on top of this trace in the place of `kind`, a class of traces or a function of the library."""
+        kind = hooks.nan_safe(kind) or kind
         return kind if state.substitutes is None else state.substitutes.get(kind, kind)
 
     @property
@@ -80,7 +81,7 @@ class EvalTrace(Trace):
     __slots__ = ()
 
     def above(self, kind: Any) -> Any:
-        return kind if hooks.faster is None else hooks.faster(kind)
+        return hooks.nan_safe(kind) or (kind if hooks.faster is None else hooks.faster(kind))
 
     def process(self, primitive: Any, args: tuple, params: Params) -> Any:
         try:

@@ -14,12 +14,13 @@ from minijvp.core.source import Source
 from minijvp.core.tracing import Trace, state
 from minijvp.core.types import ArrayType, Params
 from minijvp.errors import ForeignFunctionError
+from minijvp.nan_safe.traces import SafeJVPTrace, SafeLinearizeTrace
 from minijvp.optimize.planner import plainly
 from minijvp.transforms.jvp import JVPTrace, JVPTracer
-from minijvp.transforms.linearize import LinearizeTrace, LinearTrace
+from minijvp.transforms.linearize import LinearizeTrace
 from minijvp.transforms.staging import StagingTrace, StagingTracer, stage
 from minijvp.transforms.transpose import transpose_flat
-from minijvp.transforms.vmap import BatchTrace, BatchTracer
+from minijvp.transforms.vmap import BatchTracer
 
 OPERATION, COEFFICIENT, TANGENT, COTANGENT = "operation", "coefficient", "tangent", "cotangent"
 """What an equation is for the rule of an operation: the operation itself, what the derivative needs besides, the linear
@@ -53,8 +54,8 @@ class marked:
         if line is not None and type(line) is not Mark:
             line = mark(line, operation, OPERATION, reverse)
         self.line = line
-        while isinstance(trace, (JVPTrace, BatchTrace, LinearTrace)):
-            trace = trace.parent
+        while (parent := getattr(trace, "parent", None)) is not None:
+            trace = parent
         self.equations = trace.equations if isinstance(trace, StagingTrace) else []
         self.start = len(self.equations)
 
@@ -110,6 +111,18 @@ class MarkingJVPTrace(JVPTrace):
         return out, tangent
 
 
+class MarkingSafeLinearizeTrace(MarkingLinearizeTrace, SafeLinearizeTrace):
+    """The same with nan_safe=True."""
+
+    __slots__ = ()
+
+
+class MarkingSafeJVPTrace(MarkingJVPTrace, SafeJVPTrace):
+    """The same with nan_safe=True."""
+
+    __slots__ = ()
+
+
 def as_part(line: Source | None, part: str) -> Source | None:
     """The mark of another part of the derivative of the same operation."""
     if type(line) is not Mark or line.part in (part, COTANGENT):
@@ -128,7 +141,13 @@ def read_backwards(jaxpr: Jaxpr) -> Jaxpr:
     return jaxpr.with_equations([replace(e, source=backward(e)) for e in jaxpr.equations])
 
 
-SUBSTITUTES = {LinearizeTrace: MarkingLinearizeTrace, JVPTrace: MarkingJVPTrace, transpose_flat: read_backwards}
+SUBSTITUTES = {
+    LinearizeTrace: MarkingLinearizeTrace,
+    JVPTrace: MarkingJVPTrace,
+    SafeLinearizeTrace: MarkingSafeLinearizeTrace,
+    SafeJVPTrace: MarkingSafeJVPTrace,
+    transpose_flat: read_backwards,
+}
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from minijvp.answers import no_number
-from minijvp.core.caching import cached
+from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.source import Source
 from minijvp.core.tracer import Tracer
@@ -117,7 +117,7 @@ def jvp_flat(
     return out_primals, out_tangents
 
 
-@cached(maxsize=4096)
+@cached_by_linearizer(maxsize=4096)
 def jvp_jaxpr(jaxpr: Jaxpr, nonzero: tuple[bool, ...]) -> tuple[Jaxpr, tuple[bool, ...]]:
     """The program of primals and tangents for an open jaxpr, and which outputs have a tangent.
 

@@ -138,7 +138,7 @@ class ComputingTrace(Trace):
     __slots__ = ()
 
     def above(self, kind: Any) -> Any:
-        return kind if hooks.faster is None else hooks.faster(kind)
+        return hooks.nan_safe(kind) or (kind if hooks.faster is None else hooks.faster(kind))
 
 
 def takes_steps(trace: Trace) -> bool:

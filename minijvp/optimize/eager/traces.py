@@ -26,6 +26,7 @@ from minijvp.optimize.eager.steps import (
     speaks_along_axes,
     step,
 )
+from minijvp.settings import not_nan_safe
 from minijvp.transforms.jvp import JVPTrace, JVPTracer, jvp_jaxpr
 from minijvp.transforms.linearize import LinearizeTrace, linearize_jaxpr
 from minijvp.transforms.staging import StagingTracer
@@ -56,7 +57,7 @@ def pushed(source: CompiledProgram, tangents: Sequence[Any]) -> tuple[CompiledPr
     nonzero = tuple([t is not None for t in tangents])
     found = source.jvps.get(nonzero)
     if found is None:
-        with detached():
+        with detached(), not_nan_safe():  # as this trace is, whatever is set now
             jaxpr, flags = jvp_jaxpr(source.jaxpr, nonzero)
             found = source.jvps[nonzero] = program(jaxpr, source.name), flags
     return found
@@ -137,7 +138,7 @@ def linearized(program: CompiledProgram, tangents: Sequence[Any]) -> LinearizedS
     nonzero = tuple([t is not None for t in tangents])
     found = program.linearizations.get(nonzero)
     if found is None:
-        with detached():
+        with detached(), not_nan_safe():
             found = program.linearizations[nonzero] = LinearizedStep(program, nonzero)
     return found
 

@@ -1,0 +1,219 @@
+"""Products and quotients in which zeros absorb, and the trace that puts them in the place of the plain ones.
+
+A derivative rule multiplies a tangent with a coefficient, and its transpose a cotangent. Where one of the two is zero
+and the other is not finite, the product is nan, though the function may be flat there or not depend on the path at all.
+Here a tangent that is zero absorbs every coefficient, and a coefficient that is zero absorbs an infinite tangent; one
+that is nan stays nan, since it says that there is no derivative. All else is the plain product, to the bit.
+
+Source: for the first half, ForwardDiff.jl's NaN-safe mode and the strong zeros of ChainRules.jl; the second gives the
+subgradient of least norm of functions such as a norm at 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+from jax import lax
+
+from minijvp.core.primitive import Axis, Primitive
+from minijvp.core.tracer import Tracer
+from minijvp.core.tracing import Trace, current, state
+from minijvp.core.types import Array, ArrayType, Params, type_of
+from minijvp.operations.contraction import dot_general
+from minijvp.operations.convolution import conv_general_dilated
+from minijvp.operations.elementwise import div, mul, neg
+from minijvp.operations.families import add_tangents, is_linear
+from minijvp.operations.linear_algebra import triangular_solve, tridiagonal_solve
+
+Positions = tuple[int, ...]
+
+Mend = Callable[[Array, tuple, Positions, Callable[..., Array]], Array]
+"""The result that is meant, from the plain one, the operands, which of them absorb, and the plain operation."""
+
+
+class Absorbing(Primitive):
+    """An operation that multiplies a tangent, in which zeros of that absorb.
+
+    `absorbing` has the positions of such operands: one, or two in derivatives of it, where both are tangents.
+    """
+
+    own_derivative = True
+
+    def __init__(self, plain: Primitive, mend: Mend):
+        super().__init__(f"safe_{plain.name}", f"{plain.name}, in which zeros of a tangent absorb.")
+        self.plain = plain
+        self.mend = mend
+        self.recomputable = plain.recomputable
+
+    def impl(self, *args: Array, absorbing: Positions, **params: Any) -> Array:
+        def plain(*args: Array) -> Array:
+            return self.plain.impl(*args, **params)
+
+        return self.mend(plain(*args), args, absorbing, plain)
+
+    def type_rule(self, *types: ArrayType, absorbing: Positions, **params: Any) -> Any:
+        return self.plain.type_rule(*types, **params)
+
+    def work(self, inputs: Any, outputs: Any, params: Params) -> float:
+        return self.plain.work(inputs, outputs, {k: v for k, v in params.items() if k != "absorbing"})
+
+    def jvp(self, primals: tuple, tangents: tuple, *, absorbing: Positions, **params: Any) -> tuple[Any, Any]:
+        out, wrapping = self(*primals, absorbing=absorbing, **params), AbsorbingTrace(state.trace)
+        with current(wrapping):
+            marked = wrapping.marked(primals, absorbing)
+            tangent = self.pushed(wrapping.wrap(out), marked, wrapping.wrap(tangents), params)
+        return out, wrapping.unwrap(tangent)
+
+    def pushed(self, out: Any, primals: tuple, tangents: tuple, params: Params) -> Any:
+        """The tangent, where the operation is linear in each operand by itself."""
+        found = None
+        for i, t in enumerate(tangents):
+            if t is not None:
+                found = add_tangents(found, self.plain(*primals[:i], t, *primals[i + 1 :], **params))
+        return found
+
+    def transpose(self, ct: Array, *args: Any, absorbing: Positions, **params: Any) -> Any:
+        wrapping = AbsorbingTrace(state.trace)
+        with current(wrapping):
+            found = self.plain.transpose(wrapping.wrap(ct), *wrapping.marked(args, absorbing), **params)
+        return wrapping.unwrap(found)
+
+    def batch(
+        self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, absorbing: Positions, **params: Any
+    ) -> tuple[Any, Any]:
+        wrapping = AbsorbingTrace(state.trace)
+        with current(wrapping):
+            out, flag = self.plain.batch(axis, wrapping.marked(args, absorbing), batched, **params)
+        return wrapping.unwrap(out), flag
+
+
+class AbsorbingQuotient(Absorbing):
+    """The quotient x / y, in which zeros of x absorb."""
+
+    def pushed(self, out: Any, primals: tuple, tangents: tuple, params: Params) -> Any:
+        (_, y), (t_x, t_y) = primals, tangents
+        found = None if t_x is None else div(t_x, y)
+        return found if t_y is None else add_tangents(found, neg(div(mul(t_y, out), y)))
+
+
+class AbsorbingSolution(Absorbing):
+    """The solution of a linear system whose right side is a tangent."""
+
+    def pushed(self, out: Any, primals: tuple, tangents: tuple, params: Params) -> Any:
+        return self.plain.jvp(primals, tangents, **params)[1]
+
+
+class AbsorbingTracer(Tracer):
+    """A tangent or cotangent in a rule: what is linear in it is computed so that its zeros absorb."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, trace: AbsorbingTrace, value: Any):
+        self.owner = trace
+        self.value = value
+
+    @property
+    def type(self) -> ArrayType:
+        return type_of(self.value)
+
+    def known_value(self, wanted_by: str, as_number: bool = False) -> Any:
+        return self.value.known_value(wanted_by, as_number) if isinstance(self.value, Tracer) else self.value
+
+
+class AbsorbingTrace(Trace):
+    """Runs a rule: a plain operation that multiplies a tangent becomes the one in which zeros absorb."""
+
+    __slots__ = ()
+
+    def __init__(self, parent: Trace):
+        self.parent = parent
+
+    @property
+    def description(self) -> str:
+        return "a derivative rule with nan_safe=True"
+
+    def process(self, primitive: Any, args: tuple, params: Params) -> Any:
+        tangents = [i for i, x in enumerate(args) if type(x) is AbsorbingTracer and x.owner is self]
+        if not tangents:
+            return self.parent.process(primitive, args, params)
+        values = tuple([x.value if type(x) is AbsorbingTracer and x.owner is self else x for x in args])
+        safe = SAFE.get(primitive)
+        if safe is not None:
+            primitive, params = safe, {**params, "absorbing": tuple(tangents)}
+        return self.wrap(self.parent.process(primitive, values, params))
+
+    def wrap(self, x: Any) -> Any:
+        """A tangent of this rule, or each of several; None stays."""
+        if type(x) is tuple:
+            return tuple(map(self.wrap, x))
+        return x if x is None else AbsorbingTracer(self, x)
+
+    def marked(self, args: tuple, absorbing: Positions) -> tuple:
+        """The operands, of which those whose zeros absorb are tangents of this rule, if their value is known."""
+        return tuple([self.wrap(x) if i in absorbing and not is_linear(x) else x for i, x in enumerate(args)])
+
+    def unwrap(self, x: Any) -> Any:
+        """What a rule has returned."""
+        if type(x) is tuple:
+            return tuple(map(self.unwrap, x))
+        return x.value if type(x) is AbsorbingTracer and x.owner is self else x
+
+
+def by_element(vanishes: Callable[[Array], Array]) -> Mend:
+    """For what works element by element with a coefficient that is zero where its operand `vanishes` so."""
+
+    def mend(out: Array, args: tuple, absorbing: Positions, plain: Any) -> Array:
+        if len(absorbing) == 2:
+            absorbs = (args[0] == 0) | (args[1] == 0)
+        else:
+            t, coefficient = args[absorbing[0]], args[1 - absorbing[0]]
+            absorbs = (t == 0) | (vanishes(coefficient) & (t == t))
+        return jnp.where(jnp.isnan(out) & absorbs, jnp.zeros((), out.dtype), out)
+
+    return mend
+
+
+def summed(out: Array, args: tuple, absorbing: Positions, plain: Callable[..., Array]) -> Array:
+    """For sums of products. Only where nan comes out is more computed: which elements have a term that is not absorbed.
+
+    Those keep what the plain sum is; the others are the sum of what is finite.
+    """
+
+    first = absorbing[0]
+
+    def of(t: Array, coefficient: Array) -> Array:
+        pair = (coefficient, t) if first else (t, coefficient)
+        return plain(*[x.astype(like.dtype) for x, like in zip(pair, args, strict=True)])
+
+    def apart() -> Array:
+        t, coefficient = args[first], args[1 - first]
+        remains = coefficient != 0
+        terms = (
+            (t != 0, ~jnp.isfinite(coefficient)),
+            (jnp.isnan(t), remains if len(absorbing) == 2 else jnp.ones_like(remains)),
+            (jnp.isinf(t), remains),
+        )
+        counts = sum([of(*pair) != 0 for pair in terms])
+        finite = of(*[jnp.where(jnp.isfinite(x), x, jnp.zeros((), x.dtype)) for x in (t, coefficient)])
+        return jnp.where(counts != 0, out, finite)
+
+    return lax.cond(jnp.isnan(out).any(), apart, lambda: out)
+
+
+def solved(out: Array, args: tuple, absorbing: Positions, plain: Any) -> Array:
+    """For linear systems: the solution for a right side of zeros is zero, whatever the matrix is."""
+    absorbs = (args[-1] == 0).all((-2, -1), keepdims=True)
+    return jnp.where(jnp.isnan(out) & absorbs, jnp.zeros((), out.dtype), out)
+
+
+SAFE: dict[Primitive, Absorbing] = {
+    mul: Absorbing(mul, by_element(lambda x: x == 0)),
+    div: AbsorbingQuotient(div, by_element(jnp.isinf)),
+    dot_general: Absorbing(dot_general, summed),
+    conv_general_dilated: Absorbing(conv_general_dilated, summed),
+    triangular_solve: AbsorbingSolution(triangular_solve, solved),
+    tridiagonal_solve: AbsorbingSolution(tridiagonal_solve, solved),
+}
+"""What multiplies tangents, and that in which their zeros absorb."""

@@ -1,0 +1,208 @@
+"""Derivatives in which zeros absorb: the values that are meant, in every mode, and nan where there is no derivative."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import minijvp
+import minijvp.numpy as mnp
+from minijvp import lax
+from minijvp.errors import ArgumentError
+from tests.nan_programs import PROGRAMS, NanProgram
+
+ALL = pytest.mark.parametrize("program", PROGRAMS.values(), ids=list(PROGRAMS))
+
+Gradient = Callable[[Callable[[Any], Any], Any], Any]
+
+
+def twice_in_a_scan(fun: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Half the sum of two turns: the function itself."""
+    return lambda x: lax.scan(lambda total, _: (total + 0.5 * fun(x), None), 0.0, None, length=2)[0]
+
+
+def in_a_loop(fun: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """One turn of a loop whose length nobody knows."""
+    return lambda x: lax.while_loop(lambda c: c[0] < 1, lambda c: (c[0] + 1, fun(x)), (0, 0.0))[1]
+
+
+def in_a_branch(fun: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda x: lax.cond(x.ravel()[0] > -5, fun, lambda x: 2 * fun(x), x)
+
+
+def by_pullback(fun: Callable[[Any], Any], x: Any) -> Any:
+    return minijvp.vjp(fun, x, nan_safe=True)[1](1.0)[0]
+
+
+def by_directions(fun: Callable[[Any], Any], x: Any) -> Any:
+    directions = mnp.eye(x.size, dtype=x.dtype).reshape(x.size, *x.shape)
+    push = lambda t: minijvp.jvp(fun, (x,), (t,), nan_safe=True)[1]
+    return minijvp.vmap(push)(directions).reshape(x.shape)
+
+
+def by_linearize(fun: Callable[[Any], Any], x: Any) -> Any:
+    _, push = minijvp.linearize(fun, x, nan_safe=True)
+    directions = np.eye(x.size, dtype=x.dtype).reshape(x.size, *x.shape)
+    return np.array([push(t) for t in directions]).reshape(x.shape)
+
+
+def by_setting(fun: Callable[[Any], Any], x: Any) -> Any:
+    with minijvp.config(nan_safe=True):
+        return minijvp.jit(minijvp.grad(fun))(x)
+
+
+def each_lane(fun: Callable[[Any], Any], x: Any) -> Any:
+    found = minijvp.vmap(minijvp.grad(fun, nan_safe=True))(np.stack([x, x]))
+    np.testing.assert_array_equal(found[0], found[1])
+    return found[0]
+
+
+WAYS: dict[str, Gradient] = {
+    "grad": lambda fun, x: minijvp.grad(fun, nan_safe=True)(x),
+    "jit outside": lambda fun, x: minijvp.jit(minijvp.grad(fun, nan_safe=True))(x),
+    "jit inside": lambda fun, x: minijvp.grad(minijvp.jit(fun), nan_safe=True)(x),
+    "scan": lambda fun, x: minijvp.grad(twice_in_a_scan(fun), nan_safe=True)(x),
+    "while": lambda fun, x: minijvp.grad(in_a_loop(fun), nan_safe=True)(x),
+    "cond": lambda fun, x: minijvp.grad(in_a_branch(fun), nan_safe=True)(x),
+    "checkpoint": lambda fun, x: minijvp.jit(minijvp.grad(minijvp.checkpoint(fun), nan_safe=True))(x),
+    "vmap": each_lane,
+    "vjp": by_pullback,
+    "setting": by_setting,
+    "linearize": by_linearize,
+    "jvp": by_directions,
+    "value_and_grad": lambda fun, x: minijvp.value_and_grad(fun, nan_safe=True)(x)[1],
+}
+
+
+@ALL
+@pytest.mark.parametrize("way", WAYS.values(), ids=list(WAYS))
+def test_gradients_are_what_is_meant(program: NanProgram, way: Gradient) -> None:
+    np.testing.assert_allclose(way(program.fun, program.x), program.gradient, rtol=2e-5, atol=1e-6)
+
+
+@ALL
+def test_programs_are_nan_without_and_mended_by_hand(program: NanProgram) -> None:
+    assert not np.isfinite(minijvp.grad(program.fun)(program.x)).all()
+    np.testing.assert_allclose(minijvp.grad(program.mended)(program.x), program.gradient, rtol=2e-5, atol=1e-6)
+
+
+@ALL
+def test_jax_is_nan_too(program: NanProgram) -> None:
+    assert not np.isfinite(jax.grad(minijvp.to_jax(program.fun))(program.x)).all()
+
+
+@pytest.mark.parametrize("name", ["sqrt behind a mask", "log behind a mask", "1/x behind a mask", "missing data"])
+def test_second_derivatives(name: str) -> None:
+    program = PROGRAMS[name]
+    with minijvp.config(nan_safe=True):
+        found = minijvp.hessian(program.fun)(program.x)
+        reverse = minijvp.jit(minijvp.jacrev(minijvp.grad(program.fun)))(program.x)
+    meant = minijvp.hessian(program.mended)(program.x)
+    np.testing.assert_allclose(found, meant, rtol=1e-5)
+    np.testing.assert_allclose(reverse, meant, rtol=1e-5)
+
+
+def test_nan_where_there_is_no_derivative() -> None:
+    grad = lambda fun: minijvp.grad(fun, nan_safe=True)(0.0)
+    assert np.isnan(grad(lambda x: mnp.arctan2(x, x)))
+    assert np.isnan(grad(lambda x: mnp.arctan2(x**2, x**2)))  # nan says that there is none: no zero absorbs it
+    assert grad(mnp.sqrt) == np.inf
+    assert grad(lambda x: 1 / x) == -np.inf
+
+
+def test_sums_keep_terms_that_do_not_vanish() -> None:
+    data = mnp.array([[1.0, mnp.inf], [mnp.nan, 2.0]])
+    gradient = minijvp.grad(lambda w: (data @ w)[1], nan_safe=True)(mnp.ones(2))
+    np.testing.assert_array_equal(gradient, [np.nan, 2.0])
+    gradient = minijvp.grad(lambda w: (data @ w)[0], nan_safe=True)(mnp.ones(2))
+    np.testing.assert_array_equal(gradient, [1.0, np.inf])
+
+
+@pytest.mark.parametrize("fun", [mnp.sin, lambda x: x @ x.T, lambda x: mnp.linalg.norm(x) / (1 + x**2)])
+def test_finite_derivatives_are_the_plain_ones_to_the_bit(fun: Any) -> None:
+    x = np.random.default_rng(0).normal(size=(3, 3)).astype(np.float32)
+    total = lambda x: mnp.sum(fun(x))
+    plain = minijvp.config(compile_gradients_after=None)(minijvp.grad(total))(x)
+    np.testing.assert_array_equal(minijvp.grad(total, nan_safe=True)(x), plain)
+
+
+def test_programs_are_the_same_without() -> None:
+    fun = lambda x: mnp.where(x > 0, mnp.sqrt(x), 0.0)
+    before = str(minijvp.make_jaxpr(minijvp.grad(fun))(1.0))
+    safe = str(minijvp.make_jaxpr(minijvp.grad(fun, nan_safe=True))(1.0))
+    assert "safe_" in safe and "safe_" not in before
+    assert str(minijvp.make_jaxpr(minijvp.grad(fun))(1.0)) == before
+    with minijvp.config(nan_safe=True):
+        assert str(minijvp.make_jaxpr(minijvp.grad(fun))(1.0)) == safe
+        assert str(minijvp.make_jaxpr(minijvp.grad(fun, nan_safe=False))(1.0)) == before
+
+
+def test_what_was_compiled_without_is_not_used() -> None:
+    fun = minijvp.jit(lambda x: mnp.where(x > 0, mnp.sqrt(x), 0.0))
+    gradient = minijvp.jit(minijvp.grad(fun))
+    assert np.isnan(gradient(0.0))
+    with minijvp.config(nan_safe=True):
+        assert gradient(0.0) == 0
+    assert np.isnan(gradient(0.0))
+
+
+def test_users_rules_multiply_as_they_say() -> None:
+    @minijvp.custom_jvp
+    def root(x: Any) -> Any:
+        return mnp.sqrt(x)
+
+    @root.defjvp
+    def rule(primals: Any, tangents: Any) -> Any:
+        (x,), (t,) = primals, tangents
+        return root(x), t * (0.5 / mnp.sqrt(x))
+
+    gradient = minijvp.grad(lambda x: mnp.where(x > 0, root(x), 0.0), nan_safe=True)
+    assert np.isnan(gradient(0.0))
+    assert gradient(4.0) == 0.25
+
+
+def test_programs_of_jax() -> None:
+    fun = minijvp.from_jax(lambda x: jnp.where(x > 0, jnp.log(x) * x, 0.0).sum())
+    np.testing.assert_array_equal(minijvp.grad(fun, nan_safe=True)(np.float32([0.0, 1.0])), [0.0, 1.0])
+    for outside in (minijvp.grad, jax.grad):
+        total = minijvp.to_jax(lambda x: minijvp.grad(mnp.sin, nan_safe=True)(x) ** 2)
+        np.testing.assert_allclose(outside(total)(1.0), -np.sin(2.0), rtol=1e-6)
+
+
+def test_complex_numbers() -> None:
+    fun = lambda z: mnp.real(mnp.where(mnp.abs(z) > 0, z / mnp.abs(z), 0.0))
+    x = np.complex64(3 + 4j)
+    np.testing.assert_allclose(minijvp.grad(fun, nan_safe=True)(x), minijvp.grad(fun)(x), rtol=1e-6)
+    assert minijvp.grad(fun, nan_safe=True)(np.complex64(0)) == 0
+
+
+def test_compiled_programs_hold_the_choice() -> None:
+    fun = lambda x: mnp.sum(mnp.where(x > 0, mnp.sqrt(x), 0.0))
+    text = minijvp.jit(minijvp.grad(fun, nan_safe=True)).lower(np.ones(4, np.float32)).compile().as_text()
+    assert text is not None and text.count("select(") > 1
+
+
+@pytest.mark.parametrize("value", [1, "yes", np.True_])
+def test_other_values_are_refused(value: Any) -> None:
+    for call in (
+        lambda: minijvp.grad(mnp.sin, nan_safe=value),
+        lambda: minijvp.vjp(mnp.sin, 1.0, nan_safe=value),
+        lambda: minijvp.jvp(mnp.sin, (1.0,), (1.0,), nan_safe=value),
+        lambda: minijvp.linearize(mnp.sin, 1.0, nan_safe=value),
+        lambda: minijvp.config(nan_safe=value),
+    ):
+        with pytest.raises(ArgumentError, match=r"(?s)nan_safe=.*True or False"):
+            call()
+
+
+def test_derivatives_outside_are_as_if_there_were_none_inside() -> None:
+    inner = lambda x: mnp.where(x > 0, mnp.sqrt(mnp.cosh(x) - 1), 0.0)
+    assert np.isfinite(minijvp.vmap(minijvp.grad(inner, nan_safe=True))(np.zeros(2))).all()
+    outer = lambda x: minijvp.grad(inner, nan_safe=True)(x) + mnp.where(x > 0, mnp.sqrt(mnp.cosh(x) - 1), 0.0)
+    assert np.isnan(minijvp.grad(outer)(0.0))
+    assert np.isnan(minijvp.grad(inner)(0.0))

@@ -1,0 +1,40 @@
+"""Samples of minijvp.nan_safe.absorbing: those of the plain operations, with each operand that can be the tangent."""
+
+from dataclasses import replace
+from itertools import islice
+
+from minijvp.nan_safe.absorbing import SAFE
+from minijvp.operations.contraction import dot_general
+from minijvp.operations.convolution import conv_general_dilated
+from minijvp.operations.elementwise import div, mul
+from minijvp.operations.linear_algebra import triangular_solve, tridiagonal_solve
+from tests.samples import contraction, convolution, elementwise, linear_algebra
+
+TANGENTS = {
+    mul: ((0,), (1,), (0, 1)),
+    div: ((0,),),
+    dot_general: ((0,), (1,), (0, 1)),
+    conv_general_dilated: ((0,), (1,), (0, 1)),
+    triangular_solve: ((1,),),
+    tridiagonal_solve: ((3,),),
+}
+OF_PLAIN = [s for m in (contraction, convolution, elementwise, linear_algebra) for s in m.SAMPLES]
+MOST = 4
+
+
+def are_inexact(sample):
+    return all(getattr(x, "dtype", None) is not None and x.dtype.kind in "fc" for x in sample.args)
+
+
+def safe(sample, absorbing):
+    places = "".join(map(str, absorbing))
+    params = {**sample.params, "absorbing": absorbing}
+    return replace(sample, primitive=SAFE[sample.primitive], params=params, label=f"{sample.label or sample}-{places}")
+
+
+SAMPLES = [
+    safe(s, absorbing)
+    for plain, positions in TANGENTS.items()
+    for s in islice((s for s in OF_PLAIN if s.primitive is plain and are_inexact(s)), MOST)
+    for absorbing in positions
+]
