@@ -77,9 +77,12 @@ def grad(
     @wraps(fun)
     def gradient(*args: Any, **kwargs: Any) -> Any:
         selection = Selection(fun, argnums, args, kwargs, has_aux)
-        outs, gradient, tapped = differentiate(selection, holomorphic, allow_int, taps, budget)
-        result = (gradient, selection.aux(outs), *tapped) if has_aux else (gradient, *tapped)
-        return result if has_aux or taps else gradient
+        outs, found, tapped = differentiate(selection, holomorphic, allow_int, taps, budget)
+        whole = (found, selection.aux(outs), *tapped) if has_aux else (found, *tapped)
+        result = whole if has_aux or taps else found
+        if hooks.check is not None:
+            hooks.check(result, gradient, args, kwargs)
+        return result
 
     return with_nan_safe(gradient, nan_safe, "grad")
 
@@ -117,7 +120,10 @@ def value_and_grad(
         selection = Selection(fun, argnums, args, kwargs, has_aux)
         outs, gradient, tapped = differentiate(selection, holomorphic, allow_int, taps, budget)
         value = tree_unflatten(selection.out_tree, outs[:1])
-        return (value, selection.aux(outs)) if has_aux else value, gradient, *tapped
+        result = (value, selection.aux(outs)) if has_aux else value, gradient, *tapped
+        if hooks.check is not None:
+            hooks.check(result, value_and_gradient, args, kwargs)
+        return result
 
     return with_nan_safe(value_and_gradient, nan_safe, "value_and_grad")
 

@@ -153,3 +153,18 @@ def test_bad_settings() -> None:
     with pytest.raises(ArgumentError, match="check_nans=1"):
         minijvp.config(check_nans=1)
     assert hooks.explainer is not None
+
+
+def test_with_zeros_that_absorb() -> None:
+    fun = lambda x: mnp.sum(mnp.where(x > 0, mnp.sqrt(x), 0.0) + mnp.sqrt(x + 1))  # here
+    gradient = minijvp.grad(fun, nan_safe=True)
+    with minijvp.config(check_nans=True):
+        assert minijvp.jit(gradient)(ZEROS).tolist() == gradient(ZEROS).tolist() == [0.5, 0.5, 0.5]
+        for call in (gradient, minijvp.jit(gradient)):
+            with pytest.raises(NonFiniteError) as error:
+                call(ZEROS - 1)
+            assert error.value.report.source.text.endswith("# here")
+    with minijvp.config(nan_safe=True):
+        assert not minijvp.explain_nan(minijvp.grad(fun))(ZEROS)
+        report = minijvp.explain_nan(minijvp.grad(lambda x: mnp.sum(mnp.sqrt(x))))(ZEROS)
+        assert (report.direction, report.derivative_of) == ("backward", "sqrt")

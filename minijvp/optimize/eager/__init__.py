@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache, partial, wraps
+from functools import lru_cache, partial
 from typing import Any
 
 import jax
@@ -11,7 +10,6 @@ import jax.numpy as jnp
 
 from minijvp.api.gradients import gradient_flat
 from minijvp.api.jacobians import Spaces, split_all, unit_vectors
-from minijvp.core.hooks import hooks
 from minijvp.optimize.eager.recurring import recurring_gradient
 from minijvp.optimize.eager.steps import in_one_step
 from minijvp.optimize.eager.traces import TRACES
@@ -33,28 +31,6 @@ FASTER: dict[Any, Any] = {
 """What does the same as a plain trace or function, and faster, where values are computed at once."""
 
 
-def checked_gradient(
-    gradient_of: Callable[..., Any],
-    fun: Callable[..., Any],
-    leaves: Sequence[Any],
-    differentiated: Sequence[bool],
-    budget: Any = None,
-    user_fun: Any = None,
-) -> Any:
-    """What `gradient_flat` returns, by `gradient_of`; it raises the error of `hooks.check`, if that is not finite."""
-
-    @wraps(user_fun or fun)
-    def again(*xs: Any) -> Any:
-        outs, cts = gradient_flat(fun, xs, differentiated, budget)
-        return {"value": outs, "gradient": cts}
-
-    outs, cts = gradient_of(fun, leaves, differentiated, budget, user_fun)
-    if hooks.check is not None:
-        hooks.check({"value": outs, "gradient": cts}, again, tuple(leaves), {})
-    return outs, cts
-
-
 def faster(plain: Any) -> Any:
     """What to use in the place of a plain trace or function, where values are computed at once."""
-    found = FASTER.get(plain, plain) if optimizing() else plain
-    return found if hooks.check is None or plain is not gradient_flat else partial(checked_gradient, found)
+    return FASTER.get(plain, plain) if optimizing() else plain
