@@ -14,7 +14,7 @@ from typing import Any
 import jax
 
 from minijvp.budgets import Budget, checked_budget
-from minijvp.core.hooks import hooks
+from minijvp.core.hooks import hooks, other_plans
 from minijvp.errors import ArgumentError, UnusedScopeWarning
 
 
@@ -51,20 +51,10 @@ Plan = tuple[Budget, str, bool]
 
 DEFAULT_PLAN = (Settings.memory_budget, Settings.outline, Settings.nan_safe)
 
-other_plans: dict[int, weakref.ref[Settings]] = {}
-"""Settings by which programs are staged or called otherwise than by default, as long as they may be in force anywhere:
-in the process, in a scope, or in a copy of the context of one that outlives it. Empty means that the default holds
-everywhere."""
-
 
 def optimizing() -> bool:
     """`config.optimize`, at no cost as long as it has not been set."""
     return not other_plans or config.optimize
-
-
-def is_nan_safe() -> bool:
-    """`config.nan_safe`, at no cost as long as it has not been set."""
-    return bool(other_plans) and config.nan_safe
 
 
 class Config:
@@ -263,8 +253,6 @@ def checked(changes: dict[str, Any]) -> dict[str, Any]:
 def changed(settings: Settings, changes: dict[str, Any]) -> Settings:
     """The settings with changes."""
     found = replace(settings, **changes)
-    if found.check_nans:
-        hooks.check = hooks.checker
     if found.plan != DEFAULT_PLAN or found.check_nans:
         key = id(found)
         other_plans[key] = weakref.ref(found, lambda _: other_plans.pop(key, None))
@@ -304,14 +292,9 @@ def checked_outline(value: Any, who: str) -> str:
     )
 
 
-def with_nan_safe(fun: Callable[..., Any], value: bool | None, who: str) -> Callable[..., Any]:
-    """A function in whose calls zeros of tangents absorb, or do not; None leaves that to the settings in force."""
-    return fun if value is None else config(nan_safe=checked_switch(value, who, "nan_safe"))(fun)
-
-
-def not_nan_safe() -> Scope:
-    """Zeros of tangents do not absorb inside."""
-    return config(nan_safe=False)
+def with_nan_safe(fun: Callable[..., Any], value: bool, who: str) -> Callable[..., Any]:
+    """A function in whose calls zeros of tangents absorb, or do not."""
+    return config(nan_safe=checked_switch(value, who, "nan_safe"))(fun)
 
 
 CHECKS: dict[str, Callable[[Any, str], Any]] = {
@@ -324,3 +307,11 @@ CHECKS: dict[str, Callable[[Any, str], Any]] = {
 }
 
 config = Config()
+
+
+def safe_trace(plain: Any) -> Any:
+    """What to use in the place of a plain trace, where zeros of tangents absorb; None where they do not."""
+    return hooks.safe_traces.get(plain, plain) if config.nan_safe else None
+
+
+hooks.nan_safe, hooks.with_nan_safe = safe_trace, with_nan_safe

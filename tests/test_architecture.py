@@ -32,7 +32,7 @@ FLOORS = [
     {"calls"},
     {"control_flow"},
     {"custom_rules"},
-    {"optimize"},
+    {"nan_safe", "optimize"},
     {"interop"},
     {"numpy"},
     {"lax", "nn", "random", "scipy", "image", "ops"},

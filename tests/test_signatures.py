@@ -235,11 +235,12 @@ OWN_DEFAULTS = {
 }
 OWN = {
     "checkpoint": {"memory_budget", "concrete"},
-    "grad": {"taps", "memory_budget"},
-    "linearize": {"memory_budget"},
+    "grad": {"taps", "memory_budget", "nan_safe"},
+    "jvp": {"nan_safe"},
+    "linearize": {"memory_budget", "nan_safe"},
     "remat": {"memory_budget", "concrete", "static_argnames"},
-    "value_and_grad": {"taps", "memory_budget"},
-    "vjp": {"memory_budget"},
+    "value_and_grad": {"taps", "memory_budget", "nan_safe"},
+    "vjp": {"memory_budget", "nan_safe"},
 }
 """Parameters that only ours have, besides those of JAX in another version."""
 

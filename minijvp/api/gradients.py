@@ -18,11 +18,10 @@ from minijvp.api.taps import Taps
 from minijvp.arguments.devices import require_no_sum
 from minijvp.arguments.tangents import for_user
 from minijvp.budgets import Budget, checked_budget
-from minijvp.core.hooks import hooks
+from minijvp.core.hooks import hooks, other_plans
 from minijvp.core.tracing import EVALUATION, detached, state, traced_by_jax
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
-from minijvp.settings import with_nan_safe
 from minijvp.transforms.transpose import transpose_flat
 from minijvp.trees import Argnums, Selection
 
@@ -80,11 +79,11 @@ def grad(
         outs, found, tapped = differentiate(selection, holomorphic, allow_int, taps, budget)
         whole = (found, selection.aux(outs), *tapped) if has_aux else (found, *tapped)
         result = whole if has_aux or taps else found
-        if hooks.check is not None:
+        if other_plans:
             hooks.check(result, gradient, args, kwargs)
         return result
 
-    return with_nan_safe(gradient, nan_safe, "grad")
+    return gradient if nan_safe is None else hooks.with_nan_safe(gradient, nan_safe, "grad")
 
 
 def value_and_grad(
@@ -121,11 +120,13 @@ def value_and_grad(
         outs, gradient, tapped = differentiate(selection, holomorphic, allow_int, taps, budget)
         value = tree_unflatten(selection.out_tree, outs[:1])
         result = (value, selection.aux(outs)) if has_aux else value, gradient, *tapped
-        if hooks.check is not None:
+        if other_plans:
             hooks.check(result, value_and_gradient, args, kwargs)
         return result
 
-    return with_nan_safe(value_and_gradient, nan_safe, "value_and_grad")
+    if nan_safe is not None:
+        return hooks.with_nan_safe(value_and_gradient, nan_safe, "value_and_grad")
+    return value_and_gradient
 
 
 def differentiation_budget(value: Any, taps: bool, who: str) -> Budget | None:

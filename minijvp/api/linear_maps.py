@@ -21,14 +21,13 @@ from minijvp.arguments.devices import require_no_sum
 from minijvp.arguments.linearity import first_error, zero_constants
 from minijvp.arguments.tangents import FLOAT0, for_user, from_user, leaf_namer, require_same_tree
 from minijvp.budgets import Budget, optional_budget
-from minijvp.core.hooks import hooks
+from minijvp.core.hooks import hooks, other_plans
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.tracer import is_traced
 from minijvp.core.tracing import traced_by_jax
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.operations.families import instantiate, zeros_like
-from minijvp.settings import with_nan_safe
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.staging import stage
 from minijvp.transforms.transpose import transpose_flat
@@ -80,9 +79,10 @@ def jvp(
         tangent_leaves, [type_of(x) for x in leaves], "tangent", leaf_namer(tuple(tangents), "tangents")
     )
     flat_fun = FlatFunction(fun, tree, has_aux)
-    outs, out_tangents = with_nan_safe(jvp_flat, nan_safe, "jvp")(flat_fun.positional, leaves, directions)
+    push = jvp_flat if nan_safe is None else hooks.with_nan_safe(jvp_flat, nan_safe, "jvp")
+    outs, out_tangents = push(flat_fun.positional, leaves, directions)
     result = flat_fun.result(outs, [for_user(t, x) for t, x in zip(out_tangents[: flat_fun.n], outs, strict=False)])
-    if hooks.check is not None:
+    if other_plans:
         hooks.check(result, partial(jvp, fun, has_aux=has_aux, nan_safe=nan_safe), (primals, tangents), {})
     return result
 
@@ -122,7 +122,7 @@ class PushForward(LinearMap):
         outs = iter(evaluate(self.jaxpr, *constants, *flat))
         tangents_out = [next(outs) if n else None for n in self.nonzero]
         result = tree_unflatten(self.out_tree, list(map(for_user, tangents_out, self.out_types)))
-        if hooks.check is not None:
+        if other_plans:
             hooks.check(result, self, (constants, *tangents), {})
         return result
 
@@ -158,7 +158,7 @@ def linearize(
     >>> float(pushforward(3.0))
     3.0
     """
-    at = with_nan_safe(at_primals, nan_safe, "linearize")
+    at = at_primals if nan_safe is None else hooks.with_nan_safe(at_primals, nan_safe, "linearize")
     return at(PushForward, "linearize", fun, primals, has_aux, memory_budget)
 
 
@@ -178,7 +178,7 @@ class PullBack(LinearMap):
         require_same_tree(tree, self.out_tree, "the cotangent", "the result of the function")
         cts = self.flat(constants, self.given(leaves, leaf_namer(ct, "cotangent")))
         result = tree_unflatten(self.in_tree, list(map(for_user, cts, self.in_types)))
-        if hooks.check is not None:
+        if other_plans:
             hooks.check(result, self, (constants, ct), {})
         return result
 
@@ -235,7 +235,7 @@ def vjp(
     >>> [float(ct) for ct in pullback(1.0)]
     [0.0, 3.0]
     """
-    at = with_nan_safe(at_primals, nan_safe, "vjp")
+    at = at_primals if nan_safe is None else hooks.with_nan_safe(at_primals, nan_safe, "vjp")
     return at(PullBack, "vjp", fun, primals, has_aux, memory_budget)
 
 
@@ -248,7 +248,7 @@ def at_primals(
     leaves = trees.as_arrays(leaves, leaf_namer(primals, "primals"))
     flat_fun = FlatFunction(fun, tree, has_aux)
     outs, linear_map, constants = linear_map_at(kind, flat_fun, leaves, optional_budget(budget, who))
-    if hooks.check is not None:
+    if other_plans:
         hooks.check(outs, fun, primals, {})
     result = tree_unflatten(flat_fun.out_tree, outs[: flat_fun.n]), Partial(linear_map, constants)
     return (*result, flat_fun.aux(outs)) if has_aux else result

@@ -12,19 +12,25 @@ class Hooks:
     `faster` gives what to use in the place of a class of traces, or of a function of the library, where values are
     computed at once; without it, the plain one is used. `linearizer` is how programs are linearized: a
     `minijvp.transforms.linearize.Linearizer`. `nan_safe` gives what to use in the place of a class of traces anywhere,
-    or None where its setting is off. `explainer(fun, args, kwargs)` gives the error that says why results of a call are
-    not finite; `check(result, fun, args, kwargs)` raises it, and is None as long as nobody has asked for checks.
+    one of `safe_traces`, or None where that setting is off; `with_nan_safe` sets it for the calls of a function.
+    `explainer(fun, args, kwargs)` gives the error that says why results of a call are not finite, and
+    `check(result, fun, args, kwargs)` raises it, where the settings in force ask for that.
     """
 
-    __slots__ = ("check", "checker", "explainer", "faster", "linearizer", "nan_safe")
+    __slots__ = ("check", "explainer", "faster", "linearizer", "nan_safe", "safe_traces", "with_nan_safe")
 
     def __init__(self) -> None:
         self.faster: Callable[[Any], Any] | None = None
         self.linearizer: Any = None
-        self.nan_safe: Callable[[Any], Any] = lambda plain: None
-        self.explainer: Callable[..., Exception | None] | None = None
-        self.checker: Callable[..., None] | None = None
-        self.check: Callable[..., None] | None = None
+        self.safe_traces: dict[Any, Any] = {}
+        self.nan_safe: Any = None
+        self.with_nan_safe: Any = None
+        self.explainer: Any = None
+        self.check: Any = None
 
 
 hooks = Hooks()
+
+other_plans: dict[int, Any] = {}
+"""Weak references to settings that change programs, as long as they may be in force anywhere: in the process, a scope,
+or a copy of the context of one that outlives it."""

@@ -19,7 +19,7 @@ from jax.extend.core import find_top_trace
 from jax.extend.core import unsafe_get_axis_names_DO_NOT_USE as names_of_axes  # type: ignore[attr-defined]
 
 from minijvp.core import source
-from minijvp.core.hooks import hooks
+from minijvp.core.hooks import hooks, other_plans
 from minijvp.core.tracer import is_tracer_of_jax, refuse_tracers, resolved
 from minijvp.core.types import Params, type_of
 from minijvp.errors import ArgumentError, EscapedTracerError
@@ -64,7 +64,7 @@ class Trace:
 
     def above(self, kind: Any) -> Any:
         """What to use on top of this trace in the place of `kind`, a class of traces or a function of the library."""
-        kind = hooks.nan_safe(kind) or kind
+        kind = (other_plans and hooks.nan_safe(kind)) or kind
         return kind if state.substitutes is None else state.substitutes.get(kind, kind)
 
     @property
@@ -81,7 +81,8 @@ class EvalTrace(Trace):
     __slots__ = ()
 
     def above(self, kind: Any) -> Any:
-        return hooks.nan_safe(kind) or (kind if hooks.faster is None else hooks.faster(kind))
+        safe = other_plans and hooks.nan_safe(kind)
+        return safe or (kind if hooks.faster is None else hooks.faster(kind))
 
     def process(self, primitive: Any, args: tuple, params: Params) -> Any:
         try:

@@ -21,7 +21,7 @@ from minijvp.explain.explain_nan import explain_nan
 
 def plug_in() -> None:
     """Have calls ask for it, where they are to be checked."""
-    hooks.explainer, hooks.checker = explained, check
+    hooks.explainer, hooks.check = explained, check
 
 
 def check(result: Any, fun: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> None:

@@ -5,9 +5,9 @@ They enter by one hook, where a forward or linearizing trace is made, and run by
 """
 
 from minijvp.core.hooks import hooks
-from minijvp.nan_safe.traces import nan_safe
+from minijvp.nan_safe.traces import SAFE_TRACES
 
 
 def plug_in() -> None:
     """Have the machine use it."""
-    hooks.nan_safe = nan_safe
+    hooks.safe_traces.update(SAFE_TRACES)

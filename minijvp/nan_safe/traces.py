@@ -7,7 +7,6 @@ from typing import Any
 from minijvp.core.program_primitive import ProgramPrimitive
 from minijvp.core.types import Params
 from minijvp.nan_safe.absorbing import AbsorbingTrace
-from minijvp.settings import is_nan_safe
 from minijvp.transforms.jvp import JVPTrace
 from minijvp.transforms.linearize import LinearizeTrace
 
@@ -47,8 +46,3 @@ def apply(trace: JVPTrace, plain: Any, primitive: Any, primals: tuple, tangents:
 
 
 SAFE_TRACES: dict[Any, Any] = {JVPTrace: SafeJVPTrace, LinearizeTrace: SafeLinearizeTrace}
-
-
-def nan_safe(plain: Any) -> Any:
-    """What to use in the place of a plain trace, where the setting asks for it; None where it does not."""
-    return SAFE_TRACES.get(plain, plain) if is_nan_safe() else None

@@ -16,11 +16,10 @@ from typing import Any, NamedTuple
 
 from minijvp.core import source
 from minijvp.core.caching import cached_by_linearizer
-from minijvp.core.hooks import hooks
+from minijvp.core.hooks import hooks, other_plans
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, evaluate
 from minijvp.core.tracing import Trace, current, state
 from minijvp.core.types import Params, is_inexact, type_of
-from minijvp.settings import is_nan_safe
 from minijvp.transforms.jvp import JVPTrace
 from minijvp.transforms.staging import StagingTrace, StagingTracer, stage
 
@@ -171,7 +170,7 @@ class Linearizer:
 
     def key(self) -> Hashable:
         """What results depend on besides the arguments."""
-        return is_nan_safe()
+        return bool(other_plans) and hooks.nan_safe(JVPTrace) is not None
 
     def function(
         self,

@@ -5,10 +5,11 @@ They stand on XLA or on each other, and do what the traces do whose place they t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from minijvp.core import source
+from minijvp.core.hooks import hooks, other_plans
 from minijvp.core.jaxpr import Atom, Equation, Var
 from minijvp.core.primitive import Axis
 from minijvp.core.tracer import resolved
@@ -26,7 +27,6 @@ from minijvp.optimize.eager.steps import (
     speaks_along_axes,
     step,
 )
-from minijvp.settings import not_nan_safe
 from minijvp.transforms.jvp import JVPTrace, JVPTracer, jvp_jaxpr
 from minijvp.transforms.linearize import LinearizeTrace, linearize_jaxpr
 from minijvp.transforms.staging import StagingTracer
@@ -52,13 +52,18 @@ class EagerJVPTrace(ComputingTrace, JVPTrace):
         return tuple([JVPTracer(self, x, next(rest)) if flag else x for x, flag in zip(outs, flags)])
 
 
+def as_it_is(make: Callable[[], Any]) -> Any:
+    """A step, which is not NaN-safe, as these traces are not: whatever is set now."""
+    return (hooks.with_nan_safe(make, False, "a step") if other_plans else make)()
+
+
 def pushed(source: CompiledProgram, tangents: Sequence[Any]) -> tuple[CompiledProgram, Flags]:
     """The jvp of a program in the inputs that have a tangent, and which outputs have one."""
     nonzero = tuple([t is not None for t in tangents])
     found = source.jvps.get(nonzero)
     if found is None:
-        with detached(), not_nan_safe():  # as this trace is, whatever is set now
-            jaxpr, flags = jvp_jaxpr(source.jaxpr, nonzero)
+        with detached():
+            jaxpr, flags = as_it_is(lambda: jvp_jaxpr(source.jaxpr, nonzero))
             found = source.jvps[nonzero] = program(jaxpr, source.name), flags
     return found
 
@@ -138,8 +143,8 @@ def linearized(program: CompiledProgram, tangents: Sequence[Any]) -> LinearizedS
     nonzero = tuple([t is not None for t in tangents])
     found = program.linearizations.get(nonzero)
     if found is None:
-        with detached(), not_nan_safe():
-            found = program.linearizations[nonzero] = LinearizedStep(program, nonzero)
+        with detached():
+            found = program.linearizations[nonzero] = as_it_is(lambda: LinearizedStep(program, nonzero))
     return found
 
 
