@@ -48,7 +48,7 @@ def test_three_gradients_are_explained_and_mended() -> None:
             text
         )
     assert "scan (turn 14 of 40)" in out
-    assert out.count("all results are finite") == out.count("mended: ") == 3
+    assert out.count("all results are finite") == out.count("\nmended: ") == 3
 
 
 @pytest.mark.slow
