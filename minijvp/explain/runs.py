@@ -79,7 +79,7 @@ class Run:
                     values[e.outputs[0]] = out
 
     def inside(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """What is made once for an equation: the run of its program, or of a turn."""
+        """What is found out once: the run of the program in an equation, or of a turn, or where a value is not finite."""
         if key not in self.made:
             self.made[key] = make()
         return self.made[key]
@@ -124,6 +124,9 @@ class Run:
 
     def where(self, atom: Atom, kind: str) -> Index | None:
         """The first place where a value is `kind`."""
+        return self.inside((atom, kind), lambda: self.look(atom, kind))
+
+    def look(self, atom: Atom, kind: str) -> Index | None:
         found = self.array(atom)
         if found is None:
             return None
