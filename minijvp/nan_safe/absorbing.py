@@ -15,12 +15,13 @@ from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import Trace, current, state
-from minijvp.core.types import Array, ArrayType, Params, type_of
+from minijvp.core.types import PYTHON_SCALARS, Array, ArrayType, Params, type_of
 from minijvp.operations.contraction import dot_general
 from minijvp.operations.convolution import conv_general_dilated
 from minijvp.operations.elementwise import div, mul, neg
@@ -140,7 +141,7 @@ class AbsorbingTrace(Trace):
             return self.parent.process(primitive, args, params)
         values = tuple([x.value if type(x) is AbsorbingTracer and x.owner is self else x for x in args])
         safe = SAFE.get(primitive)
-        if safe is not None:
+        if safe is not None and not any(map(is_harmless, values)):
             primitive, params = safe, {**params, "absorbing": tuple(tangents)}
         return self.wrap(self.parent.process(primitive, values, params))
 
@@ -159,6 +160,11 @@ class AbsorbingTrace(Trace):
         if type(x) is tuple:
             return tuple(map(self.unwrap, x))
         return x.value if type(x) is AbsorbingTracer and x.owner is self else x
+
+
+def is_harmless(x: Any) -> bool:
+    """Whether an operand is a number in the program by which nothing becomes nan that is not."""
+    return type(x) in PYTHON_SCALARS and x != 0 and bool(np.isfinite(x))
 
 
 def by_element(vanishes: Callable[[Array], Array]) -> Mend:
