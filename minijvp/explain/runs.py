@@ -79,7 +79,7 @@ class Run:
                     values[e.outputs[0]] = out
 
     def inside(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """What is found out once: the run of the program in an equation, or of a turn, or where a value is not finite."""
+        """What is found out once: the run of the program in an equation, or of a turn, or where a value is `kind`."""
         if key not in self.made:
             self.made[key] = make()
         return self.made[key]
