@@ -73,6 +73,7 @@ from minijvp.errors import (
     MinijvpError,
     MissingPackageError,
     MissingRuleError,
+    NonFiniteError,
     RedefinedPrimitiveWarning,
     RuleError,
     UnboundAxisError,
@@ -80,6 +81,8 @@ from minijvp.errors import (
     UnsupportedVersionError,
     UnusedScopeWarning,
 )
+from minijvp.explain import checking as explain_checking
+from minijvp.explain.explain_nan import explain_nan
 from minijvp.interop import from_jax, to_jax
 from minijvp.interop.surface import bridge
 from minijvp.lax import stop_gradient
@@ -187,6 +190,7 @@ def __getattr__(name: str) -> Any:
 nan_safe.plug_in()
 optimize.plug_in()
 rule_checks.plug_in()
+explain_checking.plug_in()
 
 __all__ = [
     "ArgumentError",
@@ -202,6 +206,7 @@ __all__ = [
     "MissingPackageError",
     "MissingRuleError",
     "NamedSharding",
+    "NonFiniteError",
     "P",
     "RedefinedPrimitiveWarning",
     "RuleError",
@@ -243,6 +248,7 @@ __all__ = [
     "enable_x64",
     "ensure_compile_time_eval",
     "eval_shape",
+    "explain_nan",
     "external",
     "fixed_point",
     "float0",

@@ -10,8 +10,8 @@ from typing import Any
 from jax.tree_util import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from minijvp import lax, trees
-from minijvp.calls.jit import positional_names
 from minijvp.calls.programs import Flags, fits
+from minijvp.calls.static_arguments import positional_names
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import nothing_is_traced

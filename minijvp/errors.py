@@ -30,6 +30,7 @@ __all__ = [
     "MissingPackageError",
     "MissingRuleError",
     "NonConcreteBooleanIndexError",
+    "NonFiniteError",
     "RedefinedPrimitiveWarning",
     "RuleError",
     "TracerArrayConversionError",
@@ -109,6 +110,13 @@ class JaxprError(MinijvpError, TypeError):
 
 class DerivativeError(MinijvpError, AssertionError):
     """A check found a derivative that is not the derivative of its function."""
+
+
+class NonFiniteError(MinijvpError, FloatingPointError):
+    """A result is nan or inf, where that was to be checked. `report` says where it comes from."""
+
+    report: Any = None
+    """What `minijvp.explain_nan` found."""
 
 
 class RuleError(MinijvpError, AssertionError):

@@ -37,6 +37,9 @@ class Settings:
     optimize: bool = True
     """Whether anything is done to be faster or smaller: not so, the other settings are None and "off"."""
 
+    check_nans: bool = False
+    """Whether calls check that their results are finite."""
+
     @property
     def plan(self) -> Plan:
         """What staged programs depend on."""
@@ -77,6 +80,10 @@ class Config:
     - `optimize`: False takes all of this away, and the compiled rules of eager derivatives: what runs then is the plain
       machine, an operation at a time. No result changes but in its last bits, by rounding. It is there to be read, to
       be traced with a debugger, and to be held against.
+
+    - `check_nans`: with True, `jit`, `vmap`, derivatives and Jacobians raise NonFiniteError where a result of a call is
+      nan or inf; the error has the report of `minijvp.explain_nan`, for which the call is made once more. What is
+      called inside of a transformation is not checked by itself. Arguments are not donated then.
 
     A `with` statement holds in its thread (and asyncio task), and in what inherits the context of that. The memory
     budget is a part of what `minijvp.jit` compiles for: a function that is called under another one is compiled for
@@ -129,6 +136,10 @@ class Config:
     def plan(self) -> Plan:
         """What staged programs depend on: the memory budget, whether they are outlined, and whether zeros absorb."""
         return (self._scoped.get() or self._process).plan
+
+    @property
+    def check_nans(self) -> bool:
+        return (self._scoped.get() or self._process).check_nans
 
     @property
     def nan_safe(self) -> bool:
@@ -242,7 +253,7 @@ def checked(changes: dict[str, Any]) -> dict[str, Any]:
 def changed(settings: Settings, changes: dict[str, Any]) -> Settings:
     """The settings with changes."""
     found = replace(settings, **changes)
-    if found.plan != DEFAULT_PLAN:
+    if found.plan != DEFAULT_PLAN or found.check_nans:
         key = id(found)
         other_plans[key] = weakref.ref(found, lambda _: other_plans.pop(key, None))
     return found
@@ -287,6 +298,7 @@ def with_nan_safe(fun: Callable[..., Any], value: bool, who: str) -> Callable[..
 
 
 CHECKS: dict[str, Callable[[Any, str], Any]] = {
+    "check_nans": partial(checked_switch, name="check_nans"),
     "compile_gradients_after": checked_count,
     "memory_budget": checked_budget,
     "nan_safe": partial(checked_switch, name="nan_safe"),

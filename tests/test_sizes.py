@@ -9,7 +9,6 @@ import minijvp
 ROOT = Path(minijvp.__file__).parent
 LINES = 400
 LONGER = {
-    "calls/jit.py": (466, "one operation and its rules"),
     "operations/elementwise.py": (498, "one table, whose rules refer to each other"),
     "operations/families.py": (428, "families refer to each other"),
     "optimize/eager/recurring.py": (419, "one mechanism"),

@@ -15,6 +15,7 @@ from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
 from minijvp.arguments.axes import as_mesh_axes, common_size, flatten_mapped, place_axis, require_axis
+from minijvp.core.hooks import hooks, other_plans
 from minijvp.core.primitive import Axis
 from minijvp.core.types import type_of
 from minijvp.operations.shape import move_axis
@@ -82,6 +83,9 @@ def vmap(
         placed = [place_axis(fun, axis, x, b, d) for x, b, d in zip(outs, out_batched, destinations, strict=True)]
         for i in np.flatnonzero(without_numbers):
             placed[i] = np.zeros(placed[i].shape, jax.dtypes.float0)
-        return tree_unflatten(out_tree, placed)
+        whole = tree_unflatten(out_tree, placed)
+        if other_plans:
+            hooks.check(whole, mapped, args, kwargs)
+        return whole
 
     return mapped

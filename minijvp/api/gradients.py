@@ -18,7 +18,7 @@ from minijvp.api.taps import Taps
 from minijvp.arguments.devices import require_no_sum
 from minijvp.arguments.tangents import for_user, freezing
 from minijvp.budgets import Budget, checked_budget
-from minijvp.core.hooks import hooks
+from minijvp.core.hooks import hooks, other_plans
 from minijvp.core.tracing import EVALUATION, detached, state, traced_by_jax
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
@@ -86,9 +86,12 @@ def grad(
     @wraps(fun)
     def gradient(*args: Any, **kwargs: Any) -> Any:
         selection = Selection(fun, argnums, args, kwargs, has_aux, freeze)
-        outs, gradient, tapped = differentiate(selection, holomorphic, allow_int, taps, budget)
-        result = (gradient, selection.aux(outs), *tapped) if has_aux else (gradient, *tapped)
-        return result if has_aux or taps else gradient
+        outs, found, tapped = differentiate(selection, holomorphic, allow_int, taps, budget)
+        whole = (found, selection.aux(outs), *tapped) if has_aux else (found, *tapped)
+        result = whole if has_aux or taps else found
+        if other_plans:
+            hooks.check(result, gradient, args, kwargs)
+        return result
 
     return gradient if nan_safe is None else hooks.with_nan_safe(gradient, nan_safe, "grad")
 
@@ -130,7 +133,10 @@ def value_and_grad(
         selection = Selection(fun, argnums, args, kwargs, has_aux, freeze)
         outs, gradient, tapped = differentiate(selection, holomorphic, allow_int, taps, budget)
         value = tree_unflatten(selection.out_tree, outs[:1])
-        return (value, selection.aux(outs)) if has_aux else value, gradient, *tapped
+        result = (value, selection.aux(outs)) if has_aux else value, gradient, *tapped
+        if other_plans:
+            hooks.check(result, value_and_gradient, args, kwargs)
+        return result
 
     if nan_safe is not None:
         return hooks.with_nan_safe(value_and_gradient, nan_safe, "value_and_grad")

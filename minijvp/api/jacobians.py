@@ -17,6 +17,7 @@ from minijvp import trees
 from minijvp.api.gradients import require_differentiable
 from minijvp.api.linear_maps import PullBack, linear_map_at
 from minijvp.arguments.tangents import for_user
+from minijvp.core.hooks import hooks, other_plans
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import state
 from minijvp.core.types import is_inexact, type_of
@@ -72,8 +73,11 @@ def columns_at_a_time(
 
         columns = over_basis(push, leaves)
         blocks = blocks_of(columns, [type_of(x).shape for x in leaves], -1, outs)
-        jacobian = tree_unflatten(selection.out_tree, [selection.unflatten(row) for row in blocks])
-        return (jacobian, selection.aux(outs)) if has_aux else jacobian
+        found = tree_unflatten(selection.out_tree, [selection.unflatten(row) for row in blocks])
+        result = (found, selection.aux(outs)) if has_aux else found
+        if other_plans:
+            hooks.check(result, jacobian, args, kwargs)
+        return result
 
     return jacobian
 
@@ -117,8 +121,11 @@ def jacrev(
         found = iter(blocks_of(over_basis(pull, results), shapes, 0, differentiated))
         columns = [next(found) if is_inexact(type_of(x).dtype) else float0_blocks(x, shapes) for x in leaves]
         rows = [selection.unflatten([blocks[i] for blocks in columns]) for i in range(len(results))]
-        jacobian = tree_unflatten(selection.out_tree, rows)
-        return (jacobian, selection.aux(outs)) if has_aux else jacobian
+        whole = tree_unflatten(selection.out_tree, rows)
+        result = (whole, selection.aux(outs)) if has_aux else whole
+        if other_plans:
+            hooks.check(result, jacobian, args, kwargs)
+        return result
 
     return jacobian
 

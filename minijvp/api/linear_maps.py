@@ -8,6 +8,7 @@ vjp : (a -> b) -> a -> (b, CT b -o CT a)
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from minijvp import trees
 from minijvp.arguments.devices import require_no_sum
 from minijvp.arguments.tangents import FLOAT0, for_user, freezing, from_user, leaf_namer, require_same_tree
 from minijvp.budgets import Budget, optional_budget
-from minijvp.core.hooks import hooks
+from minijvp.core.hooks import hooks, other_plans
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.tracing import traced_by_jax
 from minijvp.core.types import ArrayType, is_inexact, type_of
@@ -75,7 +76,10 @@ def jvp(
     flat_fun = FlatFunction(fun, tree, has_aux)
     push = jvp_flat if nan_safe is None else hooks.with_nan_safe(jvp_flat, nan_safe, "jvp")
     outs, out_tangents = push(flat_fun.positional, leaves, directions)
-    return flat_fun.result(outs, [for_user(t, x) for t, x in zip(out_tangents[: flat_fun.n], outs, strict=False)])
+    result = flat_fun.result(outs, [for_user(t, x) for t, x in zip(out_tangents[: flat_fun.n], outs, strict=False)])
+    if other_plans:
+        hooks.check(result, partial(jvp, fun, has_aux=has_aux, nan_safe=nan_safe), (primals, tangents), {})
+    return result
 
 
 class LinearMap:
@@ -102,6 +106,8 @@ class LinearMap:
 class PushForward(LinearMap):
     """The linear map of tangents at a point, as `linearize` returns it."""
 
+    __name__ = "pushforward"
+
     def __call__(self, constants: Sequence[Any], *tangents: Any) -> Any:
         leaves, tree = tree_flatten(tuple(tangents))
         require_same_tree(tree, self.in_tree, "the tangents", "the primals of linearize")
@@ -110,7 +116,10 @@ class PushForward(LinearMap):
         flat = [instantiate(t, kind) for t, kind, i in zip(given, self.in_types, inexact, strict=True) if i]
         outs = iter(evaluate(self.jaxpr, *constants, *flat))
         tangents_out = [next(outs) if n else None for n in self.nonzero]
-        return tree_unflatten(self.out_tree, list(map(for_user, tangents_out, self.out_types)))
+        result = tree_unflatten(self.out_tree, list(map(for_user, tangents_out, self.out_types)))
+        if other_plans:
+            hooks.check(result, self, (constants, *tangents), {})
+        return result
 
 
 def linearize(
@@ -149,6 +158,8 @@ def linearize(
 class PullBack(LinearMap):
     """The linear map of cotangents at a point, as `vjp` returns it."""
 
+    __name__ = "pullback"
+
     def __call__(self, constants: Sequence[Any], ct: Any, *others: Any) -> tuple[Any, ...]:
         if others:
             raise ArgumentError(
@@ -159,7 +170,10 @@ class PullBack(LinearMap):
         leaves, tree = tree_flatten(ct)
         require_same_tree(tree, self.out_tree, "the cotangent", "the result of the function")
         cts = self.flat(constants, self.given(leaves, leaf_namer(ct, "cotangent")))
-        return tree_unflatten(self.in_tree, list(map(for_user, cts, self.in_types)))
+        result = tree_unflatten(self.in_tree, list(map(for_user, cts, self.in_types)))
+        if other_plans:
+            hooks.check(result, self, (constants, ct), {})
+        return result
 
     def given(self, leaves: Sequence[Any], where: Callable[[int], str]) -> list[Any]:
         """The cotangents that a caller gave. Those of integers say nothing, and may be of any dtype, as in JAX."""
@@ -235,6 +249,8 @@ def at_primals(
     flat_fun = FlatFunction(fun, tree, has_aux)
     flat_fun.derivative_tree = derivative_tree
     outs, linear_map, constants = linear_map_at(kind, flat_fun, leaves, optional_budget(budget, who))
+    if other_plans:
+        hooks.check(outs, fun, primals, {})
     result = tree_unflatten(flat_fun.out_tree, outs[: flat_fun.n]), Partial(linear_map, constants)
     return (*result, flat_fun.aux(outs)) if has_aux else result
 

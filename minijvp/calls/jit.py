@@ -6,7 +6,7 @@ jit : (a -> b) -> (a -> b)
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial, wraps
 from threading import Lock
 from typing import Any
@@ -20,6 +20,7 @@ from minijvp.api.programs import stage_tree
 from minijvp.arguments.devices import staged_for
 from minijvp.calls.call import Call, applied
 from minijvp.calls.in_jax import lower_with_rules
+from minijvp.calls.static_arguments import StaticArguments, positional_names
 from minijvp.core.hooks import hooks, other_plans
 from minijvp.core.jaxpr import Jaxpr, evaluate, has_own_derivatives, lower
 from minijvp.core.primitive import Primitive
@@ -27,10 +28,10 @@ from minijvp.core.source import PACKAGE
 from minijvp.core.tracer import is_traced, refuse_tracers, resolved
 from minijvp.core.tracing import EVALUATION, JAX_EVALUATION, evaluating, live_traces, named_axes, state, traced_by_jax
 from minijvp.core.types import Array, Params, jit_is_disabled, x64_enabled
-from minijvp.errors import ArgumentError, EscapedTracerError
+from minijvp.errors import ArgumentError, EscapedTracerError, NonFiniteError
 from minijvp.operations.families import nonzero
 from minijvp.operations.sharding import sharding_constraint
-from minijvp.settings import DEFAULT_PLAN, Plan
+from minijvp.settings import DEFAULT_PLAN, Plan, config
 from minijvp.transforms.linearize import linearize_jaxpr
 from minijvp.transforms.staging import argument_type
 
@@ -72,85 +73,12 @@ class Staged:
         self.out_tree = out_tree
 
 
-class StaticArguments:
-    """Which arguments of a function are static, by position and by name."""
-
-    def __init__(self, fun: Callable[..., Any], argnums: Any, argnames: Any):
-        self.fun = fun
-        self.argnums = as_tuple(argnums, int, "static_argnums")
-        self.argnames = as_tuple(argnames, str, "static_argnames")
-        names = positional_names(fun)
-        if argnums is None:
-            self.argnums = tuple(names.index(n) for n in self.argnames if n in names)
-        elif argnames is None:
-            self.argnames = tuple(names[i] for i in self.argnums if -len(names) <= i < len(names))
-
-    def split(self, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any], tuple]:
-        """Dynamic positional, dynamic keyword, and static arguments (as a hashable key)."""
-        if not self.argnums and not self.argnames:
-            return args, kwargs, ()
-        positions = self.positions(args)
-        dynamic = tuple(x for i, x in enumerate(args) if i not in positions)
-        static = tuple((i, type(args[i]), args[i]) for i in sorted(positions))
-        static += tuple((k, type(kwargs[k]), kwargs[k]) for k in sorted(kwargs) if k in self.argnames)
-        for name, _, value in static:
-            require_hashable(value, name, self.fun)
-        return dynamic, {k: v for k, v in kwargs.items() if k not in self.argnames}, static
-
-    def positions(self, args: tuple) -> set[int]:
-        """Which of the positional arguments are static."""
-        return {i % len(args) for i in self.argnums if -len(args) <= i < len(args)}
-
-    def close(self, static: tuple) -> Callable[..., Any]:
-        """The function of the dynamic arguments, the static ones fixed."""
-        if not static:
-            return self.fun
-        by_name = {k: v for k, _, v in static if isinstance(k, str)}
-        by_position = {k: v for k, _, v in static if isinstance(k, int)}
-
-        @wraps(self.fun)
-        def fun(*dynamic: Any, **kwargs: Any) -> Any:
-            rest = iter(dynamic)
-            n = len(dynamic) + len(by_position)
-            args = [by_position[i] if i in by_position else next(rest) for i in range(n)]
-            return self.fun(*args, **by_name, **kwargs)
-
-        return fun
-
-
-def as_tuple(value: Any, single: type, what: str, function: str = "jit") -> tuple:
-    """One entry or several as a tuple; ArgumentError if one is not of the type `single`. Integers are Python's."""
-    if value is None:
-        return ()
-    several = trees.entries_of(value)
-    entries = (value,) if several is None else several
-    if single is int:
-        entries = tuple([entry if (i := trees.as_index(entry)) is None else i for entry in entries])
-    for entry in entries:
-        if not isinstance(entry, single) or type(entry) is bool:
-            raise ArgumentError(
-                f"{function} received {what}={value!r}.",
-                "Positions of arguments are integers, and their names are strings.",
-                "Pass one, or a tuple of them: ...argnums takes positions, ...argnames takes names.",
-            )
-    return entries
-
-
-def positional_names(fun: Callable[..., Any]) -> list[str]:
-    """The names of the parameters that can be given by position, as far as they are known."""
-    try:
-        parameters = inspect.signature(fun).parameters.values()
-    except (TypeError, ValueError):
-        return []
-    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-
-
 FIXED_WRAPPER = """
 def jitted({arguments}):
     if __live_traces and __state.trace is not __evaluation:
         return __under_trace({packed}, {{}})
     try:
-        return (__in_force() if __other_plans{or_in_jax} else __compiled)({arguments})
+        return (__to_run() if __other_plans{or_in_jax} else __compiled)({arguments})
     except __errors as error:
         return __recover(error, {packed}, {{}})
 """
@@ -168,21 +96,6 @@ def plain_parameters(fun: Callable[..., Any]) -> list[str] | None:
     kinds = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.VAR_POSITIONAL
     plain = all(p.kind in kinds and p.default is p.empty and not p.name.startswith("__") for p in parameters)
     return list(map(str, (p.replace(annotation=p.empty) for p in parameters))) if plain and parameters else None
-
-
-def require_hashable(value: Hashable, name: int | str, fun: Callable[..., Any]) -> None:
-    """Raise ArgumentError for a static argument that cannot be looked up."""
-    try:
-        hash(value)
-    except TypeError:
-        where = f"static argument {name!r}" if isinstance(name, str) else trees.argument_name(fun, name)
-        raise ArgumentError(
-            f"{where} of {trees.function_name(fun)} is of type {type(value).__name__}, which cannot be hashed: "
-            f"{value!r:.200}",
-            "jit compiles once for each value of its static arguments, and looks them up by hash.",
-            "Pass something hashable (a tuple for a list), or let jit trace this argument: take it out of "
-            "static_argnums and static_argnames.",
-        ) from None
 
 
 def jit(
@@ -244,6 +157,14 @@ def jit(
 
 deciding = Lock()
 
+RECOVERABLE = TypeError, ValueError, EscapedTracerError, FloatingPointError
+"""What a call may fail with that `recover` has a better answer for."""
+
+
+def is_checking() -> bool:
+    """Whether calls are to check their results here: by `config.check_nans`, and nothing is traced."""
+    return config.check_nans and state.trace is EVALUATION and not traced_by_jax()
+
 
 class _Jitted:
     """A function under jit: its compiled form, and its programs for use under a trace."""
@@ -261,7 +182,7 @@ class _Jitted:
             for what in ("static", "donate")
         )
 
-        self.forms: dict[tuple[Plan, bool], Any] = {}
+        self.forms: dict[tuple[Plan, bool, bool], Any] = {}
         self.has_rules, self.is_plain = False, False
         self.fixed: list[Any] = []
 
@@ -270,23 +191,36 @@ class _Jitted:
     # until the first program turns out to have no rules: from then on there is only one form, with the rules of
     # programs that have some.
 
-    def form(self, plan: Plan, in_jax: bool) -> Any:
-        """The function under jax.jit by a plan, and for calls inside of programs of JAX or outside."""
-        return self.forms.get((plan, in_jax)) or self.forms.setdefault((plan, in_jax), self.compile(in_jax))
+    def form(self, plan: Plan, in_jax: bool, donating: bool = True) -> Any:
+        """The function under jax.jit by a plan, for calls inside of programs of JAX or outside, donating or not."""
+        key = plan, in_jax, donating
+        return self.forms.get(key) or self.forms.setdefault(key, self.compile(in_jax, donating))
 
     def in_force(self) -> Any:
         """The form for the plan that is in force here, and for JAX, if that is tracing."""
         return self.form(hooks.linearizer.key(), not self.is_plain and traced_by_jax())
 
-    def compile(self, in_jax: bool) -> Any:
+    def to_run(self) -> Any:
+        """What a call runs: the form that is in force; where results are checked, with a check."""
+        return self.checked if is_checking() else self.in_force()
+
+    def checked(self, *args: Any, **kwargs: Any) -> Any:
+        """The result of a call, if it is finite; without donations, for the arguments may be needed once more."""
+        donates = any([self.options[f"donate_{what}"] is not None for what in ("argnums", "argnames")])
+        result = self.form(hooks.linearizer.key(), False, not donates)(*args, **kwargs)
+        hooks.check(result, self.fun, args, kwargs)
+        return result
+
+    def compile(self, in_jax: bool, donating: bool = True) -> Any:
         """The function under jax.jit, which keeps what it compiles by the identity of what it is given."""
 
         @wraps(self.fun)
         def lowered(*args: Any, **kwargs: Any) -> Any:
             return self.lowered(args, kwargs, in_jax)
 
+        options = {k: v for k, v in self.options.items() if donating or not k.startswith("donate_")}
         try:
-            return jax.jit(lowered, **self.options)
+            return jax.jit(lowered, **options)
         except (TypeError, ValueError) as error:
             raise ArgumentError(
                 f"jit of {trees.function_name(self.fun)} received options that do not fit: {error}",
@@ -328,16 +262,16 @@ class _Jitted:
 
     def wrapper(self) -> Callable[..., Any]:
         """The public function. What it does on top of jax.jit's is all that a call costs more."""
-        compiled, in_force = self.form(DEFAULT_PLAN, False), self.in_force
+        compiled, to_run = self.form(DEFAULT_PLAN, False), self.to_run
         under_trace, recover = self.call_under_trace, self.recover
 
         def jitted(*args: Any, **kwargs: Any) -> Any:
             if live_traces and state.trace is not EVALUATION:
                 return under_trace(args, kwargs)
-            run = in_force() if other_plans or (not self.is_plain and traced_by_jax()) else compiled
+            run = to_run() if other_plans or (not self.is_plain and traced_by_jax()) else compiled
             try:
                 return run(*args, **kwargs) if kwargs else run(*args)
-            except (TypeError, ValueError, EscapedTracerError) as error:
+            except RECOVERABLE as error:
                 return recover(error, args, kwargs)
 
         jitted = wraps(self.fun)(self.fixed_wrapper() or jitted)
@@ -369,13 +303,13 @@ class _Jitted:
             "__state": state,
             "__evaluation": EVALUATION,
             "__compiled": self.form(DEFAULT_PLAN, False),
-            "__in_force": self.in_force,
+            "__to_run": self.to_run,
             "__other_plans": other_plans,
             "__find_top_trace": find_top_trace,
             "__jax_evaluation": JAX_EVALUATION,
             "__under_trace": self.call_under_trace,
             "__recover": self.recover,
-            "__errors": (TypeError, ValueError, EscapedTracerError),
+            "__errors": RECOVERABLE,
         }
         for or_in_jax in (" or __find_top_trace(()) is not __jax_evaluation", ""):
             text = FIXED_WRAPPER.format(arguments=arguments, packed=f"({arguments},)", or_in_jax=or_in_jax)
@@ -434,6 +368,11 @@ class _Jitted:
 
     def recover(self, error: Exception, args: tuple, kwargs: dict[str, Any]) -> Any:
         """The result where an argument had yet to be computed; else our own error, if the arguments are to blame."""
+        if isinstance(error, NonFiniteError):
+            raise error
+        if isinstance(error, FloatingPointError):  # JAX checks, by jax_debug_nans or jax_debug_infs
+            explained = hooks.explainer(self.fun, args, kwargs)
+            raise error if explained is None else explained from error
         leaves, tree = tree_flatten((args, kwargs))
         values = resolved(leaves)
         if values is not leaves:

@@ -10,7 +10,8 @@ from typing import Any
 
 from minijvp import trees
 from minijvp.api.linear_maps import vjp
-from minijvp.calls.jit import as_tuple, jit
+from minijvp.calls.jit import jit
+from minijvp.calls.static_arguments import as_tuple
 
 
 def fwd_and_bwd(

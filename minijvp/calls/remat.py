@@ -14,8 +14,8 @@ from minijvp.api.programs import stage_tree
 from minijvp.arguments.tangents import leaf_namer
 from minijvp.budgets import Budget, optional_budget
 from minijvp.calls.checkpoint import checkpoint as checkpoint_primitive
-from minijvp.calls.jit import StaticArguments
 from minijvp.calls.policies import Within, names_in, warn_of_unknown_names
+from minijvp.calls.static_arguments import StaticArguments
 from minijvp.core.tracing import nothing_is_traced
 from minijvp.errors import ArgumentError
 from minijvp.operations.annotations import name as name_primitive

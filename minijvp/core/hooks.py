@@ -1,4 +1,4 @@
-"""The places where `minijvp.optimize` and `minijvp.nan_safe` enter the machine, which runs without them."""
+"""Where `minijvp.optimize`, `nan_safe` and `explain` enter the machine, which runs without them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ class Hooks:
     computed at once; without it, the plain one is used. `linearizer` is how programs are linearized: a
     `minijvp.transforms.linearize.Linearizer`. `nan_safe` gives what to use in the place of a class of traces anywhere,
     one of `safe_traces`, or None where that setting is off; `with_nan_safe` sets it for the calls of a function.
+    `explainer(fun, args, kwargs)` gives the error that says why results of a call are not finite, and
+    `check(result, fun, args, kwargs)` raises it, where the settings in force ask for that.
     """
 
-    __slots__ = ("faster", "linearizer", "nan_safe", "safe_traces", "with_nan_safe")
+    __slots__ = ("check", "explainer", "faster", "linearizer", "nan_safe", "safe_traces", "with_nan_safe")
 
     def __init__(self) -> None:
         self.faster: Callable[[Any], Any] | None = None
@@ -23,6 +25,8 @@ class Hooks:
         self.safe_traces: dict[Any, Any] = {}
         self.nan_safe: Any = None
         self.with_nan_safe: Any = None
+        self.explainer: Any = None
+        self.check: Any = None
 
 
 hooks = Hooks()

@@ -64,7 +64,8 @@ class Trace:
 
     def above(self, kind: Any) -> Any:
         """What to use on top of this trace in the place of `kind`, a class of traces or a function of the library."""
-        return (other_plans and hooks.nan_safe(kind)) or kind
+        kind = (other_plans and hooks.nan_safe(kind)) or kind
+        return kind if state.substitutes is None else state.substitutes.get(kind, kind)
 
     @property
     def description(self) -> str:
@@ -107,7 +108,8 @@ def computes(trace: Trace) -> bool:
 class ThreadState(threading.local):
     """What a thread is doing: its current trace, the line that equations are charged to, the named batch axes.
 
-    And whether all that is staged for a program of JAX varies along the same axes of devices.
+    And whether all that is staged for a program of JAX varies along the same axes of devices; and while a program is
+    staged to be looked into, what is used in the place of traces, so that equations say what they are derivatives of.
     """
 
     def __init__(self) -> None:
@@ -115,6 +117,7 @@ class ThreadState(threading.local):
         self.source: source.Source | None = None
         self.axis_sizes: dict[Any, int] = {}
         self.vary_alike = False
+        self.substitutes: dict[Any, Any] | None = None
 
 
 EVALUATION = EvalTrace()

@@ -16,7 +16,7 @@ from typing import Any
 from jax.tree_util import tree_map
 
 from minijvp import trees
-from minijvp.calls.jit import as_tuple, positional_names
+from minijvp.calls.static_arguments import as_tuple, positional_names
 from minijvp.core.tracing import nothing_is_traced
 from minijvp.custom_rules.rule_calls import RuledCall
 from minijvp.errors import ArgumentError

@@ -1,1 +1,1 @@
-"""Why a derivative is what it is: values that make it zero, and the user's lines."""
+"""Gradients that explain themselves: where what is not finite comes from, and why a derivative is zero."""

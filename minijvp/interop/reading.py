@@ -93,7 +93,7 @@ def translates(*primitives: Any, contextual: bool = False) -> Callable[[Translat
                     "A function of JAX would have one value and the derivative of another.",
                     "Give the function a rule (minijvp.custom_jvp), or the primitive another name.",
                 )
-        read_open.cache_clear()  # programs that were read without it
+        read_before.cache_clear()  # programs that were read without it
         TABLE.update(dict.fromkeys(names, translation))
         if contextual:
             CONTEXTUAL.update(names)
@@ -129,8 +129,15 @@ def read(closed: ClosedJaxpr, name: str = "") -> tuple[Jaxpr, tuple[Any, ...]]:
     return opened, (*made, *constants)
 
 
-read_open = cached(maxsize=1024)(read)
-"""The same for a program of JAX that was read before: calls of one function share a program."""
+read_before = cached(maxsize=1024)(read)
+
+
+def read_open(closed: ClosedJaxpr, name: str = "") -> tuple[Jaxpr, tuple[Any, ...]]:
+    """The same for a program of JAX that may have been read before: calls of one function share a program.
+
+    Not where lines matter: what is inside of a function of JAX has the line of the call that it was read for.
+    """
+    return read_before(closed, name) if state.substitutes is None else read(closed, name)
 
 
 def read_together(*programs: ClosedJaxpr) -> tuple[list[Jaxpr], tuple[Any, ...]]:
@@ -227,7 +234,10 @@ def in_types(xs: Iterable[Any], variables: Iterable[Any]) -> list[Any]:
 def source_of(equation: JaxprEqn) -> source.Source | None:
     """The line of user code that made an equation of JAX."""
     traceback = getattr(equation.source_info, "traceback", None)
-    return None if traceback is None else source.innermost(*traceback.raw_frames())
+    line = None if traceback is None else source.innermost(*traceback.raw_frames())
+    if state.substitutes is not None and (scope := str(equation.source_info.name_stack)):
+        return source.within(line, scope)  # which tells the transformations of JAX that made it
+    return line
 
 
 def describe(aval: Any) -> str:

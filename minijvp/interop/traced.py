@@ -36,8 +36,12 @@ class Traced:
         jitted = jax.jit(fun)
         return cls(jitted.trace(*types).jaxpr, name, jitted)
 
-    @cached_property
+    @property
     def read(self) -> tuple[Jaxpr, tuple[Any, ...]]:
+        return self.read_before if state.substitutes is None else read(self.closed, self.name)
+
+    @cached_property
+    def read_before(self) -> tuple[Jaxpr, tuple[Any, ...]]:
         return read(self.closed, self.name)
 
     @property

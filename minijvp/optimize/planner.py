@@ -112,6 +112,11 @@ def as_differentiated(jaxpr: Jaxpr) -> Jaxpr:
     return outlined_whole(jaxpr) if is_outlining() else jaxpr
 
 
+def plainly() -> AbstractContextManager[None]:
+    """In the context, nothing is planned, outlined or compiled to be faster."""
+    return config(optimize=False)
+
+
 def as_written() -> AbstractContextManager[None]:
     """In the context, nothing is outlined."""
     return config(outline="off")

@@ -24,6 +24,8 @@ def transpose_flat(jaxpr: Jaxpr, linear: Sequence[bool], args: Sequence[Any], co
 
     Cotangents are per output; None is zero, on either side.
     """
+    if state.substitutes is not None:
+        jaxpr = state.substitutes[transpose_flat](jaxpr)
     # A variable is linear if it has no value here.
     values: dict[Atom, Any] = dict(jaxpr.constants)
     values.update([(v, x) for v, x, flag in zip(jaxpr.inputs, args, linear, strict=True) if not flag])

@@ -32,6 +32,25 @@ def test_quickstart() -> None:
     assert "cos a" in out
 
 
+def test_three_gradients_are_explained_and_mended() -> None:
+    out = run("explain_nan.py", ROOT / "examples")
+    lines = (ROOT / "examples" / "explain_nan.py").read_text().splitlines()
+    for text, how in (
+        (
+            "shifted = scores - mnp.max(scores, axis=-1, keepdims=True)",
+            "sub, in the forward pass, makes nan of -inf, -inf",
+        ),
+        ("sigma = mnp.sqrt(1 - kept)", "div, derivative of sqrt, in the backward pass, makes inf of 0.5, 0"),
+        ("h = h - 0.1 * outflow * mnp.sqrt(h)", "sqrt, in the forward pass, makes nan of -"),
+    ):
+        number = next(i for i, line in enumerate(lines, 1) if text in line)
+        assert re.search(rf"explain_nan.py:{number} \(\w+\): {re.escape(text)}\n +operation +{re.escape(how)}", out), (
+            text
+        )
+    assert "scan (turn 14 of 40)" in out
+    assert out.count("all results are finite") == out.count("\nmended: ") == 3
+
+
 @pytest.mark.slow
 def test_digits_are_learned(tmp_path: Path) -> None:
     # A copy, which draws its picture beside itself.

@@ -1,0 +1,99 @@
+"""Arguments of a function that are ordinary Python values: which they are, by position and by name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Hashable
+from functools import wraps
+from typing import Any
+
+from minijvp import trees
+from minijvp.errors import ArgumentError
+
+
+class StaticArguments:
+    """Which arguments of a function are static, by position and by name."""
+
+    def __init__(self, fun: Callable[..., Any], argnums: Any, argnames: Any):
+        self.fun = fun
+        self.argnums = as_tuple(argnums, int, "static_argnums")
+        self.argnames = as_tuple(argnames, str, "static_argnames")
+        names = positional_names(fun)
+        if argnums is None:
+            self.argnums = tuple(names.index(n) for n in self.argnames if n in names)
+        elif argnames is None:
+            self.argnames = tuple(names[i] for i in self.argnums if -len(names) <= i < len(names))
+
+    def split(self, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any], tuple]:
+        """Dynamic positional, dynamic keyword, and static arguments (as a hashable key)."""
+        if not self.argnums and not self.argnames:
+            return args, kwargs, ()
+        positions = self.positions(args)
+        dynamic = tuple(x for i, x in enumerate(args) if i not in positions)
+        static = tuple((i, type(args[i]), args[i]) for i in sorted(positions))
+        static += tuple((k, type(kwargs[k]), kwargs[k]) for k in sorted(kwargs) if k in self.argnames)
+        for name, _, value in static:
+            require_hashable(value, name, self.fun)
+        return dynamic, {k: v for k, v in kwargs.items() if k not in self.argnames}, static
+
+    def positions(self, args: tuple) -> set[int]:
+        """Which of the positional arguments are static."""
+        return {i % len(args) for i in self.argnums if -len(args) <= i < len(args)}
+
+    def close(self, static: tuple) -> Callable[..., Any]:
+        """The function of the dynamic arguments, the static ones fixed."""
+        if not static:
+            return self.fun
+        by_name = {k: v for k, _, v in static if isinstance(k, str)}
+        by_position = {k: v for k, _, v in static if isinstance(k, int)}
+
+        @wraps(self.fun)
+        def fun(*dynamic: Any, **kwargs: Any) -> Any:
+            rest = iter(dynamic)
+            n = len(dynamic) + len(by_position)
+            args = [by_position[i] if i in by_position else next(rest) for i in range(n)]
+            return self.fun(*args, **by_name, **kwargs)
+
+        return fun
+
+
+def as_tuple(value: Any, single: type, what: str, function: str = "jit") -> tuple:
+    """One entry or several as a tuple; ArgumentError if one is not of the type `single`. Integers are Python's."""
+    if value is None:
+        return ()
+    several = trees.entries_of(value)
+    entries = (value,) if several is None else several
+    if single is int:
+        entries = tuple([entry if (i := trees.as_index(entry)) is None else i for entry in entries])
+    for entry in entries:
+        if not isinstance(entry, single) or type(entry) is bool:
+            raise ArgumentError(
+                f"{function} received {what}={value!r}.",
+                "Positions of arguments are integers, and their names are strings.",
+                "Pass one, or a tuple of them: ...argnums takes positions, ...argnames takes names.",
+            )
+    return entries
+
+
+def positional_names(fun: Callable[..., Any]) -> list[str]:
+    """The names of the parameters that can be given by position, as far as they are known."""
+    try:
+        parameters = inspect.signature(fun).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+
+
+def require_hashable(value: Hashable, name: int | str, fun: Callable[..., Any]) -> None:
+    """Raise ArgumentError for a static argument that cannot be looked up."""
+    try:
+        hash(value)
+    except TypeError:
+        where = f"static argument {name!r}" if isinstance(name, str) else trees.argument_name(fun, name)
+        raise ArgumentError(
+            f"{where} of {trees.function_name(fun)} is of type {type(value).__name__}, which cannot be hashed: "
+            f"{value!r:.200}",
+            "jit compiles once for each value of its static arguments, and looks them up by hash.",
+            "Pass something hashable (a tuple for a list), or let jit trace this argument: take it out of "
+            "static_argnums and static_argnames.",
+        ) from None
