@@ -109,12 +109,12 @@ class Inliner:
             return self.cls(value)
         if inspect.isfunction(value) and _is_own(value):
             return self.function(value, None)
-        if inspect.ismethod(value) and isinstance(value.__self__, Primitive):
-            function, owner = implementation(value.__self__)
-            return self.value(function, None) if owner is None else self.function(function, owner)
         if getattr(value, "__name__", None) == "bind" and isinstance(getattr(value, "__self__", None), object):
             self.imports.add("from jax.extend.core import primitives")
             return f"primitives.{value.__self__.name}_p.bind"
+        if inspect.ismethod(value) and isinstance(value.__self__, Primitive):
+            function, owner = implementation(value.__self__)
+            return self.value(function, None) if owner is None else self.function(function, owner)
         return "".join(map(str, literal(value, refuse)))
 
     def global_name(self, name: str, function: Any) -> str:
