@@ -27,6 +27,8 @@ from minijvp.operations.convolution import conv_general_dilated
 from minijvp.operations.elementwise import div, mul, neg
 from minijvp.operations.families import add_tangents, is_linear
 from minijvp.operations.linear_algebra import triangular_solve, tridiagonal_solve
+from minijvp.operations.ragged import ragged_dot_general
+from minijvp.operations.softmax import center
 
 Positions = tuple[int, ...]
 
@@ -100,8 +102,8 @@ class AbsorbingQuotient(Absorbing):
         return found if t_y is None else add_tangents(found, neg(div(mul(t_y, out), y)))
 
 
-class AbsorbingSolution(Absorbing):
-    """The solution of a linear system whose right side is a tangent."""
+class AbsorbingByRule(Absorbing):
+    """An operation that is not linear in its other operands: its own rule gives the tangent."""
 
     def pushed(self, out: Any, primals: tuple, tangents: tuple, params: Params) -> Any:
         return self.plain.jvp(primals, tangents, **params)[1]
@@ -192,7 +194,7 @@ def summed(out: Array, args: tuple, absorbing: Positions, plain: Callable[..., A
 
     def of(t: Array, coefficient: Array) -> Array:
         pair = (coefficient, t) if first else (t, coefficient)
-        return plain(*[x.astype(like.dtype) for x, like in zip(pair, args, strict=True)])
+        return plain(*[x.astype(like.dtype) for x, like in zip(pair, args)], *args[2:])
 
     def apart() -> Array:
         t, coefficient = args[first], args[1 - first]
@@ -215,12 +217,21 @@ def solved(out: Array, args: tuple, absorbing: Positions, plain: Any) -> Array:
     return jnp.where(jnp.isnan(out) & absorbs, jnp.zeros((), out.dtype), out)
 
 
+def centered(out: Array, args: tuple, absorbing: Positions, plain: Callable[..., Array]) -> Array:
+    """For differences from a weighted sum: zero where all tangents are zero, whatever the weights are."""
+    t, weights = args
+    absorbs = (t == 0) & (plain(jnp.abs(t), jnp.full_like(weights, 0.25)) == 0)
+    return jnp.where(jnp.isnan(out) & absorbs, jnp.zeros((), out.dtype), out)
+
+
 SAFE: dict[Primitive, Absorbing] = {
     mul: Absorbing(mul, multiplied),
     div: AbsorbingQuotient(div, divided),
     dot_general: Absorbing(dot_general, summed),
+    ragged_dot_general: Absorbing(ragged_dot_general, summed),
     conv_general_dilated: Absorbing(conv_general_dilated, summed),
-    triangular_solve: AbsorbingSolution(triangular_solve, solved),
-    tridiagonal_solve: AbsorbingSolution(tridiagonal_solve, solved),
+    center: AbsorbingByRule(center, centered),
+    triangular_solve: AbsorbingByRule(triangular_solve, solved),
+    tridiagonal_solve: AbsorbingByRule(tridiagonal_solve, solved),
 }
 """What multiplies tangents, and that in which their zeros absorb."""

@@ -107,6 +107,49 @@ def test_second_derivatives(name: str) -> None:
     np.testing.assert_allclose(reverse, meant, rtol=1e-5)
 
 
+INF = np.inf
+UNUSED: dict[str, tuple[Callable[[Any], Any], Any]] = {
+    "prod": (mnp.prod, [INF, 1.0, 2.0]),
+    "cumprod": (mnp.cumprod, [INF, 1.0, 2.0]),
+    "einsum": (lambda x: mnp.einsum("i,j->ij", x, x), [INF, np.nan]),
+    "interp": (lambda x: mnp.interp(x, x, x), [INF, 1.0]),
+    "fft": (lambda x: mnp.abs(mnp.fft.fft(x)), [INF, 1.0]),
+    "QR": (lambda x: mnp.linalg.qr(x)[1], [[0.0, 0.0], [0.0, 0.0]]),
+    "determinant": (mnp.linalg.det, [[1.0, INF], [1.0, 1.0]]),
+    "softmax": (minijvp.nn.softmax, [INF, 1.0]),
+    "log_softmax": (minijvp.nn.log_softmax, [-INF, -INF]),
+    "cumlogsumexp": (lax.cumlogsumexp, [-INF, -INF]),
+    "variance": (mnp.var, [INF, 1.0]),
+    "integer power": (lambda x: x**-3, [0.0, 1.0]),
+    "rsqrt": (lax.rsqrt, [0.0, 1.0]),
+    "gammaln": (minijvp.scipy.special.gammaln, [0.0, -1.0]),
+    "erfinv": (minijvp.scipy.special.erfinv, [1.0, -1.0]),
+    "arctan2": (lambda x: mnp.arctan2(x, x), [0.0, 1.0]),
+    "complex": (lambda x: mnp.abs(mnp.sqrt(x + 0j)), [0.0, 1.0]),
+    "ragged": (lambda x: lax.ragged_dot(x, x.reshape(2, 2, 1), mnp.array([1, 1])), [[INF, 1.0], [1.0, 1.0]]),
+    "attention": (lambda x: minijvp.nn.dot_product_attention(*[x[None, :, None]] * 3), [[INF, 1.0], [1.0, 1.0]]),
+    "window": (lambda x: lax.reduce_window(x, 1.0, lax.mul, (2,), (1,), "VALID"), [INF, 1.0, 2.0]),
+    "of JAX": (minijvp.from_jax(lambda x: jnp.linalg.norm(x) + jax.nn.logsumexp(x)), [-INF, -INF]),
+}
+"""Functions, with arguments where their derivative is not finite."""
+
+
+@pytest.mark.parametrize(("fun", "x"), UNUSED.values(), ids=list(UNUSED))
+def test_what_is_not_used_has_a_gradient_of_zeros(fun: Any, x: Any) -> None:
+    x = np.array(x, np.float32)
+    unused = lambda x: mnp.sum(mnp.where(mnp.array(False), fun(x), 0.0))
+    np.testing.assert_array_equal(minijvp.grad(unused, nan_safe=True)(x), np.zeros_like(x))
+    np.testing.assert_array_equal(minijvp.jit(minijvp.grad(unused, nan_safe=True))(x), np.zeros_like(x))
+
+
+def test_a_softmax_that_is_used_stays_nan() -> None:
+    gradient = minijvp.grad(lambda x: minijvp.nn.softmax(x)[1], nan_safe=True)
+    assert np.isnan(gradient(np.float32([-INF, -INF]))).all()
+    x = np.float32([[1.0, 2.0], [-INF, -INF]])
+    first = minijvp.grad(lambda x: minijvp.nn.softmax(x)[0, 0], nan_safe=True)(x)
+    np.testing.assert_array_equal(first, minijvp.grad(lambda x: minijvp.nn.softmax(x[:1])[0, 0])(x))
+
+
 def test_nan_where_there_is_no_derivative() -> None:
     grad = lambda fun: minijvp.grad(fun, nan_safe=True)(0.0)
     assert np.isnan(grad(lambda x: mnp.arctan2(x, x)))
