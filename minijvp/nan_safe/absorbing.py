@@ -28,6 +28,7 @@ from minijvp.operations.elementwise import div, mul, neg
 from minijvp.operations.families import add_tangents, is_linear
 from minijvp.operations.linear_algebra import triangular_solve, tridiagonal_solve
 from minijvp.operations.ragged import ragged_dot_general
+from minijvp.operations.scatter_mul import scatter_mul
 from minijvp.operations.softmax import center
 
 Positions = tuple[int, ...]
@@ -224,6 +225,11 @@ def centered(out: Array, args: tuple, absorbing: Positions, plain: Callable[...,
     return jnp.where(jnp.isnan(out) & absorbs, jnp.zeros((), out.dtype), out)
 
 
+def multiplied_in_places(out: Array, args: tuple, absorbing: Positions, plain: Any) -> Array:
+    """For an array of tangents that is multiplied in some places."""
+    return jnp.where(jnp.isnan(out) & (args[0] == 0), jnp.zeros((), out.dtype), out)
+
+
 SAFE: dict[Primitive, Absorbing] = {
     mul: Absorbing(mul, multiplied),
     div: AbsorbingQuotient(div, divided),
@@ -231,6 +237,7 @@ SAFE: dict[Primitive, Absorbing] = {
     ragged_dot_general: Absorbing(ragged_dot_general, summed),
     conv_general_dilated: Absorbing(conv_general_dilated, summed),
     center: AbsorbingByRule(center, centered),
+    scatter_mul: AbsorbingByRule(scatter_mul, multiplied_in_places),
     triangular_solve: AbsorbingByRule(triangular_solve, solved),
     tridiagonal_solve: AbsorbingByRule(tridiagonal_solve, solved),
 }

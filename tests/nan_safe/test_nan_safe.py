@@ -128,6 +128,7 @@ UNUSED: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "complex": (lambda x: mnp.abs(mnp.sqrt(x + 0j)), [0.0, 1.0]),
     "ragged": (lambda x: lax.ragged_dot(x, x.reshape(2, 2, 1), mnp.array([1, 1])), [[INF, 1.0], [1.0, 1.0]]),
     "attention": (lambda x: minijvp.nn.dot_product_attention(*[x[None, :, None]] * 3), [[INF, 1.0], [1.0, 1.0]]),
+    "scatter": (lambda x: x.at[mnp.array([0, 0, 1])].multiply(x), [0.0, np.nan, 2.0]),
     "window": (lambda x: lax.reduce_window(x, 1.0, lax.mul, (2,), (1,), "VALID"), [INF, 1.0, 2.0]),
     "of JAX": (minijvp.from_jax(lambda x: jnp.linalg.norm(x) + jax.nn.logsumexp(x)), [-INF, -INF]),
 }
