@@ -75,7 +75,8 @@ class Config:
       nor in a gradient with memory_budget="off", which would keep more by it.
 
     - `nan_safe`: True has a tangent or cotangent that is exactly zero stay zero, whatever a derivative multiplies it
-      with, and a coefficient that is zero absorb an infinite one. False, the default, computes 0 * inf = nan.
+      with, and a factor that is zero absorb an infinite one. Where zero times infinite stands for a limit, 0 may be
+      wrong. False, the default, computes 0 * inf = nan.
 
     - `optimize`: False takes all of this away, and the compiled rules of eager derivatives: what runs then is the plain
       machine, an operation at a time. No result changes but in its last bits, by rounding. It is there to be read, to

@@ -2,8 +2,8 @@
 
 A derivative rule multiplies a tangent with a coefficient, and its transpose a cotangent. Where one of the two is zero
 and the other is not finite, the product is nan, though the function may be flat there or not depend on the path at all.
-Here a tangent that is zero absorbs every coefficient, and a coefficient that is zero absorbs an infinite tangent; one
-that is nan stays nan, since it says that there is no derivative. All else is the plain product, to the bit.
+Here a tangent that is zero absorbs every coefficient, and in products and powers a coefficient that is zero absorbs an
+infinite tangent; one that is nan stays nan, since it says that there is no derivative. All else is the plain product.
 
 Source: for the first half, ForwardDiff.jl's NaN-safe mode and the strong zeros of ChainRules.jl; the second gives the
 subgradient of least norm of functions such as a norm at 0.
@@ -33,14 +33,16 @@ from minijvp.operations.softmax import center
 
 Positions = tuple[int, ...]
 
-Mend = Callable[[Array, tuple, Positions, Callable[..., Array]], Array]
-"""The result that is meant, from the plain one, the operands, which of them absorb, and the plain operation."""
+Mend = Callable[[Array, tuple, Positions, bool, Callable[..., Array]], Array]
+"""The result that is meant, from the plain one, the operands, which of them absorb, whether zeros of the other one are
+exact, and the plain operation."""
 
 
 class Absorbing(Primitive):
     """An operation that multiplies a tangent, in which zeros of that absorb.
 
-    `absorbing` has the positions of such operands: one, or two in derivatives of it, where both are tangents.
+    `absorbing` has the positions of such operands: one, or two in derivatives of it, where both are tangents. Zeros of
+    the other one, the coefficient, absorb what is infinite if they are `exact`, and not what an exponential leaves.
     """
 
     own_derivative = True
@@ -52,20 +54,23 @@ class Absorbing(Primitive):
         self.mend = mend
         self.recomputable = plain.recomputable
 
-    def impl(self, *args: Array, absorbing: Positions, **params: Any) -> Array:
+    def impl(self, *args: Array, absorbing: Positions, exact: bool, **params: Any) -> Array:
         def plain(*args: Array) -> Array:
             return self.compute(*args, **params)
 
-        return self.mend(plain(*args), args, absorbing, plain)
+        return self.mend(plain(*args), args, absorbing, exact, plain)
 
-    def type_rule(self, *types: ArrayType, absorbing: Positions, **params: Any) -> Any:
+    def type_rule(self, *types: ArrayType, absorbing: Positions, exact: bool, **params: Any) -> Any:
         return self.plain.type_rule(*types, **params)
 
     def work(self, inputs: Any, outputs: Any, params: Params) -> float:
-        return self.plain.work(inputs, outputs, {k: v for k, v in params.items() if k != "absorbing"})
+        return self.plain.work(inputs, outputs, {k: v for k, v in params.items() if k not in ("absorbing", "exact")})
 
-    def jvp(self, primals: tuple, tangents: tuple, *, absorbing: Positions, **params: Any) -> tuple[Any, Any]:
-        out, wrapping = self(*primals, absorbing=absorbing, **params), AbsorbingTrace(state.trace)
+    def jvp(
+        self, primals: tuple, tangents: tuple, *, absorbing: Positions, exact: bool, **params: Any
+    ) -> tuple[Any, Any]:
+        out = self(*primals, absorbing=absorbing, exact=exact, **params)
+        wrapping = AbsorbingTrace(state.trace, exact)
         with current(wrapping):
             marked = wrapping.marked(primals, absorbing)
             tangent = self.pushed(wrapping.wrap(out), marked, wrapping.wrap(tangents), params)
@@ -79,16 +84,16 @@ class Absorbing(Primitive):
                 found = add_tangents(found, self.plain(*primals[:i], t, *primals[i + 1 :], **params))
         return found
 
-    def transpose(self, ct: Array, *args: Any, absorbing: Positions, **params: Any) -> Any:
-        wrapping = AbsorbingTrace(state.trace)
+    def transpose(self, ct: Array, *args: Any, absorbing: Positions, exact: bool, **params: Any) -> Any:
+        wrapping = AbsorbingTrace(state.trace, exact)
         with current(wrapping):
             found = self.plain.transpose(wrapping.wrap(ct), *wrapping.marked(args, absorbing), **params)
         return wrapping.unwrap(found)
 
     def batch(
-        self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, absorbing: Positions, **params: Any
+        self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, absorbing: Positions, exact: bool, **params: Any
     ) -> tuple[Any, Any]:
-        wrapping = AbsorbingTrace(state.trace)
+        wrapping = AbsorbingTrace(state.trace, exact)
         with current(wrapping):
             out, flag = self.plain.batch(axis, wrapping.marked(args, absorbing), batched, **params)
         return wrapping.unwrap(out), flag
@@ -130,10 +135,11 @@ class AbsorbingTracer(Tracer):
 class AbsorbingTrace(Trace):
     """Runs a rule: a plain operation that multiplies a tangent becomes the one in which zeros absorb."""
 
-    __slots__ = ()
+    __slots__ = ("exact",)
 
-    def __init__(self, parent: Trace):
+    def __init__(self, parent: Trace, exact: bool):
         self.parent = parent
+        self.exact = exact
 
     @property
     def description(self) -> str:
@@ -145,8 +151,8 @@ class AbsorbingTrace(Trace):
             return self.parent.process(primitive, args, params)
         values = tuple([x.value if type(x) is AbsorbingTracer and x.owner is self else x for x in args])
         safe = SAFE.get(primitive)
-        if safe is not None and not any(map(is_harmless, values)):
-            primitive, params = safe, {**params, "absorbing": tuple(tangents)}
+        if safe is not None and not any([is_harmless(x, values[tangents[0]]) for x in values]):
+            primitive, params = safe, {**params, "absorbing": tuple(tangents), "exact": self.exact}
         return self.wrap(self.parent.process(primitive, values, params))
 
     def wrap(self, x: Any) -> Any:
@@ -166,26 +172,32 @@ class AbsorbingTrace(Trace):
         return x.value if type(x) is AbsorbingTracer and x.owner is self else x
 
 
-def is_harmless(x: Any) -> bool:
-    """Whether an operand is a number in the program by which nothing becomes nan that is not."""
-    return type(x) in PYTHON_SCALARS and x != 0 and bool(np.isfinite(x))
+def is_harmless(x: Any, t: Any) -> bool:
+    """Whether an operand is a number in the program by which no tangent like this becomes nan that is not."""
+    if type(x) not in PYTHON_SCALARS:
+        return False
+    with np.errstate(all="ignore"):
+        number = np.asarray(x).astype(type_of(t).dtype)
+    return number != 0 and bool(np.isfinite(number))
 
 
-def multiplied(out: Array, args: tuple, absorbing: Positions, plain: Any) -> Array:
+def multiplied(out: Array, args: tuple, absorbing: Positions, exact: bool, plain: Any) -> Array:
     """For products of elements."""
     t, coefficient = args[absorbing[0]], args[1 - absorbing[0]]
-    absorbs = (t == 0) | ((coefficient == 0) & ((t == t) | (len(absorbing) == 2)))
+    absorbs = t == 0
+    if len(absorbing) == 2:
+        absorbs = absorbs | (coefficient == 0)
+    elif exact:
+        absorbs = absorbs | ((coefficient == 0) & (t == t))
     return jnp.where(jnp.isnan(out) & absorbs, jnp.zeros((), out.dtype), out)
 
 
-def divided(out: Array, args: tuple, absorbing: Positions, plain: Any) -> Array:
-    """For quotients of elements: the coefficient is zero where the divisor is infinite."""
-    t, divisor = args
-    absorbs = (t == 0) | (jnp.isinf(divisor) & (t == t))
-    return jnp.where(jnp.isnan(out) & absorbs, jnp.zeros((), out.dtype), out)
+def divided(out: Array, args: tuple, absorbing: Positions, exact: bool, plain: Any) -> Array:
+    """For quotients of elements, and for arrays of tangents that are multiplied in some places."""
+    return jnp.where(jnp.isnan(out) & (args[0] == 0), jnp.zeros((), out.dtype), out)
 
 
-def summed(out: Array, args: tuple, absorbing: Positions, plain: Callable[..., Array]) -> Array:
+def summed(out: Array, args: tuple, absorbing: Positions, exact: bool, plain: Callable[..., Array]) -> Array:
     """For sums of products. Only where nan comes out is more computed: which elements have a term that is not absorbed.
 
     Those keep what the plain sum is; the others are the sum of what is finite.
@@ -212,22 +224,17 @@ def summed(out: Array, args: tuple, absorbing: Positions, plain: Callable[..., A
     return lax.cond(jnp.isnan(out).any(), apart, lambda: out)
 
 
-def solved(out: Array, args: tuple, absorbing: Positions, plain: Any) -> Array:
+def solved(out: Array, args: tuple, absorbing: Positions, exact: bool, plain: Any) -> Array:
     """For linear systems: the solution for a right side of zeros is zero, whatever the matrix is."""
     absorbs = (args[-1] == 0).all((-2, -1), keepdims=True)
     return jnp.where(jnp.isnan(out) & absorbs, jnp.zeros((), out.dtype), out)
 
 
-def centered(out: Array, args: tuple, absorbing: Positions, plain: Callable[..., Array]) -> Array:
+def centered(out: Array, args: tuple, absorbing: Positions, exact: bool, plain: Callable[..., Array]) -> Array:
     """For differences from a weighted sum: zero where all tangents are zero, whatever the weights are."""
     t, weights = args
     absorbs = (t == 0) & (plain(jnp.abs(t), jnp.full_like(weights, 0.25)) == 0)
     return jnp.where(jnp.isnan(out) & absorbs, jnp.zeros((), out.dtype), out)
-
-
-def multiplied_in_places(out: Array, args: tuple, absorbing: Positions, plain: Any) -> Array:
-    """For an array of tangents that is multiplied in some places."""
-    return jnp.where(jnp.isnan(out) & (args[0] == 0), jnp.zeros((), out.dtype), out)
 
 
 SAFE: dict[Primitive, Absorbing] = {
@@ -237,7 +244,7 @@ SAFE: dict[Primitive, Absorbing] = {
     ragged_dot_general: Absorbing(ragged_dot_general, summed),
     conv_general_dilated: Absorbing(conv_general_dilated, summed),
     center: AbsorbingByRule(center, centered),
-    scatter_mul: AbsorbingByRule(scatter_mul, multiplied_in_places),
+    scatter_mul: AbsorbingByRule(scatter_mul, divided),
     triangular_solve: AbsorbingByRule(triangular_solve, solved),
     tridiagonal_solve: AbsorbingByRule(tridiagonal_solve, solved),
 }

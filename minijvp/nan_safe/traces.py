@@ -7,6 +7,9 @@ from typing import Any
 from minijvp.core.program_primitive import ProgramPrimitive
 from minijvp.core.types import Params
 from minijvp.nan_safe.absorbing import AbsorbingTrace
+from minijvp.operations.cumulative import cumlogsumexp
+from minijvp.operations.elementwise import Transcendental, cbrt, pow_
+from minijvp.operations.softmax import LogSumExp, Softmax
 from minijvp.transforms.jvp import JVPTrace
 from minijvp.transforms.linearize import LinearizeTrace
 
@@ -37,12 +40,19 @@ def apply(trace: JVPTrace, plain: Any, primitive: Any, primals: tuple, tangents:
     if not primitive.has_steps or isinstance(primitive, ProgramPrimitive):
         return plain(primitive, primals, tangents, params)
     parent = trace.parent
-    wrapping = trace.parent = AbsorbingTrace(parent)
+    wrapping = trace.parent = AbsorbingTrace(parent, exact=not underflows(primitive))
     try:
         out, t = plain(primitive, primals, wrapping.wrap(tangents), params)
     finally:
         trace.parent = parent
     return wrapping.unwrap(out), wrapping.unwrap(t)
+
+
+def underflows(primitive: Any) -> bool:
+    """Whether the derivative of an operation may be zero where it only rounds to zero."""
+    if primitive is pow_ or primitive is cbrt:
+        return False
+    return primitive is cumlogsumexp or isinstance(primitive, (Transcendental, Softmax, LogSumExp))
 
 
 SAFE_TRACES: dict[Any, Any] = {JVPTrace: SafeJVPTrace, LinearizeTrace: SafeLinearizeTrace}

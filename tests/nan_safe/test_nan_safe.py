@@ -155,6 +155,9 @@ def test_nan_where_there_is_no_derivative() -> None:
     grad = lambda fun: minijvp.grad(fun, nan_safe=True)(0.0)
     assert np.isnan(grad(lambda x: mnp.arctan2(x, x)))
     assert np.isnan(grad(lambda x: mnp.arctan2(x**2, x**2)))  # nan says that there is none: no zero absorbs it
+    assert np.isnan(grad(lambda x: mnp.log(mnp.exp(x - 1000))))  # it is 1: no zero that an exponential leaves absorbs
+    losses = lambda x: -mnp.log(minijvp.nn.softmax(x)[0]), lambda x: -mnp.log(minijvp.nn.sigmoid(x[0]))
+    assert all(np.isnan(minijvp.grad(f, nan_safe=True)(np.float32([-200, 0]))).any() for f in losses)
     assert grad(mnp.sqrt) == np.inf
     assert grad(lambda x: 1 / x) == -np.inf
 
@@ -208,6 +211,21 @@ def test_users_rules_multiply_as_they_say() -> None:
     gradient = minijvp.grad(lambda x: mnp.where(x > 0, root(x), 0.0), nan_safe=True)
     assert np.isnan(gradient(0.0))
     assert gradient(4.0) == 0.25
+
+
+def test_a_zero_may_hide_a_limit() -> None:
+    """What docs/debugging.md says of it: the derivative is 1, or 2, and nan without."""
+    for fun in (lambda x: mnp.exp(mnp.log(x)), lambda x: mnp.sqrt(x) ** 2, lambda x: mnp.cbrt(x**3)):
+        assert np.isnan(minijvp.grad(fun)(0.0)) and minijvp.grad(fun, nan_safe=True)(0.0) == 0
+    square = lambda x: mnp.linalg.norm(x) ** 2
+    assert np.isnan(minijvp.hessian(square)(np.zeros(2))).any()
+    with minijvp.config(nan_safe=True):
+        np.testing.assert_array_equal(minijvp.hessian(square)(np.zeros(2)), np.zeros((2, 2)))
+
+
+def test_numbers_are_those_of_the_dtype() -> None:
+    scaled = lambda x: mnp.where(x > 0, x * 1e6, 0.0)  # 1e6 is infinite there
+    assert minijvp.grad(scaled, nan_safe=True)(np.float16(-1)) == 0
 
 
 def test_programs_of_jax() -> None:

@@ -39,7 +39,7 @@ def is_inexact(sample):
 
 def safe(sample, absorbing):
     places = "".join(map(str, absorbing))
-    params = {**sample.params, "absorbing": absorbing}
+    params = {**sample.params, "absorbing": absorbing, "exact": True}
     return replace(sample, primitive=SAFE[sample.primitive], params=params, label=f"{sample.label or sample}-{places}")
 
 
