@@ -14,10 +14,11 @@ from jax.tree_util import tree_flatten, tree_unflatten
 from minijvp import trees
 from minijvp.core.tracer import is_traced
 from minijvp.core.tracing import detached
-from minijvp.core.types import is_inexact, type_of
+from minijvp.core.types import type_of
 from minijvp.errors import ArgumentError
 from minijvp.explain import entrances
 from minijvp.explain.marks import staged
+from minijvp.explain.meant import made_besides
 from minijvp.explain.report import NanReport, report_on, result_text
 from minijvp.explain.runs import KINDS, Origin, Run, origin_of
 from minijvp.transforms.staging import argument_type
@@ -123,16 +124,23 @@ class Call:
             if not targets:
                 continue
             origin = origin_of(self.run, targets, kind)
-            assert origin is not None
+            if kind == "inf" and origin is not None and origin.place == "constant":
+                origin = made_besides(self.run)
+            names, values = self.results()
+            if origin is None:
+                return NanReport(self.name, result=result_text(names, values, kind) if kind in kinds else "")
             before = origin_of_inf(origin) if kind == "nan" and "inf" in kinds else None
             first = before or (origin if kind in kinds else None)
             if first is not None:
-                values = [x for v in outputs if (x := self.run.array(v)) is not None]
-                names = [n for n, v in zip(self.names, outputs, strict=True) if is_inexact(v.type.dtype)]
                 name = self.argument_name(self.places[first.number]) if first.place == "argument" else ""
                 result = result_text(names, values, kind)
                 return report_on(self.name, first, origin if before else None, name, result)
         return NanReport(self.name)
+
+    def results(self) -> tuple[list[str], list[Any]]:
+        """The names and values of results that may be not finite."""
+        found = [(n, x) for n, v in zip(self.names, self.run.jaxpr.outputs) if (x := self.run.array(v)) is not None]
+        return [n for n, _ in found], [x for _, x in found]
 
 
 def is_number(x: Any) -> bool:

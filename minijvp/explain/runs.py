@@ -24,6 +24,9 @@ Index = tuple[int, ...]
 KINDS: dict[str, Callable[[Any], Any]] = {"nan": np.isnan, "inf": np.isinf}
 """What is looked for, and where it is."""
 
+EXTREMA = {f"{form}_{which}" for form in ("reduce", "reduce_window") for which in ("max", "min")}
+"""What is infinite of no element."""
+
 
 @dataclass(eq=False)
 class Origin:
@@ -234,7 +237,14 @@ def one_back(run: Run, e: Equation, results: Results, kind: str) -> tuple[Found,
     if operands:
         return Found(), list(operands.values())
     j, index = results[0]
+    if kind == "inf" and is_neutral(e):
+        return Found(constant=Origin("constant", kind, run, e, e.outputs[j], index)), []
     return Found(Origin("operation", kind, run, e, e.outputs[j], index)), []
+
+
+def is_neutral(e: Equation) -> bool:
+    """Whether an operation that is infinite for finite operands is so as that of nothing: the maximum of no element."""
+    return e.primitive.name in EXTREMA
 
 
 def looked_into(run: Run, e: Equation, results: Results, kind: str) -> Found | None:
