@@ -12,6 +12,7 @@ import numpy as np
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
+from minijvp.calls.programs import as_arrays
 from minijvp.core.tracer import is_traced
 from minijvp.core.tracing import detached
 from minijvp.core.types import type_of
@@ -98,23 +99,34 @@ class Call:
 
     def __init__(self, fun: Callable[..., Any], leaves: Sequence[Any], tree: Any, name: Callable[[int], str]):
         self.fun, self.name = fun, trees.function_name(fun)
-        # Python numbers are what they are: they may be static, and may be shapes.
-        self.places = [i for i, x in enumerate(leaves) if isinstance(x, (jax.Array, np.ndarray, np.generic))]
-        self.argument_name = name
+        self.leaves, self.tree, self.argument_name = leaves, tree, name
         self.names: list[str] = []
         """Of the results that are arrays."""
-        values = [leaves[i] for i in self.places]
+        # Python numbers are what they are: they may be static, and may be shapes. What is not finite is no shape.
+        arrays = [isinstance(x, (jax.Array, np.ndarray, np.generic)) for x in leaves]
+        others = [type(x) in (float, complex) and not np.isfinite(x) for x in leaves]
+        try:
+            self.run = self.run_with([a or b for a, b in zip(arrays, others, strict=True)])
+        except Exception:
+            if not any(others):
+                raise
+            self.run = self.run_with(arrays)  # it was static
+
+    def run_with(self, flags: Sequence[bool]) -> Run:
+        """The run of the program that has these leaves of the arguments as its own."""
+        self.places = [i for i, flag in enumerate(flags) if flag]
+        values = [self.leaves[i] for i in self.places]
+        types = [argument_type(x) for x in values]
 
         def flat(*xs: Any) -> list[Any]:
-            args, kwargs = tree_unflatten(tree, trees.replaced(leaves, self.places, xs))
-            result = fun(*args, **kwargs)
+            args, kwargs = tree_unflatten(self.tree, trees.replaced(self.leaves, self.places, xs))
+            result = self.fun(*args, **kwargs)
             outputs, _ = trees.flatten_numbers(result)
             names = trees.leaf_paths(tree_unflatten(tree_flatten(result)[1], outputs))
             self.names = [f"result{n}" for n, x in zip(names, outputs, strict=True) if is_number(x)]
             return [x for x in outputs if is_number(x)]
 
-        jaxpr = staged(flat, [argument_type(x) for x in values], values, self.name)
-        self.run = Run(jaxpr, values)
+        return Run(staged(flat, types, values, self.name), as_arrays(values, types))
 
     def explain(self, kinds: Sequence[str]) -> NanReport:
         """The report on the call."""

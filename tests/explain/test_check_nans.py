@@ -102,6 +102,15 @@ def test_decorators_processes_and_threads() -> None:
     assert np.isnan(gradient(ZEROS)).all()
 
 
+def test_numbers_of_python() -> None:
+    with minijvp.config(check_nans=True):
+        for number in (mnp.nan, mnp.inf):
+            with pytest.raises(NonFiniteError, match=f"the argument x is {number}"):
+                minijvp.jit(lambda x: x)(number)
+            with pytest.raises(NonFiniteError, match=f"the argument x is {number}"):
+                minijvp.vmap(lambda y, x: y * x, (0, None))(ZEROS + 1, number)
+
+
 def test_jax_checks_too() -> None:
     fun = minijvp.jit(minijvp.grad(root))
     for scope in (jax.debug_nans, minijvp.debug_nans):

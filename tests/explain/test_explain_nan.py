@@ -357,6 +357,22 @@ def test_constants() -> None:
     assert report.primitive == "mul"
 
 
+@pytest.mark.parametrize("transformed", [lambda f: f, minijvp.jit, minijvp.grad], ids=["plain", "jit", "grad"])
+def test_numbers_of_python_are_arguments(transformed: Any) -> None:
+    for kind in ("nan", "inf"):
+        report = explain_nan(transformed(lambda x, y: y * x + x))(float(kind), 2.0)
+        if transformed is not minijvp.grad:
+            assert (report.place, report.name, report.kind) == ("argument", "x", kind)
+    report = explain_nan(transformed(lambda x, y: y["a"] * x))(2.0, y={"a": mnp.nan})
+    assert (report.place, report.name, report.kind) == ("argument", "y['a']", "nan")
+    assert "the argument y['a'] is nan" in str(report)
+    report = explain_nan(minijvp.jit(lambda x, order: mnp.log(x) * (order == mnp.inf), static_argnums=1))(
+        ZEROS, mnp.inf
+    )
+    assert report.primitive == "log"
+    assert not explain_nan(mnp.linalg.norm)(ZEROS, mnp.inf)
+
+
 def test_other_dtypes() -> None:
     for dtype in ("bfloat16", "float16", "float64", "complex64"):
         with jax.enable_x64(True):
