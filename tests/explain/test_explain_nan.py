@@ -402,16 +402,31 @@ def test_nothing_is_changed() -> None:
         assert explain_nan(gradient)(x).primitive == "div"
 
 
-def test_effects_happen_once() -> None:
+EFFECTS: dict[str, tuple[Callable[[Any], Callable[[Any], Any]], int]] = {
+    "plain": (lambda f: f, 1),
+    "jit": (minijvp.jit, 1),
+    "jit in jit": (lambda f: minijvp.jit(lambda x: minijvp.jit(f)(x)), 1),
+    "grad of jit": (lambda f: minijvp.grad(minijvp.jit(f)), 1),
+    "cond": (lambda f: lambda x: lax.cond(x < 1, f, lambda x: x, x), 1),
+    "scan": (lambda f: lambda x: lax.scan(lambda c, t: (f(c), t), x, mnp.arange(3.0)), 3),
+    "while": (lambda f: lambda x: lax.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, f(s[1])), (0, x)), 3),
+}
+
+
+@pytest.mark.parametrize("name", EFFECTS)
+def test_effects_happen_once(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    transformed, times = EFFECTS[name]
     seen: list[float] = []
 
     def fun(x: Any) -> Any:
-        minijvp.debug.callback(lambda y: seen.append(float(y)), x[0])
+        minijvp.debug.callback(lambda y: seen.append(float(y)), x)
+        minijvp.debug.print("x {}", x)
         return mnp.log(x)
 
-    explain_nan(fun)(ZEROS)
+    assert explain_nan(transformed(fun))(0.0).primitive in ("log", "div")
     jax.effects_barrier()
-    assert seen == [0.0]
+    assert len(seen) == len(capsys.readouterr().out.splitlines()) == times
+    assert seen[0] == 0.0
 
 
 @pytest.mark.parametrize(
