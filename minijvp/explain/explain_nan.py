@@ -98,7 +98,7 @@ class Call:
     """A call of a function, staged and run."""
 
     def __init__(self, fun: Callable[..., Any], leaves: Sequence[Any], tree: Any, name: Callable[[int], str]):
-        self.fun, self.name = fun, trees.function_name(fun)
+        self.fun, self.name = fun, trees.innermost_name(fun)
         self.leaves, self.tree, self.argument_name = leaves, tree, name
         self.names: list[str] = []
         """Of the results that are arrays."""

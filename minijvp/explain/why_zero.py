@@ -195,7 +195,7 @@ def why_zero(fun: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = Fals
 
     @wraps(fun)
     def explain(*args: Any, **kwargs: Any) -> ZeroReport:
-        name = trees.function_name(fun)
+        name = trees.innermost_name(fun)
         if not nothing_is_traced():
             raise ArgumentError(
                 f"why_zero of {name} was called inside of another transformation.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import jax
@@ -148,6 +149,24 @@ def test_forms_of_the_function() -> None:
         sources.append(report.source and report.source.line)
     assert sources == [line_of(root)] * len(sources)
     assert explain_nan(minijvp.jacfwd(root))(ZEROS).direction == "tangent"
+
+
+def scaled_root(k: float, x: Any) -> Any:
+    return k * mnp.sqrt(x)
+
+
+@pytest.mark.parametrize(
+    "fun",
+    [
+        partial(scaled_root, 2.0),
+        minijvp.grad(partial(scaled_root, 2.0)),
+        minijvp.jit(minijvp.grad(partial(scaled_root, 2.0))),
+        partial(minijvp.jit(partial(scaled_root)), 2.0),
+        partial(minijvp.grad(scaled_root, 1), 2.0),
+    ],
+)
+def test_the_name_of_a_partial_function(fun: Any) -> None:
+    assert explain_nan(fun)(-1.0).title == "scaled_root: nan arises in the forward pass."
 
 
 def test_the_lane_of_a_vmap() -> None:
