@@ -495,3 +495,42 @@ def test_bad_input_is_refused(call: Any, what: str) -> None:
 def test_a_function_of_numpy_is_refused_as_under_grad() -> None:
     with pytest.raises(minijvp.ForeignFunctionError, match=r"numpy\.sin received a traced"):
         why_zero(lambda x: np.sin(x))(1.0)
+
+
+def shown(x: Any) -> Any:
+    minijvp.debug.print("here {}", x)
+    return minijvp.debug.inspect(x, "x") * 1.0
+
+
+@minijvp.custom_vjp
+def with_rule(x: Any) -> Any:
+    return mnp.sin(x)
+
+
+def loud_rule(x: Any, ct: Any) -> Any:
+    minijvp.debug.print("there {}", ct)
+    return (ct * 0,)
+
+
+with_rule.defvjp(lambda x: (with_rule(x), x), loud_rule)
+
+LOUD: dict[str, tuple[Any, int]] = {
+    "plain": (shown, 2),
+    "jit": (minijvp.jit(shown), 2),
+    "checkpoint": (minijvp.checkpoint(shown), 2),
+    "vmap": (lambda x: minijvp.vmap(shown)(mnp.stack([x, x])).sum(), 3),
+    "scan": (lambda x: lax.scan(lambda c, _: (shown(c), None), x, None, length=66)[0], 132),
+    "while": (lambda x: lax.while_loop(lambda s: s[0] < 66, lambda s: (s[0] + 1, shown(s[1])), (0, x))[1], 132),
+    "rule": (with_rule, 0),
+}
+
+
+@pytest.mark.parametrize("name", LOUD)
+def test_only_the_values_themselves_are_shown(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    fun, n = LOUD[name]
+    report = why_zero(lambda x: mnp.round(fun(x)))(0.5)
+    jax.effects_barrier()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == n
+    assert all(line.startswith(("here 0.5", "x: primal ")) for line in lines)
+    assert report["x"].cuts[-1].primitive == "round"
