@@ -90,7 +90,10 @@ class ZeroLeaf:
     def summary(self) -> str:
         """What is zero, in a line."""
         if self.kind == "structure" and not self.cuts:
-            return "the function does not use it: unused, or replaced by a value that the function closes over"
+            return (
+                "its value is not used: not read, or written over as a whole (x.at[:].set), or replaced by a value "
+                "that the function closes over"
+            )
         cancelled = "" if self.cuts else "; what comes by several paths adds up to zero"
         return KINDS[self.kind] + f": {self.zeros} of {self.type.size} elements" * (self.kind == "part") + cancelled
 
