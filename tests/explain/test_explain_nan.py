@@ -297,10 +297,19 @@ def test_a_rule_of_the_user() -> None:
         return (ct / x,)  # here
 
     fun.defvjp(lambda x: (fun(x), x), backward)
-    report = explain_nan(minijvp.grad(lambda x: fun(x) * 2))(0.0)
-    assert (report.primitive, report.direction, report.kind) == ("div", "backward", "inf")
-    assert report.source is not None
-    assert report.source.line == line_of(backward)
+    for gradient in (
+        minijvp.grad(lambda x: fun(x) * 2),
+        minijvp.grad(fun),
+        minijvp.grad(lambda x: fun(x) + 1),
+        minijvp.grad(minijvp.jit(fun)),
+        minijvp.jit(minijvp.grad(fun)),
+        minijvp.grad(lambda x: minijvp.vmap(fun)(mnp.stack([x, x])).sum()),
+        lambda x: minijvp.vjp(fun, x)[1](1.0),
+    ):
+        report = explain_nan(gradient)(0.0)
+        assert (report.primitive, report.direction, report.kind) == ("div", "backward", "inf")
+        assert report.source is not None
+        assert report.source.line == line_of(backward)
 
     @minijvp.custom_jvp
     def other(x: Any) -> Any:
