@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import operator
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -28,13 +27,6 @@ from minijvp.errors import ArgumentError
 def function_name(fun: Any) -> str:
     """How messages call a function."""
     return getattr(fun, "__name__", None) or getattr(getattr(fun, "func", None), "__name__", None) or repr(fun)
-
-
-def innermost_name(fun: Any) -> str:
-    """The name of the function inside of transformations and of functools.partial."""
-    while isinstance(found := inspect.unwrap(fun), partial):
-        fun = found.func
-    return function_name(fun)
 
 
 def leaf_paths(tree: Any) -> list[str]:

@@ -144,9 +144,9 @@ def takes_path(predicate: Callable[..., Any], who: str) -> bool:
     needed = [p.name for p in parameters if p.default is p.empty and "VAR_" not in p.kind.name]
     takes_more = any([p.kind is p.VAR_POSITIONAL for p in parameters])
     if len(needed) > 2 or not set(needed) <= set(names) or not (names or takes_more):
+        listed = ", ".join(map(str, parameters)) or "no parameters"
         raise ArgumentError(
-            f"frozen of {who} received {trees.function_name(predicate)}, a function of "
-            f"{', '.join(map(str, parameters)) or 'no parameters'}.",
+            f"frozen of {who} received {trees.function_name(predicate)}, a function of {listed}.",
             "It is asked for each leaf, with the path and the leaf, or with the leaf alone.",
             "Pass a function of (path, leaf) or of (leaf); others of its parameters need defaults.",
         )

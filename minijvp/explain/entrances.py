@@ -10,7 +10,6 @@ import numpy as np
 from minijvp.calls.call import ProgramCall
 from minijvp.calls.linear_call import LinearCall
 from minijvp.calls.programs import groups
-from minijvp.calls.silence import silent
 from minijvp.control_flow.cond import Cond
 from minijvp.control_flow.scan import Scan
 from minijvp.control_flow.while_loop import LoopDerivative, While, loop_of
@@ -29,8 +28,8 @@ def deeper(
     turns: tuple[int, ...],
     leave: Callable[[Sequence[Target], str], Found],
 ) -> Run:
-    """The run of a program inside of an equation, which has run before, with its effects."""
-    return Run(silent(jaxpr), inputs, (*run.path, label), turns, run, e, leave, run.is_backward(e))
+    """The run of a program inside of an equation."""
+    return Run(jaxpr, inputs, (*run.path, label), turns, run, e, leave, run.is_backward(e))
 
 
 def targets_of(inner: Run, results: Results, kind: str) -> list[Target]:

@@ -22,6 +22,7 @@ from minijvp.explain.marks import staged
 from minijvp.explain.meant import made_besides
 from minijvp.explain.report import NanReport, report_on, result_text
 from minijvp.explain.runs import KINDS, Origin, Run, origin_of
+from minijvp.explain.titles import innermost_name
 from minijvp.transforms.staging import argument_type
 
 __all__ = ["entrances", "explain_nan"]  # the former is imported for what it registers
@@ -98,7 +99,7 @@ class Call:
     """A call of a function, staged and run."""
 
     def __init__(self, fun: Callable[..., Any], leaves: Sequence[Any], tree: Any, name: Callable[[int], str]):
-        self.fun, self.name = fun, trees.innermost_name(fun)
+        self.fun, self.name = fun, innermost_name(fun)
         self.leaves, self.tree, self.argument_name = leaves, tree, name
         self.names: list[str] = []
         """Of the results that are arrays."""

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from minijvp.calls.silence import Silence
 from minijvp.control_flow.base import ControlFlow
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal
 from minijvp.core.source import ScopedSource
-from minijvp.core.tracing import evaluating
+from minijvp.core.tracing import current, evaluating, state
 from minijvp.core.types import is_inexact
 from minijvp.explain.marks import COTANGENT, Mark
 from minijvp.operations.elementwise import select_n
@@ -73,7 +74,8 @@ class Run:
         values = self.values
         values.update(self.jaxpr.constants)
         values.update(zip(self.jaxpr.inputs, self.inputs, strict=True))
-        with evaluating():
+        # What is inside of an equation has run before, and shown what it shows.
+        with evaluating(), current(state.trace if self.around is None else Silence(state.trace)):
             for e in self.jaxpr.equations:
                 out = e.primitive(*[v.value if type(v) is Literal else values[v] for v in e.inputs], **e.params)
                 if type(out) is tuple:

@@ -19,6 +19,7 @@ from minijvp.errors import ArgumentError
 from minijvp.explain.cuts import End, Ends
 from minijvp.explain.reasons import ALWAYS, name_of, reason
 from minijvp.explain.tape import Node, Step, Tape
+from minijvp.explain.titles import innermost_name
 from minijvp.trees import Argnums, Selection
 from minijvp.views.tables import Table
 from minijvp.views.traces import source_text
@@ -198,7 +199,7 @@ def why_zero(fun: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = Fals
 
     @wraps(fun)
     def explain(*args: Any, **kwargs: Any) -> ZeroReport:
-        name = trees.innermost_name(fun)
+        name = innermost_name(fun)
         if not nothing_is_traced():
             raise ArgumentError(
                 f"why_zero of {name} was called inside of another transformation.",
