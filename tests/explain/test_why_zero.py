@@ -328,7 +328,7 @@ def test_leaves_have_the_names_that_errors_have() -> None:
     assert kinds == {"params['n']": "structure", "x['t'][1]": "structure", "x['t'][2]": "structure", "scale": "value"}
     assert report["params['n']"].cuts[0].reason == "integers and booleans have no derivative"
     assert report["x['t'][2]"].cuts == ()
-    assert "the function does not use it" in report["x['t'][2]"].summary
+    assert "its value is not used" in report["x['t'][2]"].summary
     with pytest.raises(KeyError, match="no leaf named 'y'"):
         report["y"]
 
