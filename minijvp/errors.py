@@ -116,7 +116,10 @@ class NonFiniteError(MinijvpError, FloatingPointError):
     """A result is nan or inf, where that was to be checked. `report` says where it comes from."""
 
     report: Any = None
-    """What `minijvp.explain_nan` found."""
+    """What `minijvp.explain_nan` found; left out where the error is pickled, for it has code of the program."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.what, self.why, self.do)
 
 
 class RuleError(MinijvpError, AssertionError):

@@ -39,8 +39,8 @@ class Bound(NamedTuple):
 
 BOUNDS = {
     "lines of core and transforms": Bound(2_515, 2_500),
-    "lines of these and the rooms around them": Bound(4_930),
-    "lines of minijvp": Bound(46_750),
+    "lines of these and the rooms around them": Bound(4_940),
+    "lines of minijvp": Bound(47_000),
     "eager gradient: files": Bound(21, 12),
     "eager gradient: functions": Bound(91, 55),
     "eager gradient: switches of file": Bound(78, 45),
@@ -48,7 +48,7 @@ BOUNDS = {
     "eager gradient, not optimized: functions": Bound(60, 55),
     "eager gradient, not optimized: switches of file": Bound(63, 45),
     "imports of gradients.py: files": Bound(26, 18),
-    "imports of gradients.py: lines": Bound(4_460, 3_500),
+    "imports of gradients.py: lines": Bound(4_470, 3_500),
     "modules that import config": Bound(6, 6),
     "modules in circles": Bound(0, 0),
     "imports upward": Bound(0, 0),

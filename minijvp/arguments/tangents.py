@@ -108,7 +108,7 @@ def freezing(frozen: Any, non_differentiable: str, who: str, allow_int: bool = F
             "Say 'error' or 'none', or allow_int=True for the third.",
         )
     chooses = callable(frozen) and jax.tree_util.all_leaves([frozen])  # and is no tree that can be called
-    by_path = chooses and takes_path(frozen)
+    by_path = chooses and takes_path(frozen, who)
 
     def freeze(value: Any) -> tuple[Any, Any]:
         leaves, tree = tree_flatten(value)
@@ -134,10 +134,21 @@ def freezing(frozen: Any, non_differentiable: str, who: str, allow_int: bool = F
     return freeze
 
 
-def takes_path(predicate: Callable[..., Any]) -> bool:
-    """Whether a predicate is one of (path, leaf), and not of the leaf alone."""
+def takes_path(predicate: Callable[..., Any], who: str) -> bool:
+    """Whether a predicate is one of (path, leaf), and not of the leaf alone; ArgumentError if it is neither."""
     try:
-        parameters = inspect.signature(predicate).parameters.values()
+        parameters = list(inspect.signature(predicate).parameters.values())
     except (TypeError, ValueError):
         return False
-    return len([p for p in parameters if p.default is p.empty and "POSITIONAL_" in p.kind.name]) == 2
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    needed = [p.name for p in parameters if p.default is p.empty and "VAR_" not in p.kind.name]
+    takes_more = any([p.kind is p.VAR_POSITIONAL for p in parameters])
+    if len(needed) > 2 or not set(needed) <= set(names) or not (names or takes_more):
+        listed = ", ".join(map(str, parameters)) or "no parameters"
+        raise ArgumentError(
+            f"frozen of {who} received {trees.function_name(predicate)}, a function of {listed}.",
+            "It is asked for each leaf, with the path and the leaf, or with the leaf alone.",
+            "Pass a function of (path, leaf) or of (leaf); others of its parameters need defaults.",
+        )
+    # Of one that is called with either, the names say what it is meant for.
+    return len(needed) == 2 or takes_more or (len(names) > 1 and (names[0] == "path" or names[1] == "leaf"))

@@ -17,6 +17,7 @@ from minijvp.core.tracer import is_traced
 from minijvp.core.types import is_inexact
 from minijvp.errors import NonFiniteError
 from minijvp.explain.explain_nan import explain_nan
+from minijvp.explain.report import NanReport
 
 
 def plug_in() -> None:
@@ -28,19 +29,31 @@ def check(result: Any, fun: Callable[..., Any], args: tuple, kwargs: dict[str, A
     """Raise NonFiniteError if `result`, that of a call, is not finite, where results are checked."""
     leaves = tree_leaves(result)
     if is_checking() and not any(map(is_traced, leaves)) and not are_finite(leaves):
-        raise explained(fun, args, kwargs) or without_report(
-            trees.function_name(fun), "An operation at a time they are"
-        )
+        found = look(fun, args, kwargs)
+        if isinstance(found, NonFiniteError) or found:
+            raise error_of(found)
+        if not found.is_meant:
+            raise without_report(trees.function_name(fun), "An operation at a time they are")
 
 
 def explained(fun: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> NonFiniteError | None:
-    """The error that says why the results of a call are not finite; None if they are, an operation at a time."""
+    """The error that says why the results of a call are not finite; None if nothing makes them so."""
+    found = look(fun, args, kwargs)
+    return error_of(found) if isinstance(found, NonFiniteError) or found else None
+
+
+def look(fun: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> NanReport | NonFiniteError:
+    """The report on a call; where there is none, the error that says so."""
     try:
-        report = explain_nan(fun)(*args, **kwargs)
+        return explain_nan(fun)(*args, **kwargs)
     except Exception as error:  # the call itself went well
         return without_report(trees.function_name(fun), f"The call could not be explained ({error}), as if they were")
-    if not report:
-        return None
+
+
+def error_of(report: NanReport | NonFiniteError) -> NonFiniteError:
+    """The error with a report."""
+    if isinstance(report, NonFiniteError):
+        return report
     rows = "\n".join([f"  {name}: {text}".replace("  : ", "      ") for name, text in report.rows if name != "remedy"])
     found = NonFiniteError(
         f"{report.title}\n{rows}",

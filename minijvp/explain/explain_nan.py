@@ -12,14 +12,17 @@ import numpy as np
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
+from minijvp.calls.programs import as_arrays
 from minijvp.core.tracer import is_traced
 from minijvp.core.tracing import detached
-from minijvp.core.types import is_inexact, type_of
+from minijvp.core.types import type_of
 from minijvp.errors import ArgumentError
 from minijvp.explain import entrances
 from minijvp.explain.marks import staged
+from minijvp.explain.meant import made_besides
 from minijvp.explain.report import NanReport, report_on, result_text
 from minijvp.explain.runs import KINDS, Origin, Run, origin_of
+from minijvp.explain.titles import innermost_name
 from minijvp.transforms.staging import argument_type
 
 __all__ = ["entrances", "explain_nan"]  # the former is imported for what it registers
@@ -96,24 +99,35 @@ class Call:
     """A call of a function, staged and run."""
 
     def __init__(self, fun: Callable[..., Any], leaves: Sequence[Any], tree: Any, name: Callable[[int], str]):
-        self.fun, self.name = fun, trees.function_name(fun)
-        # Python numbers are what they are: they may be static, and may be shapes.
-        self.places = [i for i, x in enumerate(leaves) if isinstance(x, (jax.Array, np.ndarray, np.generic))]
-        self.argument_name = name
+        self.fun, self.name = fun, innermost_name(fun)
+        self.leaves, self.tree, self.argument_name = leaves, tree, name
         self.names: list[str] = []
         """Of the results that are arrays."""
-        values = [leaves[i] for i in self.places]
+        # Python numbers are what they are: they may be static, and may be shapes. What is not finite is no shape.
+        arrays = [isinstance(x, (jax.Array, np.ndarray, np.generic)) for x in leaves]
+        others = [type(x) in (float, complex) and not np.isfinite(x) for x in leaves]
+        try:
+            self.run = self.run_with([a or b for a, b in zip(arrays, others, strict=True)])
+        except Exception:
+            if not any(others):
+                raise
+            self.run = self.run_with(arrays)  # it was static
+
+    def run_with(self, flags: Sequence[bool]) -> Run:
+        """The run of the program that has these leaves of the arguments as its own."""
+        self.places = [i for i, flag in enumerate(flags) if flag]
+        values = [self.leaves[i] for i in self.places]
+        types = [argument_type(x) for x in values]
 
         def flat(*xs: Any) -> list[Any]:
-            args, kwargs = tree_unflatten(tree, trees.replaced(leaves, self.places, xs))
-            result = fun(*args, **kwargs)
+            args, kwargs = tree_unflatten(self.tree, trees.replaced(self.leaves, self.places, xs))
+            result = self.fun(*args, **kwargs)
             outputs, _ = trees.flatten_numbers(result)
             names = trees.leaf_paths(tree_unflatten(tree_flatten(result)[1], outputs))
             self.names = [f"result{n}" for n, x in zip(names, outputs, strict=True) if is_number(x)]
             return [x for x in outputs if is_number(x)]
 
-        jaxpr = staged(flat, [argument_type(x) for x in values], values, self.name)
-        self.run = Run(jaxpr, values)
+        return Run(staged(flat, types, values, self.name), as_arrays(values, types))
 
     def explain(self, kinds: Sequence[str]) -> NanReport:
         """The report on the call."""
@@ -123,16 +137,23 @@ class Call:
             if not targets:
                 continue
             origin = origin_of(self.run, targets, kind)
-            assert origin is not None
+            if kind == "inf" and origin is not None and origin.place == "constant":
+                origin = made_besides(self.run)
+            names, values = self.results()
+            if origin is None:
+                return NanReport(self.name, result=result_text(names, values, kind) if kind in kinds else "")
             before = origin_of_inf(origin) if kind == "nan" and "inf" in kinds else None
             first = before or (origin if kind in kinds else None)
             if first is not None:
-                values = [x for v in outputs if (x := self.run.array(v)) is not None]
-                names = [n for n, v in zip(self.names, outputs, strict=True) if is_inexact(v.type.dtype)]
                 name = self.argument_name(self.places[first.number]) if first.place == "argument" else ""
                 result = result_text(names, values, kind)
                 return report_on(self.name, first, origin if before else None, name, result)
         return NanReport(self.name)
+
+    def results(self) -> tuple[list[str], list[Any]]:
+        """The names and values of results that may be not finite."""
+        found = [(n, x) for n, v in zip(self.names, self.run.jaxpr.outputs) if (x := self.run.array(v)) is not None]
+        return [n for n, _ in found], [x for _, x in found]
 
 
 def is_number(x: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Loops that are run up to a turn, and say since when a carry is not finite."""
+"""Loops that are run up to a turn, once more and silently, and say since when a carry is not finite."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from jax import lax
 
 from minijvp.calls.programs import typed
+from minijvp.calls.silence import silent
 from minijvp.control_flow.bodies import Body
 from minijvp.control_flow.scan import body_of
 from minijvp.control_flow.while_loop import loop_of, pull_of
@@ -32,13 +33,13 @@ def compiled(body: Body, condition: Jaxpr | None, length: int, reverse: bool) ->
         def goes_on(state: Any) -> Any:
             turn, carry, _, _ = state
             wanted = turn < stop
-            return wanted if condition is None else wanted & lower(condition, *outer, *carry)[0]
+            return wanted if condition is None else wanted & lower(silent(condition), *outer, *carry)[0]
 
         def step(state: Any) -> Any:
             turn, carry, nans, infs = state
             row = length - 1 - turn if reverse else turn
             rows = [lax.dynamic_index_in_dim(x, row, keepdims=False) for x in xs]
-            outs = lower(body.jaxpr, *constants, *carry, *rows)[: body.n_carry]
+            outs = lower(silent(body.jaxpr), *constants, *carry, *rows)[: body.n_carry]
             carry = [typed(x, t) for x, t in zip(outs, body.inputs(body.jaxpr.in_types).carry, strict=True)]
             return turn + 1, carry, since(jnp.isnan, carry, turn, nans), since(jnp.isinf, carry, turn, infs)
 
@@ -123,4 +124,4 @@ class WayBack(NamedTuple):
 @cached(maxsize=256)
 def compiled_program(jaxpr: Jaxpr) -> Any:
     """A program, compiled."""
-    return jax.jit(lambda *args: lower(jaxpr, *args))
+    return jax.jit(lambda *args: lower(silent(jaxpr), *args))

@@ -13,6 +13,9 @@ from minijvp.core.jaxpr import Equation, Jaxpr
 from minijvp.core.source import Source
 from minijvp.core.tracing import Trace, state
 from minijvp.core.types import ArrayType, Params
+from minijvp.custom_rules.custom_jvp import program
+from minijvp.custom_rules.custom_vjp import CustomVJPLinear
+from minijvp.custom_rules.deferred import ByZeros, Deferred
 from minijvp.errors import ForeignFunctionError
 from minijvp.nan_safe.traces import SafeJVPTrace, SafeLinearizeTrace
 from minijvp.optimize.planner import plainly
@@ -138,7 +141,24 @@ def read_backwards(jaxpr: Jaxpr) -> Jaxpr:
             return as_part(e.source, COTANGENT)
         return mark(e.source, "", COTANGENT, True)  # it was linearized before
 
-    return jaxpr.with_equations([replace(e, source=backward(e)) for e in jaxpr.equations])
+    return jaxpr.with_equations([replace(e, source=backward(e), params=ruled(e)) for e in jaxpr.equations])
+
+
+def ruled(e: Equation) -> Params:
+    """The parameters of an equation; those of a user's rule for cotangents with one whose equations are marked so."""
+    if not isinstance(e.primitive, CustomVJPLinear):
+        return e.params
+    rule = e.params["bwd"]
+    if isinstance(rule, ByZeros):
+
+        def make(nonzero: tuple[bool, ...], known: KnownInputs) -> tuple[Jaxpr, tuple[bool, ...]]:
+            made, given = rule(nonzero, known)
+            return read_backwards(made), given
+
+        reverse = ByZeros(make, rule.taken, rule.given, rule.check, rule.separate, rule.recursive)
+    else:
+        reverse = Deferred(lambda: read_backwards(program(rule)))
+    return {**e.params, "bwd": reverse}
 
 
 SUBSTITUTES = {

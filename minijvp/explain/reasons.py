@@ -65,6 +65,8 @@ HERE: dict[str, tuple[str, str]] = {
 }
 """Of what has a derivative that is zero at these values; without a text, its operand is told."""
 
+PARTS = frozenset({"real", "imag"})
+
 STATIONARY = frozenset({"integer_pow", "pow", "square", "abs"})
 
 WANTED: dict[str, str] = {
@@ -97,9 +99,12 @@ def reason(end: End) -> tuple[str, str]:
     if isinstance(what, Read):
         return read_reason(what)
     if end.kind == "unused":
-        return "what is computed from it is not used for the result", "use it, or leave it out"
+        why = "what is computed from it is not used for the result, or written over as a whole"
+        return why, "use it, or leave it out"
     if has_rule(what):
         return rule_reason(end, what)
+    if what.params.get("length") == 0 and what.primitive in UNFOLDED:
+        return "the loop has no turns, so that this is not used", "look at the number of turns"
     if what.primitive in UNFOLDED and end.kind != "sum":
         why = "the turns that are left of a long loop are taken as one operation, which hands on no derivative"
         return why, "look at a shorter loop, or at its last turns by themselves"
@@ -157,6 +162,8 @@ def sum_reason(step: Step) -> tuple[str, str]:
     """Of an operation whose derivatives are not zero, while what they give together is."""
     if sum(step.flags) == 1 and step.primitive.name in ("mul", "div", "exp", "integer_pow", "square", "pow"):
         return "the product is too small for the dtype: it rounds to zero", "scale the function, or use more bits"
+    if step.primitive.name in PARTS:
+        return "the part that is taken does not change with it", "take the other part, or the absolute value"
     return "what comes by several paths adds up to zero here", "the result does not change along this argument"
 
 

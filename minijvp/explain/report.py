@@ -94,6 +94,11 @@ class NanReport:
         return bool(self.kind)
 
     @property
+    def is_meant(self) -> bool:
+        """Whether results are inf, as a number that the program has, and nothing made them so."""
+        return not self and bool(self.result)
+
+    @property
     def primitive(self) -> str | None:
         return None if self.step is None else self.step.primitive
 
@@ -136,6 +141,8 @@ class NanReport:
     @property
     def title(self) -> str:
         """The finding in one line."""
+        if self.is_meant:
+            return f"{self.function}: {self.result}, a number that the program has; nothing else makes it so."
         if not self:
             return f"{self.function}: all results are finite."
         if self.place == "operation":

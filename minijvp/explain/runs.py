@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from minijvp.calls.silence import Silence
 from minijvp.control_flow.base import ControlFlow
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal
 from minijvp.core.source import ScopedSource
-from minijvp.core.tracing import evaluating
+from minijvp.core.tracing import current, evaluating, state
 from minijvp.core.types import is_inexact
 from minijvp.explain.marks import COTANGENT, Mark
 from minijvp.operations.elementwise import select_n
@@ -23,6 +24,9 @@ Index = tuple[int, ...]
 
 KINDS: dict[str, Callable[[Any], Any]] = {"nan": np.isnan, "inf": np.isinf}
 """What is looked for, and where it is."""
+
+EXTREMA = {f"{form}_{which}" for form in ("reduce", "reduce_window") for which in ("max", "min")}
+"""What is infinite of no element."""
 
 
 @dataclass(eq=False)
@@ -70,7 +74,8 @@ class Run:
         values = self.values
         values.update(self.jaxpr.constants)
         values.update(zip(self.jaxpr.inputs, self.inputs, strict=True))
-        with evaluating():
+        # What is inside of an equation has run before, and shown what it shows.
+        with evaluating(), current(state.trace if self.around is None else Silence(state.trace)):
             for e in self.jaxpr.equations:
                 out = e.primitive(*[v.value if type(v) is Literal else values[v] for v in e.inputs], **e.params)
                 if type(out) is tuple:
@@ -234,7 +239,14 @@ def one_back(run: Run, e: Equation, results: Results, kind: str) -> tuple[Found,
     if operands:
         return Found(), list(operands.values())
     j, index = results[0]
+    if kind == "inf" and is_neutral(e):
+        return Found(constant=Origin("constant", kind, run, e, e.outputs[j], index)), []
     return Found(Origin("operation", kind, run, e, e.outputs[j], index)), []
+
+
+def is_neutral(e: Equation) -> bool:
+    """Whether an operation that is infinite for finite operands is so as that of nothing: the maximum of no element."""
+    return e.primitive.name in EXTREMA
 
 
 def looked_into(run: Run, e: Equation, results: Results, kind: str) -> Found | None:

@@ -16,6 +16,7 @@ import numpy as np
 import minijvp.numpy as mnp
 from minijvp.calls.call import ProgramCall
 from minijvp.calls.programs import as_arrays, chosen, groups
+from minijvp.calls.silence import Silence
 from minijvp.control_flow.cond import cond
 from minijvp.control_flow.scan import scan
 from minijvp.control_flow.while_loop import while_loop
@@ -113,7 +114,9 @@ class Step:
         if self.linear is None or all(ct is None for ct in wanted):
             return [None] * len(self.inputs)
         n = sum(self.flags)
-        return list(spread(transpose_flat(self.linear, [True] * n, [None] * n, wanted), self.flags))
+        with current(Silence(state.trace)):
+            found = transpose_flat(self.linear, [True] * n, [None] * n, wanted)
+        return list(spread(found, self.flags))
 
     def push(self, ts: Sequence[Any]) -> list[Any]:
         """The tangent of each result, None for zero by structure, from those of the operands."""
@@ -124,7 +127,8 @@ class Step:
             for t, v in zip(chosen(ts, self.flags), self.linear.inputs, strict=True)
         ]
         try:
-            found = evaluate(self.linear, *given)
+            with current(Silence(state.trace)):
+                found = evaluate(self.linear, *given)
         except MissingRuleError:  # the rule is one for cotangents only
             found = [random_like(v.type, i) for i, v in enumerate(self.linear.outputs)]
         return list(spread(found, [node.active for node in self.outputs]))

@@ -19,6 +19,7 @@ from minijvp.errors import ArgumentError
 from minijvp.explain.cuts import End, Ends
 from minijvp.explain.reasons import ALWAYS, name_of, reason
 from minijvp.explain.tape import Node, Step, Tape
+from minijvp.explain.titles import innermost_name
 from minijvp.trees import Argnums, Selection
 from minijvp.views.tables import Table
 from minijvp.views.traces import source_text
@@ -90,7 +91,10 @@ class ZeroLeaf:
     def summary(self) -> str:
         """What is zero, in a line."""
         if self.kind == "structure" and not self.cuts:
-            return "the function does not use it: unused, or replaced by a value that the function closes over"
+            return (
+                "its value is not used: not read, or written over as a whole (x.at[:].set), or replaced by a value "
+                "that the function closes over"
+            )
         cancelled = "" if self.cuts else "; what comes by several paths adds up to zero"
         return KINDS[self.kind] + f": {self.zeros} of {self.type.size} elements" * (self.kind == "part") + cancelled
 
@@ -195,7 +199,7 @@ def why_zero(fun: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = Fals
 
     @wraps(fun)
     def explain(*args: Any, **kwargs: Any) -> ZeroReport:
-        name = trees.function_name(fun)
+        name = innermost_name(fun)
         if not nothing_is_traced():
             raise ArgumentError(
                 f"why_zero of {name} was called inside of another transformation.",

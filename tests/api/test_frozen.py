@@ -49,6 +49,9 @@ CHOICES = {
     "leaf": (lambda leaf: leaf.ndim == 1, ("['a']", "['b']['v'][0]")),
     "path": (lambda path, leaf: "['v']" in path, ("['b']['v']",)),
     "path-and-option": (lambda path, leaf, key="'w'": key in path, ("['b']['w']",)),
+    "path-and-leaf-by-default": (lambda path, leaf=None: "['v']" in path, ("['b']['v']",)),
+    "leaf-and-option": (lambda leaf, dims=1: leaf.ndim == dims, ("['a']", "['b']['v'][0]")),
+    "starred": (lambda *args: "['v']" in args[0] and args[1].ndim == 1, ("['b']['v'][0]",)),
     "partial": (partial(lambda key, path, leaf: key in path, "'w'"), ("['b']['w']",)),
 }
 
@@ -266,3 +269,18 @@ def test_the_first_parameter_is_differentiated_where_all_are_passed_by_name() ->
     assert minijvp.grad(lambda *, p, q: p["w"] * q, frozen=lambda leaf: True)(p={"w": 1.0}, q=2.0) == {"w": None}
     with pytest.raises(ArgumentError, match="argnums=0 is out of range"):
         minijvp.grad(lambda **named: named["x"])(x=2.0)
+
+
+@pytest.mark.parametrize(
+    ("predicate", "words"),
+    [
+        (lambda: True, "a function of no parameters"),
+        (lambda path, leaf, key: True, "a function of path, leaf, key"),
+        (lambda leaf, *, key: True, "a function of leaf, key"),
+        (lambda **options: True, r"a function of \*\*options"),
+    ],
+)
+def test_predicates_of_other_parameters(predicate: Any, words: str) -> None:
+    with pytest.raises(ArgumentError, match=words) as error:
+        minijvp.grad(loss, frozen=predicate)(PARAMS)
+    assert "(path, leaf)" in error.value.do

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -100,6 +101,23 @@ def test_decorators_processes_and_threads() -> None:
     finally:
         minijvp.config.update(check_nans=False)
     assert np.isnan(gradient(ZEROS)).all()
+
+
+def test_numbers_of_python() -> None:
+    with minijvp.config(check_nans=True):
+        for number in (mnp.nan, mnp.inf):
+            with pytest.raises(NonFiniteError, match=f"the argument x is {number}"):
+                minijvp.jit(lambda x: x)(number)
+            with pytest.raises(NonFiniteError, match=f"the argument x is {number}"):
+                minijvp.vmap(lambda y, x: y * x, (0, None))(ZEROS + 1, number)
+
+
+def test_errors_can_be_pickled() -> None:
+    with minijvp.config(check_nans=True), pytest.raises(NonFiniteError) as error:
+        minijvp.grad(root)(ZEROS)
+    found = pickle.loads(pickle.dumps(error.value))
+    assert (type(found), str(found), found.do) == (NonFiniteError, str(error.value), error.value.do)
+    assert found.report is None
 
 
 def test_jax_checks_too() -> None:

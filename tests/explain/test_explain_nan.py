@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import jax
@@ -150,6 +151,24 @@ def test_forms_of_the_function() -> None:
     assert explain_nan(minijvp.jacfwd(root))(ZEROS).direction == "tangent"
 
 
+def scaled_root(k: float, x: Any) -> Any:
+    return k * mnp.sqrt(x)
+
+
+@pytest.mark.parametrize(
+    "fun",
+    [
+        partial(scaled_root, 2.0),
+        minijvp.grad(partial(scaled_root, 2.0)),
+        minijvp.jit(minijvp.grad(partial(scaled_root, 2.0))),
+        partial(minijvp.jit(partial(scaled_root)), 2.0),
+        partial(minijvp.grad(scaled_root, 1), 2.0),
+    ],
+)
+def test_the_name_of_a_partial_function(fun: Any) -> None:
+    assert explain_nan(fun)(-1.0).title == "scaled_root: nan arises in the forward pass."
+
+
 def test_the_lane_of_a_vmap() -> None:
     report = explain_nan(minijvp.vmap(minijvp.grad(root)))(np.array([[1.0, 2.0], [3.0, 0.0]], np.float32))
     assert (report.index, report.count, report.size) == ((1, 1), 1, 4)
@@ -278,10 +297,19 @@ def test_a_rule_of_the_user() -> None:
         return (ct / x,)  # here
 
     fun.defvjp(lambda x: (fun(x), x), backward)
-    report = explain_nan(minijvp.grad(lambda x: fun(x) * 2))(0.0)
-    assert (report.primitive, report.direction, report.kind) == ("div", "backward", "inf")
-    assert report.source is not None
-    assert report.source.line == line_of(backward)
+    for gradient in (
+        minijvp.grad(lambda x: fun(x) * 2),
+        minijvp.grad(fun),
+        minijvp.grad(lambda x: fun(x) + 1),
+        minijvp.grad(minijvp.jit(fun)),
+        minijvp.jit(minijvp.grad(fun)),
+        minijvp.grad(lambda x: minijvp.vmap(fun)(mnp.stack([x, x])).sum()),
+        lambda x: minijvp.vjp(fun, x)[1](1.0),
+    ):
+        report = explain_nan(gradient)(0.0)
+        assert (report.primitive, report.direction, report.kind) == ("div", "backward", "inf")
+        assert report.source is not None
+        assert report.source.line == line_of(backward)
 
     @minijvp.custom_jvp
     def other(x: Any) -> Any:
@@ -357,6 +385,22 @@ def test_constants() -> None:
     assert report.primitive == "mul"
 
 
+@pytest.mark.parametrize("transformed", [lambda f: f, minijvp.jit, minijvp.grad], ids=["plain", "jit", "grad"])
+def test_numbers_of_python_are_arguments(transformed: Any) -> None:
+    for kind in ("nan", "inf"):
+        report = explain_nan(transformed(lambda x, y: y * x + x))(float(kind), 2.0)
+        if transformed is not minijvp.grad:
+            assert (report.place, report.name, report.kind) == ("argument", "x", kind)
+    report = explain_nan(transformed(lambda x, y: y["a"] * x))(2.0, y={"a": mnp.nan})
+    assert (report.place, report.name, report.kind) == ("argument", "y['a']", "nan")
+    assert "the argument y['a'] is nan" in str(report)
+    report = explain_nan(minijvp.jit(lambda x, order: mnp.log(x) * (order == mnp.inf), static_argnums=1))(
+        ZEROS, mnp.inf
+    )
+    assert report.primitive == "log"
+    assert not explain_nan(mnp.linalg.norm)(ZEROS, mnp.inf)
+
+
 def test_other_dtypes() -> None:
     for dtype in ("bfloat16", "float16", "float64", "complex64"):
         with jax.enable_x64(True):
@@ -386,16 +430,31 @@ def test_nothing_is_changed() -> None:
         assert explain_nan(gradient)(x).primitive == "div"
 
 
-def test_effects_happen_once() -> None:
+EFFECTS: dict[str, tuple[Callable[[Any], Callable[[Any], Any]], int]] = {
+    "plain": (lambda f: f, 1),
+    "jit": (minijvp.jit, 1),
+    "jit in jit": (lambda f: minijvp.jit(lambda x: minijvp.jit(f)(x)), 1),
+    "grad of jit": (lambda f: minijvp.grad(minijvp.jit(f)), 1),
+    "cond": (lambda f: lambda x: lax.cond(x < 1, f, lambda x: x, x), 1),
+    "scan": (lambda f: lambda x: lax.scan(lambda c, t: (f(c), t), x, mnp.arange(3.0)), 3),
+    "while": (lambda f: lambda x: lax.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, f(s[1])), (0, x)), 3),
+}
+
+
+@pytest.mark.parametrize("name", EFFECTS)
+def test_effects_happen_once(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    transformed, times = EFFECTS[name]
     seen: list[float] = []
 
     def fun(x: Any) -> Any:
-        minijvp.debug.callback(lambda y: seen.append(float(y)), x[0])
+        minijvp.debug.callback(lambda y: seen.append(float(y)), x)
+        minijvp.debug.print("x {}", x)
         return mnp.log(x)
 
-    explain_nan(fun)(ZEROS)
+    assert explain_nan(transformed(fun))(0.0).primitive in ("log", "div")
     jax.effects_barrier()
-    assert seen == [0.0]
+    assert len(seen) == len(capsys.readouterr().out.splitlines()) == times
+    assert seen[0] == 0.0
 
 
 @pytest.mark.parametrize(

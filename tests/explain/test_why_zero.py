@@ -328,9 +328,12 @@ def test_leaves_have_the_names_that_errors_have() -> None:
     assert kinds == {"params['n']": "structure", "x['t'][1]": "structure", "x['t'][2]": "structure", "scale": "value"}
     assert report["params['n']"].cuts[0].reason == "integers and booleans have no derivative"
     assert report["x['t'][2]"].cuts == ()
-    assert "the function does not use it" in report["x['t'][2]"].summary
+    assert "its value is not used" in report["x['t'][2]"].summary
     with pytest.raises(KeyError, match="no leaf named 'y'"):
         report["y"]
+
+
+UNUSED = "what is computed from it is not used for the result, or written over as a whole"
 
 
 def test_what_is_computed_and_not_used() -> None:
@@ -340,7 +343,7 @@ def test_what_is_computed_and_not_used() -> None:
 
     (leaf,) = why_zero(f)(1.0, 2.0).leaves
     (cut,) = leaf.cuts
-    assert (cut.primitive, cut.reason) == ("sin", "what is computed from it is not used for the result")
+    assert (cut.primitive, cut.reason) == ("sin", UNUSED)
     assert cut.source is not None and cut.source.text == "unused = mnp.sin(x) * 2"
 
 
@@ -495,3 +498,71 @@ def test_bad_input_is_refused(call: Any, what: str) -> None:
 def test_a_function_of_numpy_is_refused_as_under_grad() -> None:
     with pytest.raises(minijvp.ForeignFunctionError, match=r"numpy\.sin received a traced"):
         why_zero(lambda x: np.sin(x))(1.0)
+
+
+@pytest.mark.parametrize(
+    "fun",
+    [
+        lambda x: lax.fori_loop(0, 0, lambda i, c: c * x[0], 1.0),
+        lambda x: lax.scan(lambda c, _: (c * x[0], None), 1.0, None, length=0)[0],
+        lambda x: lax.scan(lambda c, r: (c + r, None), 1.0, x[:0])[0],
+        minijvp.jit(lambda x: lax.scan(lambda c, _: (c * x[0], None), 1.0, None, length=0)[0]),
+    ],
+)
+def test_a_loop_without_turns(fun: Any) -> None:
+    cut = why_zero(fun)(X)["x"].cuts[-1]
+    assert (cut.primitive, cut.reason) == ("scan", "the loop has no turns, so that this is not used")
+
+
+@pytest.mark.parametrize("take", [lambda x: mnp.imag(x + 0j), lambda x: mnp.real(x * 1j)])
+def test_a_part_that_does_not_change(take: Any) -> None:
+    (cut,) = why_zero(take)(1.0)["x"].cuts
+    assert cut.primitive in ("real", "imag")
+    assert cut.reason == "the part that is taken does not change with it"
+
+
+def test_what_is_written_over_as_a_whole() -> None:
+    leaf = why_zero(lambda x: x.at[:].set(0.0).sum())(X)["x"]
+    assert not leaf.cuts
+    assert "written over as a whole" in leaf.summary
+    (cut,) = why_zero(lambda x: (x * 2).at[:].set(0.0).sum())(X)["x"].cuts
+    assert (cut.primitive, cut.reason) == ("mul", UNUSED)
+
+
+def shown(x: Any) -> Any:
+    minijvp.debug.print("here {}", x)
+    return minijvp.debug.inspect(x, "x") * 1.0
+
+
+@minijvp.custom_vjp
+def with_rule(x: Any) -> Any:
+    return mnp.sin(x)
+
+
+def loud_rule(x: Any, ct: Any) -> Any:
+    minijvp.debug.print("there {}", ct)
+    return (ct * 0,)
+
+
+with_rule.defvjp(lambda x: (with_rule(x), x), loud_rule)
+
+LOUD: dict[str, tuple[Any, int]] = {
+    "plain": (shown, 2),
+    "jit": (minijvp.jit(shown), 2),
+    "checkpoint": (minijvp.checkpoint(shown), 2),
+    "vmap": (lambda x: minijvp.vmap(shown)(mnp.stack([x, x])).sum(), 3),
+    "scan": (lambda x: lax.scan(lambda c, _: (shown(c), None), x, None, length=66)[0], 132),
+    "while": (lambda x: lax.while_loop(lambda s: s[0] < 66, lambda s: (s[0] + 1, shown(s[1])), (0, x))[1], 132),
+    "rule": (with_rule, 0),
+}
+
+
+@pytest.mark.parametrize("name", LOUD)
+def test_only_the_values_themselves_are_shown(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    fun, n = LOUD[name]
+    report = why_zero(lambda x: mnp.round(fun(x)))(0.5)
+    jax.effects_barrier()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == n
+    assert all(line.startswith(("here 0.5", "x: primal ")) for line in lines)
+    assert report["x"].cuts[-1].primitive == "round"
