@@ -189,12 +189,12 @@ def multiplied(out: Array, args: tuple, absorbing: Positions, exact: bool, plain
         absorbs = absorbs | (coefficient == 0)
     elif exact:
         absorbs = absorbs | ((coefficient == 0) & (t == t))
-    return jnp.where(jnp.isnan(out) & absorbs, jnp.zeros((), out.dtype), out)
+    return jnp.where(jnp.isnan(out) & absorbs, lax.full_like(out, 0, shape=()), out)
 
 
 def divided(out: Array, args: tuple, absorbing: Positions, exact: bool, plain: Any) -> Array:
     """For quotients of elements, and for arrays of tangents that are multiplied in some places."""
-    return jnp.where(jnp.isnan(out) & (args[0] == 0), jnp.zeros((), out.dtype), out)
+    return jnp.where(jnp.isnan(out) & (args[0] == 0), lax.full_like(out, 0, shape=()), out)
 
 
 def summed(out: Array, args: tuple, absorbing: Positions, exact: bool, plain: Callable[..., Array]) -> Array:
@@ -227,14 +227,14 @@ def summed(out: Array, args: tuple, absorbing: Positions, exact: bool, plain: Ca
 def solved(out: Array, args: tuple, absorbing: Positions, exact: bool, plain: Any) -> Array:
     """For linear systems: the solution for a right side of zeros is zero, whatever the matrix is."""
     absorbs = (args[-1] == 0).all((-2, -1), keepdims=True)
-    return jnp.where(jnp.isnan(out) & absorbs, jnp.zeros((), out.dtype), out)
+    return jnp.where(jnp.isnan(out) & absorbs, lax.full_like(out, 0, shape=()), out)
 
 
 def centered(out: Array, args: tuple, absorbing: Positions, exact: bool, plain: Callable[..., Array]) -> Array:
     """For differences from a weighted sum: zero where all tangents are zero, whatever the weights are."""
     t, weights = args
     absorbs = (t == 0) & (plain(jnp.abs(t), jnp.full_like(weights, 0.25)) == 0)
-    return jnp.where(jnp.isnan(out) & absorbs, jnp.zeros((), out.dtype), out)
+    return jnp.where(jnp.isnan(out) & absorbs, lax.full_like(out, 0, shape=()), out)
 
 
 SAFE: dict[Primitive, Absorbing] = {

@@ -384,7 +384,9 @@ def test_settings_that_cannot_be() -> None:
         ):
             pass
     assert (
-        repr(minijvp.config) == "config(compile_gradients_after=3, memory_budget='auto', outline='auto', optimize=True)"
+        repr(minijvp.config)
+        == "config(compile_gradients_after=3, memory_budget='auto', outline='auto', nan_safe=False, "
+        "optimize=True, check_nans=False)"
     )
     with pytest.raises(AttributeError):
         minijvp.config.compile  # noqa: B018
