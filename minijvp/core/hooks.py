@@ -32,5 +32,4 @@ class Hooks:
 hooks = Hooks()
 
 other_plans: dict[int, Any] = {}
-"""Weak references to settings that change programs, as long as they may be in force anywhere: in the process, a scope,
-or a copy of the context of one that outlives it."""
+"""Weak references to settings that change programs, as long as they may be in force anywhere, in any context."""

@@ -81,8 +81,7 @@ class EvalTrace(Trace):
     __slots__ = ()
 
     def above(self, kind: Any) -> Any:
-        safe = other_plans and hooks.nan_safe(kind)
-        return safe or (kind if hooks.faster is None else hooks.faster(kind))
+        return (other_plans and hooks.nan_safe(kind)) or (kind if hooks.faster is None else hooks.faster(kind))
 
     def process(self, primitive: Any, args: tuple, params: Params) -> Any:
         try:

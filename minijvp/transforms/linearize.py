@@ -144,6 +144,8 @@ class Loop(NamedTuple):
     """Whether the compiler sees all turns of the forward and of the reverse pass as one sequence."""
     called: bool = False
     """Whether each turn is a call of a program of its own, which writes and reads what is kept."""
+    chosen: bool = False
+    """Whether it is the branch of a choice, which may stand in a loop."""
 
 
 def residuals_of(origins: Origins, inputs: Sequence[Any], outputs: Sequence[Any], n: int) -> list[Any]:

@@ -291,6 +291,22 @@ def test_a_plan_of_a_branch_that_frees_no_slot_is_not_followed() -> None:
     assert list(map(str, (*beside.known, *beside.linear))) == list(map(str, (*plain.known, *plain.linear)))
 
 
+def test_turns_in_which_nothing_takes_long_are_left_as_they_are() -> None:
+    """To compute sin and exp again would take longer than to read what they gave."""
+
+    def loss(w: Any, xs: Any) -> Any:
+        step = lambda h, x: (h + 0.1 * mnp.sin(h * w) * mnp.exp(-(x**2)), None)
+        return mnp.mean(lax.scan(step, w, xs)[0] ** 2)
+
+    def made(budget: str) -> str:
+        with minijvp.config(memory_budget=budget):
+            return str(
+                minijvp.make_jaxpr(minijvp.grad(loss))(np.ones(256, np.float32), np.ones((10_000, 256), np.float32))
+            )
+
+    assert made("auto") == made("off")
+
+
 def test_a_budget_of_a_part_of_a_program_holds_inside_of_jit() -> None:
     def fun(budget: Any) -> Callable[..., Any]:
         some = minijvp.checkpoint(lambda p, x: blocks(p, x, 4), memory_budget=budget)

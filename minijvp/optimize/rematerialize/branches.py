@@ -48,7 +48,7 @@ def planned_branch(branch: Jaxpr, flags: Flags, origins: frozenset[int], size: i
     """
     n, types = len(branch.inputs), (*branch.in_types, *branch.out_types)
     kept, budget = tuple([i in origins for i in range(len(types))]), budget_in_force()
-    whole = linearize_jaxpr_planned(branch, flags, Loop(OFTEN, (False,) * n, kept[:n], kept[n:]))
+    whole = linearize_jaxpr_planned(branch, flags, Loop(OFTEN, (False,) * n, kept[:n], kept[n:], chosen=True))
     if budget == "auto" and size < planning.SMALL:
         return whole
     parted = linearize_jaxpr_planned(branch, flags)

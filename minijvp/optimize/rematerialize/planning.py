@@ -132,8 +132,14 @@ class PlanningProblem:
         self.bytes = sum([v.type.bytes for v in self.needed])
 
     def automatic_plan(self, copies: int = 1) -> Plan | None:
-        """The plan to follow where no budget is asked for: None if there is little to gain."""
+        """The plan to follow where no budget is asked for: None if there is little to gain.
+
+        Turns of a loop in which nothing takes long spend their time on what would be computed again.
+        """
         if self.bytes * copies * (self.loop.length if self.loop else 1) < SMALL:
+            return None
+        turns = self.loop is not None and not (self.loop.chosen or self.loop.called)
+        if turns and "expensive" not in self.forward.levels.values():
             return None
         plan = self.by_default_terms()
         return plan if plan.again and plan.peak <= WORTHWHILE * self.peak_by_default(plan) else None
