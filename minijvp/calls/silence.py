@@ -17,35 +17,44 @@ from minijvp.core.types import ArrayType, Params
 
 
 @cached(maxsize=4096)
-def silent(jaxpr: Jaxpr) -> Jaxpr:
+def silent(jaxpr: Jaxpr, derivatives: bool = True) -> Jaxpr:
     """The program without what shows values: callbacks of minijvp.debug, here and in the programs that run inside.
 
-    What shows cotangents, where there will be some, stays.
+    What shows its derivatives, where there will be some, stays, but if these are not to be seen.
     """
-    if not any([e.has_effects for e in jaxpr]):
+    if derivatives and not any([e.has_effects for e in jaxpr]):
         return jaxpr
-    return jaxpr.with_equations(silent_equations(jaxpr))
+    equations = tuple(silent_equations(jaxpr.equations, derivatives))
+    same = len(equations) == len(jaxpr.equations) and all([a is b for a, b in zip(equations, jaxpr.equations)])
+    return jaxpr if same else jaxpr.with_equations(equations)
 
 
-def silent_equations(equations: Iterable[Equation]) -> Iterator[Equation]:
+def silent_equations(equations: Iterable[Equation], derivatives: bool = True) -> Iterator[Equation]:
     """The equations without those that show values."""
     for e in equations:
-        if isinstance(e.primitive, DebugCallback):
-            continue
-        params = e.params
-        if e.has_effects and isinstance(e.primitive, ProgramPrimitive):
-            names = [name for name in (e.primitive.body, *e.primitive.helpers) if name in params]
-            params = {**params, **{name: silenced(params[name]) for name in names}}
-        elif e.has_effects and isinstance(e.primitive, Inspected):
-            params = {**params, "report": replace(params["report"], what="primal")}
-        yield e if params is e.params else Equation(e.primitive, e.inputs, params, e.outputs, e.source)
+        if not isinstance(e.primitive, DebugCallback):
+            params = silent_params(e.primitive, e.params, derivatives)
+            yield e if params is e.params else replace(e, params=params)
 
 
-def silenced(value: Any) -> Any:
-    """A parameter with the programs in it made silent."""
-    if isinstance(value, Jaxpr):
-        return silent(value)
-    return tuple(map(silent, value)) if type(value) is tuple else value
+def silent_params(primitive: Primitive, params: Params, derivatives: bool) -> Params:
+    """The parameters of an operation that shows no value; `params` themselves, if it shows none."""
+    if isinstance(primitive, Inspected):
+        report = params["report"]
+        if not derivatives:
+            return {**params, "report": Unseen(report.name)}
+        return params if report.what == "primal" else {**params, "report": replace(report, what="primal")}
+    if not isinstance(primitive, ProgramPrimitive):
+        return params
+    made = dict(params)
+    for name in (primitive.body, *primitive.helpers):
+        value = params.get(name)
+        if isinstance(value, Jaxpr):
+            made[name] = silent(value, derivatives)
+        elif type(value) is tuple:
+            made[name] = tuple([silent(x, derivatives) if isinstance(x, Jaxpr) else x for x in value])
+    changed = [x is not y for x, y in zip(primitive.programs(params), primitive.programs(made), strict=True)]
+    return made if any(changed) else params
 
 
 @dataclass(frozen=True)
@@ -67,30 +76,4 @@ class Silence(Trace):
     def process(self, primitive: Primitive, args: tuple, params: Params) -> Any:
         if isinstance(primitive, DebugCallback):
             return ()
-        return self.parent.process(primitive, args, muted_params(primitive, params))
-
-
-@cached(maxsize=4096)
-def muted(jaxpr: Jaxpr) -> Jaxpr:
-    """The program without what shows values, and without what shows its derivatives."""
-    found = [(e, muted_params(e.primitive, e.params)) for e in jaxpr if not isinstance(e.primitive, DebugCallback)]
-    if len(found) == len(jaxpr.equations) and all([params is e.params for e, params in found]):
-        return jaxpr
-    return jaxpr.with_equations([replace(e, params=params) for e, params in found])
-
-
-def muted_params(primitive: Primitive, params: Params) -> Params:
-    """The parameters of an operation that shows nothing."""
-    if isinstance(primitive, Inspected):
-        return {**params, "report": Unseen(params["report"].name)}
-    if not isinstance(primitive, ProgramPrimitive):
-        return params
-    made = dict(params)
-    for name in (primitive.body, *primitive.helpers):
-        value = params.get(name)
-        if isinstance(value, Jaxpr):
-            made[name] = muted(value)
-        elif type(value) is tuple:
-            made[name] = tuple([muted(x) if isinstance(x, Jaxpr) else x for x in value])
-    changed = [x is not y for x, y in zip(primitive.programs(params), primitive.programs(made), strict=True)]
-    return made if any(changed) else params
+        return self.parent.process(primitive, args, silent_params(primitive, params, False))

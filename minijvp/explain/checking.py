@@ -27,8 +27,10 @@ def plug_in() -> None:
 
 def check(result: Any, fun: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> None:
     """Raise NonFiniteError if `result`, that of a call, is not finite, where results are checked."""
+    if not is_checking():
+        return
     leaves = tree_leaves(result)
-    if is_checking() and not any(map(is_traced, leaves)) and not are_finite(leaves):
+    if not any(map(is_traced, leaves)) and not are_finite(leaves):
         found = look(fun, args, kwargs)
         if isinstance(found, NonFiniteError) or found:
             raise error_of(found)

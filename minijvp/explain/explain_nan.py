@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from functools import wraps
 from typing import Any
 
@@ -16,7 +15,7 @@ from minijvp.calls.programs import as_arrays
 from minijvp.core.tracer import is_traced
 from minijvp.core.tracing import detached
 from minijvp.core.types import type_of
-from minijvp.errors import ArgumentError
+from minijvp.errors import ArgumentError, MinijvpError
 from minijvp.explain import entrances
 from minijvp.explain.marks import staged
 from minijvp.explain.meant import made_besides
@@ -63,9 +62,7 @@ def explain_nan(fun: Callable[..., Any], *, kinds: str | Sequence[str] = ("nan",
     def explained(*args: Any, **kwargs: Any) -> NanReport:
         leaves, tree = tree_flatten((args, kwargs))
         refuse_traced(fun, leaves, args, kwargs)
-        with ExitStack() as scopes:
-            for scope in (detached(), jax.debug_nans(False), jax.debug_infs(False)):
-                scopes.enter_context(scope)  # type: ignore[arg-type]
+        with detached(), jax.debug_nans(False), jax.debug_infs(False):
             return Call(fun, leaves, tree, trees.call_namer(fun, args, kwargs)).explain(wanted)
 
     return explained
@@ -108,7 +105,7 @@ class Call:
         others = [type(x) in (float, complex) and not np.isfinite(x) for x in leaves]
         try:
             self.run = self.run_with([a or b for a, b in zip(arrays, others, strict=True)])
-        except Exception:
+        except (MinijvpError, TypeError, ValueError):
             if not any(others):
                 raise
             self.run = self.run_with(arrays)  # it was static

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from minijvp.explain.advice import remedy_for
 from minijvp.explain.marks import COTANGENT, OPERATION, Mark
 from minijvp.explain.runs import Origin, Run
 from minijvp.operations.families import Elementwise
+from minijvp.views.tables import Table, Tabular
 
 NAMES = {
     "forward": "in the forward pass",
@@ -63,8 +63,8 @@ class Step:
         return "no line of yours" if self.source is None else f"{self.source}: {self.source.text}"
 
 
-@dataclass(frozen=True)
-class NanReport:
+@dataclass(frozen=True, repr=False)
+class NanReport(Tabular):
     """Where what is not finite comes from in a call; false if all is finite.
 
     kind: "nan" or "inf", what is made first. place: "operation", if it is made of finite operands; or "argument" or
@@ -156,11 +156,10 @@ class NanReport:
         width = max([len(name) for name, _ in rows], default=0)
         return "\n".join([self.title, *[f"  {name.ljust(width)}  {text}" for name, text in rows]])
 
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        rows = [f"<tr><th>{escape(name)}</th><td>{escape(text)}</td></tr>" for name, text in self.rows if self]
-        return f"<table><caption>{escape(self.title)}</caption><tbody>\n" + "\n".join(rows) + "\n</tbody></table>"
+    @property
+    def table(self) -> Table:
+        """What there is to say, as a table."""
+        return Table(self.title, ("", "what was found"), tuple(self.rows if self else ()))
 
 
 def report_on(function: str, origin: Origin, becomes: Origin | None, name: str, result: str) -> NanReport:

@@ -100,7 +100,7 @@ class Run:
         return {v: i for i, v in enumerate(self.jaxpr.inputs)}
 
     @cached_property
-    def reversed(self) -> set[int]:
+    def backwards(self) -> set[int]:
         """The numbers of the equations that depend on a cotangent, or that JAX made by transposition."""
         found, reached = set(), set()
         for k, e in enumerate(self.jaxpr.equations):
@@ -116,7 +116,7 @@ class Run:
 
     def is_backward(self, e: Equation) -> bool:
         """Whether an equation belongs to a backward pass."""
-        return self.backward or self.makers[e.outputs[0]] in self.reversed
+        return self.backward or self.makers[e.outputs[0]] in self.backwards
 
     def value(self, atom: Atom) -> Any:
         return atom.value if isinstance(atom, Literal) else self.values[atom]
@@ -218,7 +218,7 @@ def search(run: Run, targets: Iterable[Target], kind: str) -> Found:
     while order:
         k = -heappop(order)
         e = run.jaxpr.equations[k]
-        results = [(e.outputs.index(atom), index) for atom, index, _ in wanted.pop(k).values()]  # type: ignore[arg-type]
+        results = [(list[Atom](e.outputs).index(atom), index) for atom, index, _ in wanted.pop(k).values()]
         inner, operands = one_back(run, e, results, kind)
         found = Found(inner.origin or found.origin, (), inner.constant or found.constant)
         want((*inner.given, *operands))

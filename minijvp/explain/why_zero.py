@@ -21,7 +21,7 @@ from minijvp.explain.reasons import ALWAYS, name_of, reason
 from minijvp.explain.tape import Node, Step, Tape
 from minijvp.explain.titles import innermost_name
 from minijvp.trees import Argnums, Selection
-from minijvp.views.tables import Table
+from minijvp.views.tables import Table, Tabular
 from minijvp.views.traces import source_text
 
 KINDS = {
@@ -106,8 +106,8 @@ class ZeroLeaf:
         return "\n".join(lines)
 
 
-@dataclass(frozen=True, eq=False)
-class ZeroReport:
+@dataclass(frozen=True, eq=False, repr=False)
+class ZeroReport(Tabular):
     """The leaves whose derivative is zero, of how many; true if the whole derivative of one is.
 
     `leaves` are those, and `partly` those of which some elements are zero; `report[name]` is the one of that name.
@@ -154,19 +154,6 @@ class ZeroReport:
 
     def __str__(self) -> str:
         return "\n".join([self.title, *map(str, (*self.leaves, *self.partly))])
-
-    __repr__ = __str__
-
-    def markdown(self) -> str:
-        """The table in Markdown."""
-        return self.table.markdown()
-
-    def html(self) -> str:
-        """The table as an HTML element."""
-        return self.table.html()
-
-    def _repr_html_(self) -> str:
-        return self.html()
 
 
 def why_zero(fun: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False) -> Callable[..., ZeroReport]:

@@ -181,6 +181,11 @@ def is_harmless(x: Any, t: Any) -> bool:
     return number != 0 and bool(np.isfinite(number))
 
 
+def absorbed(out: Array, absorbs: Array) -> Array:
+    """The plain result, in which nan that zeros absorb is zero."""
+    return jnp.where(jnp.isnan(out) & absorbs, lax.full_like(out, 0, shape=()), out)
+
+
 def multiplied(out: Array, args: tuple, absorbing: Positions, exact: bool, plain: Any) -> Array:
     """For products of elements."""
     t, coefficient = args[absorbing[0]], args[1 - absorbing[0]]
@@ -189,12 +194,12 @@ def multiplied(out: Array, args: tuple, absorbing: Positions, exact: bool, plain
         absorbs = absorbs | (coefficient == 0)
     elif exact:
         absorbs = absorbs | ((coefficient == 0) & (t == t))
-    return jnp.where(jnp.isnan(out) & absorbs, lax.full_like(out, 0, shape=()), out)
+    return absorbed(out, absorbs)
 
 
-def divided(out: Array, args: tuple, absorbing: Positions, exact: bool, plain: Any) -> Array:
-    """For quotients of elements, and for arrays of tangents that are multiplied in some places."""
-    return jnp.where(jnp.isnan(out) & (args[0] == 0), lax.full_like(out, 0, shape=()), out)
+def by_element(out: Array, args: tuple, absorbing: Positions, exact: bool, plain: Any) -> Array:
+    """For what is done to each element of the first operand: quotients, and products in some places."""
+    return absorbed(out, args[0] == 0)
 
 
 def summed(out: Array, args: tuple, absorbing: Positions, exact: bool, plain: Callable[..., Array]) -> Array:
@@ -226,25 +231,23 @@ def summed(out: Array, args: tuple, absorbing: Positions, exact: bool, plain: Ca
 
 def solved(out: Array, args: tuple, absorbing: Positions, exact: bool, plain: Any) -> Array:
     """For linear systems: the solution for a right side of zeros is zero, whatever the matrix is."""
-    absorbs = (args[-1] == 0).all((-2, -1), keepdims=True)
-    return jnp.where(jnp.isnan(out) & absorbs, lax.full_like(out, 0, shape=()), out)
+    return absorbed(out, (args[-1] == 0).all((-2, -1), keepdims=True))
 
 
 def centered(out: Array, args: tuple, absorbing: Positions, exact: bool, plain: Callable[..., Array]) -> Array:
     """For differences from a weighted sum: zero where all tangents are zero, whatever the weights are."""
     t, weights = args
-    absorbs = (t == 0) & (plain(jnp.abs(t), jnp.full_like(weights, 0.25)) == 0)
-    return jnp.where(jnp.isnan(out) & absorbs, lax.full_like(out, 0, shape=()), out)
+    return absorbed(out, (t == 0) & (plain(jnp.abs(t), jnp.full_like(weights, 0.25)) == 0))
 
 
 SAFE: dict[Primitive, Absorbing] = {
     mul: Absorbing(mul, multiplied),
-    div: AbsorbingQuotient(div, divided),
+    div: AbsorbingQuotient(div, by_element),
     dot_general: Absorbing(dot_general, summed),
     ragged_dot_general: Absorbing(ragged_dot_general, summed),
     conv_general_dilated: Absorbing(conv_general_dilated, summed),
     center: AbsorbingByRule(center, centered),
-    scatter_mul: AbsorbingByRule(scatter_mul, divided),
+    scatter_mul: AbsorbingByRule(scatter_mul, by_element),
     triangular_solve: AbsorbingByRule(triangular_solve, solved),
     tridiagonal_solve: AbsorbingByRule(tridiagonal_solve, solved),
 }

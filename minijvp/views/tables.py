@@ -48,6 +48,31 @@ class Table:
         return self.html()
 
 
+class Tabular:
+    """What is read as a table: `markdown()` and `html()` give that in these forms, and Jupyter shows it."""
+
+    @property
+    def table(self) -> Table:
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return str(self.table)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def markdown(self) -> str:
+        """The table in Markdown."""
+        return self.table.markdown()
+
+    def html(self) -> str:
+        """The table as an HTML element."""
+        return self.table.html()
+
+    def _repr_html_(self) -> str:
+        return self.html()
+
+
 def _markdown_row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("\\", "\\\\").replace("|", "\\|") for cell in cells) + " |"
 

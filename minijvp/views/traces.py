@@ -22,7 +22,7 @@ from minijvp.core.tracer import Tracer
 from minijvp.core.types import is_key, type_of
 from minijvp.errors import ArgumentError
 from minijvp.views.python.text import comment
-from minijvp.views.tables import Table
+from minijvp.views.tables import Table, Tabular
 from minijvp.views.trace_walk import Row, Scope, Walk
 
 LARGEST_IN_FULL = 8
@@ -45,8 +45,8 @@ class Node:
     depth: int = 0
 
 
-@dataclass(frozen=True, eq=False)
-class Trace:
+@dataclass(frozen=True, eq=False, repr=False)
+class Trace(Tabular):
     """The nodes of a function at a point, in the order of their computation.
 
     `result` is what the function gives, and `derivative` the tangent of that, or the gradient: a tuple with a part for
@@ -76,22 +76,6 @@ class Trace:
         value = "" if node.value is None else value_text(node.value)
         derivative = "" if node.derivative is None else value_text(node.derivative)
         return INDENT * node.depth + node.name, node.operation, value, derivative, source_text(node.source)
-
-    def __str__(self) -> str:
-        return str(self.table)
-
-    __repr__ = __str__
-
-    def markdown(self) -> str:
-        """The table in Markdown."""
-        return self.table.markdown()
-
-    def html(self) -> str:
-        """The table as an HTML element."""
-        return self.table.html()
-
-    def _repr_html_(self) -> str:
-        return self.html()
 
 
 def forward_trace(

@@ -16,8 +16,12 @@ import pytest
 import minijvp
 import minijvp.numpy as mnp
 from minijvp import explain_nan, lax
+from minijvp.core.primitive import registry
 from minijvp.errors import ArgumentError, ForeignFunctionError
+from minijvp.explain import advice, reasons
+from minijvp.explain.cuts import CHOOSING
 from minijvp.explain.report import NanReport
+from minijvp.explain.runs import EXTREMA
 from tests.nan_programs import PROGRAMS
 
 ZEROS = np.zeros(3, np.float32)
@@ -537,3 +541,16 @@ def test_long_programs_do_not_recur_too_deep() -> None:
     assert (report.primitive, report.path) == ("log", ())
     assert report.becomes is not None
     assert report.becomes.primitive == "sin"
+
+
+def test_tables_of_advice_name_primitives() -> None:
+    named = advice.ROOTS | advice.LOGS | advice.ARCS | advice.QUOTIENTS | advice.EXPONENTIALS | advice.FACTORS
+    named |= advice.SUMS | EXTREMA | CHOOSING | reasons.STATIONARY | reasons.PARTS | {*reasons.ALWAYS, *reasons.HERE}
+    assert named <= set(registry)
+
+
+def test_reports_are_tables() -> None:
+    report = explain_nan(mnp.log)(0.0)
+    assert report.markdown().startswith(f"**{report.title}**") and "| operation |" in report.markdown()
+    assert report.html() == report._repr_html_() and "<caption>log: inf arises" in report.html()
+    assert explain_nan(mnp.log)(1.0).table.rows == ()

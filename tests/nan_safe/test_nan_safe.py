@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -256,8 +257,25 @@ def test_complex_numbers() -> None:
 
 def test_compiled_programs_hold_the_choice() -> None:
     fun = lambda x: mnp.sum(mnp.where(x > 0, mnp.sqrt(x), 0.0))
-    text = minijvp.jit(minijvp.grad(fun, nan_safe=True)).lower(np.ones(4, np.float32)).compile().as_text()
-    assert text is not None and text.count("select(") > 1
+
+    def selections(nan_safe: bool) -> int:
+        lowered = minijvp.jit(minijvp.grad(fun, nan_safe=nan_safe)).lower(np.ones(4, np.float32))
+        return (lowered.compile().as_text() or "").count("select(")
+
+    assert selections(True) > selections(False) > 0
+
+
+def test_where_it_does_not_hold() -> None:
+    """What docs/debugging.md says of rules in libraries, of solvers, of JAX, and of threads."""
+    unused = lambda fun: lambda x: mnp.sum(mnp.where(mnp.array(False), fun(x), 0.0))
+    grad = lambda fun, x: minijvp.grad(unused(fun), nan_safe=True)(x)
+    special = minijvp.scipy.special
+    assert all(np.isnan(grad(fun, x)) for fun, x in ((special.entr, 0.0), (special.logit, 0.0), (special.i0, np.inf)))
+    singular = np.ones((2, 2), np.float32)
+    assert all(np.isnan(grad(fun, singular)).any() for fun in (mnp.linalg.inv, lambda a: mnp.linalg.solve(a, a[0])))
+    with minijvp.config(nan_safe=True), ThreadPoolExecutor() as pool:
+        assert np.isnan(jax.grad(minijvp.to_jax(unused(mnp.sqrt)))(0.0))
+        assert np.isnan(pool.submit(minijvp.grad(unused(mnp.sqrt)), 0.0).result())
 
 
 @pytest.mark.parametrize("value", [1, "yes", np.True_])
