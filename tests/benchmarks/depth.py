@@ -7,8 +7,12 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+import minijvp
 from tests.benchmarks.benchmark import Benchmark
 from tests.benchmarks.contenders import BOTH, plain, renewed
 from tests.benchmarks.deep import deep_conv_data, deep_conv_loss, deep_transformer_data, deep_transformer_loss
@@ -91,6 +95,42 @@ def residual_blocks_loss(library: Any) -> Callable[[Any, Any], Any]:
     return loss
 
 
+class FlaxTransformer(nn.Module):
+    """Blocks of flax: attention and a network of two layers, each behind a layer norm and beside an identity."""
+
+    layers: int
+    width: int
+
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        mask = nn.make_causal_mask(x[..., 0])
+        for _ in range(self.layers):
+            # Without bias: that of the keys has no derivative, but for rounding.
+            attention = nn.MultiHeadDotProductAttention(num_heads=4, use_bias=False)
+            x = x + attention(nn.LayerNorm()(x), mask=mask)
+            x = x + nn.Dense(self.width)(nn.gelu(nn.Dense(4 * self.width)(nn.LayerNorm()(x))))
+        return x
+
+
+def flax_transformer_data(model: nn.Module, width: int, length: int) -> tuple[Any, Any]:
+    """Parameters of the model, and an input."""
+    x = normal(np.random.default_rng(0), 8, length, width)
+    return model.init(jax.random.key(0), x), x
+
+
+def flax_transformer_loss(library: Any, model: nn.Module) -> Callable[[Any, Any], Any]:
+    """The mean square of what the model gives: for minijvp, by from_jax."""
+    loss = lambda params, x: jnp.mean(model.apply(params, x) ** 2)  # type: ignore[operator]
+    return loss if library is BOTH["JAX"] else minijvp.from_jax(loss)
+
+
+def flax_transformer(layers: int, width: int, length: int) -> Program:
+    """The gradient of such a model for 8 sequences of a length."""
+    model = FlaxTransformer(layers, width)
+    loss = partial(flax_transformer_loss, model=model)
+    return Program(gradient(loss), partial(flax_transformer_data, model, width, length))
+
+
 def transformer(*sizes: int) -> Program:
     """The gradient of so many layers of a width, for 8 sequences of a length."""
     return Program(gradient(deep_transformer_loss), partial(deep_transformer_data, *sizes))
@@ -103,6 +143,7 @@ DEEP: dict[str, Program] = {
     "transformer, 48 layers of 64": transformer(48, 64, 32),
     "transformer, 6 layers of 256": transformer(6, 256, 128),
     "transformer, 12 layers of 256": transformer(12, 256, 256),
+    "transformer of flax, 12 layers of 64": flax_transformer(12, 64, 32),
     **{f"MLP, {n} layers": Program(gradient(mlp_loss), partial(mlp_data, n, 64, 32)) for n in (50, 200)},
     **{f"LSTM, {n} steps": Program(gradient(unrolled_lstm_loss), partial(unrolled_lstm_data, n)) for n in (12, 24, 50)},
     **{f"RK4, {n} steps": Program(gradient(partial(pendulum_loss, steps=n)), pendulum_data) for n in (4, 12, 30)},

@@ -31,7 +31,7 @@ STAIRS = {"lax.reduce_precision"}
 
 UNMOVED: dict[str, tuple[int, ...]] = {
     "add_zero": (1,),  # the zero
-    "center": (1,),  # numbers that add up to 1
+    **dict.fromkeys(("center", "safe_center"), (1,)),  # numbers that add up to 1
     "symmetric_product": (1,),  # a symmetric matrix
     "custom_linear_solve": (0,),  # the matrix, which the functions of the sample have too
     "logistic_slope": (0, 1),  # the second is a function of the first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import time
 from collections import Counter
@@ -170,10 +171,12 @@ def test_groups_hold_all_equations(group: str, backward: bool) -> None:
 def test_a_gradient_of_500_equations_is_drawn_in_time() -> None:
     gradient, params = minijvp.grad(deep), PARAMS + PARAMS[:5]
     assert len(minijvp.make_jaxpr(gradient)(params, X).equations) > 480
+    gc.freeze()  # what other tests left is not looked through
     for how in ({"group": None}, {"group": "auto"}):
-        start = time.process_time()
+        start = time.thread_time()
         draw(gradient, params, X, **how)
-        assert time.process_time() - start < 3
+        assert time.thread_time() - start < 3
+    gc.unfreeze()
     root = ElementTree.fromstring(draw(deep, PARAMS, X, backward=True).svg)
     assert float(root.attrib["width"]) <= 1200
 

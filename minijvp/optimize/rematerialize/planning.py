@@ -134,11 +134,10 @@ class PlanningProblem:
     def automatic_plan(self, copies: int = 1) -> Plan | None:
         """The plan to follow where no budget is asked for: None if there is little to gain.
 
-        Turns of a loop in which nothing takes long spend their time on what would be computed again.
-        """
+        In a loop whose turns compute nothing that takes long, to compute it again would take as long as a turn."""
         if self.bytes * copies * (self.loop.length if self.loop else 1) < SMALL:
             return None
-        turns = self.loop is not None and not (self.loop.chosen or self.loop.called)
+        turns = self.loop and not (self.loop.chosen or self.loop.called)
         if turns and "expensive" not in self.forward.levels.values():
             return None
         plan = self.by_default_terms()
