@@ -121,7 +121,7 @@ class Batches:
                 "The rule takes the arguments of the function only.",
                 f"Pass the value to {self.name} as an argument.",
             )
-        types = [t.with_shape((axis.size, *t.shape)) if b else t for t, b in zip(self.types, batched, strict=True)]
+        types = [t.stacked(axis.size, axis.split) if b else t for t, b in zip(self.types, batched, strict=True)]
         in_batched = list(tree_unflatten(self.tree, batched[n:]))
 
         def flat(*xs: Any) -> list[Any]:

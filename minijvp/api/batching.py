@@ -15,9 +15,11 @@ from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
 from minijvp.arguments.axes import as_mesh_axes, common_size, flatten_mapped, place_axis, require_axis
+from minijvp.core import placements
 from minijvp.core.hooks import hooks, other_plans
 from minijvp.core.primitive import Axis
 from minijvp.core.types import type_of
+from minijvp.operations.placing import split_alike
 from minijvp.operations.shape import move_axis
 from minijvp.transforms.vmap import vmap_flat
 
@@ -62,9 +64,11 @@ def vmap(
     def mapped(*args: Any, **kwargs: Any) -> Any:
         leaves, tree, axes, numberless = flatten_mapped(fun, in_axes, args, kwargs)
         size = common_size(fun, leaves, axes, axis_size, trees.call_namer(fun, args, kwargs))
-        axis = Axis(size, axis_name, mesh_axes)
         batched = [a is not None for a in axes]
         moved = [x if a is None else move_axis(x, a, 0) for x, a in zip(leaves, axes, strict=True)]
+        axis = Axis(size, axis_name, mesh_axes)
+        if placements.met:
+            axis, moved = split_alike(axis, moved, batched)
         out_tree = result = None
         without_numbers: list[bool] = []
 

@@ -15,11 +15,10 @@ from jax.tree_util import tree_unflatten
 
 from minijvp import trees
 from minijvp.api.taps import Taps
-from minijvp.arguments.devices import require_no_sum
 from minijvp.arguments.tangents import for_user, freezing
 from minijvp.budgets import Budget, checked_budget
 from minijvp.core.hooks import hooks, other_plans
-from minijvp.core.tracing import EVALUATION, detached, state, traced_by_jax
+from minijvp.core.tracing import EVALUATION, detached, state
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.transforms.transpose import transpose_flat
@@ -171,8 +170,6 @@ def differentiate(
     # Taps have to see the function run.
     gradient_of = gradient_flat if taps else state.trace.above(gradient_flat)
     outs, cts = gradient_of(checked, leaves, inexact, budget, selection.fun)
-    if traced_by_jax():
-        require_no_sum("grad", leaves, outs[:1], selection.leaf_name)
     found = iter(cts)
     gradient = [for_user(next(found) if i else None, x) for i, x in zip(inexact, leaves)]
     return outs, selection.unflatten(gradient), [] if taps is None else [taps.cotangents(list(found))]

@@ -15,12 +15,10 @@ import numpy as np
 from jax.tree_util import Partial, tree_flatten, tree_unflatten
 
 from minijvp import trees
-from minijvp.arguments.devices import require_no_sum
 from minijvp.arguments.tangents import FLOAT0, for_user, freezing, from_user, leaf_namer, require_same_tree
 from minijvp.budgets import Budget, optional_budget
 from minijvp.core.hooks import hooks, other_plans
 from minijvp.core.jaxpr import Jaxpr, evaluate
-from minijvp.core.tracing import traced_by_jax
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.families import instantiate
@@ -264,8 +262,6 @@ def linear_map_at(
     )
     opened, constants = linear.without_dead_code().hoist_constants()
     results = outs[: flat_fun.n]
-    if kind is PullBack and traced_by_jax():
-        require_no_sum("vjp", leaves, results, lambda i: f"leaf {i} of the arguments")
     in_types, out_types = map(type_of, leaves), map(type_of, results)
     in_tree = flat_fun.in_tree if flat_fun.derivative_tree is None else flat_fun.derivative_tree
     return outs, kind(opened, nonzero, in_tree, flat_fun.out_tree, in_types, out_types), constants

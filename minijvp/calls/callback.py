@@ -174,7 +174,7 @@ def structs(types: Types) -> tuple[Any, ...]:
 
 def stacked(axis: Axis, types: Types) -> Types:
     """The types of values with one row for each lane."""
-    return tuple([t.with_shape((axis.size, *t.shape)) for t in types])
+    return tuple([t.stacked(axis.size, axis.split) for t in types])
 
 
 pure_callback = PureCallback("pure_callback")

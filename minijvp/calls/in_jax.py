@@ -14,19 +14,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jax.core import ShapedArray, eval_context
 from jax.custom_derivatives import SymbolicZero
 from jax.extend.core import Primitive as JaxPrimitive
 from jax.interpreters import ad, batching, mlir
-from jax.sharding import NamedSharding, PartitionSpec
 
 from minijvp.calls.programs import one_equation
 from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Jaxpr, has_own_derivatives, jaxpr_without_rules, lower
 from minijvp.core.primitive import Axis, Primitive
-from minijvp.core.tracing import varying_axes
-from minijvp.core.types import Array, Params, is_inexact
+from minijvp.core.types import Array, Params, is_inexact, placing_in_jax
 from minijvp.operations.families import nonzero, spread
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.transforms.transpose import transpose_jaxpr
@@ -84,15 +81,8 @@ def linearized(
     found = lower_with_rules(known, *primals, run=run)
     outs = found[: len(out_nonzero)]
     residuals = residuals_of(origins, primals, found, len(outs))
-    given = all_varying([*residuals, *[t for t in tangents if t is not None]])
+    given = [*residuals, *[t for t in tangents if t is not None]]
     return outs, list(spread(linear_program.bind(*given, jaxpr=linear), out_nonzero))
-
-
-def all_varying(args: Sequence[Any]) -> list[Any]:
-    """The arguments, for JAX varying along every axis of devices along which one of them does."""
-    axes = frozenset().union(*map(varying_axes, args))
-    lacking = [tuple(sorted(axes - varying_axes(x))) for x in args]
-    return [lax.pcast(x, names, to="varying") if names else x for x, names in zip(args, lacking, strict=True)]
 
 
 def tangent_aval(x: Any) -> Any:
@@ -114,12 +104,8 @@ def evaluate(*args: Array, jaxpr: Jaxpr) -> list[Any]:
 
 @linear_program.def_abstract_eval
 def types(*given: Any, jaxpr: Jaxpr) -> list[Any]:
-    """The types of the outputs, which vary along the same axes of devices as the arguments."""
-    if not given or not given[0].manual_axis_type.varying:
-        return [ShapedArray(t.shape, t.dtype, weak_type=t.weak_type) for t in jaxpr.out_types]
-    whole = [NamedSharding(given[0].sharding.mesh, PartitionSpec(*[None] * t.ndim)) for t in jaxpr.out_types]
-    places = zip(jaxpr.out_types, whole, strict=True)
-    return [given[0].update(shape=t.shape, dtype=t.dtype, weak_type=t.weak_type, sharding=s) for t, s in places]
+    """The types of the outputs."""
+    return [ShapedArray(t.shape, t.dtype, weak_type=t.weak_type, **placing_in_jax(t)) for t in jaxpr.out_types]
 
 
 def jvp(primals: Sequence[Any], tangents: Sequence[Any], *, jaxpr: Jaxpr) -> tuple[list[Any], list[Any]]:

@@ -17,7 +17,6 @@ from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
 from minijvp.api.programs import stage_tree
-from minijvp.arguments.devices import staged_for
 from minijvp.calls.call import Call, applied
 from minijvp.calls.in_jax import lower_with_rules
 from minijvp.calls.static_arguments import StaticArguments, positional_names
@@ -234,7 +233,7 @@ class _Jitted:
             return self.fun(*args, **kwargs)
         dynamic, dynamic_kwargs, static = self.static.split(args, kwargs)
         leaves, tree = trees.flatten_numbers((dynamic, dynamic_kwargs), trees.is_float0_for_jax)
-        with evaluating(), staged_for(leaves):
+        with evaluating():
             types = tuple(map(argument_type, leaves))
             jaxpr, out_tree = stage_tree(self.static.close(static), tree, types, lowered=True)
             jaxpr = hooks.linearizer.lowered(jaxpr)

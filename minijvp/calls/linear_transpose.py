@@ -13,11 +13,8 @@ from jax.tree_util import Partial, tree_flatten, tree_unflatten
 from minijvp import trees
 from minijvp.api.linear_maps import LinearMap
 from minijvp.api.programs import abstract_types
-from minijvp.arguments.devices import require_no_sum
 from minijvp.arguments.linearity import first_error, zero_constants
 from minijvp.arguments.tangents import for_user, from_user, leaf_namer, require_same_tree
-from minijvp.core.tracer import is_traced
-from minijvp.core.tracing import traced_by_jax
 from minijvp.core.types import ArrayType, is_inexact
 from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.operations.families import zeros_like
@@ -29,10 +26,9 @@ from minijvp.trees import FlatFunction
 class Transposed(LinearMap):
     """The transpose of a linear function, as `linear_transpose` returns it. `in_types` are those of the function."""
 
-    def __init__(self, *parts: Any, name: str, examples: Sequence[Any]):
+    def __init__(self, *parts: Any, name: str):
         super().__init__(*parts)
         self.name = name
-        self.examples = tuple(examples)  # traced arguments: types do not say how they vary
 
     def __call__(self, constants: Sequence[Any], ct: Any) -> tuple[Any, ...]:
         leaves, tree = tree_flatten(ct)
@@ -42,9 +38,6 @@ class Transposed(LinearMap):
         n, known = len(self.in_types), len(constants)
         linear = [False] * known + [True] * n
         found = transpose_flat(self.jaxpr, linear, [*constants, *[None] * n], cts)
-        given = [c for c in found if c is not None]
-        if traced_by_jax():
-            require_no_sum("linear_transpose", self.examples, given, lambda i: f"argument {i}")
         found = [zeros_like(t) if c is None else c for c, t in zip(found, self.in_types, strict=True)]
         return tree_unflatten(self.in_tree, list(map(for_user, found, self.in_types)))
 
@@ -97,8 +90,7 @@ def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], 
         raise MissingRuleError(f"linear_transpose of {flat_fun.name}: {error.what}", error.why, error.do)
     opened, constants = jaxpr.hoist_constants()
     parts = opened, (True,) * len(jaxpr.outputs), tree, flat_fun.out_tree, types, jaxpr.out_types
-    examples = [x for x in leaves if is_traced(x)] if traced_by_jax() else []
-    return Partial(Transposed(*parts, name=flat_fun.name, examples=examples), constants)
+    return Partial(Transposed(*parts, name=flat_fun.name), constants)
 
 
 def require_one_kind(

@@ -11,7 +11,7 @@ from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.types import Array, ArrayType, Params, ScalarType, is_inexact, type_of
 from minijvp.errors import JaxprError
 from minijvp.operations.casting import convert_element_type
-from minijvp.operations.families import add, broadcast_in_dim, instantiate, zeros
+from minijvp.operations.families import add, broadcast_in_dim, instantiate, zeros, zeros_of
 from minijvp.transforms.vmap import vmap_jaxpr
 
 Flags = tuple[bool, ...]
@@ -58,12 +58,12 @@ class Extension:
 
     def bind(self, primitive: Primitive, *atoms: Atom, **params: Any) -> Var:
         """The result of an equation more."""
-        out = Var(primitive.type_rule(*[v.type for v in atoms], **params))
+        out = Var(primitive.result_types([v.type for v in atoms], params)[0])
         self.equations.append(Equation(primitive, atoms, params, (out,), None))
         return out
 
     def zeros(self, t: ArrayType) -> Var:
-        return self.bind(zeros, shape=t.shape, dtype=t.dtype)
+        return self.bind(zeros, **zeros_of(t))
 
     def sum(self, x: Atom, y: Atom) -> Var:
         return self.bind(add, x, y)
@@ -101,7 +101,7 @@ def typed(x: Array, t: ArrayType) -> Array:
 
 def array_types(types: Iterable[ArrayType]) -> list[ArrayType]:
     """The types that results have: a Python scalar that a program returns becomes a weakly typed array."""
-    return [ArrayType(t.shape, t.dtype, t.weak_type) if type(t) is ScalarType else t for t in types]
+    return [ArrayType(t.shape, t.dtype, t.weak_type, t.placement) if type(t) is ScalarType else t for t in types]
 
 
 def fits(x: ArrayType, y: ArrayType) -> bool:

@@ -192,7 +192,7 @@ def changed(params: Params, body: Body, **others: Any) -> dict[str, Any]:
 
 def stacked(length: int, types: Sequence[ArrayType]) -> list[ArrayType]:
     """The types of arrays whose rows have these types."""
-    return [t.with_shape((length, *t.shape)) for t in types]
+    return [t.stacked(length) for t in types]
 
 
 def known(args: Sequence[Any]) -> list[Any]:

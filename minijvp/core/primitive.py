@@ -8,10 +8,13 @@ from functools import lru_cache, partial
 from typing import Any, ClassVar
 
 import jax
+from jax.sharding import get_abstract_mesh
 
+from minijvp.core import placements
+from minijvp.core.placements import Placement
 from minijvp.core.source import maker
 from minijvp.core.tracing import state, traced_by_jax
-from minijvp.core.types import ArrayType, Params
+from minijvp.core.types import ArrayType, Params, array_type_in_jax, type_in_jax
 from minijvp.errors import ArgumentError, MissingRuleError, RedefinedPrimitiveWarning
 from minijvp.missing_rules import missing_rule
 
@@ -30,27 +33,31 @@ MULTIPLICATIONS_PER_BYTE = 8
 class Axis:
     """The batch axis of a vmap: its size, its name if collectives may ask for it, and where it lies on devices.
 
-    `mesh_axes` are the names of the axes of a mesh over which shardings inside the vmap are to spread it.
+    `mesh_axes` are the names of the axes of a mesh over which shardings inside the vmap are to spread it; `split` is a
+    placement whose first entry is the explicit axes of a mesh that split it, if any do.
 
     >>> from minijvp.extend import Axis
     >>> Axis(3).size, Axis(3, 'lanes').name
     (3, 'lanes')
     """
 
-    __slots__ = ("mesh_axes", "name", "size")
+    __slots__ = ("mesh_axes", "name", "size", "split")
 
-    def __init__(self, size: int, name: Any = None, mesh_axes: Any = None):
+    def __init__(self, size: int, name: Any = None, mesh_axes: Any = None, split: Placement | None = None):
         self.size = size
         self.name = name
         self.mesh_axes = mesh_axes
+        self.split = split
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Axis) and (
-            (self.size, self.name, self.mesh_axes) == (other.size, other.name, other.mesh_axes)
-        )
+        return isinstance(other, Axis) and self.key() == other.key()
 
     def __hash__(self) -> int:
-        return hash((self.size, self.name, self.mesh_axes))
+        return hash(self.key())
+
+    def key(self) -> tuple:
+        """All that it is."""
+        return self.size, self.name, self.mesh_axes, self.split
 
 
 class Primitive:
@@ -98,6 +105,9 @@ class Primitive:
 
     own_derivative = False
     """Whether its derivative is another one than JAX finds for `impl`. Programs inside are asked by themselves."""
+
+    knows_placements = False
+    """Whether its type rule gives results a placement, so that JAX need not be asked how it would place them."""
 
     is_call = False
     """Whether it is its body, on all operands: its results are, and its derivatives as well."""
@@ -203,13 +213,19 @@ class Primitive:
         raise self.missing("impl")
 
     def type_rule(self, *types: ArrayType, **params: Any) -> Any:
-        return _shape_of_impl(self, types, tuple(params.items()))
+        return _shape_of_impl(self, types, tuple(params.items()), get_abstract_mesh())
 
     def result_types(self, types: Sequence[ArrayType], params: Params) -> tuple[ArrayType, ...]:
         """The types of the results, of one or several, for arguments of these types."""
-        found = self.type_rule(*types, **params)
+        found = self.type_rule(*types, **params) if not placements.met else self.placed_type_rule(types, params)
         self.returns_tuple = type(found) is tuple
         return found if self.returns_tuple else (found,)
+
+    def placed_type_rule(self, types: Sequence[ArrayType], params: Params) -> Any:
+        """The type of the result where there are placements: by the type rule if no argument has one, else by JAX."""
+        if self.knows_placements or all([t.placement is None for t in types]):
+            return self.type_rule(*types, **params)
+        return _shape_of_impl(self, tuple(types), tuple(params.items()), get_abstract_mesh())
 
     def jvp(self, primals: tuple, tangents: tuple, /, **params: Any) -> tuple[Any, Any]:
         raise self.missing("jvp")
@@ -279,10 +295,7 @@ class Nondifferentiable(Primitive):
 
 
 @lru_cache(maxsize=8192)
-def _shape_of_impl(primitive: Primitive, types: tuple[ArrayType, ...], params: tuple) -> Any:
-    """The type that `impl` gives its result, found by tracing it once with abstract arguments."""
-    arguments = [jax.ShapeDtypeStruct(t.shape, t.dtype, weak_type=t.weak_type) for t in types]
-    out = jax.eval_shape(partial(primitive.impl, **dict(params)), *arguments)
-    if isinstance(out, (tuple, list)):
-        return tuple(ArrayType(o.shape, o.dtype, bool(o.weak_type)) for o in out)
-    return ArrayType(out.shape, out.dtype, bool(out.weak_type))
+def _shape_of_impl(primitive: Primitive, types: tuple[ArrayType, ...], params: tuple, mesh: Any) -> Any:
+    """The type that `impl` gives its result on a mesh, found by tracing it once with abstract arguments."""
+    out = jax.eval_shape(partial(primitive.impl, **dict(params)), *map(type_in_jax, types))
+    return tuple(map(array_type_in_jax, out)) if isinstance(out, (tuple, list)) else array_type_in_jax(out)

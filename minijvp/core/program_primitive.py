@@ -28,6 +28,7 @@ class ProgramPrimitive(Primitive):
 
     returns_tuple = True
     has_steps = False
+    knows_placements = True
 
     body: ClassVar[str] = "jaxpr"
     """The parameter with the program that takes the last operands and gives the results, one for one; "" if none does.

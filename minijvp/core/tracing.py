@@ -20,7 +20,7 @@ from jax.extend.core import unsafe_get_axis_names_DO_NOT_USE as names_of_axes  #
 
 from minijvp.core import source
 from minijvp.core.hooks import hooks, other_plans
-from minijvp.core.tracer import is_tracer_of_jax, refuse_tracers, resolved
+from minijvp.core.tracer import refuse_tracers, resolved
 from minijvp.core.types import Params, type_of
 from minijvp.errors import ArgumentError, EscapedTracerError
 
@@ -107,15 +107,14 @@ def computes(trace: Trace) -> bool:
 class ThreadState(threading.local):
     """What a thread is doing: its current trace, the line that equations are charged to, the named batch axes.
 
-    And whether all that is staged for a program of JAX varies along the same axes of devices; and while a program is
-    staged to be looked into, what is used in the place of traces, so that equations say what they are derivatives of.
+    And while a program is staged to be looked into, what is used in the place of traces, so that equations say what
+    they are derivatives of.
     """
 
     def __init__(self) -> None:
         self.trace: Trace = EVALUATION
         self.source: source.Source | None = None
         self.axis_sizes: dict[Any, int] = {}
-        self.vary_alike = False
         self.substitutes: dict[Any, Any] | None = None
 
 
@@ -233,19 +232,6 @@ class detached(evaluating):
     def __exit__(self, *exception: object) -> None:
         self.outside.__exit__(None, None, None)
         super().__exit__(*exception)
-
-
-def varying_axes(x: Any) -> frozenset[Any]:
-    """The axes of devices along which a value varies, by its type in JAX: inside of jax.shard_map with check_vma."""
-    return jax.typeof(x).manual_axis_type.varying if is_tracer_of_jax(x) else frozenset()
-
-
-def typed_axes() -> tuple[Any, ...]:
-    """The axes of devices by which JAX types values here: none outside of shard_map, or with check_vma=False."""
-    if not traced_by_jax():
-        return ()
-    names = jax.sharding.get_abstract_mesh().manual_axes
-    return tuple([name for name in names if varying_axes(jax.lax.axis_index(name))])
 
 
 def named_axes() -> tuple[tuple[Any, int], ...]:

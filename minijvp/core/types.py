@@ -1,4 +1,4 @@
-"""The type of a value: shape, dtype, and whether the dtype is weak (it came from a Python scalar)."""
+"""The type of a value: shape, dtype, whether the dtype is weak (it came from a Python scalar), and its placement."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from minijvp.core import placements
+from minijvp.core.placements import NO_MESH, Placement
 from minijvp.errors import ArgumentError, UnknownValueError
 
 SHORT_NAMES = {"float": "f", "bfloat": "bf", "int": "i", "uint": "u", "complex": "c", "bool": "bool"}
@@ -19,7 +21,8 @@ SHORT_NAMES = {"float": "f", "bfloat": "bf", "int": "i", "uint": "u", "complex":
 class ArrayType:
     """Shape, dtype and weakness of an array. Immutable by convention: a frozen dataclass costs three times as much.
 
-    In a transpose rule, an argument that is an `ArrayType` is one whose value is not known: it is linear.
+    In a transpose rule, an argument that is an `ArrayType` is one whose value is not known: it is linear. `placement`
+    is None but for values that are split over the explicit axes of a mesh, or vary along its manual ones.
 
     >>> import numpy as np
     >>> from minijvp.extend import ArrayType
@@ -27,12 +30,13 @@ class ArrayType:
     (f32[2,3], i32[]*)
     """
 
-    __slots__ = ("dtype", "shape", "weak_type")
+    __slots__ = ("dtype", "placement", "shape", "weak_type")
 
-    def __init__(self, shape: tuple[int, ...], dtype: Any, weak_type: bool = False):
+    def __init__(self, shape: tuple[int, ...], dtype: Any, weak_type: bool = False, placement: Placement | None = None):
         self.shape = shape
         self.dtype = dtype
         self.weak_type = weak_type
+        self.placement = placement
 
     @property
     def ndim(self) -> int:
@@ -48,10 +52,28 @@ class ArrayType:
 
     def strong(self) -> ArrayType:
         """The same type with a dtype that is not weak."""
-        return ArrayType(self.shape, self.dtype) if self.weak_type else self
+        return ArrayType(self.shape, self.dtype, False, self.placement) if self.weak_type else self
 
     def with_shape(self, shape: tuple[int, ...]) -> ArrayType:
-        return ArrayType(shape, self.dtype, self.weak_type)
+        """The same with another shape, which is not split; it varies along the same axes of devices."""
+        return self.placed(shape, (None,) * len(shape))
+
+    def placed(self, shape: tuple[int, ...], spec: tuple[Any, ...]) -> ArrayType:
+        """The same with another shape, and with these entries for its axes, if it has a placement."""
+        p = self.placement
+        return ArrayType(shape, self.dtype, self.weak_type, p and p.with_spec(spec))
+
+    def stacked(self, n: int, split: Placement | None = None) -> ArrayType:
+        """The type of so many of these along a leading axis, which is split as that of the placement `split` is."""
+        p, shape = self.placement, (n, *self.shape)
+        if split is not None and p is None:
+            return ArrayType(shape, self.dtype, self.weak_type, split.with_spec((*split.spec[:1], *[None] * self.ndim)))
+        return self.placed(shape, (split.spec[0] if split else None, *p.spec) if p else ())
+
+    def row(self) -> ArrayType:
+        """The type of what lies along the leading axis."""
+        p = self.placement
+        return self.placed(self.shape[1:], p.spec[1:] if p else ())
 
     def __eq__(self, other: object) -> bool:
         return (
@@ -59,13 +81,17 @@ class ArrayType:
             and self.shape == other.shape  # type: ignore[attr-defined]
             and self.dtype == other.dtype  # type: ignore[attr-defined]
             and self.weak_type == other.weak_type  # type: ignore[attr-defined]
+            and self.placement is other.placement  # type: ignore[attr-defined]
         )
 
     def __hash__(self) -> int:
         return hash((self.shape, self.dtype, self.weak_type))
 
     def __repr__(self) -> str:
-        return f"{short_dtype(self.dtype)}[{','.join(map(str, self.shape))}]{'*' if self.weak_type else ''}"
+        entries = self.placement.spec if self.placement else (None,) * len(self.shape)
+        axes = [f"{n}" if e is None else f"{n}@{e}" for n, e in zip(self.shape, entries, strict=True)]
+        along = f"{{V:{','.join(map(str, sorted(v)))}}}" if (v := placements.varying(self.placement)) else ""
+        return f"{short_dtype(self.dtype)}[{','.join(axes)}]{along}{'*' if self.weak_type else ''}"
 
 
 class ScalarType(ArrayType):
@@ -170,7 +196,27 @@ def is_key(dtype: Any) -> bool:
 
 def _read_jax_array(value: Any) -> ArrayType:
     aval = value.aval
-    return ArrayType(aval.shape, aval.dtype, aval.weak_type)
+    if aval.sharding.mesh is NO_MESH:
+        return ArrayType(aval.shape, aval.dtype, aval.weak_type)
+    return array_type_in_jax(aval)
+
+
+def array_type_in_jax(aval: Any) -> ArrayType:
+    """The type that JAX describes so: what jax.typeof, jax.eval_shape and jax.ShapeDtypeStruct give."""
+    sharding = aval.sharding
+    placement = None if sharding is None else placements.of(sharding, aval.manual_axis_type)
+    return ArrayType(aval.shape, aval.dtype, bool(aval.weak_type), placement)
+
+
+def type_in_jax(t: ArrayType) -> jax.ShapeDtypeStruct:
+    """The type as JAX describes it."""
+    return jax.ShapeDtypeStruct(t.shape, t.dtype, weak_type=t.weak_type, **placing_in_jax(t))
+
+
+def placing_in_jax(t: ArrayType) -> Params:
+    """How JAX describes where values of a type lie, in arguments of its own types."""
+    p = t.placement
+    return {} if p is None else {"sharding": p.sharding, "manual_axis_type": p.manual}
 
 
 def _read_numpy(value: Any) -> ArrayType:

@@ -202,6 +202,6 @@ def batched_bwd(
         made, ct_nonzero = bwd(nonzero)
         return batch(made, chosen(ts_batched, ct_nonzero)), ct_nonzero
 
-    lanes = lambda t: t.with_shape((axis.size, *t.shape))
+    lanes = lambda t: t.stacked(axis.size, axis.split)
     given = [lanes(t) if b else t for t, b in zip(bwd.given, ts_batched, strict=True)]
     return ByZeros(make, tuple(map(lanes, bwd.taken)), tuple(given))

@@ -129,7 +129,7 @@ def batch(equation: ForeignEquation, axis: Axis, batched: Flags) -> tuple[Jaxpr,
         return lambda *args: fun(jnp.zeros(axis.size), *args)
 
     places = zip(equation.types, batched, strict=True)
-    types = [t.with_shape((axis.size, *t.shape)) if b else t for t, b in places]
+    types = [t.stacked(axis.size, axis.split) if b else t for t, b in places]
     program = equation.asked(rule(0), types, "batches")
     if not all(flags):
         program = equation.asked(rule([0 if b else None for b in flags]), types, "batches")

@@ -240,7 +240,7 @@ def batch_rule(call: RuledCallOfJax) -> BatchRule:
             return jax.vmap(call.of_some(args, range(len(args))), axes, axis_size=axis.size)(*args)
 
         places = zip(call.types, batched, strict=True)
-        return call.trace(rule, [t.with_shape((axis.size, *t.shape)) if b else t for t, b in places])
+        return call.trace(rule, [t.stacked(axis.size, axis.split) if b else t for t, b in places])
 
     return BatchRule(make)
 

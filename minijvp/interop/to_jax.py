@@ -9,7 +9,6 @@ from typing import Any
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
-from minijvp.arguments.devices import staged_for
 from minijvp.calls.in_jax import lower_with_rules
 from minijvp.core.tracer import is_tracer_of_jax
 from minijvp.core.tracing import evaluating
@@ -54,7 +53,7 @@ def to_jax(fun: Callable[..., Any]) -> Callable[..., Any]:
 
         operands = [leaves[i] for i in traced]
         try:
-            with evaluating(), staged_for(operands):
+            with evaluating():
                 jaxpr = stage(flat, [argument_type(x) for x in operands], trees.function_name(fun))
         except ConcretizationError:
             return fun(*args, **kwargs)  # Python looks at values, which JAX may have (under jax.grad, say)

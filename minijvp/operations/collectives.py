@@ -1,4 +1,8 @@
-"""Communication along the named axis of a vmap, of minijvp or of JAX."""
+"""Communication along named axes: that of a vmap, of minijvp or of JAX, or those of a mesh, inside of shard_map.
+
+There JAX types values by the axes along which they vary (with check_vma=True). What does not vary is made to, where it
+meets what does; the derivative of that is a sum over devices, which `minijvp.operations.placing` brings about.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,11 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.sharding import get_abstract_mesh
 
+from minijvp.core import placements
 from minijvp.core.primitive import Axis, Primitive
-from minijvp.core.tracing import named_axes, state, typed_axes
+from minijvp.core.tracing import named_axes, state
 from minijvp.core.types import Array, ArrayType, Params, type_of
 from minijvp.errors import ArgumentError, UnboundAxisError
 from minijvp.operations.casting import convert_element_type
@@ -24,51 +30,65 @@ from minijvp.operations.slicing import slice as slice_primitive
 class Collective:
     """Mixin: a primitive that is processed by the vmap whose axis it names, with batched operands or without.
 
-    What meets none is lowered to `function`, an operation of JAX along an axis that JAX's vmap has.
+    What meets none is lowered to `function`, an operation of JAX along an axis that JAX's vmap has; or, along one or
+    several of a mesh, to `on_mesh`.
     """
 
     function: Callable[..., Any]
+    on_mesh: Callable[..., Any] | None = None
 
     def impl(self, *args: Any, axis_name: Any, **params: Any) -> Any:
         axis_size(axis_name)
-        return self.function(*args, axis_name, **params)
+        function = self.on_mesh if self.on_mesh is not None and is_of_mesh(axis_name) else self.function
+        return function(*args, axis_name, **params)
 
     def uses_axis(self, name: Any, params: Params) -> bool:
-        return params["axis_name"] == name
+        return name == params["axis_name"] or (type(params["axis_name"]) is tuple and name in params["axis_name"])
 
 
 def unbound(axis_name: Any) -> UnboundAxisError:
     """The error for an axis name that no surrounding vmap has."""
     known = sorted([str(name) for name, _ in named_axes()])
+    mesh = get_abstract_mesh()
+    free = sorted([str(name) for name in set(mesh.axis_names) - set(mesh.manual_axes)])
     return UnboundAxisError(
         f"the axis name {axis_name!r} is not bound.",
-        f"A collective speaks along the axis of a surrounding vmap; known here: {known}.",
-        f"Call the function under vmap(..., axis_name={axis_name!r}).",
+        f"A collective speaks along the axis of a surrounding vmap, or one that a shard_map made manual; known here: "
+        f"{known}." + (f" The mesh in force has {free} besides, which are not manual here." if free else ""),
+        f"Call the function under vmap(..., axis_name={axis_name!r}), or under shard_map over a mesh with that axis.",
     )
 
 
 def is_bound(axis_name: Any) -> bool:
-    """Whether a surrounding vmap has an axis of this name."""
+    """Whether a surrounding vmap or shard_map has an axis of this name."""
     return axis_name in state.axis_sizes or axis_name in dict(named_axes())
 
 
-def axis_size(axis_name: Any) -> int:
-    """The number of lanes of the surrounding vmap with this axis name.
+def is_of_mesh(axis_name: Any) -> bool:
+    """Whether this is an axis of a mesh, or a tuple of such, which a surrounding shard_map has made manual."""
+    manual = get_abstract_mesh().manual_axes
+    return all([name in manual and name not in state.axis_sizes for name in names_in(axis_name)])
 
-    Raises ArgumentError if there is none, and for an axis of devices by which JAX types values.
+
+def names_in(axis_name: Any) -> tuple[Any, ...]:
+    """The names of an axis, or of several, which the parameter of a collective has."""
+    return axis_name if type(axis_name) is tuple else (axis_name,)
+
+
+def axis_size(axis_name: Any) -> int:
+    """The number of lanes of the surrounding vmap, or of devices, along an axis; of several of a mesh, the product.
+
+    Raises UnboundAxisError if there is none.
     """
-    if axis_name in state.axis_sizes:
+    if type(axis_name) is not tuple and axis_name in state.axis_sizes:
         return state.axis_sizes[axis_name]
     found = dict(named_axes())
-    if axis_name not in found:
-        raise unbound(axis_name)
-    if axis_name in typed_axes():
-        raise ArgumentError(
-            f"a collective of minijvp along {axis_name!r}, an axis of jax.shard_map with check_vma=True.",
-            "JAX types values by the devices along which they vary, which decides what a derivative sums.",
-            "Say check_vma=False, or call the collective of JAX outside of what minijvp transforms.",
-        )
-    return found[axis_name]
+    size = 1
+    for name in names_in(axis_name):
+        if name not in found:
+            raise unbound(name)
+        size *= found[name]
+    return size
 
 
 class PSum(Collective, LinearPrimitive):
@@ -81,7 +101,10 @@ class PSum(Collective, LinearPrimitive):
         return x
 
     def transpose(self, ct: Array, x: ArrayType, *, axis_name: Any) -> Array:
-        return self(ct, axis_name=axis_name)
+        # What varies, by its type, has a sum that does not: then so is its cotangent, the same for all.
+        varying = placements.varying(x.placement)
+        rest = tuple([name for name in names_in(axis_name) if name not in varying])
+        return self(ct, axis_name=rest if type(axis_name) is tuple else axis_name) if rest else ct
 
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, axis_name: Any) -> tuple[Any, bool]:
         if axis.name != axis_name:
@@ -127,7 +150,7 @@ class AllGather(Collective, LinearPrimitive):
     recomputable = "never"
 
     def type_rule(self, x: ArrayType, *, axis_name: Any, axis_size: int) -> ArrayType:
-        return x.with_shape((axis_size, *x.shape))
+        return x.stacked(axis_size)
 
     def transpose(self, ct: Array, x: ArrayType, *, axis_name: Any, axis_size: int) -> Array:
         return reduce_scatter(ct, axis_name=axis_name, axis_size=axis_size)
@@ -144,9 +167,10 @@ class AxisIndex(Collective, Primitive):
     """The number of the lane."""
 
     function = staticmethod(lax.axis_index)
+    knows_placements = True
 
     def type_rule(self, *, axis_name: Any) -> ArrayType:
-        return ArrayType((), np.dtype(np.int32))
+        return super().type_rule(axis_name=axis_name) if is_of_mesh(axis_name) else ArrayType((), np.dtype(np.int32))
 
     def jvp(self, primals: tuple, tangents: tuple, *, axis_name: Any) -> tuple[Any, Any]:
         return self(axis_name=axis_name), None
@@ -159,6 +183,7 @@ class PPermute(Collective, LinearPrimitive):
     """The value of the lane that `perm` sends here (pairs of source and destination), or zeros if none does."""
 
     function = staticmethod(lambda x, name, perm: permuted(x, name, perm))
+    on_mesh = staticmethod(lax.ppermute)
     recomputable = "never"
 
     def type_rule(self, x: ArrayType, *, axis_name: Any, perm: tuple[tuple[int, int], ...]) -> ArrayType:
@@ -185,6 +210,7 @@ class ReduceScatter(Collective, LinearPrimitive):
     """The sum over all lanes of the row that has the number of the lane: the leading axis has one for each."""
 
     function = staticmethod(lambda x, name, axis_size: lax.psum(x, name)[lax.axis_index(name)])
+    on_mesh = staticmethod(lambda x, name, axis_size: lax.psum_scatter(x, name))
     recomputable = "never"
 
     def type_rule(self, x: ArrayType, *, axis_name: Any, axis_size: int) -> ArrayType:
@@ -210,6 +236,7 @@ class AllToAll(Collective, LinearPrimitive):
     """
 
     function = staticmethod(lambda x, name, axis_size: lax.all_gather(x, name)[:, lax.axis_index(name)])
+    on_mesh = staticmethod(lambda x, name, axis_size: lax.all_to_all(x, name, 0, 0, tiled=True))
     recomputable = "never"
 
     def type_rule(self, x: ArrayType, *, axis_name: Any, axis_size: int) -> ArrayType:
@@ -292,6 +319,22 @@ def one_row(x: Array, i: int) -> Array:
     return slice_primitive(x, start_indices=starts, limit_indices=(i + 1, *shape[1:]), strides=None)
 
 
+class Vary(Collective, LinearPrimitive):
+    """The same value, as one that may differ along an axis of a mesh, as far as types are concerned."""
+
+    function = staticmethod(lambda x, name: lax.pcast(x, name, to="varying"))
+    recomputable = "free"
+
+    def type_rule(self, x: ArrayType, *, axis_name: Any) -> ArrayType:
+        return super().type_rule(x, axis_name=axis_name)
+
+    def transpose(self, ct: Array, x: ArrayType, *, axis_name: Any) -> Array:
+        return ct  # summed where it is brought to the operand's type
+
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, axis_name: Any) -> tuple[Any, bool]:
+        return self(*args, axis_name=axis_name), True
+
+
 psum = PSum("psum")
 pmax = PExtremum("pmax", reduce_max, lax.pmax)
 pmin = PExtremum("pmin", reduce_min, lax.pmin)
@@ -301,3 +344,4 @@ ppermute = PPermute("ppermute")
 reduce_scatter = ReduceScatter("reduce_scatter")
 all_to_all = AllToAll("all_to_all")
 pbroadcast = PBroadcast("pbroadcast")
+vary = Vary("vary")

@@ -13,12 +13,13 @@ from typing import Any
 import jax
 import numpy as np
 from jax import lax
+from jax.sharding import NamedSharding, PartitionSpec
 
 from minijvp.core.primitive import MULTIPLICATIONS_PER_BYTE, Axis, Primitive
 from minijvp.core.types import Array, ArrayType, Params
 from minijvp.errors import ArgumentError
 from minijvp.operations.elementwise import convert_element_type, real
-from minijvp.operations.families import BilinearPrimitive, all_batched, shifted
+from minijvp.operations.families import BilinearPrimitive, all_batched, shifted, split_as, split_batches
 from minijvp.operations.shape import transpose
 
 Labels = tuple[int, ...]
@@ -45,7 +46,7 @@ class DotGeneral(BilinearPrimitive):
         return outputs[0].size * math.prod([inputs[0].shape[d] for d in summed]) / MULTIPLICATIONS_PER_BYTE
 
     def impl(self, x: Array, y: Array, **params: Any) -> Array:
-        if params.get("precision") in HALVES_TO_FLOATS:
+        if params.get("precision") in HALVES_TO_FLOATS and params.get("out_sharding") is None:
             return halves_to_floats(x, y, params["dimension_numbers"], params.get("preferred_element_type"))
         return self.plain_impl(x, y, **params)
 
@@ -60,6 +61,7 @@ class DotGeneral(BilinearPrimitive):
         dimension_numbers: DimensionNumbers,
         precision: Any = None,
         preferred_element_type: Any = None,
+        out_sharding: Any = None,
     ) -> ArrayType:
         x_labels, y_labels, out_labels = labels_of(dimension_numbers, x.ndim, y.ndim)
         sizes = dict(zip(x_labels, x.shape, strict=True))
@@ -74,25 +76,47 @@ class DotGeneral(BilinearPrimitive):
         return ArrayType(tuple([sizes[label] for label in out_labels]), dtype, x.weak_type and y.weak_type)
 
     def transpose_x(
-        self, ct: Array, x: ArrayType, y: Array, *, dimension_numbers: DimensionNumbers, **params: Any
+        self,
+        ct: Array,
+        x: ArrayType,
+        y: Array,
+        *,
+        dimension_numbers: DimensionNumbers,
+        out_sharding: Any = None,
+        **params: Any,
     ) -> Array:
         x_labels, y_labels, out_labels = labels_of(dimension_numbers, x.ndim, y.ndim)
-        return cast_like(contract(ct, out_labels, y, y_labels, x_labels, **params), x)
+        return cast_like(contract(ct, out_labels, y, y_labels, x_labels, **params, **split_as(x, ct, y)), x)
 
     def transpose_y(
-        self, ct: Array, x: Array, y: ArrayType, *, dimension_numbers: DimensionNumbers, **params: Any
+        self,
+        ct: Array,
+        x: Array,
+        y: ArrayType,
+        *,
+        dimension_numbers: DimensionNumbers,
+        out_sharding: Any = None,
+        **params: Any,
     ) -> Array:
         x_labels, y_labels, out_labels = labels_of(dimension_numbers, x.ndim, y.ndim)
-        return cast_like(contract(x, x_labels, ct, out_labels, y_labels, **params), y)
+        return cast_like(contract(x, x_labels, ct, out_labels, y_labels, **params, **split_as(y, ct, x)), y)
 
     def batch(
-        self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, dimension_numbers: DimensionNumbers, **params: Any
+        self,
+        axis: Axis,
+        args: tuple,
+        batched: tuple[bool, ...],
+        *,
+        dimension_numbers: DimensionNumbers,
+        out_sharding: Any = None,
+        **params: Any,
     ) -> tuple[Any, Any]:
         (x, y), (x_batched, y_batched) = args, batched
         x_labels, y_labels, out_labels = labels_of(dimension_numbers, x.ndim - x_batched, y.ndim - y_batched)
         x_labels = BATCH + x_labels if x_batched else x_labels
         y_labels = BATCH + y_labels if y_batched else y_labels
-        return contract(x, x_labels, y, y_labels, BATCH + out_labels, **params), True
+        how = split_batches(axis, out_sharding)
+        return contract(x, x_labels, y, y_labels, BATCH + out_labels, **params, **how), True
 
 
 class ScaledDot(Primitive):
@@ -156,6 +180,7 @@ def contract(
     *,
     precision: Any = None,
     preferred_element_type: Any = None,
+    out_sharding: Any = None,
 ) -> Array:
     """The product of x and y with axes as in `out_labels`, summed over the common labels that are not among them.
 
@@ -166,13 +191,12 @@ def contract(
     if swapped:
         x, y = y, x
         precision = precision[::-1] if type(precision) is tuple else precision
-    out = dot_general(
-        x,
-        y,
-        dimension_numbers=dimension_numbers,
-        precision=precision,
-        preferred_element_type=preferred_element_type,
-    )
+    how: Params = {"precision": precision, "preferred_element_type": preferred_element_type}
+    if out_sharding is not None:
+        order = range(len(out_labels)) if permutation is None else np.argsort(permutation)
+        spec = (*out_sharding.spec, *[None] * len(out_labels))
+        how["out_sharding"] = NamedSharding(out_sharding.mesh, PartitionSpec(*[spec[i] for i in order]))
+    out = dot_general(x, y, dimension_numbers=dimension_numbers, **how)
     return out if permutation is None else transpose(out, permutation=permutation)
 
 

@@ -13,9 +13,12 @@ from typing import Any
 import jax
 import numpy as np
 from jax import lax
+from jax.sharding import NamedSharding, PartitionSpec
 
+from minijvp.core import placements
+from minijvp.core.placements import Placement
 from minijvp.core.primitive import Axis, Primitive
-from minijvp.core.types import PYTHON_SCALARS, Array, ArrayType, Axes, ScalarType, type_of, wrapped
+from minijvp.core.types import PYTHON_SCALARS, Array, ArrayType, Axes, Params, ScalarType, type_of, wrapped
 from minijvp.errors import ArgumentError, MissingRuleError
 
 Derivative = Callable[..., Any]
@@ -35,7 +38,35 @@ def is_linear(x: Any) -> bool:
 def zeros_like(x: Any) -> Array:
     """Zeros of the shape and dtype of a value, a tracer or a type."""
     t = x if isinstance(x, ArrayType) else type_of(x)
-    return zeros(shape=t.shape, dtype=t.dtype)
+    return zeros(**zeros_of(t))
+
+
+def zeros_of(t: ArrayType) -> Params:
+    """The parameters of `zeros` for zeros of a type."""
+    params: Params = {"shape": t.shape, "dtype": t.dtype}
+    return params if t.placement is None else {**params, "placement": t.placement}
+
+
+def split_as(t: ArrayType, *others: Any) -> Params:
+    """The parameter `out_sharding` for a result that is split as a type says, where explicit axes of a mesh split it.
+
+    The `others`, operands, tell whether there is a mesh, if nothing splits the result.
+    """
+    if not placements.met:
+        return {}
+    for p in (t.placement, *[type_of(x).placement for x in others]):
+        if p is not None and p.is_split:
+            spec = t.placement.spec if t.placement else (None,) * len(t.shape)
+            return {"out_sharding": NamedSharding(p.sharding.mesh, PartitionSpec(*spec))}
+    return {}
+
+
+def split_batches(axis: Axis, out_sharding: Any) -> Params:
+    """The parameter `out_sharding` for a batch of results."""
+    if out_sharding is None:
+        return {}
+    along = axis.split.spec[0] if axis.split else axis.mesh_axes
+    return {"out_sharding": NamedSharding(out_sharding.mesh, PartitionSpec(along, *out_sharding.spec))}
 
 
 def instantiate(t: Any, x: Any) -> Array:
@@ -82,8 +113,9 @@ def leading_axis(axis: Axis, x: Array, batched: bool) -> Array:
     """
     if batched or type(x) in PYTHON_SCALARS:
         return x
-    shape = type_of(x).shape
-    return broadcast_in_dim(x, shape=(axis.size, *shape), broadcast_dimensions=tuple(range(1, len(shape) + 1)))
+    t = type_of(x)
+    how = {"shape": (axis.size, *t.shape), "broadcast_dimensions": tuple(range(1, len(t.shape) + 1))}
+    return broadcast_in_dim(x, **how, **(split_as(t.stacked(axis.size, axis.split)) if axis.split else {}))
 
 
 def all_batched(axis: Axis, args: Sequence[Any], batched: Sequence[bool]) -> list[Any]:
@@ -328,15 +360,16 @@ class BilinearPrimitive(Primitive):
 
 
 class Zeros(Primitive):
-    """Zeros of a given shape and dtype."""
+    """Zeros of a given shape and dtype, and placement."""
 
     recomputable = "free"
 
-    def impl(self, *, shape: tuple[int, ...], dtype: Any) -> Array:
-        return lax.full(shape, 0, dtype)
+    def impl(self, *, shape: tuple[int, ...], dtype: Any, placement: Placement | None = None) -> Array:
+        found = lax.full(shape, 0, dtype)
+        return found if placement is None else placement.give(found)
 
-    def type_rule(self, *, shape: tuple[int, ...], dtype: Any) -> ArrayType:
-        return ArrayType(shape, dtype)
+    def type_rule(self, *, shape: tuple[int, ...], dtype: Any, placement: Placement | None = None) -> ArrayType:
+        return ArrayType(shape, dtype, False, placement)
 
 
 class BroadcastInDim(LinearPrimitive):
@@ -344,10 +377,12 @@ class BroadcastInDim(LinearPrimitive):
 
     recomputable = "free"
 
-    def impl(self, x: Array, *, shape: tuple[int, ...], broadcast_dimensions: Axes) -> Array:
-        return lax.broadcast_in_dim(x, shape, broadcast_dimensions)
+    def impl(self, x: Array, *, shape: tuple[int, ...], broadcast_dimensions: Axes, out_sharding: Any = None) -> Array:
+        return lax.broadcast_in_dim(x, shape, broadcast_dimensions, out_sharding=out_sharding)
 
-    def type_rule(self, x: ArrayType, *, shape: tuple[int, ...], broadcast_dimensions: Axes) -> ArrayType:
+    def type_rule(
+        self, x: ArrayType, *, shape: tuple[int, ...], broadcast_dimensions: Axes, out_sharding: Any = None
+    ) -> ArrayType:
         if len(broadcast_dimensions) != x.ndim or any(
             not 0 <= d < len(shape) or n not in (1, shape[d])
             for n, d in zip(x.shape, broadcast_dimensions, strict=True)
@@ -355,17 +390,27 @@ class BroadcastInDim(LinearPrimitive):
             raise ArgumentError(f"{x!r} cannot be broadcast to {shape} with its axes at {broadcast_dimensions}.")
         return ArrayType(shape, x.dtype, x.weak_type)
 
-    def transpose(self, ct: Array, x: ArrayType, *, shape: tuple[int, ...], broadcast_dimensions: Axes) -> Array:
+    def transpose(
+        self, ct: Array, x: ArrayType, *, shape: tuple[int, ...], broadcast_dimensions: Axes, out_sharding: Any = None
+    ) -> Array:
         kept = {d for n, d in zip(x.shape, broadcast_dimensions, strict=True) if n == shape[d]}
         summed = tuple(d for d in range(len(shape)) if d not in kept)
         ct = reduce_sum(ct, axes=summed) if summed else ct
-        return ct if len(kept) == x.ndim else reshape(ct, new_sizes=x.shape)
+        return ct if len(kept) == x.ndim else reshape(ct, new_sizes=x.shape, **split_as(x, ct))
 
     def batch(
-        self, axis: Axis, args: tuple, batched: Any, *, shape: tuple[int, ...], broadcast_dimensions: Axes
+        self,
+        axis: Axis,
+        args: tuple,
+        batched: Any,
+        *,
+        shape: tuple[int, ...],
+        broadcast_dimensions: Axes,
+        out_sharding: Any = None,
     ) -> tuple[Any, Any]:
         dimensions = (0, *(d + 1 for d in broadcast_dimensions))
-        return self(*args, shape=(axis.size, *shape), broadcast_dimensions=dimensions), True
+        how = split_batches(axis, out_sharding)
+        return self(*args, shape=(axis.size, *shape), broadcast_dimensions=dimensions, **how), True
 
 
 class Reshape(LinearPrimitive):
@@ -373,21 +418,24 @@ class Reshape(LinearPrimitive):
 
     recomputable = "free"
 
-    def impl(self, x: Array, *, new_sizes: tuple[int, ...]) -> Array:
-        return lax.reshape(x, new_sizes)
+    def impl(self, x: Array, *, new_sizes: tuple[int, ...], out_sharding: Any = None) -> Array:
+        return lax.reshape(x, new_sizes, out_sharding=out_sharding)
 
-    def type_rule(self, x: ArrayType, *, new_sizes: tuple[int, ...]) -> ArrayType:
+    def type_rule(self, x: ArrayType, *, new_sizes: tuple[int, ...], out_sharding: Any = None) -> ArrayType:
         if math.prod(new_sizes) != x.size:
             raise ArgumentError(
                 f"reshape of {x!r} to {new_sizes}.", "The number of elements differs.", "Correct the new shape."
             )
         return ArrayType(new_sizes, x.dtype, x.weak_type)
 
-    def transpose(self, ct: Array, x: ArrayType, *, new_sizes: tuple[int, ...]) -> Array:
-        return reshape(ct, new_sizes=x.shape)
+    def transpose(self, ct: Array, x: ArrayType, *, new_sizes: tuple[int, ...], out_sharding: Any = None) -> Array:
+        return reshape(ct, new_sizes=x.shape, **split_as(x, ct))
 
-    def batch(self, axis: Axis, args: tuple, batched: Any, *, new_sizes: tuple[int, ...]) -> tuple[Any, Any]:
-        return self(*args, new_sizes=(axis.size, *new_sizes)), True
+    def batch(
+        self, axis: Axis, args: tuple, batched: Any, *, new_sizes: tuple[int, ...], out_sharding: Any = None
+    ) -> tuple[Any, Any]:
+        how = split_batches(axis, out_sharding)
+        return self(*args, new_sizes=(axis.size, *new_sizes), **how), True
 
 
 class ReduceSum(LinearPrimitive):
@@ -405,7 +453,7 @@ class ReduceSum(LinearPrimitive):
 
     def transpose(self, ct: Array, x: ArrayType, *, axes: Axes) -> Array:
         kept = tuple(d for d in range(x.ndim) if d not in axes)
-        return broadcast_in_dim(ct, shape=x.shape, broadcast_dimensions=kept)
+        return broadcast_in_dim(ct, shape=x.shape, broadcast_dimensions=kept, **split_as(x, ct))
 
     def batch(self, axis: Axis, args: tuple, batched: Any, *, axes: Axes) -> tuple[Any, Any]:
         return self(*args, axes=shifted(axes)), True

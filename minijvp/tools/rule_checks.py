@@ -132,7 +132,7 @@ class RuleChecks:
         expected = as_tuple(self.primitive.type_rule(*types, **params))
         found, flags = self.entries("batch", out, "results"), self.entries("batch", flags, "flags")
         self.count("batch", flags, expected, "flags")
-        expected = [t.with_shape((axis.size, *t.shape)) if b else t for t, b in zip(expected, flags, strict=True)]
+        expected = [t.stacked(axis.size, axis.split) if b else t for t, b in zip(expected, flags, strict=True)]
         self.compare("batch", found, expected, f"For {axis.size} lanes, along a leading axis of what is batched, it is")
         return result
 

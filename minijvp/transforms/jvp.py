@@ -10,12 +10,14 @@ from functools import partial
 from typing import Any
 
 from minijvp.answers import no_number
+from minijvp.core import placements
 from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.source import Source
 from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import Trace, current, state
 from minijvp.core.types import ArrayType, Params, type_of
+from minijvp.operations.placing import brought
 from minijvp.transforms.staging import stage_as
 
 
@@ -72,6 +74,8 @@ class JVPTrace(Trace):
         if not active:
             return self.parent.process(primitive, primals, params)
         out, tangent = self.apply(primitive, primals, tangents, params)
+        if placements.met:
+            tangent = self.placed(out, tangent)
         if type(out) is tuple:
             return tuple([self.pack(x, t) for x, t in zip(out, tangent, strict=True)])
         return self.pack(out, tangent)
@@ -94,6 +98,17 @@ class JVPTrace(Trace):
 
     def pack(self, primal: Any, tangent: Any) -> Any:
         return primal if tangent is None else JVPTracer(self, primal, tangent)
+
+    def placed(self, out: Any, tangent: Any) -> Any:
+        """The tangents, placed as the values are that they belong to."""
+        previous = state.trace
+        state.trace = self.parent
+        try:
+            if type(out) is not tuple:
+                return None if tangent is None else brought(tangent, type_of(out))
+            return tuple([None if t is None else brought(t, type_of(x)) for x, t in zip(out, tangent, strict=True)])
+        finally:
+            state.trace = previous
 
     def apply(self, primitive: Any, primals: tuple, tangents: tuple, params: Params) -> tuple[Any, Any]:
         """Result and tangent of an operation, by its rule, which runs under the parent."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from minijvp.answers import escaped
 from minijvp.arguments.known_inputs import KnownInputs
-from minijvp.core import source
+from minijvp.core import placements, source
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import Trace, current, state
@@ -82,7 +82,10 @@ class StagingTrace(Trace):
 
     def process(self, primitive: Any, args: tuple, params: Params) -> Any:
         atoms = tuple([x.variable if type(x) is StagingTracer and x.owner is self else self.atom(x) for x in args])
-        types = primitive.type_rule(*[v.type for v in atoms], **params)
+        if placements.met:
+            types = primitive.placed_type_rule([v.type for v in atoms], params)
+        else:
+            types = primitive.type_rule(*[v.type for v in atoms], **params)
         line = state.source or source.capture()
         if type(types) is tuple:
             outputs = tuple([Var(t) for t in types])
@@ -174,4 +177,4 @@ def stage_as(what: str, jaxpr: Jaxpr, fun: Callable[..., Sequence[Any]], types: 
 def argument_type(x: Any) -> ArrayType:
     """The type that an argument has inside the program: Python scalars become weakly typed arrays."""
     t = type_of(x)
-    return ArrayType(t.shape, t.dtype, t.weak_type) if type(t) is ScalarType else t
+    return ArrayType(t.shape, t.dtype, t.weak_type, t.placement) if type(t) is ScalarType else t

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from minijvp.core import placements
 from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.source import Source
 from minijvp.core.tracing import state
 from minijvp.errors import MissingRuleError, UnknownValueError
 from minijvp.missing_rules import how_to_write
-from minijvp.operations.families import add, zeros
+from minijvp.operations.families import add, zeros, zeros_of
+from minijvp.operations.placing import brought
 from minijvp.transforms.staging import stage_as
 
 
@@ -36,6 +38,7 @@ def transpose_flat(jaxpr: Jaxpr, linear: Sequence[bool], args: Sequence[Any], co
         pending = _evaluate_known(jaxpr, values)
         for v, ct in zip(jaxpr.outputs, cotangents, strict=True):
             if ct is not None and type(v) is Var and v not in values:
+                ct = brought(ct, v.type) if placements.met else ct
                 received[v] = add(received[v], ct) if v in received else ct
         for e in reversed(pending):
             if len(e.outputs) == 1:
@@ -55,6 +58,7 @@ def transpose_flat(jaxpr: Jaxpr, linear: Sequence[bool], args: Sequence[Any], co
             found = e.primitive.transpose(cts if several else cts[0], *operands, **e.params)
             for v, ct in zip(e.inputs, found if type(found) is tuple else (found,)):
                 if ct is not None and type(v) is Var and v not in values:
+                    ct = brought(ct, v.type) if placements.met else ct
                     received[v] = add(received[v], ct) if v in received else ct
     except (TypeError, ValueError) as error:
         fails = isinstance(error, (MissingRuleError, UnknownValueError))
@@ -101,7 +105,7 @@ def known_apart(jaxpr: Jaxpr, linear: Sequence[bool]) -> Jaxpr | None:
 
 def zeros_equation(v: Var) -> Equation:
     """The equation by which a variable is zero."""
-    return Equation(zeros, (), {"shape": v.type.shape, "dtype": v.type.dtype}, (v,), None)
+    return Equation(zeros, (), zeros_of(v.type), (v,), None)
 
 
 def is_about_linearity(error: Exception) -> bool:

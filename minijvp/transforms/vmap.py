@@ -32,7 +32,7 @@ class BatchTracer(Tracer):
     @property
     def type(self) -> ArrayType:
         t = type_of(self.value)
-        return ArrayType(t.shape[1:], t.dtype, t.weak_type) if self.batched else t
+        return t.row() if self.batched else t
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -137,5 +137,5 @@ def vmap_jaxpr(
             out_batched = tuple([w or b for w, b in zip(wanted, out_batched, strict=True)])
         return outs
 
-    types = [t.with_shape((axis.size, *t.shape)) if b else t for t, b in zip(jaxpr.in_types, batched, strict=True)]
+    types = [t.stacked(axis.size, axis.split) if b else t for t, b in zip(jaxpr.in_types, batched, strict=True)]
     return stage_as("vmap", jaxpr, fun, types), out_batched

@@ -231,9 +231,9 @@ class Recording(Trace):
                 atoms.append(Literal(x, type_of(x)))
             else:
                 atoms.append(new.setdefault(id(x) if isinstance(x, jax.Array) else i, (i, Var(type_of(x))))[1])
-        types = primitive.type_rule(*[v.type for v in atoms], **params)
-        single = type(types) is not tuple
-        outputs = tuple(map(Var, (types,) if single else types))
+        types = primitive.result_types([v.type for v in atoms], params)
+        single = not primitive.returns_tuple
+        outputs = tuple(map(Var, types))
         equation = Equation(primitive, tuple(atoms), params, outputs, state.source or source.capture(3))
         tree.operations += 1
         return self.node.following.setdefault(key, Operation(equation, tuple(new.values()), single))

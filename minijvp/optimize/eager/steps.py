@@ -153,6 +153,8 @@ def speaks_along_axes(primitive: Primitive, params: Params) -> bool:
 class Step(Primitive):
     """The application of a program, by one compiled call. Traces that do not compute see its equations."""
 
+    knows_placements = True
+
     def __call__(self, *args: Any, **params: Any) -> tuple[Any, ...]:
         trace, program = state.trace, params["program"]
         return run(trace, program, args) if takes_steps(trace) else tuple(evaluate(program.jaxpr, *args))

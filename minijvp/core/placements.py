@@ -1,0 +1,81 @@
+"""Placements: how a value lies on the devices of a mesh, where that is part of its type in JAX.
+
+It is on the axes of a mesh that are explicit, where a type names the axes along which each axis of an array is split;
+and on axes that are manual, inside of shard_map, where a type names those along which a value varies. What lies whole
+on every device, and all values elsewhere, have no placement.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import NamedSharding, PartitionSpec
+
+Axes = frozenset[Any]
+
+NO_MESH = jax.typeof(jnp.zeros(())).sharding.mesh
+"""The mesh of arrays that lie on none: one object."""
+
+NOT_VARYING = jax.typeof(jnp.zeros(())).manual_axis_type
+"""The manual axes of a value that is the same everywhere."""
+
+
+class Placement(NamedTuple):
+    """A sharding over an abstract mesh, whose spec has an entry for each axis of the array, and the manual axes."""
+
+    sharding: NamedSharding
+    manual: Any
+
+    @property
+    def varying(self) -> Axes:
+        """The axes of devices along which the value may differ."""
+        return self.manual.varying
+
+    @property
+    def spec(self) -> tuple[Any, ...]:
+        """What each axis of the array is split along."""
+        return tuple(self.sharding.spec)
+
+    @property
+    def is_split(self) -> bool:
+        """Whether explicit axes of the mesh split the value."""
+        return any([entry is not None for entry in self.sharding.spec])
+
+    def give(self, x: Any) -> Any:
+        """A value of JAX with this placement: it varies along more axes of devices, or is split otherwise, or both."""
+        lacking = tuple(self.varying - jax.typeof(x).manual_axis_type.varying)
+        if lacking:
+            x = jax.lax.pcast(x, lacking, to="varying")
+        return x if jax.typeof(x).sharding.spec == self.sharding.spec else jax.sharding.reshard(x, self.sharding)
+
+    def with_spec(self, spec: tuple[Any, ...]) -> Placement | None:
+        """The same with other entries for axes."""
+        return of(NamedSharding(self.sharding.mesh, PartitionSpec(*spec)), self.manual)
+
+    def with_varying(self, axes: Axes) -> Placement | None:
+        """The same for a value that varies along these axes."""
+        return of(self.sharding, self.manual.update(varying=axes))
+
+    def __repr__(self) -> str:
+        varying = f", varying along {sorted(self.varying)}" if self.varying else ""
+        return f"{self.sharding.spec}{varying}"
+
+
+met: dict[Placement, Placement] = {}
+"""All placements that there were, each as the one object that stands for it. Empty: nothing needs to be asked."""
+
+
+def of(sharding: Any, manual: Any) -> Placement | None:
+    """The placement with this sharding and these manual axes, or None if it says nothing."""
+    manual = NOT_VARYING if manual is None else manual
+    if manual == NOT_VARYING and all([entry is None for entry in sharding.spec]):
+        return None
+    found = Placement(sharding, manual)
+    return met.setdefault(found, found)
+
+
+def varying(placement: Placement | None) -> Axes:
+    """The axes of devices along which a value varies."""
+    return frozenset() if placement is None else placement.manual.varying
