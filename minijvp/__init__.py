@@ -59,6 +59,7 @@ from minijvp.calls.linear_transpose import linear_transpose
 from minijvp.calls.passes import fwd_and_bwd
 from minijvp.calls.remat import checkpoint, checkpoint_name, remat
 from minijvp.calls.scopes import ensure_compile_time_eval, named_call, named_scope
+from minijvp.calls.shard_map import shard_map
 from minijvp.calls.tap import tap
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.tracer import Tracer, typeof
@@ -292,6 +293,7 @@ __all__ = [
     "root",
     "scipy",
     "set_mesh",
+    "shard_map",
     "stop_gradient",
     "symbolic",
     "tap",

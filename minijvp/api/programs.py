@@ -9,12 +9,11 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
-import jax
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
 from minijvp.core.jaxpr import Jaxpr
-from minijvp.core.types import ArrayType, ScalarType, abstract_type
+from minijvp.core.types import ArrayType, ScalarType, abstract_type, type_in_jax
 from minijvp.errors import ArgumentError
 from minijvp.transforms.staging import stage
 
@@ -54,7 +53,7 @@ def make_jaxpr(
         types = abstract_types(leaves, trees.call_namer(fun, dynamic, kwargs, positions))
         jaxpr, out_tree = stage_tree(with_static(fun, args, static), tree, types)
         if return_shape:
-            return jaxpr, tree_unflatten(out_tree, [shape_struct(t) for t in jaxpr.out_types])
+            return jaxpr, tree_unflatten(out_tree, [type_in_jax(t) for t in jaxpr.out_types])
         return jaxpr
 
     return jaxpr_maker
@@ -73,7 +72,7 @@ def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     leaves, tree = tree_flatten((args, kwargs))
     types = abstract_types(leaves, trees.call_namer(fun, args, kwargs))
     jaxpr, out_tree = stage_tree(fun, tree, types)
-    return tree_unflatten(out_tree, [shape_struct(t) for t in jaxpr.out_types])
+    return tree_unflatten(out_tree, [type_in_jax(t) for t in jaxpr.out_types])
 
 
 def with_static(fun: Callable[..., Any], args: tuple, static: Sequence[int]) -> Callable[..., Any]:
@@ -116,8 +115,3 @@ def abstract_types(leaves: Sequence[Any], where: Callable[[int], str]) -> tuple[
             t = trees.require_array(x, lambda i=i: where(i))  # which names it
         types.append(ArrayType(t.shape, t.dtype, t.weak_type) if type(t) is ScalarType else t)
     return tuple(types)
-
-
-def shape_struct(t: ArrayType) -> Any:
-    """A type as JAX writes it."""
-    return jax.ShapeDtypeStruct(t.shape, t.dtype, weak_type=t.weak_type)

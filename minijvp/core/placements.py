@@ -69,7 +69,6 @@ met: dict[Placement, Placement] = {}
 
 def of(sharding: Any, manual: Any) -> Placement | None:
     """The placement with this sharding and these manual axes, or None if it says nothing."""
-    manual = NOT_VARYING if manual is None else manual
     if manual == NOT_VARYING and all([entry is None for entry in sharding.spec]):
         return None
     found = Placement(sharding, manual)

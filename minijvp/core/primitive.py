@@ -297,5 +297,19 @@ class Nondifferentiable(Primitive):
 @lru_cache(maxsize=8192)
 def _shape_of_impl(primitive: Primitive, types: tuple[ArrayType, ...], params: tuple, mesh: Any) -> Any:
     """The type that `impl` gives its result on a mesh, found by tracing it once with abstract arguments."""
-    out = jax.eval_shape(partial(primitive.impl, **dict(params)), *map(type_in_jax, types))
-    return tuple(map(array_type_in_jax, out)) if isinstance(out, (tuple, list)) else array_type_in_jax(out)
+    found: Any = None
+
+    def impl(*args: Any) -> Any:
+        nonlocal found
+        out = primitive.impl(*args, **dict(params))
+        several = isinstance(out, (tuple, list))
+        found = tuple([type_of_result(x) for x in out]) if several else type_of_result(out)
+        return out
+
+    jax.eval_shape(impl, *map(type_in_jax, types))
+    return found
+
+
+def type_of_result(x: Any) -> ArrayType:
+    """The type of what `impl` returns where JAX traces: a tracer, or a constant."""
+    return array_type_in_jax(jax.typeof(x))

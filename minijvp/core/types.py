@@ -202,10 +202,8 @@ def _read_jax_array(value: Any) -> ArrayType:
 
 
 def array_type_in_jax(aval: Any) -> ArrayType:
-    """The type that JAX describes so: what jax.typeof, jax.eval_shape and jax.ShapeDtypeStruct give."""
-    sharding = aval.sharding
-    placement = None if sharding is None else placements.of(sharding, aval.manual_axis_type)
-    return ArrayType(aval.shape, aval.dtype, bool(aval.weak_type), placement)
+    """The type that JAX describes so, as jax.typeof does."""
+    return ArrayType(aval.shape, aval.dtype, aval.weak_type, placements.of(aval.sharding, aval.manual_axis_type))
 
 
 def type_in_jax(t: ArrayType) -> jax.ShapeDtypeStruct:

@@ -27,9 +27,8 @@ def over_axes(primitive: Primitive, reduction: Primitive) -> Callable[..., Any]:
         refuse_option(primitive.name, "axis_index_groups", axis_index_groups)
         positions = tuple([a for a in axes if isinstance(a, int)])
         outs = [reduction(x, axes=positions) for x in xs] if positions else list(xs)
-        for name in axes:
-            if name not in positions:
-                outs = [primitive(x, axis_name=name) for x in outs]
+        for name in collectives.together([name for name in axes if name not in positions]):
+            outs = [primitive(x, axis_name=name) for x in outs]
         return outs
 
     return translation
@@ -37,12 +36,19 @@ def over_axes(primitive: Primitive, reduction: Primitive) -> Callable[..., Any]:
 
 for _name, _reduction in (("psum", "reduce_sum"), ("pmax", "reduce_max"), ("pmin", "reduce_min")):
     TABLE[_name] = over_axes(registry[_name], registry[_reduction])
+TABLE["psum_invariant"] = TABLE["psum"]
+
+
+@translates("pvary", "pcast")
+def vary(*xs: Any, axes: Any, **how: Any) -> list[Any]:
+    """The values, as such that may differ along axes of a mesh."""
+    return [collectives.vary(x, axis_name=tuple(axes)) for x in xs]
 
 
 def single_name(primitive: str, axis_name: Any, axis_index_groups: Any = None) -> Any:
     """The name of the one axis that a collective speaks along."""
     refuse_option(primitive, "axis_index_groups", axis_index_groups)
-    if not isinstance(axis_name, tuple):
+    if not isinstance(axis_name, tuple) or (len(axis_name) > 1 and collectives.is_of_mesh(axis_name)):
         return axis_name
     refuse_option(primitive, "axis_name", axis_name if len(axis_name) != 1 else None)
     return axis_name[0]
@@ -106,7 +112,7 @@ def all_to_all(
     That is so whether `tiled` or not: without it, JAX gives the operand an axis of size 1 to join along.
     """
     refuse_option("all_to_all", "axis_index_groups", axis_index_groups)
-    names = axis_name if isinstance(axis_name, tuple) else (axis_name,)
+    names = collectives.together(axis_name if isinstance(axis_name, tuple) else (axis_name,))
     sizes = [collectives.axis_size(name) for name in names]
     x = shapes.move_axis(divided(x, split_axis, math.prod(sizes)), split_axis, 0)
     if len(names) == 1:

@@ -16,12 +16,11 @@ from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
 from minijvp.answers import Capturing, for_jax
-from minijvp.api.programs import shape_struct
 from minijvp.calls.programs import are_inexact
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.tracer import Tracer, is_convertible, is_traced
 from minijvp.core.tracing import EVALUATION, as_constant, computes, evaluating, named_axes, state
-from minijvp.core.types import PYTHON_SCALARS, is_arraylike, is_key, type_of, x64_enabled
+from minijvp.core.types import PYTHON_SCALARS, is_arraylike, is_key, type_in_jax, type_of, x64_enabled
 from minijvp.custom_rules.captures import reaches_tracer
 from minijvp.custom_rules.deferred import ByZeros, Deferred
 from minijvp.errors import ArgumentError, EscapedTracerError, ForeignFunctionError, MissingRuleError
@@ -223,7 +222,7 @@ class Bridge:
 
     def traced(self, flat: Callable[..., list[Any]], args: Sequence[Any], known: int) -> Traced:
         """What JAX traces of a function of arguments like these."""
-        types = [shape_struct(argument_type(x)) for x in args]
+        types = [type_in_jax(argument_type(x)) for x in args]
         name, lowered = trees.function_name(self.fun), is_lowered(state.trace)
         with evaluating(), jax.ensure_compile_time_eval() if known == COMPUTED else nullcontext():
             if lowered:

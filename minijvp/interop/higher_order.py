@@ -11,7 +11,6 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, JaxprEqn
 from jax.tree_util import tree_leaves, tree_unflatten
 
-from minijvp.api.programs import shape_struct
 from minijvp.calls.callback import debug_callback as debug_callback_primitive
 from minijvp.calls.callback import io_callback as io_callback_primitive
 from minijvp.calls.callback import pure_callback as pure_callback_primitive
@@ -24,7 +23,7 @@ from minijvp.control_flow.reduce import reduce_windows
 from minijvp.control_flow.scan import scan as scan_primitive
 from minijvp.control_flow.while_loop import while_loop as while_primitive
 from minijvp.core.jaxpr import Jaxpr, evaluate
-from minijvp.core.types import Params, type_of
+from minijvp.core.types import Params, type_in_jax, type_of
 from minijvp.custom_rules.custom_jvp import custom_jvp_call
 from minijvp.custom_rules.custom_vjp import custom_vjp_call
 from minijvp.custom_rules.custom_vmap import custom_vmap_call
@@ -350,7 +349,7 @@ def structured(equation: JaxprEqn, *inputs: Any) -> Any:
     if ours is not None:
         return ours(*inputs)
     operands = in_types(inputs, equation.invars)
-    types = [shape_struct(type_of(x)) for x in operands]
+    types = [type_in_jax(type_of(x)) for x in operands]
     closed = jax.make_jaxpr(lambda *xs: tree_leaves(primitive.expand(*tree_unflatten(primitive.in_tree, xs))))(*types)
     if type(primitive).__name__ in ("CustomRoot", "CustomJVPTraced"):
         return by_tangents(equation, closed, operands)

@@ -17,14 +17,13 @@ from jax.core import eval_context
 from jax.extend.core import ClosedJaxpr, JaxprEqn
 from jax.tree_util import tree_unflatten
 
-from minijvp.api.programs import shape_struct
 from minijvp.calls.programs import chosen, groups
 from minijvp.control_flow.cond import cond as cond_primitive
 from minijvp.control_flow.scan import scan as scan_primitive
 from minijvp.control_flow.while_loop import while_loop as while_primitive
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate
 from minijvp.core.tracing import state
-from minijvp.core.types import type_of
+from minijvp.core.types import type_in_jax, type_of
 from minijvp.errors import MissingRuleError
 from minijvp.interop.higher_order import as_closed, constants_and_carry
 from minijvp.interop.reading import (
@@ -105,7 +104,7 @@ def addupdate(equation: JaxprEqn, reference: Reference, value: Any, *indices: An
 def by_jax(fun: Callable[..., Any], *args: Any) -> Any:
     """The result of a function written with jax.numpy, by our primitives."""
     with eval_context():
-        closed = jax.make_jaxpr(fun)(*[shape_struct(type_of(x)) for x in args])
+        closed = jax.make_jaxpr(fun)(*[type_in_jax(type_of(x)) for x in args])
     (out,) = interpret(closed.jaxpr, closed.consts, args)
     return out
 

@@ -17,13 +17,12 @@ from jax.extend import core as jax_core
 from jax.interpreters import ad
 from jax.tree_util import tree_flatten, tree_unflatten
 
-from minijvp.api.programs import shape_struct
 from minijvp.calls.programs import are_inexact, chosen, groups
 from minijvp.core import source
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracer import is_tracer_of_jax
-from minijvp.core.types import ArrayType, is_inexact, type_of
+from minijvp.core.types import ArrayType, is_inexact, type_in_jax, type_of
 from minijvp.custom_rules.custom_vjp import custom_vjp_linear
 from minijvp.custom_rules.custom_vmap import BatchRule
 from minijvp.custom_rules.deferred import ByZeros, Deferred, Flags
@@ -87,7 +86,7 @@ class OneEquation:
     def trace(self, fun: Callable[..., Any], types: Sequence[ArrayType]) -> Jaxpr:
         """A function of JAX for arguments of these types, read."""
         try:
-            closed = jax.make_jaxpr(fun)(*map(shape_struct, types))
+            closed = jax.make_jaxpr(fun)(*map(type_in_jax, types))
         except jax.errors.UnexpectedTracerError as error:
             raise self.lost() from error
         except TRACING_ERRORS as error:

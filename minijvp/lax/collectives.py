@@ -52,6 +52,12 @@ def single_name(axis_name: Any, function: str) -> Any:
     return names[0]
 
 
+def one_axis(axis_name: Any, function: str) -> Any:
+    """The one axis name, or a tuple of those of a mesh, which are as one; ArgumentError for others."""
+    names = ops.together(names_of(axis_name))
+    return names[0] if len(names) == 1 else single_name(axis_name, function)
+
+
 def refuse_groups(function: str, axis_index_groups: Any) -> None:
     """Raise ArgumentError for groups of lanes, which a vmap does not have in JAX either."""
     refuse(function, "axis_index_groups", axis_index_groups, module="lax")
@@ -75,7 +81,7 @@ def along(
         v = converted(v, np.dtype(np.int32) if function == "psum" and v.dtype == np.bool_ else v.dtype)
         if positions:
             v = reduction(v, axes=normalize_axes(positions, len(type_of(v).shape), function))
-        for name in names:
+        for name in ops.together(names):
             v = primitive(v, axis_name=name)
         return v
 
@@ -159,7 +165,7 @@ def all_gather(
     """
     refuse_groups("all_gather", axis_index_groups)
     refuse("all_gather", "to", to, "varying", module="lax")
-    name = single_name(axis_name, "all_gather")
+    name = one_axis(axis_name, "all_gather")
     n = ops.axis_size(name)
 
     def leaf(v: Array) -> Array:

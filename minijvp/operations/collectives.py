@@ -6,7 +6,7 @@ meets what does; the derivative of that is a sum over devices, which `minijvp.op
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -73,6 +73,13 @@ def is_of_mesh(axis_name: Any) -> bool:
 def names_in(axis_name: Any) -> tuple[Any, ...]:
     """The names of an axis, or of several, which the parameter of a collective has."""
     return axis_name if type(axis_name) is tuple else (axis_name,)
+
+
+def together(names: Sequence[Any]) -> list[Any]:
+    """The names, those of a mesh as one tuple: devices speak along several of its axes at once."""
+    of_mesh = tuple([name for name in names if is_of_mesh(name)])
+    others = [name for name in names if name not in of_mesh]
+    return [*others, of_mesh] if of_mesh else others
 
 
 def axis_size(axis_name: Any) -> int:

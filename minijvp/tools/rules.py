@@ -15,11 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minijvp.api.programs import shape_struct
 from minijvp.arguments.axes import repeat
 from minijvp.core.jaxpr import evaluate, lower
 from minijvp.core.primitive import Axis, Nondifferentiable, Primitive
-from minijvp.core.types import PYTHON_SCALARS, is_arraylike, is_key, type_of
+from minijvp.core.types import PYTHON_SCALARS, is_arraylike, is_key, type_in_jax, type_of
 from minijvp.errors import ArgumentError, MinijvpError, RuleError
 from minijvp.tools.judging import Judge, by_differences
 from minijvp.tools.levels import np_array, pull, push
@@ -147,7 +146,7 @@ def check_types(sample: Sample, judge: Judge) -> None:
         raise RuleError(f"the type rule gives {types!r}, and the result is {'a tuple' if several else 'one value'}.")
     found, wanted = [type_of(x) for x in as_list(out)], as_list(types)
     # Computed, a Python scalar has become an array.
-    if list(map(shape_struct, found)) != list(map(shape_struct, wanted)):
+    if list(map(type_in_jax, found)) != list(map(type_in_jax, wanted)):
         raise RuleError(f"the result has the types {found}, expected by the type rule: {wanted}.")
 
 
@@ -263,7 +262,7 @@ def check_empty_batch(sample: Sample, judge: Judge) -> None:
     for t in jaxpr.out_types:
         if t.shape[:1] != (0,):
             raise RuleError(f"a batch of no lanes has the type {t!r}, expected a leading axis of size 0.")
-    jax.eval_shape(lambda *ys: lower(jaxpr, *ys), *map(shape_struct, none.values()))
+    jax.eval_shape(lambda *ys: lower(jaxpr, *ys), *map(type_in_jax, none.values()))
 
 
 CHECKS: tuple[Check, ...] = (
