@@ -8,12 +8,26 @@ import sys
 from pathlib import Path
 
 
-def run_on_four_devices(code: str) -> None:
-    """Run a script where JAX has four CPU devices. Fails, with its last words, if the script does not end well."""
+def environment(devices: int) -> dict[str, str]:
+    """The environment of a process where JAX has so many CPU devices, and the tests can be imported."""
     root = str(Path(__file__).parents[1])
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=4", "JAX_PLATFORMS": "cpu", "PYTHONPATH": root}
-    command = [sys.executable, "-c", code]
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    return {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": root}
+
+
+def run(command: list[str], devices: int) -> None:
+    """Run a command of Python. Fails, with its last words, if it does not end well."""
     done = subprocess.run(
-        command, env={**os.environ, **flags}, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, *command], env=environment(devices), capture_output=True, text=True, timeout=600, check=False
     )
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+def run_on_four_devices(code: str) -> None:
+    """Run a script where JAX has four CPU devices."""
+    run(["-c", code], 4)
+
+
+def run_on_eight_devices(module: str) -> None:
+    """Run a module of the tests where JAX has eight CPU devices."""
+    run(["-m", module], 8)

@@ -374,7 +374,8 @@ class _Mapped:
             raise ArgumentError(
                 f"{who}.",
                 f"The array has {t.ndim} axes, and each axis of the mesh splits one at most.",
-                "Give an entry for each axis of the array, or for the first of them.",
+                "Give an entry for each axis of the array, or for the first of them; a number x of each device has an "
+                "axis as x[None].",
             )
         for d, entry in enumerate(spec if whole else ()):
             parts = math.prod([sizes[name] for name in names_in((entry,))])
@@ -388,16 +389,19 @@ class _Mapped:
     def stage(self, tree: Any, types: Sequence[ArrayType], in_specs: Specs, how: Params) -> tuple[Staged, Specs]:
         """The program of parts, and the spec of each output."""
         found: list[Any] = []
+        entered = False
 
         def body(*parts: Any) -> tuple[()]:
+            nonlocal entered
+            entered = True
             found.extend(stage_tree(self.fun, tree, tuple(map(type_of, parts))))
             return ()
 
         try:
             jax.eval_shape(in_jax(body, in_specs=in_specs, out_specs=(), **how), *map(type_in_jax, types))
         except ValueError as error:
-            if found or "shard_map" not in str(error):
-                raise
+            if entered:
+                raise  # the function did it
             raise ArgumentError(f"shard_map of {self.name}: {error}") from None
         closed, out_tree = found
         staged = Staged(closed, out_tree)

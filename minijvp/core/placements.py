@@ -7,11 +7,12 @@ on every device, and all values elsewhere, have no placement.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 Axes = frozenset[Any]
 
@@ -73,6 +74,17 @@ def of(sharding: Any, manual: Any) -> Placement | None:
         return None
     found = Placement(sharding, manual)
     return met.setdefault(found, found)
+
+
+def where_manual(mesh: Any, run: Callable[[], object]) -> None:
+    """Call a function where JAX traces with the manual axes of an abstract mesh, as it does inside of shard_map."""
+
+    def body() -> tuple[()]:
+        run()
+        return ()
+
+    whole = mesh.update_axis_types(dict.fromkeys(mesh.manual_axes, AxisType.Auto))
+    jax.eval_shape(jax.shard_map(body, mesh=whole, in_specs=(), out_specs=(), axis_names=set(mesh.manual_axes)))
 
 
 def varying(placement: Placement | None) -> Axes:

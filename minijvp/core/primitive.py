@@ -306,7 +306,9 @@ def _shape_of_impl(primitive: Primitive, types: tuple[ArrayType, ...], params: t
         found = tuple([type_of_result(x) for x in out]) if several else type_of_result(out)
         return out
 
-    jax.eval_shape(impl, *map(type_in_jax, types))
+    run = partial(jax.eval_shape, impl, *map(type_in_jax, types))
+    manual = next((m for t in types if t.placement and (m := t.placement.sharding.mesh).manual_axes), mesh)
+    placements.where_manual(manual, run) if manual != mesh else run()
     return found
 
 

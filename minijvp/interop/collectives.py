@@ -57,7 +57,7 @@ def single_name(primitive: str, axis_name: Any, axis_index_groups: Any = None) -
 @translates("axis_index")
 def axis_index(*, axis_name: Any) -> Any:
     """The number of the lane."""
-    return collectives.axis_index(axis_name=single_name("axis_index", axis_name))
+    return collectives.lane_number(single_name("axis_index", axis_name))
 
 
 @translates("ppermute")

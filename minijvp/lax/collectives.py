@@ -188,7 +188,7 @@ def axis_index(axis_name: Any) -> Array:
     """
     out = None
     for name in names_of(axis_name):
-        number = ops.axis_index(axis_name=name)
+        number = ops.lane_number(name)
         out = number if out is None else out * ops.axis_size(name) + number
     return out
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.sharding import get_abstract_mesh
 
 from minijvp.core import placements
+from minijvp.core.placements import Placement
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import named_axes, state
 from minijvp.core.types import Array, ArrayType, Params, type_of
@@ -44,6 +46,19 @@ class Collective:
 
     def uses_axis(self, name: Any, params: Params) -> bool:
         return name == params["axis_name"] or (type(params["axis_name"]) is tuple and name in params["axis_name"])
+
+
+def lane_number(axis_name: Any) -> Array:
+    """The number of the lane along an axis."""
+    placement = index_placement(axis_name) if is_of_mesh(axis_name) else None
+    return axis_index(axis_name=axis_name, **({} if placement is None else {"placement": placement}))
+
+
+def index_placement(axis_name: Any) -> Placement | None:
+    """The placement of the number of a device along an axis of the mesh in force."""
+    found: list[Any] = []
+    jax.eval_shape(lambda: found.append(jax.typeof(lax.axis_index(axis_name))))
+    return placements.of(found[0].sharding, found[0].manual_axis_type)
 
 
 def unbound(axis_name: Any) -> UnboundAxisError:
@@ -171,18 +186,18 @@ class AllGather(Collective, LinearPrimitive):
 
 
 class AxisIndex(Collective, Primitive):
-    """The number of the lane."""
+    """The number of the lane. Along an axis of a mesh, by which values are typed, it has a placement."""
 
-    function = staticmethod(lax.axis_index)
+    function = staticmethod(lambda name, placement=None: lax.axis_index(name))
     knows_placements = True
 
-    def type_rule(self, *, axis_name: Any) -> ArrayType:
-        return super().type_rule(axis_name=axis_name) if is_of_mesh(axis_name) else ArrayType((), np.dtype(np.int32))
+    def type_rule(self, *, axis_name: Any, placement: Placement | None = None) -> ArrayType:
+        return ArrayType((), np.dtype(np.int32), False, placement)
 
-    def jvp(self, primals: tuple, tangents: tuple, *, axis_name: Any) -> tuple[Any, Any]:
-        return self(axis_name=axis_name), None
+    def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
+        return self(**params), None
 
-    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, axis_name: Any) -> tuple[Any, bool]:
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], **params: Any) -> tuple[Any, bool]:
         return iota(dtype=np.dtype(np.int32), shape=(axis.size,), dimension=0), True
 
 
@@ -273,7 +288,7 @@ class PBroadcast(Collective, LinearPrimitive):
 
     def transpose(self, ct: Array, x: ArrayType, *, axis_name: Any, source: int) -> Array:
         total = psum(ct, axis_name=axis_name)
-        return select_n(eq(axis_index(axis_name=axis_name), source), zeros_like(total), total)
+        return select_n(eq(lane_number(axis_name), source), zeros_like(total), total)
 
     def batch(
         self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, axis_name: Any, source: int

@@ -1,0 +1,195 @@
+"""shard_map beside JAX's on eight devices: both sides of it, every transformation, collectives, and from_jax.
+
+A script: `python -m tests.devices.shard_maps`, with eight devices.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import AxisType
+from jax.sharding import PartitionSpec as P
+
+import minijvp
+from tests.devices.beside import Comparison, uniform
+
+MESH = jax.make_mesh((4, 2), ("d", "m"), axis_types=(AxisType.Auto,) * 2)
+BOTH = ("d", "m")
+RING = [(i, (i + 1) % 4) for i in range(4)]
+W, X, ROWS = uniform(6, 4), uniform(8, 6, seed=1), uniform(8, 8, seed=2)
+
+compare = Comparison()
+
+
+def mapped(api: Any, fun: Any, in_specs: Any, out_specs: Any, **how: Any) -> Any:
+    return api.shard_map(fun, mesh=MESH, in_specs=in_specs, out_specs=out_specs, **how)
+
+
+def mean_loss(api: Any, np: Any, **how: Any) -> Any:
+    """A loss of weights that all devices have, and of rows that each has some of."""
+    local = lambda w, x: api.lax.pmean(np.mean(np.tanh(x @ w) ** 2), BOTH)
+    return mapped(api, local, (P(), P(BOTH)), P(), **how)
+
+
+def columns_and_rows(api: Any, np: Any, **how: Any) -> Any:
+    """Two products, the first divided by columns, the second by rows."""
+    local = lambda a, b, x: api.lax.psum(np.tanh(x @ a) @ b, "m")
+    product = mapped(api, local, (P(None, "m"), P("m", None), P("d")), P("d"), **how)
+    return lambda a, b, x: np.mean(product(a, b, x) ** 2)
+
+
+def around(api: Any, np: Any, **how: Any) -> Any:
+    """Blocks that go around a ring."""
+
+    def local(x: Any) -> Any:
+        total = block = x
+        for _ in range(3):
+            block = api.lax.ppermute(block, "d", RING)
+            total = total + np.sin(block) * total
+        return total
+
+    return mapped(api, local, P("d"), P("d"), **how)
+
+
+def scanned(api: Any, np: Any, **how: Any) -> Any:
+    """A recurrence in which each device has rows of its own, and all the same weights."""
+
+    def local(w: Any, x: Any) -> Any:
+        step = lambda c, row: (np.tanh(c * row + w.sum()), c)
+        c, ys = api.lax.scan(step, x[0], x)
+        return c[None], ys
+
+    both = mapped(api, local, (P(), P("d")), (P("d"), P("d")), **how)
+    return lambda w, x: sum((y**2).sum() for y in both(w, x))
+
+
+def exchanged(api: Any, np: Any, **how: Any) -> Any:
+    """all_gather, psum_scatter, all_to_all and axis_index, one after the other."""
+
+    def local(x: Any) -> Any:
+        whole = api.lax.all_gather(x, "d", tiled=True)
+        part = api.lax.psum_scatter(np.sin(whole), "d", tiled=True)
+        return api.lax.all_to_all(part, "d", 1, 0, tiled=True) * (1 + api.lax.axis_index("d"))
+
+    return lambda x: (mapped(api, local, P("d"), P("d"), **how)(x) ** 2).sum()
+
+
+def chosen(api: Any, np: Any, **how: Any) -> Any:
+    """A while loop from where a choice of each device begins."""
+
+    def local(w: Any, x: Any) -> Any:
+        x = api.lax.cond(x.sum() > 0, np.sin, lambda x: -x, x)
+        return api.lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, np.sin(c[1] * w.sum())), (0, x))[1]
+
+    return mapped(api, local, (P(), P("d")), P("d"), **how)
+
+
+def ours(api: Any, fun: Any) -> Any:
+    """A function of JAX for either library."""
+    return fun if api is jax else minijvp.from_jax(fun)
+
+
+def transformations(how: dict[str, Any]) -> None:
+    """Every transformation of a loss."""
+
+    def case(name: str, transformed: Any, *args: Any) -> None:
+        compare(f"{name} {how}", lambda api, np: transformed(api, mean_loss(api, np, **how)), *args)
+
+    case("value", lambda api, f: f, W, X)
+    case("grad", lambda api, f: api.grad(f, argnums=(0, 1)), W, X)
+    case("jit grad", lambda api, f: api.jit(api.grad(f, argnums=(0, 1))), W, X)
+    case("grad jit", lambda api, f: api.grad(api.jit(f), argnums=(0, 1)), W, X)
+    case("jvp", lambda api, f: lambda w, x: api.jvp(f, (w, x), (w, x)), W, X)
+    case("vjp", lambda api, f: lambda w, x: api.vjp(f, w, x)[1](jnp.float32(2)), W, X)
+    case("linearize", lambda api, f: lambda w, x: api.linearize(f, w, x)[1](w, x), W, X)
+    case("hvp", lambda api, f: lambda w, x: api.jvp(api.grad(lambda w: f(w, x)), (w,), (w,)), W, X)
+    case("hessian", lambda api, f: api.hessian(f), W, X)
+    case("vmap", lambda api, f: api.vmap(f, in_axes=(0, None)), uniform(3, 6, 4), X)
+    case("vmap grad", lambda api, f: api.vmap(api.grad(f), in_axes=(0, None)), uniform(3, 6, 4), X)
+    case("checkpoint", lambda api, f: api.grad(api.checkpoint(f), argnums=(0, 1)), W, X)
+    case("to_jax", lambda api, f: jax.grad(f if api is jax else minijvp.to_jax(f), argnums=(0, 1)), W, X)
+    compare(f"from_jax {how}", lambda api, np: api.grad(ours(api, mean_loss(jax, jnp, **how)), argnums=(0, 1)), W, X)
+
+
+def programs(how: dict[str, Any]) -> None:
+    """Gradients of programs that communicate."""
+
+    def case(name: str, make: Any, *args: Any, mode: str = "grad", argnums: Any = 0) -> None:
+        transformed = lambda api, np: getattr(api, mode)(make(api, np, **how), argnums=argnums)
+        compare(f"{name} {how}", transformed, *args)
+
+    case("two products", columns_and_rows, uniform(6, 8), uniform(8, 4), X, argnums=(0, 1, 2))
+    case("ring", lambda api, np, **how: lambda x: (around(api, np, **how)(x) ** 2).sum(), X)
+    case("scan", scanned, W, X, argnums=(0, 1))
+    case("exchange", exchanged, ROWS)
+    case("choice", chosen, W, X, mode="jacfwd")
+    case("from_jax ring", lambda api, np, **how: lambda x: (ours(api, around(jax, jnp, **how))(x) ** 2).sum(), X)
+    case("from_jax exchange", lambda api, np, **how: ours(api, exchanged(jax, jnp, **how)), ROWS)
+    case(
+        "closure",
+        lambda api, np, **how: lambda w: mapped(api, lambda x: np.tanh(x @ w), P("d"), P("d"), **how)(X).sum(),
+        W,
+    )
+    some = lambda api, np, **how: (
+        lambda w, x: (
+            mapped(api, lambda w, x: api.lax.psum(np.tanh(x @ w).sum(0), "d"), (P(), P("d")), P(), **how)(w, x) ** 2
+        ).sum()
+    )
+    compare(
+        f"some axes {how}",
+        lambda api, np: api.jit(api.grad(some(api, np, axis_names={"d"}, **how), argnums=(0, 1))),
+        W,
+        X,
+    )
+
+
+def gradients_of_parts() -> None:
+    """What is differentiated inside: what does not vary gets the sum over devices, with types; a part, without."""
+    part = lambda np, x: lambda w: np.sin(x @ w).sum()
+    inside = lambda api, np: lambda w, x: api.grad(part(np, x))(w)
+    added = lambda api, np: lambda w, x: api.lax.psum(api.grad(part(np, x))(w), BOTH)
+    compare("inside", lambda api, np: mapped(api, inside(api, np), (P(), P(BOTH)), P()), W, X)
+    compare("inside, added", lambda api, np: mapped(api, added(api, np), (P(), P(BOTH)), P(), check_vma=False), W, X)
+    compare(
+        "inside of JAX's",
+        lambda api, np: jax.jit(mapped(jax, inside(api, np), (P(), P(BOTH)), P())),
+        W,
+        X,
+    )
+    compare("then a plain one", lambda api, np: api.grad(part(np, X)), W)  # nothing is left behind
+
+
+def maps_over_devices() -> None:
+    """jax.pmap, around functions of ours and from JAX."""
+    summed = lambda api, np: lambda x: api.lax.psum(np.sin(x) * x, "i")
+    total = jax.pmap(summed(jax, jnp), axis_name="i")
+    compare("from_jax pmap", lambda api, np: ours(api, total), ROWS)
+    compare("from_jax pmap grad", lambda api, np: api.grad(lambda x: ours(api, total)(x).sum()), ROWS)
+    gradient = lambda api, np: api.grad(lambda x: summed(api, np)(x).sum())
+    compare("inside of pmap", lambda api, np: jax.pmap(gradient(api, np), axis_name="i"), ROWS)
+
+
+def on_an_explicit_mesh() -> None:
+    """Specs that are those of the arguments, whose types name them."""
+    mesh = jax.make_mesh((4, 2), BOTH)
+    x = jax.device_put(X, jax.NamedSharding(mesh, P("d")))
+    w = jax.device_put(W, jax.NamedSharding(mesh, P()))
+    with jax.set_mesh(mesh):
+        local = lambda api, np: lambda w, x: np.tanh(x @ w)
+        product = lambda api, np: api.shard_map(local(api, np), out_specs=P("d"))
+        compare("explicit", product, w, x)
+        loss = lambda api, np: lambda w, x: (product(api, np)(w, x) ** 2).sum()
+        compare("explicit grad", lambda api, np: api.grad(loss(api, np), argnums=(0, 1)), w, x)
+        compare("explicit jit", lambda api, np: api.jit(api.grad(loss(api, np), argnums=(0, 1))), w, x)
+
+
+if __name__ == "__main__":
+    for how in ({"check_vma": True}, {"check_vma": False}):
+        transformations(how)
+        programs(how)
+    gradients_of_parts()
+    maps_over_devices()
+    on_an_explicit_mesh()
+    compare.finish()
