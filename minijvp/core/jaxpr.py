@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from minijvp.core.primitive import Primitive
 from minijvp.core.printing import format_jaxpr
-from minijvp.core.source import ScopedSource, Source
+from minijvp.core.source import Source, run_at
 from minijvp.core.tracing import attributed_to, state
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, Params, type_of
 from minijvp.errors import ArgumentError, JaxprError
@@ -297,7 +296,7 @@ def evaluate(jaxpr: Jaxpr, *args: Any) -> list[Any]:
 
 
 def lower(jaxpr: Jaxpr, *args: Any) -> list[Any]:
-    """The outputs, computed by raw jax.lax calls: what jax.jit traces to compile the program.
+    """The outputs, computed by raw jax.lax calls, each at its line: what jax.jit traces to compile the program.
 
     The types of the arguments are not asked: `jaxpr(*args)` does that.
 
@@ -309,10 +308,7 @@ def lower(jaxpr: Jaxpr, *args: Any) -> list[Any]:
     """
 
     def apply(e: Equation, inputs: list[Any]) -> Any:
-        if type(e.source) is ScopedSource:
-            with jax.named_scope(e.source.scope):
-                return e.primitive.impl(*inputs, **e.params)
-        return e.primitive.impl(*inputs, **e.params)
+        return run_at(e.source, e.primitive.impl, inputs, e.params)
 
     return run(jaxpr, args, apply)
 
