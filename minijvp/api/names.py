@@ -13,7 +13,7 @@ from typing import Any
 from jax.extend.source_info_util import NameStack, current_name_stack, set_name_stack
 
 from minijvp.core.jaxpr import Equation, Jaxpr
-from minijvp.core.source import ScopedSource, within
+from minijvp.core.source import ScopedSource, Source, within
 from minijvp.core.tracing import EVALUATION, Trace, state, traced_by_jax
 from minijvp.transforms.staging import StagingTrace
 
@@ -75,16 +75,19 @@ class transforming(naming):
 
 def name_all(equations: list[Equation], names: NameStack) -> None:
     """Put names around those of equations."""
-    found: dict[int, tuple[NameStack, NameStack]] = {}
+    # What is found has what it was found for beside it, which so keeps its id.
+    stacks: dict[int, tuple[NameStack, NameStack]] = {}
+    lines: dict[int, tuple[Source | None, Source | None]] = {}
     for e in equations:
-        if type(e.source) is not ScopedSource:
-            e.source = within(e.source, names)
-            continue
-        inner = e.source.scope
-        known = found.get(id(inner))
+        line = e.source
+        known = lines.get(id(line))
         if known is None:
-            known = found[id(inner)] = names + inner, inner
-        e.source = within(e.source, known[0])
+            outer = names
+            if type(line) is ScopedSource:
+                inner = line.scope
+                outer = (stacks.get(id(inner)) or stacks.setdefault(id(inner), (names + inner, inner)))[0]
+            known = lines[id(line)] = within(line, outer), line
+        e.source = known[0]
 
 
 def as_tangents(linear: Jaxpr) -> Jaxpr:

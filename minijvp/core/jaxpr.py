@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from minijvp.core.primitive import Primitive
 from minijvp.core.printing import format_jaxpr
-from minijvp.core.source import Source, run_at
+from minijvp.core.source import Source, at_lines
 from minijvp.core.tracing import attributed_to, state
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, Params, type_of
 from minijvp.errors import ArgumentError, JaxprError
@@ -307,10 +307,8 @@ def lower(jaxpr: Jaxpr, *args: Any) -> list[Any]:
     1.0
     """
 
-    def apply(e: Equation, inputs: list[Any]) -> Any:
-        return run_at(e.source, e.primitive.impl, inputs, e.params)
-
-    return run(jaxpr, args, apply)
+    with at_lines() as call:
+        return run(jaxpr, args, lambda e, inputs: call(e.source, e.primitive.impl, inputs, e.params))
 
 
 def _fits(x: Any, t: ArrayType, wanted: ArrayType) -> bool:
