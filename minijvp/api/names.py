@@ -75,6 +75,7 @@ class transforming(naming):
 
 def name_all(equations: list[Equation], names: NameStack) -> None:
     """Put names around those of equations."""
+    plain = around(names, NameStack())
     # What is found has what it was found for beside it, which so keeps its id.
     stacks: dict[int, tuple[NameStack, NameStack]] = {}
     lines: dict[int, tuple[Source | None, Source | None]] = {}
@@ -82,12 +83,19 @@ def name_all(equations: list[Equation], names: NameStack) -> None:
         line = e.source
         known = lines.get(id(line))
         if known is None:
-            outer = names
+            outer = plain
             if type(line) is ScopedSource:
                 inner = line.scope
-                outer = (stacks.get(id(inner)) or stacks.setdefault(id(inner), (names + inner, inner)))[0]
+                outer = (stacks.get(id(inner)) or stacks.setdefault(id(inner), (around(names, inner), inner)))[0]
             known = lines[id(line)] = within(line, outer), line
         e.source = known[0]
+
+
+def around(names: NameStack, inner: NameStack) -> NameStack:
+    """Names with others inside. What a rule for cotangents computes was no tangent before, and is named as if."""
+    if names is not TRANSPOSE or inner.stack[:1] == JVP.stack:
+        return names + inner
+    return inner if inner.stack[:1] == TRANSPOSE.stack else TRANSPOSE + JVP + inner
 
 
 def as_tangents(linear: Jaxpr) -> Jaxpr:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
@@ -12,7 +13,7 @@ import jax.numpy as jnp
 from minijvp.core.primitive import Primitive
 from minijvp.core.printing import format_jaxpr
 from minijvp.core.source import Source, at_lines
-from minijvp.core.tracing import attributed_to, state
+from minijvp.core.tracing import attributed_to, computes, state, traced_by_jax
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, Params, type_of
 from minijvp.errors import ArgumentError, JaxprError
 
@@ -288,10 +289,10 @@ def evaluate(jaxpr: Jaxpr, *args: Any) -> list[Any]:
 
     def apply(e: Equation, inputs: list[Any]) -> Any:
         state.source = e.source or outer
-        return e.primitive(*inputs, **e.params)
+        return call(e.source, e.primitive, inputs, e.params) if call else e.primitive(*inputs, **e.params)
 
     outer = state.source
-    with attributed_to(outer):
+    with attributed_to(outer), at_lines() if traced_by_jax() and computes(state.trace) else nullcontext() as call:
         return run(jaxpr, args, apply)
 
 

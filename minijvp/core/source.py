@@ -124,7 +124,7 @@ def caller(source: Source) -> Callable[..., Any]:
     line, end, column, end_column = positions(code)[source.instruction // 2]
     call = ast.parse("lambda fun, args, params: fun(*args, **params)", mode="eval")
     for node in ast.walk(call):
-        if hasattr(node, "lineno"):
+        if isinstance(node, (ast.expr, ast.arg)):
             node.lineno, node.end_lineno = line or source.line, end or source.line
             node.col_offset, node.end_col_offset = column or 0, end_column or 0
     made = compile(call, code.co_filename, "eval").co_consts[0]
