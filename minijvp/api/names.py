@@ -100,7 +100,7 @@ def around(names: NameStack, inner: NameStack) -> NameStack:
 
 def as_tangents(linear: Jaxpr) -> Jaxpr:
     """The linear program of a linearization; where that is of use, its equations say that they are of one."""
-    if not is_lowered_later(state.trace):
+    if state.substitutes is not None or not is_lowered_later(state.trace):  # equations that are explained say more
         return linear
     copies = [Equation(e.primitive, e.inputs, e.params, e.outputs, e.source) for e in linear.equations]
     name_all(copies, JVP)
