@@ -14,6 +14,7 @@ import numpy as np
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
+from minijvp.api.names import VMAP, transforming
 from minijvp.arguments.axes import as_mesh_axes, common_size, flatten_mapped, place_axis, require_axis
 from minijvp.core import placements
 from minijvp.core.hooks import hooks, other_plans
@@ -82,7 +83,8 @@ def vmap(
             outs = [np.zeros(x.shape, bool) if none else x for x, none in zip(outs, without_numbers, strict=True)]
             return trees.as_arrays(outs, trees.result_namer(result, trees.function_name(fun)))
 
-        outs, out_batched = vmap_flat(flat_fun, axis, moved, batched)
+        with transforming(VMAP):
+            outs, out_batched = vmap_flat(flat_fun, axis, moved, batched)
         destinations = trees.flatten_prefix(out_axes, result, "out_axes")
         placed = [place_axis(fun, axis, x, b, d) for x, b, d in zip(outs, out_batched, destinations, strict=True)]
         for i in np.flatnonzero(without_numbers):

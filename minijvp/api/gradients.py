@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax.tree_util import tree_unflatten
 
 from minijvp import trees
+from minijvp.api.names import JVP, TRANSPOSE, as_tangents, transforming
 from minijvp.api.taps import Taps
 from minijvp.arguments.tangents import for_user, freezing
 from minijvp.budgets import Budget, checked_budget
@@ -242,11 +243,14 @@ def gradient_flat(
 
     `user_fun` is what the user has differentiated, where that is known: another one may be told by it.
     """
-    outs, linear, nonzero = hooks.linearizer.function(fun, leaves, differentiated, 1, budget)
+    with transforming(JVP):
+        outs, linear, nonzero = hooks.linearizer.function(fun, leaves, differentiated, 1, budget)
+        linear = as_tangents(linear)
     n = len(linear.inputs)
     if not nonzero[0]:
         return outs, [None] * n
-    return outs, transpose_flat(linear, [True] * n, [None] * n, [seed(outs[0].dtype)])
+    with transforming(TRANSPOSE):
+        return outs, transpose_flat(linear, [True] * n, [None] * n, [seed(outs[0].dtype)])
 
 
 _ones: dict[Any, Any] = {}

@@ -16,6 +16,7 @@ from jax.tree_util import tree_unflatten
 from minijvp import trees
 from minijvp.api.gradients import require_differentiable
 from minijvp.api.linear_maps import PullBack, linear_map_at
+from minijvp.api.names import JVP, VMAP, transforming
 from minijvp.arguments.tangents import for_user
 from minijvp.core.hooks import hooks, other_plans
 from minijvp.core.primitive import Axis
@@ -66,7 +67,8 @@ def columns_at_a_time(
 
         def push(*tangents: Any) -> list[Any]:
             nonlocal outs
-            outs, out_tangents = jvp_flat(selection.positional, leaves, tangents)
+            with transforming(JVP):
+                outs, out_tangents = jvp_flat(selection.positional, leaves, tangents)
             # Integers have blocks of zeros, as in JAX; booleans have none.
             require_result(selection, outs[: selection.n], who, jnp.complexfloating if holomorphic else jnp.number)
             return [instantiate(t, x) for t, x in zip(out_tangents[: selection.n], outs, strict=False)]
@@ -161,7 +163,8 @@ def over_basis(fun: Callable[..., list[Any]], leaves: Sequence[Any]) -> Sequence
     vectors = iter(state.trace.above(unit_vectors)(spaces))
     basis = [next(vectors) if is_inexact(t.dtype) else None for t in types]
     axis = Axis(total)
-    outs, batched = vmap_flat(fun, axis, basis, [b is not None for b in basis])
+    with transforming(VMAP):
+        outs, batched = vmap_flat(fun, axis, basis, [b is not None for b in basis])
     return [leading_axis(axis, x, b) for x, b in zip(outs, batched, strict=True)]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from jax.tree_util import Partial, tree_flatten, tree_unflatten
 
 from minijvp import trees
+from minijvp.api.names import JVP, TRANSPOSE, as_tangents, transforming
 from minijvp.arguments.tangents import FLOAT0, for_user, freezing, from_user, leaf_namer, require_same_tree
 from minijvp.budgets import Budget, optional_budget
 from minijvp.core.hooks import hooks, other_plans
@@ -73,7 +74,8 @@ def jvp(
     )
     flat_fun = FlatFunction(fun, tree, has_aux)
     push = jvp_flat if nan_safe is None else hooks.with_nan_safe(jvp_flat, nan_safe, "jvp")
-    outs, out_tangents = push(flat_fun.positional, leaves, directions)
+    with transforming(JVP):
+        outs, out_tangents = push(flat_fun.positional, leaves, directions)
     result = flat_fun.result(outs, [for_user(t, x) for t, x in zip(out_tangents[: flat_fun.n], outs, strict=False)])
     if other_plans:
         hooks.check(result, partial(jvp, fun, has_aux=has_aux, nan_safe=nan_safe), (primals, tangents), {})
@@ -185,7 +187,8 @@ class PullBack(LinearMap):
         linear = [False] * len(constants) + [True] * sum(inexact)
         args = [*constants, *[None] * sum(inexact)]
         wanted = [ct for ct, n in zip(cts, self.nonzero, strict=True) if n]
-        found = iter(transpose_flat(self.jaxpr, linear, args, wanted))
+        with transforming(TRANSPOSE):
+            found = iter(transpose_flat(self.jaxpr, linear, args, wanted))
         return [next(found) if i else None for i in inexact]
 
 
@@ -257,9 +260,11 @@ def linear_map_at(
     kind: type[LinearMap], flat_fun: FlatFunction, leaves: Sequence[Any], budget: Budget | None = None
 ) -> tuple[Sequence[Any], Any, tuple[Any, ...]]:
     """Flat results (auxiliary ones last), the linear map of that kind, and its residuals."""
-    outs, linear, nonzero = hooks.linearizer.function(
-        flat_fun.positional, leaves, n_outputs=lambda: flat_fun.n, budget=budget
-    )
+    with transforming(JVP):
+        outs, linear, nonzero = hooks.linearizer.function(
+            flat_fun.positional, leaves, n_outputs=lambda: flat_fun.n, budget=budget
+        )
+        linear = as_tangents(linear)
     opened, constants = linear.without_dead_code().hoist_constants()
     results = outs[: flat_fun.n]
     in_types, out_types = map(type_of, leaves), map(type_of, results)

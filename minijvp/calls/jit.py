@@ -213,7 +213,7 @@ class _Jitted:
     def compile(self, in_jax: bool, donating: bool = True) -> Any:
         """The function under jax.jit, which keeps what it compiles by the identity of what it is given."""
 
-        @wraps(self.fun)
+        @wraps(self.fun, updated=())  # the methods of a jitted function inside are not those of this one
         def lowered(*args: Any, **kwargs: Any) -> Any:
             return self.lowered(args, kwargs, in_jax)
 

@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import ContextDecorator, contextmanager
 from typing import Any
 
-import jax
+from jax.extend.source_info_util import new_name_stack
 
 from minijvp import trees
-from minijvp.core.source import within
-from minijvp.core.tracing import EVALUATION, Trace, detached, state
+from minijvp.api.names import naming
+from minijvp.core.tracing import detached
 from minijvp.errors import ArgumentError, ConcretizationError, ForeignFunctionError
-from minijvp.transforms.staging import StagingTrace
 
 
 class named_scope(ContextDecorator):
@@ -39,31 +38,15 @@ class named_scope(ContextDecorator):
                 "It is a name for operations.",
                 "Pass a string.",
             )
-        self.name = name
-        self.entered: list[tuple[list[tuple[StagingTrace, int]], Any]] = []
+        self.names = new_name_stack(name)
+        self.entered: list[naming] = []
 
     def __enter__(self) -> None:
-        by_jax = jax.named_scope(self.name)
-        by_jax.__enter__()
-        self.entered.append(([(trace, len(trace.equations)) for trace in recorders(state.trace)], by_jax))
+        self.entered.append(naming(self.names))
+        self.entered[-1].__enter__()
 
     def __exit__(self, *exception: Any) -> None:
-        starts, by_jax = self.entered.pop()
-        by_jax.__exit__(*exception)
-        # Nothing that records has to know of scopes: what was recorded meanwhile gets the name now.
-        for trace, start in starts:
-            for e in trace.equations[start:]:
-                e.source = within(e.source, self.name)
-
-
-def recorders(trace: Trace) -> Iterator[StagingTrace]:
-    """The traces that record, from the current one down."""
-    while trace is not EVALUATION:
-        if isinstance(trace, StagingTrace):
-            yield trace
-        if not hasattr(trace, "parent"):
-            return
-        trace = trace.parent
+        self.entered.pop().__exit__(*exception)
 
 
 def named_call(fun: Callable[..., Any], *, name: str | None = None) -> Callable[..., Any]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from minijvp.core.primitive import Primitive
 from minijvp.core.printing import format_jaxpr
-from minijvp.core.source import ScopedSource, Source
-from minijvp.core.tracing import attributed_to, state
+from minijvp.core.source import Source, at_lines
+from minijvp.core.tracing import attributed_to, computes, state, traced_by_jax
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, Params, type_of
 from minijvp.errors import ArgumentError, JaxprError
 
@@ -289,15 +289,15 @@ def evaluate(jaxpr: Jaxpr, *args: Any) -> list[Any]:
 
     def apply(e: Equation, inputs: list[Any]) -> Any:
         state.source = e.source or outer
-        return e.primitive(*inputs, **e.params)
+        return call(e.source, e.primitive, inputs, e.params) if call else e.primitive(*inputs, **e.params)
 
     outer = state.source
-    with attributed_to(outer):
+    with attributed_to(outer), at_lines() if traced_by_jax() and computes(state.trace) else nullcontext() as call:
         return run(jaxpr, args, apply)
 
 
 def lower(jaxpr: Jaxpr, *args: Any) -> list[Any]:
-    """The outputs, computed by raw jax.lax calls: what jax.jit traces to compile the program.
+    """The outputs, computed by raw jax.lax calls, each at its line: what jax.jit traces to compile the program.
 
     The types of the arguments are not asked: `jaxpr(*args)` does that.
 
@@ -308,13 +308,8 @@ def lower(jaxpr: Jaxpr, *args: Any) -> list[Any]:
     1.0
     """
 
-    def apply(e: Equation, inputs: list[Any]) -> Any:
-        if type(e.source) is ScopedSource:
-            with jax.named_scope(e.source.scope):
-                return e.primitive.impl(*inputs, **e.params)
-        return e.primitive.impl(*inputs, **e.params)
-
-    return run(jaxpr, args, apply)
+    with at_lines() as call:
+        return run(jaxpr, args, lambda e, inputs: call(e.source, e.primitive.impl, inputs, e.params))
 
 
 def _fits(x: Any, t: ArrayType, wanted: ArrayType) -> bool:

@@ -206,8 +206,10 @@ class Primitive:
         return params
 
     def compile(self, params: Params) -> Any:
-        """`impl` with its parameters, as one jax.jit function."""
-        return jax.jit(partial(self.impl, **params) if params else self.impl)
+        """`impl` with its parameters, as one jax.jit function that has the name of the primitive."""
+        impl = partial(self.impl, **params)
+        impl.__name__ = self.name  # type: ignore[attr-defined]
+        return jax.jit(impl)
 
     def impl(self, *args: Any, **params: Any) -> Any:
         raise self.missing("impl")

@@ -1,19 +1,26 @@
 """Which line of user code made an equation.
 
 Capturing costs a walk over a few frames and keeps only `(code, instruction)`; the line is looked up when
-it is asked for.
+it is asked for. For JAX, which looks at the frames that call it, an equation is lowered inside of a function that has
+the user's file, line and name.
 """
 
 from __future__ import annotations
 
+import ast
 import linecache
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
-from types import CodeType, FrameType
-from typing import NamedTuple
+from types import CodeType, FrameType, FunctionType
+from typing import Any, NamedTuple
+
+from jax.extend.source_info_util import NameStack, current_name_stack, register_exclusion, set_name_stack
 
 PACKAGE = str(Path(__file__).resolve().parent.parent)
+register_exclusion(PACKAGE + os.sep)  # our frames are none of a user's, for what JAX tells of an operation
 _is_internal: dict[str, bool] = {}
 
 
@@ -48,18 +55,86 @@ class Source(NamedTuple):
 
 
 class ScopedSource(Source):
-    """An instruction of user code inside of named scopes: `outer/inner`."""
+    """An instruction of user code inside of named scopes and transformations, as JAX has them: `jvp(outer)/inner`."""
 
-    scope: str
+    scope: NameStack
 
 
-def within(source: Source | None, scope: str) -> Source | None:
-    """The instruction inside of one scope more, around those that it is in."""
+def within(source: Source | None, scope: NameStack) -> Source | None:
+    """The instruction inside of these scopes, and of no others."""
     if source is None:
         return None
-    found = ScopedSource(*source)
-    found.scope = f"{scope}/{source.scope}" if isinstance(source, ScopedSource) else scope
+    found = tuple.__new__(ScopedSource, source)
+    found.scope = scope
     return found
+
+
+CALLERS = 8192
+"""How many are kept; all are forgotten when there would be more."""
+
+_callers: dict[tuple[int, int], tuple[CodeType, Callable[..., Any]]] = {}
+
+
+class at_lines:
+    """Context manager: what is called through it is, for JAX, called by an instruction of the user, inside its scopes.
+
+    The scopes are those of JAX too: they are left when a call is in others, and at the end.
+    """
+
+    __slots__ = ("before", "entered", "scope")
+
+    def __enter__(self) -> at_lines:
+        self.before, self.scope, self.entered = current_name_stack(), None, None
+        return self
+
+    def __call__(self, source: Source | None, fun: Callable[..., Any], args: Iterable[Any], params: Any) -> Any:
+        """`fun(*args, **params)`."""
+        scope = source.scope if type(source) is ScopedSource else None
+        if scope is not self.scope:
+            self.__exit__()
+            self.scope = scope
+            if scope is not None:
+                self.entered = set_name_stack(self.before + scope)
+                self.entered.__enter__()
+        if source is None:
+            return fun(*args, **params)
+        code, instruction = source
+        known = _callers.get((id(code), instruction))
+        if known is None:
+            if len(_callers) >= CALLERS:
+                _callers.clear()
+            known = _callers[id(code), instruction] = code, caller(source)
+        return known[1](fun, args, params)
+
+    def __exit__(self, *exception: object) -> None:
+        if self.entered is not None:
+            self.entered.__exit__(None, None, None)
+            self.entered = None
+
+
+def run_at(source: Source | None, fun: Callable[..., Any], args: Iterable[Any], params: Any) -> Any:
+    """`fun(*args, **params)`, which JAX takes to be called by that instruction, inside of its scopes."""
+    with at_lines() as call:
+        return call(source, fun, args, params)
+
+
+def caller(source: Source) -> Callable[..., Any]:
+    """A function `call(fun, args, params)` whose frame says that it is that instruction, to columns."""
+    code = source.code
+    line, end, column, end_column = positions(code)[source.instruction // 2]
+    call = ast.parse("lambda fun, args, params: fun(*args, **params)", mode="eval")
+    for node in ast.walk(call):
+        if isinstance(node, (ast.expr, ast.arg)):
+            node.lineno, node.end_lineno = line or source.line, end or source.line
+            node.col_offset, node.end_col_offset = column or 0, end_column or 0
+    made = compile(call, code.co_filename, "eval").co_consts[0]
+    return FunctionType(made.replace(co_name=code.co_name, co_qualname=code.co_qualname), {})
+
+
+@lru_cache(maxsize=16)
+def positions(code: CodeType) -> list[tuple[int | None, int | None, int | None, int | None]]:
+    """Where each instruction of code is: first and last line, first and last column."""
+    return list(code.co_positions())
 
 
 def capture(depth: int = 2) -> Source | None:

@@ -107,7 +107,7 @@ class Run:
             marked = type(e.source) is Mark and e.source.part == COTANGENT
             if (
                 marked
-                or (type(e.source) is ScopedSource and "transpose(" in e.source.scope)
+                or (type(e.source) is ScopedSource and "transpose(" in str(e.source.scope))
                 or not reached.isdisjoint(e.inputs)
             ):
                 found.add(k)

@@ -235,9 +235,8 @@ def source_of(equation: JaxprEqn) -> source.Source | None:
     """The line of user code that made an equation of JAX."""
     traceback = getattr(equation.source_info, "traceback", None)
     line = None if traceback is None else source.innermost(*traceback.raw_frames())
-    if state.substitutes is not None and (scope := str(equation.source_info.name_stack)):
-        return source.within(line, scope)  # which tells the transformations of JAX that made it
-    return line
+    names = equation.source_info.name_stack  # with the transformations of JAX that made it
+    return source.within(line, names) if names.stack else line
 
 
 def describe(aval: Any) -> str:

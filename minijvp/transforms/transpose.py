@@ -7,13 +7,14 @@ transposed in reverse order, and the cotangents of a variable that is used sever
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from minijvp.core import placements
 from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
-from minijvp.core.source import Source
-from minijvp.core.tracing import state
+from minijvp.core.source import Source, run_at
+from minijvp.core.tracing import computes, state, traced_by_jax
 from minijvp.errors import MissingRuleError, UnknownValueError
 from minijvp.missing_rules import how_to_write
 from minijvp.operations.families import add, zeros, zeros_of
@@ -33,6 +34,8 @@ def transpose_flat(jaxpr: Jaxpr, linear: Sequence[bool], args: Sequence[Any], co
     values.update([(v, x) for v, x, flag in zip(jaxpr.inputs, args, linear, strict=True) if not flag])
     received: dict[Atom, Any] = {}
     outer = state.source
+    call = at_line if traced_by_jax() and computes(state.trace) else None
+    plus = add if call is None else partial(call, add)
     e: Equation | None = None
     try:
         pending = _evaluate_known(jaxpr, values)
@@ -55,11 +58,12 @@ def transpose_flat(jaxpr: Jaxpr, linear: Sequence[bool], args: Sequence[Any], co
             several = e.primitive.returns_tuple
             if several is None:
                 several = e.returns_tuple
-            found = e.primitive.transpose(cts if several else cts[0], *operands, **e.params)
+            transpose, ct = e.primitive.transpose, cts if several else cts[0]
+            found = call(transpose, ct, *operands, **e.params) if call else transpose(ct, *operands, **e.params)
             for v, ct in zip(e.inputs, found if type(found) is tuple else (found,)):
                 if ct is not None and type(v) is Var and v not in values:
                     ct = brought(ct, v.type) if placements.met else ct
-                    received[v] = add(received[v], ct) if v in received else ct
+                    received[v] = plus(received[v], ct) if v in received else ct
     except (TypeError, ValueError) as error:
         fails = isinstance(error, (MissingRuleError, UnknownValueError))
         if fails and (apart := known_apart(jaxpr, linear)) is not None:
@@ -72,6 +76,11 @@ def transpose_flat(jaxpr: Jaxpr, linear: Sequence[bool], args: Sequence[Any], co
     finally:
         state.source = outer
     return [received.get(v) for v, flag in zip(jaxpr.inputs, linear, strict=True) if flag]
+
+
+def at_line(fun: Callable[..., Any], *args: Any, **params: Any) -> Any:
+    """The result of a call, for JAX from the line that operations are charged to."""
+    return run_at(state.source, fun, args, params)
 
 
 def known_apart(jaxpr: Jaxpr, linear: Sequence[bool]) -> Jaxpr | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import jax
@@ -24,9 +25,9 @@ def f(x: Any) -> Any:
 @pytest.mark.parametrize("fun", [f, minijvp.grad(f), minijvp.jit(minijvp.vmap(f, axis_size=1, in_axes=None))])
 def test_operations_and_their_derivatives_have_names(fun: Any) -> None:
     text = minijvp.jit(fun).lower(1.0).as_text(debug_info=True)
-    for name in ("outer/sin", "outer/inner/tanh", "called/exp"):
-        assert name in text
-    assert "outer/called" not in text
+    for name in (r"outer\)*/sin", r"outer\)*/inner/tanh", r"called\)*/exp"):
+        assert re.search(name, text)
+    assert not re.search(r"outer\)*/called", text)
 
 
 def test_scopes_are_left_and_refuse_what_is_no_name() -> None:

@@ -35,7 +35,12 @@ def compiled(jaxpr: Jaxpr) -> Callable[..., tuple[Any, ...]]:
     if all(v in numbers for v in jaxpr.outputs):
         places = [numbers[v] for v in jaxpr.outputs]  # type: ignore[index]
         return lambda *xs: tuple([xs[i] for i in places])
-    return jax.jit(lambda *xs: tuple(lower(jaxpr, *xs)))
+
+    def step(*args: Any) -> tuple[Any, ...]:
+        return tuple(lower(jaxpr, *args))
+
+    step.__name__ = jaxpr.name or "step"
+    return jax.jit(step)
 
 
 class CompiledProgram:

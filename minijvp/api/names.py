@@ -1,0 +1,107 @@
+"""What profiles call an operation: the scopes of the user, and the transformations that made it.
+
+Nothing that records knows of names: what was recorded in a scope gets its name when the scope is left, and so the
+innermost name first. A transformation is such a scope, which wraps the name that follows, as in JAX:
+`transpose(jvp(layer))/mul`. Where JAX traces what is computed, it has the scopes itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from jax.extend.source_info_util import NameStack, current_name_stack, set_name_stack
+
+from minijvp.core.jaxpr import Equation, Jaxpr
+from minijvp.core.source import ScopedSource, Source, within
+from minijvp.core.tracing import EVALUATION, Trace, state, traced_by_jax
+from minijvp.transforms.staging import StagingTrace
+
+JVP, TRANSPOSE, VMAP = [NameStack().transform(name) for name in ("jvp", "transpose", "vmap")]
+
+
+def recorders(trace: Trace) -> Iterator[StagingTrace]:
+    """The traces that record, from the current one down."""
+    while trace is not EVALUATION:
+        if isinstance(trace, StagingTrace):
+            yield trace
+        if not hasattr(trace, "parent"):
+            return
+        trace = trace.parent
+
+
+def is_lowered_later(trace: Trace) -> bool:
+    """Whether what a trace does now becomes part of a program, of ours or of JAX, and is not only computed."""
+    while trace is not EVALUATION:
+        if not hasattr(trace, "parent"):
+            return True
+        trace = trace.parent
+    return traced_by_jax()
+
+
+class naming:
+    """Context manager: what is recorded inside has these names around its own."""
+
+    __slots__ = ("by_jax", "names", "starts")
+
+    def __init__(self, names: NameStack):
+        self.names = names
+
+    def __enter__(self) -> None:
+        self.by_jax = set_name_stack(current_name_stack() + self.names)
+        self.by_jax.__enter__()
+        self.starts = [(trace, len(trace.equations)) for trace in recorders(state.trace)]
+
+    def __exit__(self, *exception: Any) -> None:
+        self.by_jax.__exit__(*exception)
+        for trace, start in self.starts if state.substitutes is None else ():
+            name_all(trace.equations[start:], self.names)
+
+
+class transforming(naming):
+    """The same for a transformation, where names are of use: operations that are computed at once need none."""
+
+    __slots__ = ("idle",)
+
+    def __enter__(self) -> None:
+        self.idle = not is_lowered_later(state.trace)
+        if not self.idle:
+            super().__enter__()
+
+    def __exit__(self, *exception: Any) -> None:
+        if not self.idle:
+            super().__exit__(*exception)
+
+
+def name_all(equations: list[Equation], names: NameStack) -> None:
+    """Put names around those of equations."""
+    plain = around(names, NameStack())
+    # What is found has what it was found for beside it, which so keeps its id.
+    stacks: dict[int, tuple[NameStack, NameStack]] = {}
+    lines: dict[int, tuple[Source | None, Source | None]] = {}
+    for e in equations:
+        line = e.source
+        known = lines.get(id(line))
+        if known is None:
+            outer = plain
+            if type(line) is ScopedSource:
+                inner = line.scope
+                outer = (stacks.get(id(inner)) or stacks.setdefault(id(inner), (around(names, inner), inner)))[0]
+            known = lines[id(line)] = within(line, outer), line
+        e.source = known[0]
+
+
+def around(names: NameStack, inner: NameStack) -> NameStack:
+    """Names with others inside. What a rule for cotangents computes was no tangent before, and is named as if."""
+    if names is not TRANSPOSE or inner.stack[:1] == JVP.stack:
+        return names + inner
+    return inner if inner.stack[:1] == TRANSPOSE.stack else TRANSPOSE + JVP + inner
+
+
+def as_tangents(linear: Jaxpr) -> Jaxpr:
+    """The linear program of a linearization; where that is of use, its equations say that they are of one."""
+    if state.substitutes is not None or not is_lowered_later(state.trace):  # equations that are explained say more
+        return linear
+    copies = [Equation(e.primitive, e.inputs, e.params, e.outputs, e.source) for e in linear.equations]
+    name_all(copies, JVP)
+    return linear.with_equations(copies)
