@@ -11,15 +11,18 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
+import numpy as np
+from jax.core import ShapedArray
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 Axes = frozenset[Any]
 
-NO_MESH = jax.typeof(jnp.zeros(())).sharding.mesh
+PLAIN = ShapedArray((), np.dtype(bool))
+
+NO_MESH = PLAIN.sharding.mesh
 """The mesh of arrays that lie on none: one object."""
 
-NOT_VARYING = jax.typeof(jnp.zeros(())).manual_axis_type
+NOT_VARYING = PLAIN.manual_axis_type
 """The manual axes of a value that is the same everywhere."""
 
 

@@ -52,6 +52,22 @@ def test_three_gradients_are_explained_and_mended() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 2])
+def test_digits_are_learned_on_several_devices(processes: int) -> None:
+    out = run("data_parallel.py", ROOT / "examples", "--processes", str(processes))
+    assert f"8 devices, in {processes} process" in out
+    losses = re.search(r"300 steps  (\S+)  (\S+)  (\S+)", out)
+    assert losses and [round(float(v), 4) for v in losses.groups()] == [0.1571, 0.0901, 0.0594]
+    if processes == 1:
+        difference = re.search(r"relative difference +(\S+)", out)
+        assert difference and float(difference[1]) < 1e-5
+    accuracy = re.search(r"unseen digits +([\d.]+)%", out)
+    assert accuracy and float(accuracy[1]) > 88
+    ours, theirs = re.findall(r"by (?:minijvp|JAX) +(.+)", out)
+    assert ours == theirs == "1 all-reduce"
+
+
+@pytest.mark.slow
 def test_digits_are_learned(tmp_path: Path) -> None:
     # A copy, which draws its picture beside itself.
     (tmp_path / "digits.py").write_text((ROOT / "examples" / "digits.py").read_text())
