@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -67,6 +68,8 @@ class OneEquation:
     """One equation of JAX, as a function of its operands. JAX has the rules by which it is transformed."""
 
     n_constants = n_captured = 0
+    absorbs = False
+    """Whether a rule is JAX's own: what a user's rule multiplies is its own, with `nan_safe=True` too."""
 
     def __init__(self, equation: jax_core.JaxprEqn, name: str):
         inputs: list[Any] = [jax_core.Var(v.aval) for v in equation.invars]
@@ -100,7 +103,9 @@ class OneEquation:
         opened, constants = read(closed, self.name)
         n = len(constants)
         known = tuple(zip(opened.inputs[:n], constants, strict=True))
-        return Jaxpr(known, opened.inputs[n:], opened.equations, opened.outputs, opened.name)
+        # The lines of a rule of JAX say nothing: its equations are those of the line that is differentiated.
+        equations = [replace(e, source=None) for e in opened.equations] if self.absorbs else opened.equations
+        return Jaxpr(known, opened.inputs[n:], tuple(equations), opened.outputs, opened.name)
 
     def lost(self) -> LostValueError:
         """The error for a rule that closes over a traced value."""

@@ -305,8 +305,8 @@ def test_a_solution_that_is_used_stays_nan() -> None:
 
 @pytest.mark.parametrize("solver", [mnp.linalg.solve, minijvp.from_jax(jnp.linalg.solve)])
 def test_regular_systems_beside_singular_ones(solver: Any) -> None:
-    a = np.float32([[[1, 1], [1, 1]], [[2, 1], [1, 3]], [[np.nan, 0], [0, 1]]])
-    b = np.float32([[1, 2], [3, 4], [5, 6]])
+    a = np.array([[[1, 1], [1, 1]], [[2, 1], [1, 3]], [[np.nan, 0], [0, 1]]], np.float32)
+    b = np.array([[1, 2], [3, 4], [5, 6]], np.float32)
     total = lambda a, b, ok: mnp.sum(mnp.where(ok[..., None], solver(a, b[..., None])[..., 0], 0.0) ** 2)
     ok = np.array([False, True, False])
     regular = minijvp.grad(total, (0, 1))(a[1], b[1], ok[1])
