@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import minijvp.numpy as mnp
-from minijvp import lax, nn
+from minijvp import lax, nn, scipy
 
 
 class NanProgram(NamedTuple):
@@ -290,6 +290,43 @@ def likelihood_far_out_mended(x: Any) -> Any:
     return mnp.sum(mnp.where(density > 0, mnp.log(mnp.where(density > 0, density, 1.0)), -100.0))
 
 
+def entropy_by_a_rule(x: Any) -> Any:
+    parts = scipy.special.entr(x)  # here
+    return mnp.sum(mnp.where(x > 0, parts, 0.0))
+
+
+def log_odds(x: Any) -> Any:
+    odds = scipy.special.logit(x)  # here
+    return mnp.sum(mnp.where((x > 0) & (x < 1), odds, 0.0))
+
+
+def log_odds_mended(x: Any) -> Any:
+    inside = (x > 0) & (x < 1)
+    return mnp.sum(mnp.where(inside, scipy.special.logit(mnp.where(inside, x, 0.5)), 0.0))
+
+
+def singular_systems(x: Any) -> Any:
+    determinants = x[:, 0, 0] * x[:, 1, 1] - x[:, 0, 1] * x[:, 1, 0]
+    solutions = mnp.linalg.solve(x, mnp.ones((len(x), 2, 1), x.dtype))  # here
+    return mnp.sum(mnp.where((determinants != 0)[:, None, None], solutions, 0.0))
+
+
+def singular_systems_mended(x: Any) -> Any:
+    determinants = x[:, 0, 0] * x[:, 1, 1] - x[:, 0, 1] * x[:, 1, 0]
+    regular = mnp.where((determinants != 0)[:, None, None], x, mnp.eye(2, dtype=x.dtype))
+    solutions = mnp.linalg.solve(regular, mnp.ones((len(x), 2, 1), x.dtype))
+    return mnp.sum(mnp.where((determinants != 0)[:, None, None], solutions, 0.0))
+
+
+def step_of_a_filter(x: Any) -> Any:
+    gain = mnp.linalg.inv(x @ x.T)  # here
+    return mnp.where(mnp.trace(x) > 5, mnp.sum(gain), mnp.sum(x))
+
+
+def step_of_a_filter_mended(x: Any) -> Any:
+    return mnp.sum(x)
+
+
 def array(*numbers: Any) -> np.ndarray:
     return np.array(numbers, np.float32)
 
@@ -348,5 +385,18 @@ PROGRAMS = {
     "sinc at 0": NanProgram(sinc, array(0.0, np.pi), array(0.0, -1 / np.pi), sinc_mended),
     "sqrt of a square": NanProgram(absolute_by_a_root, array(0.0, -2.0), array(0.0, -1.0), absolute_by_a_root_mended),
     "missing pixels": NanProgram(missing_pixels, array(1.0, 1.0), array(68.0, 98.0), missing_pixels_mended),
+    "entropy by a function with a rule": NanProgram(
+        entropy_by_a_rule, array(0.0, 1.0), array(0.0, -1.0), masked_log_mended
+    ),
+    "log odds of a certainty": NanProgram(log_odds, array(1.0, 0.5, 0.0), array(0.0, 4.0, 0.0), log_odds_mended),
+    "solution of a singular system": NanProgram(
+        singular_systems,
+        array([[1.0, 1.0], [1.0, 1.0]], [[2.0, 0.0], [0.0, 4.0]]),
+        array([[0.0, 0.0], [0.0, 0.0]], [[-0.25, -0.125], [-0.125, -0.0625]]),
+        singular_systems_mended,
+    ),
+    "inverse of a singular matrix": NanProgram(
+        step_of_a_filter, array([1.0, 1.0], [1.0, 1.0]), array([1.0, 1.0], [1.0, 1.0]), step_of_a_filter_mended
+    ),
     "likelihood far out": NanProgram(likelihood_far_out, array(1.0, 20.0), array(-1.0, 0.0), likelihood_far_out_mended),
 }

@@ -17,6 +17,7 @@ from minijvp.calls.checkpoint import checkpoint as checkpoint_primitive
 from minijvp.calls.policies import Within, names_in, warn_of_unknown_names
 from minijvp.calls.static_arguments import StaticArguments
 from minijvp.core.tracing import nothing_is_traced
+from minijvp.core.types import jit_is_disabled
 from minijvp.errors import ArgumentError
 from minijvp.operations.annotations import name as name_primitive
 from minijvp.transforms.staging import argument_type
@@ -85,7 +86,7 @@ def checkpoint(
 
     @wraps(fun)
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
-        if nothing_is_traced():
+        if nothing_is_traced() or jit_is_disabled():
             return computed(static_arguments, args, kwargs)
         dynamic, dynamic_kwargs, static = static_arguments.split(args, kwargs)
         leaves, tree = tree_flatten((dynamic, dynamic_kwargs))

@@ -97,13 +97,14 @@ def batched_rule(
     """The batched rule, every output of which is batched; a tangent is if its argument is."""
     if not isinstance(rule, ByZeros):
         ts_batched = tuple(chosen(batched, inexact))
-        return Deferred(lambda: vmap_all(program(rule), axis, batched + ts_batched))
+        absorbs = isinstance(rule, Deferred) and rule.absorbs
+        return Deferred(lambda: vmap_all(program(rule), axis, batched + ts_batched), absorbs)
 
     def make(nonzero: tuple[bool, ...], known: KnownInputs) -> tuple[Jaxpr, tuple[bool, ...]]:
         made, out_nonzero = rule(nonzero)
         return vmap_all(made, axis, batched + tuple(chosen(batched, nonzero))), out_nonzero
 
-    return ByZeros(make, check=rule.check, separate=rule.separate, recursive=rule.recursive)
+    return ByZeros(make, check=rule.check, separate=rule.separate, recursive=rule.recursive, absorbs=rule.absorbs)
 
 
 def linear_in_tangents(

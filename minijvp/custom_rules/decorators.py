@@ -42,6 +42,7 @@ class CustomRules:
         self.fwd: Callable[..., Any] | None = None
         self.bwd: Callable[..., Any] | None = None
         self.symbolic_jvp = self.symbolic_vjp = False
+        self.absorbs = False  # zeros of tangents do in the rule for these, with nan_safe=True
         self.staging: dict[int, RuledCall] = {}  # for each thread, the call whose rule is staged just now
 
     def positions(self, nondiff_argnames: Any) -> list[int]:
@@ -71,7 +72,7 @@ class CustomRules:
         tangents of dtype float0. In the tangent of the result, None is zero.
         """
         trees.require_callable(jvp, "defjvp")
-        self.jvp, self.symbolic_jvp = jvp, symbolic_zeros
+        self.jvp, self.symbolic_jvp, self.absorbs = jvp, symbolic_zeros, is_of_library(jvp)
         return jvp
 
     def defjvps(self, *jvps: Callable[..., Any] | None) -> None:
@@ -98,6 +99,7 @@ class CustomRules:
             return out, tree_map(lambda _, *ts: sum_of(ts), out, *terms)
 
         self.defjvp(jvp)
+        self.absorbs = all([is_of_library(rule) for rule in jvps if rule is not None])
 
     def defvjp(
         self,
@@ -192,6 +194,11 @@ class custom_vjp(CustomRules):
     >>> float(minijvp.grad(sine)(0.0)), float(minijvp.jvp(sine, (0.0,), (2.0,))[1])
     (1.0, 2.0)
     """
+
+
+def is_of_library(rule: Callable[..., Any]) -> bool:
+    """Whether a rule is one of minijvp's own."""
+    return (getattr(rule, "__module__", None) or "").partition(".")[0] == "minijvp"
 
 
 def by_position(custom: Any, args: tuple, kwargs: dict[str, Any], kind: str) -> tuple:

@@ -17,12 +17,16 @@ Flags = tuple[bool, ...]
 
 
 class Deferred:
-    """An open jaxpr that `make` gives when it is first called. Known by identity, so that it can be a parameter."""
+    """An open jaxpr that `make` gives when it is first called. Known by identity, so that it can be a parameter.
 
-    __slots__ = ("jaxpr", "make")
+    In one that `absorbs`, zeros of tangents do where that is asked for (`minijvp.nan_safe`): what a user's rule
+    multiplies is its own.
+    """
 
-    def __init__(self, make: Callable[[], Jaxpr]):
-        self.make = make
+    __slots__ = ("absorbs", "jaxpr", "make")
+
+    def __init__(self, make: Callable[[], Jaxpr], absorbs: bool = False):
+        self.make, self.absorbs = make, absorbs
         self.jaxpr: Jaxpr | None = None
 
     def __call__(self) -> Jaxpr:
@@ -43,9 +47,10 @@ class ByZeros:
     these values. In a `separate` one, inner programs give results or tangents, not both.
     A `recursive` one is of a call that the rule itself makes: where it takes tangents, its function is linear.
     `origin` is what it is made from, if that is known: equal for rules that make equal programs at the same time.
+    `absorbs` is what it is of a `Deferred`.
     """
 
-    __slots__ = ("check", "given", "made", "make", "origin", "recursive", "separate", "taken")
+    __slots__ = ("absorbs", "check", "given", "made", "make", "origin", "recursive", "separate", "taken")
 
     def __init__(
         self,
@@ -56,9 +61,10 @@ class ByZeros:
         separate: bool = False,
         recursive: bool = False,
         origin: tuple | None = None,
+        absorbs: bool = False,
     ):
         self.make, self.taken, self.given, self.check = make, taken, given, check
-        self.separate, self.recursive, self.origin = separate, recursive, origin
+        self.separate, self.recursive, self.origin, self.absorbs = separate, recursive, origin, absorbs
         self.made: dict[Flags, tuple[Jaxpr, Flags]] = {}
 
     def __call__(self, nonzero: Flags, known: KnownInputs | None = None) -> tuple[Jaxpr, Flags]:

@@ -38,6 +38,7 @@ class RuledCall:
 
     def __init__(self, custom: Any, args: tuple):
         self.custom: Any = custom
+        self.absorbs: bool = custom.absorbs
         self.fun: Any = custom.fun
         self.name = custom.name
         nondiff = sorted(trees.normalize_indices(custom.nondiff, len(args), "nondiff_argnums", custom.fun))
@@ -141,7 +142,13 @@ class RuledCall:
 
         separate = i == 1 or self.custom.jvp is None
         check = lambda nonzero, values: rule().check(nonzero, values)  # type: ignore[misc]
-        return ByZeros(lambda nonzero, known: rule()(nonzero, known), check=check, separate=separate, recursive=True)
+        return ByZeros(
+            lambda nonzero, known: rule()(nonzero, known),
+            check=check,
+            separate=separate,
+            recursive=True,
+            absorbs=self.absorbs,
+        )
 
     def primal(self, *leaves: Array) -> list[Any]:
         """The function in flat arguments."""
@@ -225,6 +232,7 @@ class RuledCall:
             separate=isinstance(rule, CotangentRule),
             recursive=self.recursive,
             origin=self.origin(type(rule)),
+            absorbs=self.absorbs and isinstance(rule, TangentRule),
         )
 
     def origin(self, kind: type) -> tuple | None:

@@ -21,6 +21,7 @@ from minijvp.explain.marks import staged
 from minijvp.explain.meant import made_besides
 from minijvp.explain.report import NanReport, report_on, result_text
 from minijvp.explain.runs import KINDS, Origin, Run, origin_of
+from minijvp.explain.stretches import seldom_collected
 from minijvp.explain.titles import innermost_name
 from minijvp.transforms.staging import argument_type
 
@@ -62,7 +63,7 @@ def explain_nan(fun: Callable[..., Any], *, kinds: str | Sequence[str] = ("nan",
     def explained(*args: Any, **kwargs: Any) -> NanReport:
         leaves, tree = tree_flatten((args, kwargs))
         refuse_traced(fun, leaves, args, kwargs)
-        with detached(), jax.debug_nans(False), jax.debug_infs(False):
+        with seldom_collected(), detached(), jax.debug_nans(False), jax.debug_infs(False):
             return Call(fun, leaves, tree, trees.call_namer(fun, args, kwargs)).explain(wanted)
 
     return explained

@@ -17,6 +17,7 @@ from minijvp.core.source import ScopedSource
 from minijvp.core.tracing import current, evaluating, state
 from minijvp.core.types import is_inexact
 from minijvp.explain.marks import COTANGENT, Mark
+from minijvp.explain.stretches import Stretch, parts_of
 from minijvp.operations.elementwise import select_n
 from minijvp.operations.families import Elementwise
 
@@ -51,7 +52,7 @@ class Origin:
 
 @dataclass(eq=False)
 class Run:
-    """One run of a program, an equation at a time.
+    """One run of a program, an equation at a time, or a stretch of equations that it has many times over.
 
     `around` is the run of the program that it is inside of, in the equation `within`; `path` has all calls and loops
     that it is in, and `turns` the turns of these loops. `leave` says what of its inputs that are not finite is found
@@ -76,7 +77,10 @@ class Run:
         values.update(zip(self.jaxpr.inputs, self.inputs, strict=True))
         # What is inside of an equation has run before, and shown what it shows.
         with evaluating(), current(state.trace if self.around is None else Silence(state.trace)):
-            for e in self.jaxpr.equations:
+            for e in parts_of(self.jaxpr.equations):
+                if isinstance(e, Stretch):
+                    e.run(values)
+                    continue
                 out = e.primitive(*[v.value if type(v) is Literal else values[v] for v in e.inputs], **e.params)
                 if type(out) is tuple:
                     values.update(zip(e.outputs, out, strict=True))

@@ -6,7 +6,9 @@ is the rule that its author wrote. It is traced when it is first needed, because
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -33,6 +35,8 @@ from minijvp.transforms.staging import stage
 from minijvp.trees import replaced
 
 FLOAT0 = jax.dtypes.float0
+OF_JAX = os.path.join(os.path.dirname(jax.__file__), "")
+"""Where the files of JAX are."""
 
 
 TRACING_ERRORS = (jax.errors.JAXTypeError, jax.errors.JAXIndexError)
@@ -63,6 +67,8 @@ class OneEquation:
     """One equation of JAX, as a function of its operands. JAX has the rules by which it is transformed."""
 
     n_constants = n_captured = 0
+    absorbs = False
+    """Whether a rule is JAX's own: what a user's rule multiplies is its own, with `nan_safe=True` too."""
 
     def __init__(self, equation: jax_core.JaxprEqn, name: str):
         inputs: list[Any] = [jax_core.Var(v.aval) for v in equation.invars]
@@ -96,7 +102,9 @@ class OneEquation:
         opened, constants = read(closed, self.name)
         n = len(constants)
         known = tuple(zip(opened.inputs[:n], constants, strict=True))
-        return Jaxpr(known, opened.inputs[n:], opened.equations, opened.outputs, opened.name)
+        # The lines of a rule of JAX say nothing: its equations are those of the line that is differentiated.
+        equations = [replace(e, source=None) for e in opened.equations] if self.absorbs else opened.equations
+        return Jaxpr(known, opened.inputs[n:], tuple(equations), opened.outputs, opened.name)
 
     def lost(self) -> LostValueError:
         """The error for a rule that closes over a traced value."""
@@ -118,6 +126,14 @@ class RuledCallOfJax(OneEquation):
         self.n_constants = len(constants)
         self.n_captured = len(constants) + equation.params.get("num_consts", 0)
         self.types = [*map(type_of, constants), *self.types]
+        self.absorbs = is_of_jax(equation)
+
+
+def is_of_jax(equation: jax_core.JaxprEqn) -> bool:
+    """Whether a function and its rule for tangents are JAX's own, and not those of a user."""
+    parts = as_open(equation.params.get("call_jaxpr")), equation.params.get("jvp_jaxpr_fun")
+    files = [getattr(getattr(x, "debug_info", None), "func_filename", None) or "" for x in parts]
+    return all([file.startswith(OF_JAX) for file in files])
 
 
 def name_of(equation: jax_core.JaxprEqn) -> str:
@@ -155,8 +171,9 @@ def jvp_rule(call: RuledCallOfJax, symbolic_zeros: bool = False) -> Deferred | B
         return call.trace(rule, [*call.types, *inexact(chosen(call.types, nonzero))])
 
     if symbolic_zeros:
-        return ByZeros(lambda nonzero, _: (for_tangents(nonzero), are_inexact(call.out_types)))
-    return Deferred(lambda: for_tangents(are_inexact(call.types)))
+        make = lambda nonzero, _: (for_tangents(nonzero), are_inexact(call.out_types))
+        return ByZeros(make, absorbs=call.absorbs)
+    return Deferred(lambda: for_tangents(are_inexact(call.types)), call.absorbs)
 
 
 class VJP:

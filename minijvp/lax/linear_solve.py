@@ -313,5 +313,5 @@ def root_rule(solver: Jaxpr, equation: Jaxpr, tangent: Jaxpr, lengths: tuple[int
         found = evaluate(tangent, *tangent_constants, *x, *y)
         return [*outs, *map(neg, found), *map(zeros_like, tangent_types(solver.out_types[n:]))]
 
-    deferred = Deferred(lambda: stage(rule, [*types, *tangent_types(types)], name))
+    deferred = Deferred(lambda: stage(rule, [*types, *tangent_types(types)], name), absorbs=True)
     return deferred

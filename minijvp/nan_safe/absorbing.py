@@ -12,24 +12,32 @@ subgradient of least norm of functions such as a norm at 0.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from minijvp.calls.call import Call
+from minijvp.core.caching import cached
+from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import Trace, current, state
 from minijvp.core.types import PYTHON_SCALARS, Array, ArrayType, Params, type_of
+from minijvp.custom_rules.linear_solve import PROGRAMS, custom_linear_solve
+from minijvp.operations.bitwise import bitwise_or
 from minijvp.operations.contraction import dot_general
 from minijvp.operations.convolution import conv_general_dilated
-from minijvp.operations.elementwise import div, mul, neg
-from minijvp.operations.families import add_tangents, is_linear
+from minijvp.operations.elementwise import div, mul, ne, neg, select_n
+from minijvp.operations.families import add_tangents, is_linear, zeros_like
 from minijvp.operations.linear_algebra import triangular_solve, tridiagonal_solve
 from minijvp.operations.ragged import ragged_dot_general
+from minijvp.operations.reduction import reduce_or
 from minijvp.operations.scatter_mul import scatter_mul
 from minijvp.operations.softmax import center
+from minijvp.transforms.staging import stage
 
 Positions = tuple[int, ...]
 
@@ -150,6 +158,13 @@ class AbsorbingTrace(Trace):
         if not tangents:
             return self.parent.process(primitive, args, params)
         values = tuple([x.value if type(x) is AbsorbingTracer and x.owner is self else x for x in args])
+        if isinstance(primitive, Call):
+            flags = tuple([i in tangents for i in range(len(args))])
+            jaxpr, marked = absorbing_program(params["jaxpr"], flags, self.exact)
+            outs = self.parent.process(primitive, values, {**params, "jaxpr": jaxpr})
+            return tuple([self.wrap(x) if flag else x for x, flag in zip(outs, marked, strict=True)])
+        if primitive is custom_linear_solve:
+            params = with_safe_solvers(params)
         safe = SAFE.get(primitive)
         if safe is not None and not any([is_harmless(x, values[tangents[0]]) for x in values]):
             primitive, params = safe, {**params, "absorbing": tuple(tangents), "exact": self.exact}
@@ -170,6 +185,47 @@ class AbsorbingTrace(Trace):
         if type(x) is tuple:
             return tuple(map(self.unwrap, x))
         return x.value if type(x) is AbsorbingTracer and x.owner is self else x
+
+
+@cached(maxsize=4096)
+def absorbing_program(jaxpr: Jaxpr, tangents: tuple[bool, ...], exact: bool) -> tuple[Jaxpr, tuple[bool, ...]]:
+    """The program, in which zeros of these inputs absorb, and which outputs are tangents then."""
+    marked: tuple[bool, ...] = ()
+
+    def fun(*args: Any) -> list[Any]:
+        nonlocal marked
+        trace = AbsorbingTrace(state.trace, exact)
+        with current(trace):
+            outs = evaluate(jaxpr, *[trace.wrap(x) if t else x for x, t in zip(args, tangents, strict=True)])
+        marked = tuple([type(x) is AbsorbingTracer and x.owner is trace for x in outs])
+        return list(trace.unwrap(tuple(outs)))
+
+    return stage(fun, jaxpr.in_types, jaxpr.name), marked
+
+
+@cached(maxsize=4096)
+def safe_solver(jaxpr: Jaxpr, n: int) -> Jaxpr:
+    """A solver, with `n` constants, whose solution for a right side of zeros is zero.
+
+    So it is where zeros absorb in its operations, which may solve many systems at once; and where the whole right side
+    is zero, however it solves.
+    """
+    n_unknowns = len(jaxpr.inputs) - n
+    solver, _ = absorbing_program(jaxpr, (False,) * n + (True,) * n_unknowns, False)
+
+    def fun(*args: Any) -> list[Any]:
+        outs = evaluate(solver, *args)
+        parts = [reduce_or(ne(b, zeros_like(b)), axes=tuple(range(type_of(b).ndim))) for b in args[n:]]
+        return [*[select_n(reduce(bitwise_or, parts), zeros_like(x), x) for x in outs[:n_unknowns]], *outs[n_unknowns:]]
+
+    return stage(fun, jaxpr.in_types, jaxpr.name)
+
+
+def with_safe_solvers(params: Params) -> Params:
+    """The parameters of a linear solve, whose solutions for right sides of zeros are zero."""
+    lengths = zip(PROGRAMS, params["const_lengths"], strict=True)
+    solvers = {name: safe_solver(params[name], n) for name, n in lengths if "solve" in name and params[name]}
+    return {**params, **solvers}
 
 
 def is_harmless(x: Any, t: Any) -> bool:

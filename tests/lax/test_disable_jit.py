@@ -162,6 +162,7 @@ COMPILED: dict[str, Callable[[Any], Any]] = {
     "map of batches": lambda x: lax.map(lambda r: mnp.sin(r * x), X, batch_size=2).sum(),
     "associative_scan": lambda x: lax.associative_scan(mnp.multiply, x * X).sum(),
     "jit": minijvp.jit(lambda x: mnp.sin(x) * x),
+    "checkpoint": minijvp.checkpoint(lambda x: mnp.sin(x) * x),
     "nested": minijvp.jit(lambda x: lax.scan(lambda c, r: (lax.cond(r > 0, mnp.sin, mnp.cos, c) * x, None), x, X)[0]),
 }
 
@@ -190,9 +191,11 @@ def test_bodies_of_eager_gradients_see_values() -> None:
 
     with minijvp.disable_jit():
         minijvp.grad(lambda x: lax.scan(step, x, jnp.array([3, 4]))[0])(jnp.float32(2))
+        minijvp.grad(minijvp.checkpoint(lambda x: step(x, 5)[0]))(jnp.float32(2))
         minijvp.vmap(lambda x: lax.scan(lambda c, r: (seen.append(f"{c}"), (c, c))[1], x, None, length=1)[0])(X)
     assert seen == [
         "<f32[] 2.0, being differentiated> 2.0 3",
         "<f32[] 6.0, being differentiated> 6.0 4",
+        "<f32[] 2.0, being differentiated> 2.0 5",
         "<f64[], one of 3 lanes: [0.3 -1.2 2.]>",
     ]

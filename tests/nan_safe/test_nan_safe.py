@@ -120,6 +120,7 @@ def test_second_derivatives(name: str) -> None:
 
 
 INF = np.inf
+special = minijvp.scipy.special
 UNUSED: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "prod": (mnp.prod, [INF, 1.0, 2.0]),
     "cumprod": (mnp.cumprod, [INF, 1.0, 2.0]),
@@ -142,6 +143,35 @@ UNUSED: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "attention": (lambda x: minijvp.nn.dot_product_attention(*[x[None, :, None]] * 3), [[INF, 1.0], [1.0, 1.0]]),
     "scatter": (lambda x: x.at[mnp.array([0, 0, 1])].multiply(x), [0.0, np.nan, 2.0]),
     "window": (lambda x: lax.reduce_window(x, 1.0, lax.mul, (2,), (1,), "VALID"), [INF, 1.0, 2.0]),
+    "x log x": (special.entr, [0.0, 1.0]),
+    "relative entropy": (lambda x: special.rel_entr(x, mnp.array([1.0, 0.0])), [0.0, 1.0]),
+    "logit": (special.logit, [0.0, 1.0]),
+    "i0": (special.i0, [INF, 1.0]),
+    "i1": (special.i1, [INF, 1.0]),
+    "spence": (special.spence, [0.0, INF]),
+    "exp1": (special.exp1, [0.0, 1.0]),
+    "expi": (special.expi, [0.0, 1.0]),
+    "log_ndtr": (special.log_ndtr, [-INF, 1.0]),
+    "hyp1f1": (lambda x: special.hyp1f1(x, x, x), [np.nan]),
+    "poch": (lambda x: special.poch(x, x), [0.0]),
+    "soft_sign": (minijvp.nn.soft_sign, [np.nan, 1.0]),
+    "gelu": (lambda x: minijvp.nn.gelu(x, approximate=False), [INF, 1.0]),
+    "least squares": (lambda x: mnp.linalg.lstsq(x, x[0])[0], np.full((2, 2), np.nan)),
+    "inverse": (mnp.linalg.inv, np.ones((2, 2))),
+    "solve": (lambda x: mnp.linalg.solve(x, x[0]), np.ones((2, 2))),
+    "logarithm of a determinant": (lambda x: mnp.linalg.slogdet(x)[1], np.ones((3, 3))),
+    "a loop as a solver": (
+        lambda x: lax.custom_linear_solve(
+            lambda y: x * y, x, lambda f, b: lax.fori_loop(0, 2, lambda i, y: b / x, b), symmetric=True
+        ),
+        [0.0, 0.0],
+    ),
+    "root": (
+        lambda x: lax.custom_root(
+            lambda y: y**2 - x, 0 * x, lambda f, y: mnp.sqrt(x), lambda g, y: y / g(mnp.ones_like(y))
+        ),
+        [0.0, 1.0],
+    ),
     "of JAX": (minijvp.from_jax(lambda x: jnp.linalg.norm(x) + jax.nn.logsumexp(x)), [-INF, -INF]),
 }
 """Functions, with arguments where their derivative is not finite."""
@@ -265,14 +295,62 @@ def test_compiled_programs_hold_the_choice() -> None:
     assert selections(True) > selections(False) > 0
 
 
-def test_where_it_does_not_hold() -> None:
-    """What docs/debugging.md says of rules in libraries, of solvers, of JAX, and of threads."""
-    unused = lambda fun: lambda x: mnp.sum(mnp.where(mnp.array(False), fun(x), 0.0))
-    grad = lambda fun, x: minijvp.grad(unused(fun), nan_safe=True)(x)
-    special = minijvp.scipy.special
-    assert all(np.isnan(grad(fun, x)) for fun, x in ((special.entr, 0.0), (special.logit, 0.0), (special.i0, np.inf)))
+def test_a_solution_that_is_used_stays_nan() -> None:
     singular = np.ones((2, 2), np.float32)
-    assert all(np.isnan(grad(fun, singular)).any() for fun in (mnp.linalg.inv, lambda a: mnp.linalg.solve(a, a[0])))
+    for fun in (lambda a: mnp.linalg.inv(a).sum(), lambda a: mnp.linalg.solve(a, a[0]).sum()):
+        assert np.isnan(minijvp.grad(fun, nan_safe=True)(singular)).all()
+        value, _ = minijvp.value_and_grad(lambda a: fun(0 * a), nan_safe=True)(singular)
+        assert np.isnan(value)  # the solution itself is what it is, for a right side of zeros too
+
+
+@pytest.mark.parametrize("solver", [mnp.linalg.solve, minijvp.from_jax(jnp.linalg.solve)])
+def test_regular_systems_beside_singular_ones(solver: Any) -> None:
+    a = np.array([[[1, 1], [1, 1]], [[2, 1], [1, 3]], [[np.nan, 0], [0, 1]]], np.float32)
+    b = np.array([[1, 2], [3, 4], [5, 6]], np.float32)
+    total = lambda a, b, ok: mnp.sum(mnp.where(ok[..., None], solver(a, b[..., None])[..., 0], 0.0) ** 2)
+    ok = np.array([False, True, False])
+    regular = minijvp.grad(total, (0, 1))(a[1], b[1], ok[1])
+    for found in (
+        minijvp.grad(total, (0, 1), nan_safe=True)(a, b, ok),
+        minijvp.vmap(minijvp.grad(total, (0, 1), nan_safe=True))(a, b, ok),
+    ):
+        for x, y in zip(found, regular, strict=True):
+            np.testing.assert_allclose(x[1], y, rtol=1e-6)
+            np.testing.assert_array_equal(np.abs(x[::2]), np.zeros_like(x[::2]))
+    with minijvp.config(nan_safe=True):
+        second = minijvp.vmap(minijvp.hessian(total))(a, b, ok)
+    np.testing.assert_allclose(second[1], minijvp.hessian(total)(a[1], b[1], ok[1]), rtol=1e-5)
+    assert not np.any(second[::2])
+
+
+@pytest.mark.parametrize(("fun", "x"), [(special.entr, 0.0), (mnp.linalg.inv, np.ones((2, 2), np.float32))])
+def test_second_derivatives_by_rules_and_solvers(fun: Any, x: Any) -> None:
+    unused = lambda x: mnp.sum(mnp.where(mnp.array(False), fun(x), x**2))
+    with minijvp.config(nan_safe=True):
+        found = minijvp.jit(minijvp.hessian(unused))(x)
+    np.testing.assert_array_equal(found, minijvp.hessian(lambda x: mnp.sum(x**2))(x))
+
+
+def test_rules_that_were_made_under_the_setting_are_not_used_without() -> None:
+    a = np.float32([[2, 1], [1, 3]])
+    for fun in (lambda a: mnp.linalg.lstsq(a, a[0])[0].sum(), mnp.linalg.det, lambda a: mnp.linalg.inv(a).sum()):
+        before = str(minijvp.make_jaxpr(minijvp.grad(minijvp.jit(lambda a, f=fun: f(a))))(a))
+        called = minijvp.jit(fun)
+        assert "safe_" in str(minijvp.make_jaxpr(minijvp.grad(called, nan_safe=True))(a))
+        assert str(minijvp.make_jaxpr(minijvp.grad(called))(a)) == before
+
+
+def test_users_rules_in_jax_multiply_as_they_say() -> None:
+    root = jax.custom_jvp(lambda x: jnp.sqrt(x))
+    root.defjvps(lambda t, out, x: t * (0.5 / jnp.sqrt(x)))
+    gradient = minijvp.grad(minijvp.from_jax(lambda x: jnp.where(x > 0, root(x), 0.0)), nan_safe=True)
+    assert np.isnan(gradient(0.0))
+    assert gradient(4.0) == 0.25
+
+
+def test_where_it_does_not_hold() -> None:
+    """What docs/debugging.md says of JAX, and of threads."""
+    unused = lambda fun: lambda x: mnp.sum(mnp.where(mnp.array(False), fun(x), 0.0))
     with minijvp.config(nan_safe=True), ThreadPoolExecutor() as pool:
         assert np.isnan(jax.grad(minijvp.to_jax(unused(mnp.sqrt)))(0.0))
         assert np.isnan(pool.submit(minijvp.grad(unused(mnp.sqrt)), 0.0).result())
