@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 from jax.extend.core import find_top_trace
-from jax.tree_util import tree_flatten, tree_unflatten
+from jax.tree_util import tree_flatten, tree_leaves, tree_unflatten
 
 from minijvp import trees
 from minijvp.api.programs import stage_tree
@@ -234,7 +234,7 @@ class _Jitted:
             return self.fun(*args, **kwargs)
         dynamic, dynamic_kwargs, static = self.static.split(args, kwargs)
         leaves, tree = trees.flatten_numbers((dynamic, dynamic_kwargs), trees.is_float0_for_jax)
-        with evaluating(), staged_for(leaves):
+        with evaluating(), staged_for(leaves, tree_leaves(self.shardings)):
             types = tuple(map(argument_type, leaves))
             jaxpr, out_tree = stage_tree(self.static.close(static), tree, types, lowered=True)
             jaxpr = hooks.linearizer.lowered(jaxpr)
