@@ -1,55 +1,20 @@
-"""The devices that a program is for, and their axes inside of jax.shard_map, where a gradient may be a sum.
+"""Axes of devices inside of jax.shard_map, which JAX has in the types of values: there a gradient may be a sum.
 
-Over how many devices the arrays of a program are spread is in the types that JAX has for its arguments. How each of
-them lies there is not: that is the choice of the compiler.
-
-Inside of jax.shard_map, JAX sums the cotangent of a value that is the same on all devices over those on which it was
-used. Our types do not tell such values from others, so reverse mode refuses what would need that sum.
+JAX sums the cotangent of a value that is the same on all devices over those on which it was used. Our types do not tell
+such values from others, so reverse mode refuses what would need that sum.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
-
-import jax
-from jax.sharding import AxisType
 
 from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import state, typed_axes, varying_axes
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
-
-_devices: ContextVar[int] = ContextVar("minijvp.devices", default=1)
-
-
-def number_of_devices() -> int:
-    """Over how many devices the arrays of the program are spread that is staged here; 1 where that is not known."""
-    return _devices.get()
-
-
-def devices_of(values: Iterable[Any]) -> int:
-    """The size of the largest mesh among those of arrays and shardings, without axes that jax.shard_map maps over."""
-    found = 1
-    for x in values:
-        mesh = getattr(jax.typeof(x).sharding if isinstance(x, jax.Array) else x, "mesh", None)
-        if mesh is not None and not mesh.empty:
-            kinds = zip(mesh.axis_sizes, mesh.axis_types, strict=True)
-            found = max(found, math.prod([n for n, kind in kinds if kind is not AxisType.Manual]))
-    return found
-
-
-@contextmanager
-def spread_like(values: Iterable[Any]) -> Iterator[None]:
-    """Context manager: inside, a program is staged that is for the devices of these arrays and shardings at least."""
-    token = _devices.set(max(_devices.get(), devices_of(values)))
-    try:
-        yield
-    finally:
-        _devices.reset(token)
+from minijvp.operations.sharding import spread_like
 
 
 @contextmanager

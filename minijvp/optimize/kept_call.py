@@ -9,12 +9,12 @@ import jax
 from jax import lax
 from jax.experimental.xla_metadata import set_xla_metadata
 
-from minijvp.arguments.devices import devices_of
 from minijvp.calls.call import Call, applied
 from minijvp.core.caching import cached
 from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, lower
 from minijvp.operations.families import nonzero
+from minijvp.operations.sharding import devices_of
 from minijvp.transforms.linearize import Loop
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from copy import copy
 from functools import cached_property
 
-from minijvp.arguments.devices import number_of_devices
 from minijvp.calls.call import work_of
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
 from minijvp.operations.annotations import name, stop_gradient
@@ -15,6 +14,7 @@ from minijvp.operations.contraction import dot_general
 from minijvp.operations.elementwise import Slope
 from minijvp.operations.families import Elementwise, broadcast_in_dim, reshape, zeros
 from minijvp.operations.shape import iota, squeeze, transpose
+from minijvp.operations.sharding import number_of_devices
 from minijvp.transforms.linearize import Loop
 
 SLIGHT = 1 << 10

@@ -12,12 +12,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from minijvp.arguments.devices import number_of_devices
 from minijvp.budgets import Budget, Share
 from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
 from minijvp.core.types import is_inexact
 from minijvp.errors import ArgumentError
+from minijvp.operations.sharding import number_of_devices
 from minijvp.optimize.kept_call import kept_call
 from minijvp.optimize.rematerialize.budgets import budget_in_force, within
 from minijvp.optimize.rematerialize.forward import Forward, by_results, spreads

@@ -15,10 +15,10 @@ from functools import cached_property
 from itertools import pairwise
 from typing import NamedTuple
 
-from minijvp.arguments.devices import number_of_devices
 from minijvp.calls.call import work_of
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
 from minijvp.operations.families import broadcast_in_dim
+from minijvp.operations.sharding import number_of_devices
 from minijvp.optimize.kept_call import kept_call
 from minijvp.optimize.rematerialize.cut import minimum_cut
 from minijvp.optimize.rematerialize.forward import Forward, Loop, fuses, gathers, is_cheap, without_results
