@@ -6,7 +6,7 @@ such values from others, so reverse mode refuses what would need that sum.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,17 +14,15 @@ from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import state, typed_axes, varying_axes
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
-from minijvp.operations.sharding import spread_like
 
 
 @contextmanager
-def staged_for(leaves: Sequence[Any], shardings: Iterable[Any] = ()) -> Iterator[None]:
+def staged_for(leaves: Sequence[Any]) -> Iterator[None]:
     """Context manager: inside, a program of arguments like these is staged, to be a part of one of JAX."""
     before = state.vary_alike
     state.vary_alike = len({varying_axes(x) for x in leaves if is_inexact(type_of(x).dtype)}) <= 1
     try:
-        with spread_like([*leaves, *shardings]):
-            yield
+        yield
     finally:
         state.vary_alike = before
 

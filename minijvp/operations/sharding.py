@@ -22,12 +22,12 @@ from minijvp.core.types import Array, ArrayType
 from minijvp.errors import ArgumentError
 from minijvp.operations.families import LinearPrimitive
 
-_devices: ContextVar[int] = ContextVar("minijvp.devices", default=1)
+devices: ContextVar[int] = ContextVar("minijvp.devices", default=1)
 
 
 def number_of_devices() -> int:
     """Over how many devices the arrays of the program are spread that is staged here; 1 where that is not known."""
-    return _devices.get()
+    return devices.get()
 
 
 def devices_of(values: Iterable[Any]) -> int:
@@ -45,17 +45,17 @@ def devices_of(values: Iterable[Any]) -> int:
 
 def spread_like(values: Iterable[Any]) -> AbstractContextManager[None]:
     """Context manager: inside, a program is staged that is for the devices of these arrays and shardings at least."""
-    return spread_over(max(_devices.get(), devices_of(values)))
+    return spread_over(max(devices.get(), devices_of(values)))
 
 
 @contextmanager
-def spread_over(devices: int) -> Iterator[None]:
+def spread_over(n: int) -> Iterator[None]:
     """Context manager: inside, a program is staged that is for so many devices."""
-    token = _devices.set(devices)
+    token = devices.set(n)
     try:
         yield
     finally:
-        _devices.reset(token)
+        devices.reset(token)
 
 
 class ShardingConstraint(LinearPrimitive):

@@ -11,7 +11,7 @@ from minijvp.budgets import Budget
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate
 from minijvp.core.tracing import Trace, state
 from minijvp.core.types import is_inexact, type_of
-from minijvp.operations.sharding import number_of_devices
+from minijvp.operations.sharding import devices, number_of_devices
 from minijvp.optimize.outline.rewriting import outlined_body, outlined_whole, with_outlined_bodies
 from minijvp.optimize.outline.sums import with_sums_in_calls
 from minijvp.optimize.rematerialize.branches import planned_branches
@@ -45,8 +45,8 @@ class Planner(Linearizer):
     """Linearization by a plan for the memory budget that is in force."""
 
     def key(self) -> Hashable:
-        devices = number_of_devices()
-        return config.plan if devices == 1 else (config.plan, devices)
+        n = devices.get()
+        return config.plan if n == 1 else (config.plan, n)
 
     def function(
         self,
