@@ -28,7 +28,6 @@ from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import EVALUATION, Trace, current, evaluating, nothing_is_traced, state
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, Params, type_of
 from minijvp.errors import ConcretizationError, MinijvpError
-from minijvp.operations.sharding import devices_of
 from minijvp.optimize.eager.steps import compiled, n_operations, repetitions
 from minijvp.settings import config
 from minijvp.transforms.linearize import with_tangent
@@ -66,9 +65,9 @@ class Root:
 
     __slots__ = ("ends", "following", "inputs", "is_spread")
 
-    def __init__(self, inputs: tuple[Var, ...], is_spread: bool):
+    def __init__(self, inputs: tuple[Var, ...]):
         self.inputs = inputs
-        self.is_spread = is_spread
+        self.is_spread = False
         self.following: dict[Hashable, Operation] = {}
         self.ends: dict[Hashable, RecurringGradient] = {}
 
@@ -315,7 +314,8 @@ class Tree:
         if found is None:
             if self.operations > OPERATIONS or self.programs > PROGRAMS:
                 self.forget()
-            found = self.roots[key] = Root(tuple([Var(type_of(x)) for x in leaves]), devices_of(leaves) > 1)
+            found = self.roots[key] = Root(tuple([Var(type_of(x)) for x in leaves]))
+            found.is_spread = any([x.aval.sharding.mesh.size > 1 for x in leaves])
         return found
 
 
