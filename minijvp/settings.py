@@ -63,7 +63,10 @@ class Config:
     - `memory_budget`: what reverse mode under `jit` may keep between its two passes. "auto", the default, computes
       again, by a minimum cut between the forward and the backward program, what costs no noticeable time; "off" keeps
       every residual. A float f, 0 < f <= 1, is a part of the bytes that "off" keeps, and an int is a number of bytes:
-      to stay within these, expensive operations are computed again too. 1.0 is "auto".
+      to stay within these, expensive operations are computed again too. 1.0 is "auto". Bytes are those of one device:
+      where the arguments lie on a mesh, or `jit` has shardings on one, each of its devices is taken to have an equal
+      part of every value. What is the same on all of them takes more. What devices may have to communicate for, such
+      as a product of matrices, is computed again there only if a budget cannot be kept otherwise.
     - `compile_gradients_after`: from which call on a gradient that recurs outside of `jit` (the same program, on
       arguments of the same types) runs as one compiled program: a positive integer, by default 3; None is never.
       The compiled program rounds as under `jit`: XLA may join a product and a sum, so its last bits may differ from

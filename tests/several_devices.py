@@ -23,6 +23,11 @@ def run(command: list[str], devices: int) -> None:
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 
+def run_on_devices(count: int, code: str) -> None:
+    """Run a script where JAX has so many CPU devices."""
+    run(["-c", code], count)
+
+
 def run_on_four_devices(code: str) -> None:
     """Run a script where JAX has four CPU devices."""
     run(["-c", code], 4)

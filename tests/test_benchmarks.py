@@ -20,6 +20,7 @@ from tests.benchmarks.chart import draw
 from tests.benchmarks.contenders import BOTH, INSTALLED, calls, plain
 from tests.benchmarks.defaults import BODIES, by_default, recurrent_data
 from tests.benchmarks.depth import residual_blocks_loss
+from tests.benchmarks.devices import on_devices
 from tests.benchmarks.eager import CASES, Case, check
 from tests.benchmarks.models import (
     DERIVATIVES_OF_LOOPS,
@@ -44,6 +45,9 @@ from tests.benchmarks.report import (
     DEFAULTS_RUN,
     DEFAULTS_STAGE,
     DEPTH,
+    DEVICES_MEMORY,
+    DEVICES_RUN,
+    DEVICES_SENT,
     EAGER,
     GROUPS,
     LIBRARIES_RUN,
@@ -129,6 +133,13 @@ def test_rows_of_defaults() -> None:
     assert [r.group for r in rows] == [DEFAULTS_STAGE, DEFAULTS_COMPILE, DEFAULTS_RUN, DEFAULTS_MEMORY]
     assert all(set(r.medians) == {"minijvp"} and r.ratios["minijvp"].median > 0 for r in rows)
     assert rows[-1].reached  # the memory is the compiler's answer, the same on each machine
+
+
+def test_rows_of_devices() -> None:
+    rows = on_devices("DP", (1, 16, 8, 8), "devices: DP", ONCE)
+    assert [r.group for r in rows] == [DEVICES_RUN, DEVICES_MEMORY, DEVICES_SENT]
+    assert all(set(r.medians) == {"minijvp", "JAX"} and r.ratios["minijvp"].median > 0 for r in rows)
+    assert rows[-1].reached
 
 
 def test_rows_of_plans() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 from jax.extend.core import find_top_trace
-from jax.tree_util import tree_flatten, tree_unflatten
+from jax.tree_util import tree_flatten, tree_leaves, tree_unflatten
 
 from minijvp import trees
 from minijvp.api.programs import stage_tree
@@ -29,7 +29,7 @@ from minijvp.core.tracing import EVALUATION, JAX_EVALUATION, evaluating, live_tr
 from minijvp.core.types import Array, Params, jit_is_disabled, x64_enabled
 from minijvp.errors import ArgumentError, EscapedTracerError, NonFiniteError
 from minijvp.operations.families import nonzero
-from minijvp.operations.sharding import sharding_constraint
+from minijvp.operations.sharding import sharding_constraint, spread_like
 from minijvp.settings import DEFAULT_PLAN, Plan, config
 from minijvp.transforms.linearize import linearize_jaxpr
 from minijvp.transforms.staging import argument_type
@@ -233,7 +233,7 @@ class _Jitted:
             return self.fun(*args, **kwargs)
         dynamic, dynamic_kwargs, static = self.static.split(args, kwargs)
         leaves, tree = trees.flatten_numbers((dynamic, dynamic_kwargs), trees.is_float0_for_jax)
-        with evaluating():
+        with evaluating(), spread_like([*leaves, *tree_leaves(self.shardings)]):
             types = tuple(map(argument_type, leaves))
             jaxpr, out_tree = stage_tree(self.static.close(static), tree, types, lowered=True)
             jaxpr = hooks.linearizer.lowered(jaxpr)

@@ -35,6 +35,7 @@ from minijvp.errors import ArgumentError
 from minijvp.operations.collectives import psum
 from minijvp.operations.elementwise import div
 from minijvp.operations.families import is_linear, nonzero, reshape, spread
+from minijvp.operations.sharding import spread_over
 from minijvp.transforms.jvp import jvp_jaxpr
 from minijvp.transforms.linearize import residuals_of
 from minijvp.transforms.staging import argument_type, stage
@@ -190,7 +191,8 @@ def inside(make: Callable[[], Any], how: Params) -> Any:
     found = []
 
     def body() -> tuple[()]:
-        found.append(make())
+        with spread_over(1):  # the parts are those of one
+            found.append(make())
         return ()
 
     jax.eval_shape(in_jax(body, in_specs=(), out_specs=(), **how))
@@ -394,7 +396,8 @@ class _Mapped:
         def body(*parts: Any) -> tuple[()]:
             nonlocal entered
             entered = True
-            found.extend(stage_tree(self.fun, tree, tuple(map(type_of, parts))))
+            with spread_over(1):
+                found.extend(stage_tree(self.fun, tree, tuple(map(type_of, parts))))
             return ()
 
         try:

@@ -13,6 +13,7 @@ from minijvp.calls.in_jax import lower_with_rules
 from minijvp.core.tracer import is_tracer_of_jax
 from minijvp.core.tracing import evaluating
 from minijvp.errors import ConcretizationError
+from minijvp.operations.sharding import spread_like
 from minijvp.transforms.staging import argument_type, stage
 
 
@@ -53,7 +54,7 @@ def to_jax(fun: Callable[..., Any]) -> Callable[..., Any]:
 
         operands = [leaves[i] for i in traced]
         try:
-            with evaluating():
+            with evaluating(), spread_like(operands):
                 jaxpr = stage(flat, [argument_type(x) for x in operands], trees.function_name(fun))
         except ConcretizationError:
             return fun(*args, **kwargs)  # Python looks at values, which JAX may have (under jax.grad, say)

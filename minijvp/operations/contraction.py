@@ -21,6 +21,7 @@ from minijvp.errors import ArgumentError
 from minijvp.operations.elementwise import convert_element_type, real
 from minijvp.operations.families import BilinearPrimitive, all_batched, shifted, split_as, split_batches
 from minijvp.operations.shape import transpose
+from minijvp.operations.sharding import number_of_devices
 
 Labels = tuple[int, ...]
 Pairs = tuple[tuple[int, ...], tuple[int, ...]]
@@ -99,7 +100,12 @@ class DotGeneral(BilinearPrimitive):
         **params: Any,
     ) -> Array:
         x_labels, y_labels, out_labels = labels_of(dimension_numbers, x.ndim, y.ndim)
-        return cast_like(contract(x, x_labels, ct, out_labels, y_labels, **params, **split_as(y, ct, x)), y)
+        how = split_as(y, ct, x)
+        if number_of_devices() > 1:
+            precision = params.get("precision")
+            params["precision"] = precision[::-1] if type(precision) is tuple else precision
+            return cast_like(contract(ct, out_labels, x, x_labels, y_labels, **params, **how), y)
+        return cast_like(contract(x, x_labels, ct, out_labels, y_labels, **params, **how), y)
 
     def batch(
         self,
@@ -185,9 +191,10 @@ def contract(
     """The product of x and y with axes as in `out_labels`, summed over the common labels that are not among them.
 
     Every label of one operand alone must be among `out_labels`. Transposes the result only if neither order of the
-    operands gives its axes as wanted.
+    operands gives its axes as wanted. On several devices the order stays as it is, and in transpose rules it is that of
+    JAX: where the operands lie differently, XLA has the first decide how the result lies.
     """
-    swapped, dimension_numbers, permutation = _plan(x_labels, y_labels, out_labels)
+    swapped, dimension_numbers, permutation = _plan(x_labels, y_labels, out_labels, number_of_devices() == 1)
     if swapped:
         x, y = y, x
         precision = precision[::-1] if type(precision) is tuple else precision
@@ -222,7 +229,7 @@ def labels_of(dimension_numbers: DimensionNumbers, x_ndim: int, y_ndim: int) -> 
 
 @lru_cache(maxsize=4096)
 def _plan(
-    x_labels: Labels, y_labels: Labels, out_labels: Labels
+    x_labels: Labels, y_labels: Labels, out_labels: Labels, may_swap: bool
 ) -> tuple[bool, DimensionNumbers, tuple[int, ...] | None]:
     """How to contract: whether to swap the operands, dimension numbers, and a permutation of the result (or None)."""
     common = [label for label in x_labels if label in y_labels]
@@ -230,7 +237,8 @@ def _plan(
     summed = [label for label in common if label not in out_labels]
     x_free = [label for label in x_labels if label not in common]
     y_free = [label for label in y_labels if label not in common]
-    swapped = (*kept, *x_free, *y_free) != out_labels and (*kept, *y_free, *x_free) == out_labels
+    fits = (*kept, *x_free, *y_free) == out_labels
+    swapped = may_swap and not fits and (*kept, *y_free, *x_free) == out_labels
     first, second = (y_labels, x_labels) if swapped else (x_labels, y_labels)
 
     def positions(labels: list[int]) -> Pairs:

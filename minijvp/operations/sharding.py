@@ -1,16 +1,61 @@
-"""Placement of arrays on several devices."""
+"""Placement of arrays on several devices.
+
+Over how many devices the arrays of a program are spread is in the types that JAX has for its arguments. How each of
+them lies there is not, but where it is held to a sharding: that is the choice of the compiler.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from typing import Any
 
+import jax
 from jax import lax
-from jax.sharding import NamedSharding, PartitionSpec, SingleDeviceSharding
+from jax.sharding import AxisType, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from minijvp.core.primitive import Axis
+from minijvp.core.tracer import Tracer
 from minijvp.core.types import Array, ArrayType
 from minijvp.errors import ArgumentError
 from minijvp.operations.families import LinearPrimitive
+
+devices: ContextVar[int] = ContextVar("minijvp.devices", default=1)
+
+
+def number_of_devices() -> int:
+    """Over how many devices the arrays of the program are spread that is staged here; 1 where that is not known."""
+    return devices.get()
+
+
+def devices_of(values: Iterable[Any]) -> int:
+    """The size of the largest mesh among those of arrays and shardings, without axes that jax.shard_map maps over."""
+    found = 1
+    for x in values:
+        if isinstance(x, Tracer):
+            continue
+        mesh = getattr(jax.typeof(x).sharding if isinstance(x, jax.Array) else x, "mesh", None)
+        if mesh is not None and not mesh.empty:
+            kinds = zip(mesh.axis_sizes, mesh.axis_types, strict=True)
+            found = max(found, math.prod([n for n, kind in kinds if kind is not AxisType.Manual]))
+    return found
+
+
+def spread_like(values: Iterable[Any]) -> AbstractContextManager[None]:
+    """Context manager: inside, a program is staged that is for the devices of these arrays and shardings at least."""
+    return spread_over(max(devices.get(), devices_of(values)))
+
+
+@contextmanager
+def spread_over(n: int) -> Iterator[None]:
+    """Context manager: inside, a program is staged that is for so many devices."""
+    token = devices.set(n)
+    try:
+        yield
+    finally:
+        devices.reset(token)
 
 
 class ShardingConstraint(LinearPrimitive):

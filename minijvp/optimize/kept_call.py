@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -12,8 +12,9 @@ from jax.experimental.xla_metadata import set_xla_metadata
 from minijvp.calls.call import Call, applied
 from minijvp.core.caching import cached
 from minijvp.core.hooks import hooks
-from minijvp.core.jaxpr import Equation, Jaxpr, Var, lower
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var, lower
 from minijvp.operations.families import nonzero
+from minijvp.operations.sharding import devices_of
 from minijvp.transforms.linearize import Loop
 
 
@@ -24,10 +25,22 @@ class KeptCall(Call):
     not merge what a program computes again (`again`) with the first time. On several devices it would not combine
     collectives of different calls, so there it may insert what computes nothing again. On other platforms it may
     insert all; what computes something again then waits for its arguments behind a barrier, as in jax.checkpoint.
+
+    Of a program for several devices, a part that computes again is inserted too, since collectives in it would come
+    once more. It begins with a gate: a call, which is kept, of a program that only hands on what it is given.
     """
 
     def impl(self, *args: Any, jaxpr: Jaxpr, repeats: int, again: bool) -> tuple[Any, ...]:
-        return tuple(lowering(jaxpr, again, keep=again or jax.device_count() == 1)(*args))
+        if repeats == 1 and not again:
+            return tuple(lower(jaxpr, *args))
+        one = jax.device_count() == 1 and devices_of(args) == 1
+        return tuple(lowering(jaxpr, again, keep=again or one)(*args))
+
+    def pullback(
+        self, jaxpr: Jaxpr, linear: tuple[bool, ...], nonzero: tuple[bool, ...], options: dict[str, Any]
+    ) -> tuple[Jaxpr, tuple[bool, ...]]:
+        found, ct_nonzero = super().pullback(jaxpr, linear, nonzero, options)
+        return with_late_gate(found, sum(nonzero)), ct_nonzero
 
     def linearize(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, repeats: int, again: bool) -> tuple[Any, Any]:
         if repeats == 1:
@@ -44,6 +57,38 @@ class KeptCall(Call):
 
 
 kept_call = KeptCall("kept_call")
+
+
+def gate(values: Sequence[Var]) -> Equation:
+    """An equation that hands on some values; a compiler does not know that the results are the same."""
+    inside = tuple([Var(v.type) for v in values])
+    params = {"jaxpr": Jaxpr((), inside, (), inside, "gate"), "repeats": 1, "again": True}
+    return Equation(kept_call, tuple(values), params, tuple([Var(v.type) for v in values]), None)
+
+
+def is_gate(e: Equation) -> bool:
+    """Whether an equation only hands on values."""
+    return e.primitive is kept_call and not e.params["jaxpr"].equations
+
+
+@cached(maxsize=4096)
+def with_late_gate(jaxpr: Jaxpr, n: int) -> Jaxpr:
+    """The program, whose gate, if it has one, the last `n` inputs pass too: what is behind it waits for all of them."""
+    first = next(filter(is_gate, jaxpr), None)
+    if first is None or not set(first.inputs) <= set(jaxpr.inputs):
+        return jaxpr
+    cts = [v for v in jaxpr.inputs[len(jaxpr.inputs) - n :] if v not in first.inputs]
+    late = gate([*first.inputs, *cts])  # type: ignore[list-item]
+    names: dict[Atom, Atom] = dict(zip((*first.outputs, *cts), late.outputs, strict=True))
+
+    def get(atoms: Iterable[Atom]) -> tuple[Any, ...]:
+        return tuple([names.get(v, v) for v in atoms])
+
+    equations = [
+        e if e is first else Equation(e.primitive, get(e.inputs), e.params, e.outputs, e.source) for e in jaxpr
+    ]
+    rest = tuple([e for e in equations if e is not first])
+    return Jaxpr(jaxpr.constants, jaxpr.inputs, (late, *rest), get(jaxpr.outputs), jaxpr.name)
 
 
 def is_region(e: Equation) -> bool:

@@ -11,6 +11,7 @@ from minijvp.budgets import Budget
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate
 from minijvp.core.tracing import Trace, state
 from minijvp.core.types import is_inexact, type_of
+from minijvp.operations.sharding import devices, number_of_devices
 from minijvp.optimize.outline.rewriting import outlined_body, outlined_whole, with_outlined_bodies
 from minijvp.optimize.outline.sums import with_sums_in_calls
 from minijvp.optimize.rematerialize.branches import planned_branches
@@ -44,7 +45,8 @@ class Planner(Linearizer):
     """Linearization by a plan for the memory budget that is in force."""
 
     def key(self) -> Hashable:
-        return config.plan
+        n = devices.get()
+        return config.plan if n == 1 else (config.plan, n)
 
     def function(
         self,
@@ -93,7 +95,8 @@ class Planner(Linearizer):
         return sum([v.type.bytes for e in jaxpr for v in e.outputs]) >= NOTICEABLE // 16
 
     def lowered(self, jaxpr: Jaxpr) -> Jaxpr:
-        return with_sums_in_calls(with_outlined_bodies(jaxpr)) if config.outline == "auto" else jaxpr
+        outlining = config.outline == "auto" and number_of_devices() == 1
+        return with_sums_in_calls(with_outlined_bodies(jaxpr)) if outlining else jaxpr
 
     def within(self, budget: Budget) -> AbstractContextManager[None]:
         return within(budget)
@@ -103,8 +106,11 @@ class Planner(Linearizer):
 
 
 def is_outlining() -> bool:
-    """Whether equal parts of what is differentiated are outlined: not where all is kept, what a compiler fuses too."""
-    return config.outline == "auto" and budget_in_force() != "off"
+    """Whether equal parts of what is differentiated are outlined: not where all is kept, what a compiler fuses too.
+
+    Nor on several devices: a call cannot share what it gathers from them with others, and so all would come once more.
+    """
+    return config.outline == "auto" and budget_in_force() != "off" and number_of_devices() == 1
 
 
 def as_differentiated(jaxpr: Jaxpr) -> Jaxpr:
@@ -165,7 +171,7 @@ def linearize_in_place(
     forward = by_results(Forward(written, results, results), names.values())
     if "expensive" in [e.primitive.recomputable for e in written]:  # what it fuses whole, a compiler knows better
         trace.equations[start:] = forward.equations
-    if sum([v.type.bytes for v in names]) < SMALL:
+    if sum([v.type.bytes for v in names]) < SMALL * number_of_devices():
         return outs, linear, nonzero
     linearized = PlanningProblem(forward, renamed(linear, names), names.values())
     plan = linearized.automatic_plan()

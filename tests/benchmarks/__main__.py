@@ -21,6 +21,7 @@ from tests.benchmarks import (
     control_flow,
     defaults,
     depth,
+    devices,
     eager,
     growth,
     libraries,
@@ -40,6 +41,7 @@ MODULES = (
     staging,
     compiled,
     depth,
+    devices,
     defaults,
     growth,
     published,
@@ -60,7 +62,8 @@ shapes, dtypes and parameters are warm on both sides, and no cache on disk is us
 caches empty, each in a process of its own. Rematerialisation: minijvp with memory_budget="auto" or the budget in the
 name, beside JAX's default or, after a stroke, beside jax.checkpoint of each layer or step; planned - unplanned is the
 largest difference of gradients relative to the largest entry of an array. Defaults: minijvp beside itself with
-memory_budget and outline "off", in seconds of the processor. Libraries, where they are installed: trace +
+memory_budget and outline "off", in seconds of the processor. Devices: eight forced on the CPU, in a process of its
+own. Libraries, where they are installed: trace +
 lower in seconds of the processor. NumPy's matrix products use one thread, so
 that its threads do not wait for work while others are measured."""
 

@@ -33,6 +33,9 @@ DEPTH_COMPILE = "depth: compile"
 DEPTH_FIRST = "depth: time to first result"
 DEPTH_RUN = "depth: compiled run time"
 DEPTH_MEMORY = "depth: temporary memory"
+DEVICES_RUN = "devices: compiled run time"
+DEVICES_MEMORY = "devices: temporary memory of each"
+DEVICES_SENT = "devices: number of collectives"
 DEFAULTS_STAGE = "defaults / off: trace + lower"
 DEFAULTS_COMPILE = "defaults / off: compile"
 DEFAULTS_RUN = "defaults / off: compiled run time"
@@ -66,6 +69,9 @@ GROUPS: dict[str, Goal | None] = {
     DEPTH_FIRST: None,
     DEPTH_RUN: None,
     DEPTH_MEMORY: None,
+    DEVICES_RUN: Goal(1.03, 1.03),
+    DEVICES_MEMORY: Goal(0.5, 0.5),
+    DEVICES_SENT: Goal(1.0, 1.0),
     DEFAULTS_STAGE: Goal(1.02, 1.05),
     DEFAULTS_COMPILE: Goal(1.02, 1.05),
     DEFAULTS_RUN: Goal(1.0, 1.02),

@@ -63,10 +63,11 @@ class Operation:
 class Root:
     """Where the programs of some types of arguments begin."""
 
-    __slots__ = ("ends", "following", "inputs")
+    __slots__ = ("ends", "following", "inputs", "is_spread")
 
     def __init__(self, inputs: tuple[Var, ...]):
         self.inputs = inputs
+        self.is_spread = False
         self.following: dict[Hashable, Operation] = {}
         self.ends: dict[Hashable, RecurringGradient] = {}
 
@@ -314,6 +315,7 @@ class Tree:
             if self.operations > OPERATIONS or self.programs > PROGRAMS:
                 self.forget()
             found = self.roots[key] = Root(tuple([Var(type_of(x)) for x in leaves]))
+            found.is_spread = any([x.aval.sharding.mesh.size > 1 for x in leaves])
         return found
 
 
@@ -368,9 +370,10 @@ def recurring_gradient(
 ) -> tuple[Sequence[Any], list[Any]]:
     """What `gradient_flat` gives, by the compiled program of what `fun` does, if that was met before."""
     past = recurs(user_fun) if budget is None and nothing_is_traced() else None
-    if past is None:
+    root = tree.root(leaves, tuple(flags)) if past is not None else None
+    if past is None or root is None or root.is_spread:  # compiled as a whole, it would lie otherwise on the devices
         return gradient_flat(fun, leaves, flags, budget)
-    trace = Recording(tree.root(leaves, tuple(flags)), leaves, flags)
+    trace = Recording(root, leaves, flags)
     args = [PendingTracer(trace, v) if flag else x for v, x, flag in zip(trace.root.inputs, leaves, flags, strict=True)]
     try:
         with current(trace):

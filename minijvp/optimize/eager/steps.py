@@ -22,6 +22,7 @@ from minijvp.core.tracer import refuse_tracers, resolved
 from minijvp.core.tracing import EVALUATION, Trace, detached, state
 from minijvp.core.types import ArrayType, Params, type_of
 from minijvp.errors import EscapedTracerError
+from minijvp.operations.sharding import number_of_devices, spread_like, spread_over
 from minijvp.transforms.staging import stage
 from minijvp.transforms.transpose import transpose_jaxpr
 
@@ -47,15 +48,17 @@ class CompiledProgram:
     """An open jaxpr that is evaluated by one compiled call, and the programs that were made of it.
 
     `jvps` and `linearizations` are known by which inputs have a tangent, `batches` by the size of the batch axis and
-    which inputs have it, `transposes` by where linear inputs begin and which outputs have a cotangent.
+    which inputs have it, `transposes` by where linear inputs begin and which outputs have a cotangent. All are for as
+    many `devices` as it is.
     """
 
-    __slots__ = ("batches", "jaxpr", "jvps", "linearizations", "name", "params", "run", "transposes")
+    __slots__ = ("batches", "devices", "jaxpr", "jvps", "linearizations", "name", "params", "run", "transposes")
 
     def __init__(self, jaxpr: Jaxpr, name: str):
         self.jaxpr = jaxpr
         self.name = name
         self.run = compiled(jaxpr)
+        self.devices = number_of_devices()
         self.params = {"program": self}
         self.jvps: dict[Flags, tuple[CompiledProgram, Flags]] = {}
         self.linearizations: dict[Flags, Any] = {}
@@ -73,21 +76,23 @@ class CompiledProgram:
         found = self.transposes.get((n, nonzero))
         if found is None:
             linear = tuple([i >= n for i in range(len(self.jaxpr.inputs))])
-            jaxpr, flags = transpose_jaxpr(self.jaxpr, linear, nonzero)
-            found = self.transposes[n, nonzero] = program(jaxpr, self.name), None if all(flags) else flags
+            with spread_over(self.devices):
+                jaxpr, flags = transpose_jaxpr(self.jaxpr, linear, nonzero)
+                found = self.transposes[n, nonzero] = program(jaxpr, self.name), None if all(flags) else flags
         return found
 
 
 PROGRAMS = 8192
 """How many are kept; all are forgotten when there would be more."""
 
-_by_jaxpr: dict[Jaxpr, CompiledProgram] = {}
+_by_jaxpr: dict[tuple[Jaxpr, int], CompiledProgram] = {}
 _by_operation: dict[tuple, CompiledProgram] = {}
 
 
 def program(jaxpr: Jaxpr, name: str) -> CompiledProgram:
     """The compiled form of an open jaxpr, in messages called `name`."""
-    found = _by_jaxpr.get(jaxpr)
+    devices = number_of_devices()
+    found = _by_jaxpr.get((jaxpr, devices))
     if found is None:
         if max(len(_by_jaxpr), len(_by_operation)) >= PROGRAMS:
             _by_jaxpr.clear()
@@ -95,7 +100,7 @@ def program(jaxpr: Jaxpr, name: str) -> CompiledProgram:
         # It serves everywhere, so that the line of its first use would mislead.
         equations = tuple([Equation(e.primitive, e.inputs, e.params, e.outputs, None) for e in jaxpr.equations])
         found = CompiledProgram(Jaxpr(jaxpr.constants, jaxpr.inputs, equations, jaxpr.outputs, jaxpr.name), name)
-        _by_jaxpr[found.jaxpr] = found
+        _by_jaxpr[found.jaxpr, devices] = found
     return found
 
 
@@ -115,7 +120,7 @@ def program_of(primitive: Any, args: Sequence[Any], params: Params, make: Make |
         primitive.evaluate(tuple(args), params)  # says which parameter cannot be hashed
         raise
     if found is None:
-        with detached():
+        with detached(), spread_like(args):
             jaxpr = (make or one_equation)(primitive, args, params)
             found = _by_operation[key] = program(jaxpr, primitive.__name__)
     return found

@@ -16,6 +16,7 @@ from minijvp.core.tracer import resolved
 from minijvp.core.tracing import Trace, detached, state
 from minijvp.core.types import PYTHON_SCALARS, Params
 from minijvp.errors import EscapedTracerError
+from minijvp.operations.sharding import spread_over
 from minijvp.optimize.eager.steps import (
     CompiledProgram,
     ComputingTrace,
@@ -62,7 +63,7 @@ def pushed(source: CompiledProgram, tangents: Sequence[Any]) -> tuple[CompiledPr
     nonzero = tuple([t is not None for t in tangents])
     found = source.jvps.get(nonzero)
     if found is None:
-        with detached():
+        with detached(), spread_over(source.devices):
             jaxpr, flags = as_it_is(lambda: jvp_jaxpr(source.jaxpr, nonzero))
             found = source.jvps[nonzero] = program(jaxpr, source.name), flags
     return found
@@ -143,7 +144,7 @@ def linearized(program: CompiledProgram, tangents: Sequence[Any]) -> LinearizedS
     nonzero = tuple([t is not None for t in tangents])
     found = program.linearizations.get(nonzero)
     if found is None:
-        with detached():
+        with detached(), spread_over(program.devices):
             found = program.linearizations[nonzero] = as_it_is(lambda: LinearizedStep(program, nonzero))
     return found
 
@@ -168,7 +169,7 @@ def mapped(source: CompiledProgram, axis: Axis, batched: Flags) -> tuple[Compile
     key = axis.size, axis.mesh_axes, batched
     found = source.batches.get(key)
     if found is None:
-        with detached():
+        with detached(), spread_over(source.devices):
             jaxpr, flags = vmap_jaxpr(source.jaxpr, Axis(axis.size, None, axis.mesh_axes), batched)
             found = source.batches[key] = program(jaxpr, source.name), flags
     return found

@@ -8,9 +8,13 @@ from functools import cached_property
 
 from minijvp.calls.call import work_of
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
+from minijvp.operations.annotations import name, stop_gradient
+from minijvp.operations.casting import convert_element_type
 from minijvp.operations.contraction import dot_general
 from minijvp.operations.elementwise import Slope
-from minijvp.operations.families import Elementwise
+from minijvp.operations.families import Elementwise, broadcast_in_dim, reshape, zeros
+from minijvp.operations.shape import iota, squeeze, transpose
+from minijvp.operations.sharding import number_of_devices
 from minijvp.transforms.linearize import Loop
 
 SLIGHT = 1 << 10
@@ -18,6 +22,13 @@ SLIGHT = 1 << 10
 
 SPREAD = 8
 """So many times as large as an operand is a result that it is spread over, at least."""
+
+
+IN_PLACE = frozenset(
+    {broadcast_in_dim, convert_element_type, iota, name, reshape, squeeze, stop_gradient, transpose, zeros}
+)
+"""Besides elementwise operations, those whose result each device makes of its own part of the operand. A reshape is
+none in general, but to save its operand too would keep it twice."""
 
 
 class Forward:
@@ -100,8 +111,15 @@ class Forward:
 
     @cached_property
     def levels(self) -> dict[int, str]:
-        """What `Primitive.recomputable` says of each equation, by its id; "never" of one that has effects."""
-        return {id(e): "never" if e.has_effects else e.primitive.recomputable for e in self.equations}
+        """What `Primitive.recomputable` says of each equation, by its id; "never" of one that has effects.
+
+        In a program for several devices, what may have them communicate takes long.
+        """
+        several = number_of_devices() > 1
+        return {
+            id(e): "never" if e.has_effects else "expensive" if several and moves(e) else e.primitive.recomputable
+            for e in self.equations
+        }
 
     def keeping(self, more: set[Var]) -> Forward:
         """The same program, of which more values are there."""
@@ -182,6 +200,12 @@ def fuses(e: Equation) -> bool:
     return isinstance(e.primitive, Elementwise) or e.primitive.recomputable == "free"
 
 
+def moves(e: Equation) -> bool:
+    """Whether devices may have to communicate for an operation, however its operand is spread over them."""
+    in_place = isinstance(e.primitive, Elementwise) or e.primitive in IN_PLACE
+    return not in_place and e.primitive.recomputable != "never"
+
+
 def is_cheap(e: Equation) -> bool:
     """Whether a compiler rather computes an operation again than writes its result to memory."""
     return e.primitive.recomputable in ("free", "cheap") and fuses(e)
@@ -214,3 +238,11 @@ def gathers(e: Equation, linear: set[Atom]) -> bool:
         if v not in linear
     ]
     return any(alone) and SPREAD * e.outputs[0].type.size <= max([v.type.size for v in linear])
+
+
+def without_results(e: Equation, variables: set[Var]) -> Equation:
+    """The equation with other variables for those of its results that are known otherwise."""
+    if variables.isdisjoint(e.outputs):
+        return e
+    outputs = tuple([Var(v.type) if v in variables else v for v in e.outputs])
+    return Equation(e.primitive, e.inputs, e.params, outputs, e.source)

@@ -17,9 +17,11 @@ from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
 from minijvp.core.types import is_inexact
 from minijvp.errors import ArgumentError
+from minijvp.operations.sharding import number_of_devices
 from minijvp.optimize.kept_call import kept_call
 from minijvp.optimize.rematerialize.budgets import budget_in_force, within
 from minijvp.optimize.rematerialize.forward import Forward, by_results, spreads
+from minijvp.optimize.rematerialize.gates import as_gated
 from minijvp.optimize.rematerialize.planning import NOTICEABLE, Plan, PlanningProblem
 from minijvp.transforms.linearize import (
     LinearizedJaxpr,
@@ -78,13 +80,15 @@ def planned(
         parts = Parts(jaxpr, nonzero, loop, n_outputs)
         return parts, parts.linearized.automatic_plan(copies)
     copies *= max(loop.length, 1) if loop else 1
+    devices = number_of_devices()
     with within("off"):
         whole = Parts(jaxpr, nonzero, loop, n_outputs).linearized.bytes
     if isinstance(budget, float):
         share, allowed = float(budget), math.ceil(budget * whole)
-        insists = type(budget) is not Share and whole * copies >= NOTICEABLE
+        insists = type(budget) is not Share and whole * copies >= NOTICEABLE * devices
     else:
-        share, allowed, insists = min(1.0, int(budget) / max(whole * copies, 1)), int(budget) // copies, True
+        allowed, insists = int(budget) * devices // copies, True
+        share = min(1.0, allowed / max(whole, 1))
     if allowed >= whole:
         return Parts(jaxpr, nonzero, loop, n_outputs), None
     # What is inside aims at the same part, or at less, where the rest of the program cannot do with that.
@@ -150,22 +154,28 @@ def too_small(
     budget: Budget, name: str, linearized: PlanningProblem, plan: Plan, whole: int, copies: int
 ) -> TooSmallError:
     """The error for a budget that no plan keeps within."""
+    devices = number_of_devices()
+
+    def here(n: int) -> str:
+        return f"{-(-n * copies // devices):,}"
+
     largest = sorted(plan.saved, key=lambda v: -v.type.bytes)[:3]
     producer = linearized.forward.producer
 
     def described(v: Var) -> str:
         e = producer.get(v)
         line = f" of {e.source}: {e.source.text}" if e is not None and e.source else ""
-        return f"{v.type!r}, {v.type.bytes * copies:,} bytes{line}"
+        return f"{v.type!r}, {here(v.type.bytes)} bytes{line}"
 
     part = math.ceil(100 * plan.peak / max(whole, 1)) / 100
-    within = max([r.bytes for r in plan.regions], default=0) * copies
+    within = max([r.bytes for r in plan.regions], default=0)
+    each = f", on each of {devices} devices" if devices > 1 else ""
     return TooSmallError(
         f"memory_budget={budget!r} is too small for {name or 'this program'}: by default its reverse pass keeps "
-        f"{whole * copies:,} bytes, and it cannot do with less than {plan.peak * copies:,}.",
-        f"At least {plan.bytes_after * copies:,} bytes are saved and {within:,} are computed again at one time; the "
+        f"{here(whole)} bytes{each}, and it cannot do with less than {here(plan.peak)}.",
+        f"At least {here(plan.bytes_after)} bytes are saved and {here(within)} are computed again at one time; the "
         f"largest that are saved: {'; '.join(map(described, largest)) or 'none'}.",
-        f"Give at least {plan.peak * copies:,} (an int, bytes), or {part:.2g} (a float, the part of the default).",
+        f"Give at least {here(plan.peak)} (an int, bytes), or {part:.2g} (a float, the part of the default).",
     )
 
 
@@ -180,10 +190,13 @@ def planned_equations(linearized: PlanningProblem, plan: Plan) -> tuple[Equation
     last: dict[Atom, int] = {v: i for i, e in enumerate(program.equations) for v in e.inputs}
     last.update(dict.fromkeys(program.outputs, len(program.equations)))
     found: list[Equation] = []
+    several = number_of_devices() > 1
     for part in plan.regions:
         equations = program.equations[part.start : part.end]
         made = [v for e in equations for v in e.outputs if last.get(v, -1) >= part.end]
-        if part.again and part.apart and made:
+        if part.again and part.apart and made and several:
+            found.append(as_gated(part.again, equations, made, part.saved | linearized.forward.kept))
+        elif part.again and part.apart and made:
             found.append(as_kept((*part.again, *equations), made))
         else:
             found += (*part.again, *equations)
@@ -215,6 +228,8 @@ def tied(forward: Forward, plan: Plan) -> list[Equation]:
     Else a compiler may assemble everything first, and keep it all until it is used. What is but spread out, as a bias
     is over rows, it fuses into the equation by itself.
     """
+    if number_of_devices() > 1:
+        return list(forward.equations)
     again = {v for e in plan.again for v in e.outputs}
     depends: set[Var] = set()  # on more than arguments
     readers: dict[Var, int] = {}

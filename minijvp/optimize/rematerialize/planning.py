@@ -18,9 +18,10 @@ from typing import NamedTuple
 from minijvp.calls.call import work_of
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
 from minijvp.operations.families import broadcast_in_dim
+from minijvp.operations.sharding import number_of_devices
 from minijvp.optimize.kept_call import kept_call
 from minijvp.optimize.rematerialize.cut import minimum_cut
-from minijvp.optimize.rematerialize.forward import Forward, Loop, fuses, gathers, is_cheap
+from minijvp.optimize.rematerialize.forward import Forward, Loop, fuses, gathers, is_cheap, without_results
 from minijvp.optimize.rematerialize.sizes import bytes_again, bytes_alive, bytes_within, summed, written
 
 SMALL = 1 << 23
@@ -66,7 +67,7 @@ CALLED = Terms(0.07, 1, expensive=True, sums=True)
 result makes XLA take five times as long to compile a layer of a transformer (JAX 0.10, CPU)."""
 REGIONS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 EXCHANGES = (0.05, 0.01, 0.002, 0.0004, 0.0)
-"""What is tried for a budget."""
+"""What is tried for a budget; on several devices, with all before anything is computed again that may communicate."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ class PlanningProblem:
         """The plan to follow where no budget is asked for: None if there is little to gain.
 
         In a loop whose turns compute nothing that takes long, to compute it again would take as long as a turn."""
-        if self.bytes * copies * (self.loop.length if self.loop else 1) < SMALL:
+        if self.bytes * copies * (self.loop.length if self.loop else 1) < SMALL * number_of_devices():
             return None
         turns = self.loop and not (self.loop.chosen or self.loop.called)
         if turns and "expensive" not in self.forward.levels.values():
@@ -156,7 +157,7 @@ class PlanningProblem:
         # The sizes of regions and what they compute depend on each other, and no formula gives both: so a few numbers
         # of regions are tried, and expensive operations only when cheap ones do not do.
         counts = sorted({min(n, self.most_regions) for n in REGIONS})
-        for expensive, exchange in [(False, DEFAULT.exchange), *[(True, x) for x in EXCHANGES]]:
+        for expensive, exchange in tried():
             plans = [self.plan(Terms(exchange, n, expensive)) for n in counts]
             fitting = [p for p in plans if p.peak <= budget]
             if fitting:
@@ -359,6 +360,12 @@ class PlanningProblem:
         return list(pairwise([*borders, m]))
 
 
+def tried() -> list[tuple[bool, float]]:
+    """What is tried for a budget: whether what takes long may be computed again, and the exchange."""
+    cheap = EXCHANGES if number_of_devices() > 1 else (DEFAULT.exchange,)
+    return [*[(False, x) for x in cheap], *[(True, x) for x in EXCHANGES]]
+
+
 def choice(
     forward: Forward, reads: Sequence[Sequence[Var]], needed: Sequence[Var], extra: set[Var], terms: Terms
 ) -> set[Var]:
@@ -390,11 +397,3 @@ def crossings(forward: Forward, reads: Sequence[Sequence[Var]], saved: set[Var])
         shared.update([u for u in (*operands, *wanted) if first.get(u, k) < k])
     works = {v: (times[v] - 1) * work_of(forward.again([v], saved)[0]) for v in shared}
     return {v for v in shared if DEFAULT.exchange * works[v] > REPEATED * v.type.bytes}
-
-
-def without_results(e: Equation, variables: set[Var]) -> Equation:
-    """The equation with other variables for those of its results that are known otherwise."""
-    if variables.isdisjoint(e.outputs):
-        return e
-    outputs = tuple([Var(v.type) if v in variables else v for v in e.outputs])
-    return Equation(e.primitive, e.inputs, e.params, outputs, e.source)
