@@ -15,6 +15,7 @@ from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.source import Source, run_at
 from minijvp.core.tracing import computes, state, traced_by_jax
+from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import MissingRuleError, UnknownValueError
 from minijvp.missing_rules import how_to_write
 from minijvp.operations.families import add, zeros, zeros_of
@@ -35,14 +36,13 @@ def transpose_flat(jaxpr: Jaxpr, linear: Sequence[bool], args: Sequence[Any], co
     received: dict[Atom, Any] = {}
     outer = state.source
     call = at_line if traced_by_jax() and computes(state.trace) else None
-    plus = add if call is None else partial(call, add)
+    plus = sum_of if call is None else partial(call, sum_of)
     e: Equation | None = None
     try:
         pending = _evaluate_known(jaxpr, values)
         for v, ct in zip(jaxpr.outputs, cotangents, strict=True):
             if ct is not None and type(v) is Var and v not in values:
-                ct = brought(ct, v.type) if placements.met else ct
-                received[v] = add(received[v], ct) if v in received else ct
+                received[v] = plus(received[v], ct, v.type) if v in received else ct
         for e in reversed(pending):
             if len(e.outputs) == 1:
                 ct = received.pop(e.outputs[0], None)
@@ -58,12 +58,13 @@ def transpose_flat(jaxpr: Jaxpr, linear: Sequence[bool], args: Sequence[Any], co
             several = e.primitive.returns_tuple
             if several is None:
                 several = e.returns_tuple
+            if placements.met:
+                cts = tuple([None if ct is None else arrived(ct, v.type, e) for ct, v in zip(cts, e.outputs)])
             transpose, ct = e.primitive.transpose, cts if several else cts[0]
             found = call(transpose, ct, *operands, **e.params) if call else transpose(ct, *operands, **e.params)
             for v, ct in zip(e.inputs, found if type(found) is tuple else (found,)):
                 if ct is not None and type(v) is Var and v not in values:
-                    ct = brought(ct, v.type) if placements.met else ct
-                    received[v] = plus(received[v], ct) if v in received else ct
+                    received[v] = plus(received[v], ct, v.type) if v in received else ct
     except (TypeError, ValueError) as error:
         fails = isinstance(error, (MissingRuleError, UnknownValueError))
         if fails and (apart := known_apart(jaxpr, linear)) is not None:
@@ -75,7 +76,29 @@ def transpose_flat(jaxpr: Jaxpr, linear: Sequence[bool], args: Sequence[Any], co
         raise
     finally:
         state.source = outer
-    return [received.get(v) for v, flag in zip(jaxpr.inputs, linear, strict=True) if flag]
+    found = [(v, received.get(v)) for v, flag in zip(jaxpr.inputs, linear, strict=True) if flag]
+    return [ct if ct is None or not placements.met else brought(ct, v.type) for v, ct in found]
+
+
+def sum_of(x: Any, y: Any, of: ArrayType) -> Any:
+    """The sum of two cotangents of a value of a type, which may lie on devices otherwise than that."""
+    if placements.met and type_of(x).placement is not type_of(y).placement:
+        x, y = brought(x, of), brought(y, of)
+    return add(x, y)
+
+
+def arrived(ct: Any, of: ArrayType, e: Equation) -> Any:
+    """The cotangent of a result of an equation, as its transpose rule takes it.
+
+    What is to be summed over devices waits for the cotangents of smaller operands, as of what is broadcast, if the
+    operation does the same on all of them.
+    """
+    mine = placements.varying(of.placement)
+    waits = sum([v.type.size for v in e.inputs]) < of.size and all(
+        [placements.varying(v.type.placement) == mine for v in e.inputs]
+    )
+    split = of.placement is not None and of.placement.is_split
+    return ct if waits and not split and not e.programs else brought(ct, of)
 
 
 def at_line(fun: Callable[..., Any], *args: Any, **params: Any) -> Any:
