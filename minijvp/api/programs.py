@@ -14,7 +14,7 @@ from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
 from minijvp.core.jaxpr import Jaxpr
-from minijvp.core.types import ArrayType, ScalarType, abstract_type
+from minijvp.core.types import ArrayType, ScalarType, abstract_type, type_in_jax
 from minijvp.errors import ArgumentError
 from minijvp.transforms.staging import stage
 
@@ -120,4 +120,4 @@ def abstract_types(leaves: Sequence[Any], where: Callable[[int], str]) -> tuple[
 
 def shape_struct(t: ArrayType) -> Any:
     """A type as JAX writes it."""
-    return jax.ShapeDtypeStruct(t.shape, t.dtype, weak_type=t.weak_type)
+    return type_in_jax(t)

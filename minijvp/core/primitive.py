@@ -222,8 +222,8 @@ class Primitive:
         return found if self.returns_tuple else (found,)
 
     def placed_type_rule(self, types: Sequence[ArrayType], params: Params) -> Any:
-        """The type of the result where there are placements: by the type rule if no argument has one, else by JAX."""
-        if self.knows_placements or all([t.placement is None for t in types]):
+        """The type of the result where there are placements: by the type rule if nothing names one, else by JAX."""
+        if self.knows_placements or ("out_sharding" not in params and all([t.placement is None for t in types])):
             return self.type_rule(*types, **params)
         return _shape_of_impl(self, tuple(types), tuple(params.items()), get_abstract_mesh())
 
@@ -297,5 +297,14 @@ class Nondifferentiable(Primitive):
 @lru_cache(maxsize=8192)
 def _shape_of_impl(primitive: Primitive, types: tuple[ArrayType, ...], params: tuple, mesh: Any) -> Any:
     """The type that `impl` gives its result on a mesh, found by tracing it once with abstract arguments."""
-    out = jax.eval_shape(partial(primitive.impl, **dict(params)), *map(type_in_jax, types))
-    return tuple(map(array_type_in_jax, out)) if isinstance(out, (tuple, list)) else array_type_in_jax(out)
+    found: Any = None
+
+    def impl(*xs: Any) -> Any:
+        nonlocal found
+        out = primitive.impl(*xs, **dict(params))
+        # What eval_shape returns says nothing of a mesh only some of whose axes are explicit.
+        found = tuple(map(jax.typeof, out)) if isinstance(out, (tuple, list)) else jax.typeof(out)
+        return out
+
+    jax.eval_shape(impl, *map(type_in_jax, types))
+    return tuple(map(array_type_in_jax, found)) if type(found) is tuple else array_type_in_jax(found)

@@ -7,6 +7,7 @@ is the rule that its author wrote. It is traced when it is first needed, because
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import jax
@@ -15,6 +16,7 @@ import numpy as np
 from jax.core import ShapedArray, eval_jaxpr
 from jax.extend import core as jax_core
 from jax.interpreters import ad
+from jax.sharding import get_abstract_mesh, use_abstract_mesh
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp.api.programs import shape_struct
@@ -23,7 +25,7 @@ from minijvp.core import source
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracer import is_tracer_of_jax
-from minijvp.core.types import ArrayType, is_inexact, type_of
+from minijvp.core.types import ArrayType, is_inexact, placing_in_jax, type_of
 from minijvp.custom_rules.custom_vjp import custom_vjp_linear
 from minijvp.custom_rules.custom_vmap import BatchRule
 from minijvp.custom_rules.deferred import ByZeros, Deferred, Flags
@@ -75,6 +77,7 @@ class OneEquation:
         self.types = [type_of_aval(v.aval) for v in inputs]
         self.out_types = [type_of_aval(v.aval) for v in outputs]
         self.name = name
+        self.mesh = equation.ctx.cur_abstract_mesh
 
     def of_some(self, operands: Sequence[Any], places: Sequence[int]) -> Callable[..., list[Any]]:
         """The function of the operands at these places, the others fixed."""
@@ -86,6 +89,11 @@ class OneEquation:
 
     def trace(self, fun: Callable[..., Any], types: Sequence[ArrayType]) -> Jaxpr:
         """A function of JAX for arguments of these types, read."""
+        with nullcontext() if self.mesh in (None, get_abstract_mesh()) else use_abstract_mesh(self.mesh):
+            return self.traced(fun, types)
+
+    def traced(self, fun: Callable[..., Any], types: Sequence[ArrayType]) -> Jaxpr:
+        """The same on the mesh in force."""
         try:
             closed = jax.make_jaxpr(fun)(*map(shape_struct, types))
         except jax.errors.UnexpectedTracerError as error:
@@ -200,7 +208,7 @@ class VJP:
 
 def no_cotangent(t: ArrayType) -> Any:
     """A cotangent that is zero, as a symbol."""
-    aval = ShapedArray(t.shape, t.dtype, weak_type=t.weak_type)
+    aval = ShapedArray(t.shape, t.dtype, weak_type=t.weak_type, **placing_in_jax(t))
     return ad.Zero(aval) if is_inexact(t.dtype) else np.zeros(t.shape, FLOAT0)
 
 

@@ -10,7 +10,7 @@ from minijvp.core.types import Array, type_of
 from minijvp.errors import ArgumentError
 from minijvp.lax.shapes import integers
 from minijvp.numpy.makers import surface
-from minijvp.numpy.promotion import array, as_dtype, refuse
+from minijvp.numpy.promotion import array, as_dtype
 from minijvp.operations import contraction, convolution, windows
 
 __all__ = ["batch_matmul", "conv", "conv_general_dilated", "dot", "dot_general"]
@@ -77,10 +77,8 @@ def conv_general_dilated(
     batch_group_count: int = 1,
     precision: Any = None,
     preferred_element_type: Any = None,
-    out_sharding: Any = None,
 ) -> Array:
     """The convolution in any layout, with strides, padding, dilations and groups."""
-    refuse("conv_general_dilated", "out_sharding", out_sharding, module="lax")
     x, y = array(lhs, "conv_general_dilated"), array(rhs, "conv_general_dilated")
     numbers = lax.conv_dimension_numbers(type_of(x).shape, type_of(y).shape, dimension_numbers)
     rank = len(type_of(x).shape) - 2

@@ -65,7 +65,7 @@ def split_batches(axis: Axis, out_sharding: Any) -> Params:
     """The parameter `out_sharding` for a batch of results."""
     if out_sharding is None:
         return {}
-    along = axis.split.spec[0] if axis.split else axis.mesh_axes
+    along = placements.entry_on(out_sharding.mesh, axis.split.spec[0]) if axis.split else axis.mesh_axes
     return {"out_sharding": NamedSharding(out_sharding.mesh, PartitionSpec(along, *out_sharding.spec))}
 
 
