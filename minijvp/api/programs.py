@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
-import jax
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees

@@ -20,6 +20,7 @@ from minijvp.interop.reading import TABLE, read, translates
 from minijvp.operations import (
     casting,
     contraction,
+    convolution,
     dynamic_slicing,
     elementwise,
     families,
@@ -174,6 +175,13 @@ def dot_general(x: Any, y: Any, *, out_sharding: Any = None, **params: Any) -> A
     return contraction.dot_general(x, y, **without_placement("dot_general", params), **how)
 
 
+@translates("conv_general_dilated")
+def conv_general_dilated(x: Any, y: Any, *, out_sharding: Any = None, **params: Any) -> Any:
+    """A convolution."""
+    how = split_so("conv_general_dilated", out_sharding)
+    return convolution.conv_general_dilated(x, y, **without_placement("conv_general_dilated", params), **how)
+
+
 @translates("reshard", contextual=True)
 def reshard(equation: Any, x: Any) -> Any:
     """The operand, split otherwise, and over another mesh where a region of other types of axes begins or ends."""
@@ -201,7 +209,8 @@ def tile(x: Any, *, reps: Any) -> Any:
     spread = tuple([n for pair in zip(reps, shape, strict=True) for n in pair])
     places = tuple(range(1, 2 * len(shape), 2))
     x = families.broadcast_in_dim(x, shape=spread, broadcast_dimensions=places)
-    return families.reshape(x, new_sizes=tuple([r * n for r, n in zip(reps, shape, strict=True)]))
+    sizes = tuple([r * n for r, n in zip(reps, shape, strict=True)])
+    return families.reshape(x, new_sizes=sizes, **families.split_in_pairs(x, sizes))
 
 
 @translates("empty")

@@ -174,13 +174,15 @@ def interpret(jaxpr: Any, constants: Sequence[Any], args: Sequence[Any]) -> list
             outs = moved(jaxpr, equation, *inputs) if isinstance(jaxpr, Part) else translate(equation, inputs)
             require_types(equation, outs)
             if placements.met:
-                outs = [
-                    x if isinstance(x, Reference) else split_like(x, type_of_aval(v.aval))
-                    for x, v in zip(outs, equation.outvars, strict=True)
-                ]
+                outs = [split_as_read(x, v) for x, v in zip(outs, equation.outvars, strict=True)]
             values.update(zip(equation.outvars, outs, strict=True))
     outs = [literal(v) if isinstance(v, Literal) else values[v] for v in jaxpr.outvars]
     return [in_type(x, type_of_aval(v.aval)) for x, v in zip(outs, jaxpr.outvars, strict=True)]
+
+
+def split_as_read(x: Any, v: Any) -> Any:
+    """A result, split as JAX splits it."""
+    return x if isinstance(x, Reference) else split_like(x, type_of_aval(v.aval))
 
 
 def mesh_of(equation: JaxprEqn) -> Any:
