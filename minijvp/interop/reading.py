@@ -234,8 +234,9 @@ def moved(part: Part, equation: JaxprEqn, *inputs: Any) -> Sequence[Any]:
     """The results of one equation of a region, which may bring a value there or back."""
     if equation.primitive.name != "reshard":
         return translate(equation, inputs)
-    found, wanted = equation.invars[0].aval.sharding.mesh, equation.params["dst_sharding"]
-    return (resharded(*inputs, wanted, part.around if found.empty else found),)
+    (x,), aval = inputs, equation.invars[0].aval
+    found = aval.sharding.mesh  # type: ignore[attr-defined]
+    return (resharded(x, equation.params["dst_sharding"], part.around if found.empty else found),)
 
 
 class Part(NamedTuple):

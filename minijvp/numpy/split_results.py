@@ -88,12 +88,12 @@ def split_result(original: Callable[..., Any], function: str, /, *args: Any, **k
         return original(*args, **kwargs) if state.trace is EVALUATION else of_jax(original)(*args, **kwargs)
     except ArgumentError:
         raise
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AssertionError) as error:
         if given is None:
             raise
         raise ArgumentError(
             f"{function} cannot split its result by {given!r:.200}.",
-            f"JAX says: {str(error).strip().splitlines()[0]}",
+            f"JAX says: {(str(error).strip() or type(error).__name__).splitlines()[0]}",
             "Correct the spec: each entry splits one axis, whose size is a multiple of the number of its devices.",
         ) from error
 

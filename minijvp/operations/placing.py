@@ -67,10 +67,13 @@ def resharded(x: Array, sharding: NamedSharding, origin: Any = None) -> Array:
 
 def split_like(x: Array, t: ArrayType) -> Array:
     """The value, split over explicit axes as a type says."""
-    found = type_of(x).placement
-    if found is t.placement or (found.spec if found else None) == (t.placement.spec if t.placement else None):
+    found, wanted = type_of(x).placement, t.placement
+    if found is wanted:
         return x
-    return resharded(x, t.placement.sharding if t.placement else whole(t, found.sharding.mesh).sharding)
+    if wanted is None:
+        assert found is not None
+        wanted = whole(t, found.sharding.mesh)
+    return x if found is not None and found.spec == wanted.spec else resharded(x, wanted.sharding)
 
 
 def brought(x: Array, to: ArrayType) -> Array:
