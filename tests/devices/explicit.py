@@ -22,7 +22,7 @@ REFUSED |= {"cumsum split", "sort split"}
 """What JAX itself does not do: it asks for out_sharding, or for operands that are not split so."""
 
 WITHOUT_GRADIENT = {"prod", "sort", "argsort", "take_along_axis"}
-"""Those whose gradient JAX refuses, where minijvp has one."""
+"""Those whose gradient JAX 0.10 refuses, where minijvp has one."""
 
 
 def same(ours: Any, theirs: Any) -> None:
@@ -58,8 +58,7 @@ def check(name: str) -> None:
     same(minijvp.jit(ours)(*xs), wanted)
     same(minijvp.jit(minijvp.from_jax(theirs))(*xs), wanted)
     numbers = tuple(range(len(xs)))
-    if name in WITHOUT_GRADIENT:
-        assert refuses(jax.grad(total(jax, fun), numbers), *xs)
+    if name in WITHOUT_GRADIENT and refuses(jax.grad(total(jax, fun), numbers), *xs):
         if name == "prod":  # whose halves would not be a multiple of the devices
             return
         minijvp.grad(total(minijvp, fun), numbers)(*xs)
