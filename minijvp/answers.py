@@ -171,7 +171,9 @@ class Answers:
     def aval(self: Any) -> Any:
         """The type as JAX's, for functions that only ask for that: jnp.zeros_like."""
         t = self.type
-        return ShapedArray(t.shape, t.dtype, weak_type=t.weak_type)
+        p = t.placement
+        placing = {} if p is None else {"sharding": p.sharding, "manual_axis_type": p.manual}
+        return ShapedArray(t.shape, t.dtype, weak_type=t.weak_type, **placing)
 
     def to_concrete_value(self: Any) -> Any:
         """The value, where there is one to look at: jnp.asarray of JAX 0.12 asks, and gives back what has none."""

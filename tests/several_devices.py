@@ -23,7 +23,7 @@ def run(command: list[str], devices: int) -> None:
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 
-def run_on_devices(count: int, code: str) -> None:
+def run_on_devices(code: str, count: int) -> None:
     """Run a script where JAX has so many CPU devices."""
     run(["-c", code], count)
 

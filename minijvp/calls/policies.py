@@ -21,7 +21,7 @@ from minijvp.budgets import Budget
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.primitive import Primitive
 from minijvp.core.source import is_internal
-from minijvp.core.types import ArrayType
+from minijvp.core.types import ArrayType, placing_in_jax
 from minijvp.errors import ArgumentError
 from minijvp.operations.annotations import name as name_primitive
 from minijvp.operations.contraction import dot_general
@@ -213,7 +213,7 @@ def of_jax(policy: Any) -> Policy:
         original = getattr(jax_primitives, f"{primitive.name}_p", None)
         if original is None:
             return False
-        avals = [ShapedArray(t.shape, t.dtype, weak_type=t.weak_type) for t in types]
+        avals = [ShapedArray(t.shape, t.dtype, weak_type=t.weak_type, **placing_in_jax(t)) for t in types]
         answer = policy(original, *avals, **params)
         return answer is True or type(answer).__name__ == "SaveableType"
 

@@ -52,7 +52,10 @@ class Placement(NamedTuple):
         lacking = tuple(self.varying - jax.typeof(x).manual_axis_type.varying)
         if lacking:
             x = jax.lax.pcast(x, lacking, to="varying")
-        return x if jax.typeof(x).sharding.spec == self.sharding.spec else jax.sharding.reshard(x, self.sharding)
+        found = jax.typeof(x).sharding
+        if found.spec == self.sharding.spec and (found.mesh.empty or found.mesh == self.sharding.mesh):
+            return x
+        return jax.sharding.reshard(x, self.sharding)
 
     def with_spec(self, spec: tuple[Any, ...]) -> Placement | None:
         """The same with other entries for axes."""
@@ -93,3 +96,22 @@ def where_manual(mesh: Any, run: Callable[[], object]) -> None:
 def varying(placement: Placement | None) -> Axes:
     """The axes of devices along which a value varies."""
     return frozenset() if placement is None else placement.manual.varying
+
+
+def entry_on(mesh: Any, names: Any) -> Any:
+    """What splits an axis along these axes of a mesh, or a tuple of them: those that are explicit, or None."""
+    given = names if isinstance(names, tuple) else (names,)
+    kept = tuple([name for name in given if name in mesh.explicit_axes])
+    return None if not kept else names if kept == given else kept
+
+
+def alike(*xs: Any) -> tuple[Any, ...]:
+    """Values of JAX of one shape, all split over explicit axes as the first is that is split; those of no axes stay."""
+    if met:
+        found = [jax.typeof(x).sharding for x in xs if np.ndim(x)]
+        split = next((s for s in found if any([entry is not None for entry in s.spec])), None)
+        if split is not None:
+            return tuple(
+                [x if not np.ndim(x) or jax.typeof(x).sharding == split else jax.sharding.reshard(x, split) for x in xs]
+            )
+    return xs

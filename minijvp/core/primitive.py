@@ -224,8 +224,8 @@ class Primitive:
         return found if self.returns_tuple else (found,)
 
     def placed_type_rule(self, types: Sequence[ArrayType], params: Params) -> Any:
-        """The type of the result where there are placements: by the type rule if no argument has one, else by JAX."""
-        if self.knows_placements or all([t.placement is None for t in types]):
+        """The type of the result where there are placements: by the type rule if nothing names one, else by JAX."""
+        if self.knows_placements or ("out_sharding" not in params and all([t.placement is None for t in types])):
             return self.type_rule(*types, **params)
         return _shape_of_impl(self, tuple(types), tuple(params.items()), get_abstract_mesh())
 
@@ -304,16 +304,11 @@ def _shape_of_impl(primitive: Primitive, types: tuple[ArrayType, ...], params: t
     def impl(*args: Any) -> Any:
         nonlocal found
         out = primitive.impl(*args, **dict(params))
-        several = isinstance(out, (tuple, list))
-        found = tuple([type_of_result(x) for x in out]) if several else type_of_result(out)
+        # What eval_shape returns says nothing of a mesh only some of whose axes are explicit.
+        found = tuple(map(jax.typeof, out)) if isinstance(out, (tuple, list)) else jax.typeof(out)
         return out
 
     run = partial(jax.eval_shape, impl, *map(type_in_jax, types))
     manual = next((m for t in types if t.placement and (m := t.placement.sharding.mesh).manual_axes), mesh)
     placements.where_manual(manual, run) if manual != mesh else run()
-    return found
-
-
-def type_of_result(x: Any) -> ArrayType:
-    """The type of what `impl` returns where JAX traces: a tracer, or a constant."""
-    return array_type_in_jax(jax.typeof(x))
+    return tuple(map(array_type_in_jax, found)) if type(found) is tuple else array_type_in_jax(found)

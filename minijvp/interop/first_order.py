@@ -20,9 +20,11 @@ from minijvp.interop.reading import TABLE, read, translates
 from minijvp.operations import (
     casting,
     contraction,
+    convolution,
     dynamic_slicing,
     elementwise,
     families,
+    placing,
     sorting,
     windows,
 )
@@ -61,10 +63,22 @@ def says_nothing(sharding: Any) -> bool:
 
 
 def without_placement(primitive: str, params: Params) -> dict[str, Any]:
-    """The parameters that say nothing about devices, as values of Python. MissingRuleError if others are given."""
+    """The parameters that say nothing about devices, as values of Python. MissingRuleError for what is no sharding.
+
+    The result is brought to the type that JAX gives it, which says how explicit axes split it.
+    """
     for name in PLACEMENT:
-        refuse_option(primitive, name, params.get(name))
+        if not isinstance(params.get(name), NamedSharding):
+            refuse_option(primitive, name, params.get(name))
     return {k: static(v) for k, v in params.items() if k not in PLACEMENT}
+
+
+def split_so(primitive: str, sharding: Any) -> Params:
+    """The parameter `out_sharding` for a result that JAX splits so over the explicit axes of a mesh."""
+    if says_nothing(sharding) or not isinstance(sharding, NamedSharding):
+        refuse_option(primitive, "out_sharding", sharding)
+        return {}
+    return {"out_sharding": sharding}
 
 
 def same(primitive: Primitive) -> Callable[..., Any]:
@@ -141,10 +155,38 @@ def dynamic_update_slice(x: Any, update: Any, *starts: Any) -> Any:
 @translates("reshape")
 def reshape(x: Any, *, new_sizes: Any, dimensions: Any, sharding: Any = None) -> Any:
     """The elements, read along the axes in the order of `dimensions`, in another shape."""
-    refuse_option("reshape", "sharding", sharding)
+    how = split_so("reshape", sharding)
     if dimensions is not None:
         x = shapes.transpose(x, permutation=static(dimensions))
-    return families.reshape(x, new_sizes=static(new_sizes))
+    return families.reshape(x, new_sizes=static(new_sizes), **how)
+
+
+@translates("broadcast_in_dim")
+def broadcast_in_dim(x: Any, *, shape: Any, broadcast_dimensions: Any, sharding: Any = None) -> Any:
+    """The operand, repeated along new axes and those of size 1."""
+    how = split_so("broadcast_in_dim", sharding)
+    return families.broadcast_in_dim(x, shape=static(shape), broadcast_dimensions=static(broadcast_dimensions), **how)
+
+
+@translates("dot_general")
+def dot_general(x: Any, y: Any, *, out_sharding: Any = None, **params: Any) -> Any:
+    """A product, summed over some axes."""
+    how = split_so("dot_general", out_sharding)
+    return contraction.dot_general(x, y, **without_placement("dot_general", params), **how)
+
+
+@translates("conv_general_dilated")
+def conv_general_dilated(x: Any, y: Any, *, out_sharding: Any = None, **params: Any) -> Any:
+    """A convolution."""
+    how = split_so("conv_general_dilated", out_sharding)
+    return convolution.conv_general_dilated(x, y, **without_placement("conv_general_dilated", params), **how)
+
+
+@translates("reshard", contextual=True)
+def reshard(equation: Any, x: Any) -> Any:
+    """The operand, split otherwise, and over another mesh where a region of other types of axes begins or ends."""
+    found = equation.invars[0].aval.sharding.mesh
+    return placing.resharded(x, equation.params["dst_sharding"], None if found.empty else found)
 
 
 @translates("stack")
@@ -167,13 +209,14 @@ def tile(x: Any, *, reps: Any) -> Any:
     spread = tuple([n for pair in zip(reps, shape, strict=True) for n in pair])
     places = tuple(range(1, 2 * len(shape), 2))
     x = families.broadcast_in_dim(x, shape=spread, broadcast_dimensions=places)
-    return families.reshape(x, new_sizes=tuple([r * n for r, n in zip(reps, shape, strict=True)]))
+    sizes = tuple([r * n for r, n in zip(reps, shape, strict=True)])
+    return families.reshape(x, new_sizes=sizes, **families.split_in_pairs(x, sizes))
 
 
 @translates("empty")
 def empty(*, shape: Any, dtype: Any, out_sharding: Any = None) -> Any:
     """An array whose values are never read: zeros."""
-    refuse_option("empty", "out_sharding", out_sharding)
+    split_so("empty", out_sharding)
     return families.zeros(shape=static(shape), dtype=dtype)
 
 
@@ -196,10 +239,14 @@ def device_put(*xs: Any, devices: Any, srcs: Any = None, copy_semantics: Any = N
 
 def held(xs: Sequence[Any], places: Sequence[Any]) -> list[Any]:
     """Values held to their shardings, where there are some; others may lie anywhere."""
-    return [
-        shardings.sharding_constraint(x, sharding=s) if isinstance(s, jax.sharding.Sharding) else x
-        for x, s in zip(xs, places, strict=True)
-    ]
+    return [hold(x, s) if isinstance(s, jax.sharding.Sharding) else x for x, s in zip(xs, places, strict=True)]
+
+
+def hold(x: Any, sharding: Any) -> Any:
+    """A value held to a sharding: one over explicit axes alone is its type."""
+    if isinstance(sharding, NamedSharding) and sharding.mesh.are_all_axes_explicit:
+        return placing.resharded(x, sharding)
+    return shardings.sharding_constraint(x, sharding=sharding)
 
 
 @translates("sharding_constraint")
@@ -213,7 +260,7 @@ def sharding_constraint(
         free = PartitionSpec.UNCONSTRAINED
         spec = PartitionSpec(*[free if d in unconstrained_dims else entry for d, entry in enumerate(entries)])
         sharding = NamedSharding(sharding.mesh, spec, memory_kind=sharding.memory_kind)
-    return shardings.sharding_constraint(x, sharding=sharding)
+    return hold(x, sharding)
 
 
 @translates("dce_sink", "create_token", "after_all")

@@ -23,7 +23,7 @@ from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import state
-from minijvp.core.types import ArrayType, Params, is_inexact
+from minijvp.core.types import ArrayType, Params, is_inexact, placing_in_jax
 from minijvp.custom_rules.custom_jvp import linear_in_tangents, split
 from minijvp.errors import MissingRuleError
 from minijvp.interop.reading import EVERY_OTHER, in_types, translates
@@ -106,7 +106,7 @@ def pulled(equation: ForeignEquation, linear: Flags, flags: Flags) -> tuple[Jaxp
         operands = spread_known(args[: len(known)], linear)
         some = equation.of_some(operands, places)
         fun = lambda *ts: [some(*ts)[i] for i in used]
-        avals = [ShapedArray(t.shape, t.dtype, weak_type=t.weak_type) for t in types]
+        avals = [ShapedArray(t.shape, t.dtype, weak_type=t.weak_type, **placing_in_jax(t)) for t in types]
         return list(jax.linear_transpose(fun, *avals)(list(args[len(known) :])))
 
     out_types = [equation.out_types[i].strong() for i in used]

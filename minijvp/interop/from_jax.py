@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import get_abstract_mesh
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
@@ -134,6 +135,7 @@ class Bridge:
                 if not reaches_tracer((self.fun, leaves)):
                     raise
         key = tree, tuple([describe(x) for x in leaves]), named_axes(), x64_enabled(), is_lowered(state.trace)
+        key = (*key, get_abstract_mesh())
         try:
             programs = self.programs.get(key)
         except TypeError:

@@ -28,7 +28,15 @@ from minijvp.custom_rules.custom_jvp import custom_jvp_call
 from minijvp.custom_rules.custom_vjp import custom_vjp_call
 from minijvp.custom_rules.custom_vmap import custom_vmap_call
 from minijvp.custom_rules.linear_solve import custom_linear_solve
-from minijvp.interop.first_order import COMPUTATIONS, computation, held, refuse_option, static, without_placement
+from minijvp.interop.first_order import (
+    COMPUTATIONS,
+    computation,
+    held,
+    refuse_option,
+    split_so,
+    static,
+    without_placement,
+)
 from minijvp.interop.reading import INLINED, in_types, interpret, read_open, read_together, translates, type_of_aval
 from minijvp.interop.rules import RuledCallOfJax, batch_rule, captured, jvp_rule, vjp_rule_by_zeros, vjp_rules
 from minijvp.operations import windows
@@ -319,7 +327,7 @@ def reduce(equation: JaxprEqn, *inputs: Any) -> Any:
     params = equation.params
     jaxpr, constants = read_open(as_closed(params["jaxpr"]))
     refuse_option("reduce", "a function over arrays", constants or None)
-    refuse_option("reduce", "out_sharding", params.get("out_sharding"))
+    split_so("reduce", params.get("out_sharding"))
     operands = in_types(inputs, equation.invars)
     return reduce_primitive(*operands, jaxpr=jaxpr, dimensions=static(params["dimensions"]))
 

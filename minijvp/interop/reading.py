@@ -7,7 +7,7 @@ is read by staging those calls, so that our own rules type it; each result is he
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +15,10 @@ import numpy as np
 from jax.core import eval_context
 from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal
 from jax.extend.core import Primitive as JaxPrimitive
+from jax.sharding import get_abstract_mesh, use_abstract_mesh
 
-from minijvp.core import source
+from minijvp.calls.region import region
+from minijvp.core import placements, source
 from minijvp.core.caching import cached
 from minijvp.core.jaxpr import Jaxpr, Var
 from minijvp.core.primitive import Primitive
@@ -24,6 +26,7 @@ from minijvp.core.tracing import as_constant, attributed_to, state
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, short_dtype, type_of
 from minijvp.errors import ArgumentError, JaxprError
 from minijvp.operations.casting import convert_element_type
+from minijvp.operations.placing import resharded, split_like
 from minijvp.transforms.staging import stage
 
 Translation = Callable[..., Any]
@@ -112,7 +115,9 @@ def is_our_own(translation: Any) -> bool:
 def type_of_aval(aval: Any) -> ArrayType:
     """The type that JAX gave a value, as ours. Of float0, which has no numbers, an array is one of booleans here."""
     dtype = BOOL if aval.dtype == FLOAT0 else aval.dtype
-    return ArrayType(tuple(aval.shape), dtype, bool(getattr(aval, "weak_type", False)))
+    sharding = getattr(aval, "sharding", None)
+    placement = None if sharding is None else placements.of(sharding, aval.manual_axis_type)
+    return ArrayType(tuple(aval.shape), dtype, bool(getattr(aval, "weak_type", False)), placement)
 
 
 def read(closed: ClosedJaxpr, name: str = "") -> tuple[Jaxpr, tuple[Any, ...]]:
@@ -159,14 +164,89 @@ def interpret(jaxpr: Any, constants: Sequence[Any], args: Sequence[Any]) -> list
     values.update(zip(jaxpr.invars, args, strict=True))
     outer = state.source
     with attributed_to(outer):
-        for equation in jaxpr.eqns:
-            state.source = source_of(equation) or outer
+        for elsewhere, equations in runs(jaxpr):
+            state.source = source_of(equations[0]) or outer
+            if elsewhere:
+                values.update(in_region(jaxpr, equations, values))
+                continue
+            (equation,) = equations
             inputs = [literal(v) if isinstance(v, Literal) else values[v] for v in equation.invars]
-            outs = translate(equation, inputs)
+            outs = moved(jaxpr, equation, *inputs) if isinstance(jaxpr, Part) else translate(equation, inputs)
             require_types(equation, outs)
+            if placements.met:
+                outs = [split_as_read(x, v) for x, v in zip(outs, equation.outvars, strict=True)]
             values.update(zip(equation.outvars, outs, strict=True))
     outs = [literal(v) if isinstance(v, Literal) else values[v] for v in jaxpr.outvars]
     return [in_type(x, type_of_aval(v.aval)) for x, v in zip(outs, jaxpr.outvars, strict=True)]
+
+
+def split_as_read(x: Any, v: Any) -> Any:
+    """A result, split as JAX splits it."""
+    return x if isinstance(x, Reference) else split_like(x, type_of_aval(v.aval))
+
+
+def mesh_of(equation: JaxprEqn) -> Any:
+    """The mesh on which an equation was traced; None for one that says nothing."""
+    mesh = equation.ctx.cur_abstract_mesh
+    return None if mesh is None or mesh.empty else mesh
+
+
+def runs(jaxpr: Any) -> list[tuple[bool, list[JaxprEqn]]]:
+    """The equations one by one, but those of a region together, with those that bring its results back.
+
+    A region is what was traced on another mesh than the one in force, with the same manual axes.
+    """
+    found: list[tuple[bool, list[JaxprEqn]]] = []
+    away: set[Any] = set()
+    here, around = get_abstract_mesh(), jaxpr.around if isinstance(jaxpr, Part) else None
+    inside = False
+    for e in jaxpr.eqns:
+        mesh = mesh_of(e)
+        elsewhere = mesh not in (None, here, around) and set(mesh.manual_axes) == set(here.manual_axes)
+        leaves = e.primitive.name == "reshard" and not isinstance(e.invars[0], Literal) and e.invars[0] in away
+        if inside and (elsewhere or leaves):
+            found[-1][1].append(e)
+        else:
+            found.append((elsewhere, [e]))
+            inside = elsewhere
+        if elsewhere:
+            away.update(e.outvars)
+    return found
+
+
+def in_region(jaxpr: Any, equations: Sequence[JaxprEqn], values: dict[Any, Any]) -> list[tuple[Any, Any]]:
+    """The variables that equations of another mesh leave behind, with what they are, as results of one operation."""
+    made = {v for e in equations for v in e.outvars}
+    taken = list(dict.fromkeys(v for e in equations for v in e.invars if not isinstance(v, Literal) and v not in made))
+    apart = set(map(id, equations))
+    used = {v for e in jaxpr.eqns if id(e) not in apart for v in e.invars if not isinstance(v, Literal)}
+    used |= {v for v in jaxpr.outvars if not isinstance(v, Literal)}
+    left = [v for e in equations for v in e.outvars if v in used]
+    operands = [in_type(values[v], type_of_aval(v.aval)) for v in taken]
+    mesh, outer = mesh_of(equations[0]), get_abstract_mesh()
+    part = Part(taken, equations, left, outer)
+    with use_abstract_mesh(mesh):
+        program = stage(lambda *xs: interpret(part, (), xs), [type_of(x) for x in operands])
+    return list(zip(left, region.call(program, *operands, mesh=mesh, outer=outer), strict=True))
+
+
+def moved(part: Part, equation: JaxprEqn, *inputs: Any) -> Sequence[Any]:
+    """The results of one equation of a region, which may bring a value there or back."""
+    if equation.primitive.name != "reshard":
+        return translate(equation, inputs)
+    (x,), aval = inputs, equation.invars[0].aval
+    found = aval.sharding.mesh  # type: ignore[attr-defined]
+    return (resharded(x, equation.params["dst_sharding"], part.around if found.empty else found),)
+
+
+class Part(NamedTuple):
+    """Some equations of a program of JAX, as a program; `around` is the mesh to which its results are brought back."""
+
+    invars: Sequence[Any]
+    eqns: Sequence[JaxprEqn]
+    outvars: Sequence[Any]
+    around: Any
+    constvars: Sequence[Any] = ()
 
 
 def translate(equation: JaxprEqn, inputs: Sequence[Any]) -> Sequence[Any]:
@@ -221,6 +301,7 @@ def in_type(x: Any, wanted: ArrayType) -> Any:
         return x
     if type(x) in PYTHON_SCALARS or isinstance(x, (np.generic, np.ndarray)):
         x = as_constant(x, wanted.dtype)  # a program is kept for longer than a jax.jit around
+    x = split_like(x, wanted) if placements.met else x
     if type_of(x).weak_type == wanted.weak_type:
         return x
     return convert_element_type(x, new_dtype=wanted.dtype, weak_type=wanted.weak_type)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 from jax.core import ShapedArray, eval_jaxpr
 from jax.extend import core as jax_core
 from jax.interpreters import ad
+from jax.sharding import get_abstract_mesh, use_abstract_mesh
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp.calls.programs import are_inexact, chosen, groups
@@ -24,7 +26,7 @@ from minijvp.core import source
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracer import is_tracer_of_jax
-from minijvp.core.types import ArrayType, is_inexact, type_in_jax, type_of
+from minijvp.core.types import ArrayType, is_inexact, placing_in_jax, type_in_jax, type_of
 from minijvp.custom_rules.custom_vjp import custom_vjp_linear
 from minijvp.custom_rules.custom_vmap import BatchRule
 from minijvp.custom_rules.deferred import ByZeros, Deferred, Flags
@@ -80,6 +82,7 @@ class OneEquation:
         self.types = [type_of_aval(v.aval) for v in inputs]
         self.out_types = [type_of_aval(v.aval) for v in outputs]
         self.name = name
+        self.mesh = equation.ctx.cur_abstract_mesh
 
     def of_some(self, operands: Sequence[Any], places: Sequence[int]) -> Callable[..., list[Any]]:
         """The function of the operands at these places, the others fixed."""
@@ -91,6 +94,11 @@ class OneEquation:
 
     def trace(self, fun: Callable[..., Any], types: Sequence[ArrayType]) -> Jaxpr:
         """A function of JAX for arguments of these types, read."""
+        with nullcontext() if self.mesh in (None, get_abstract_mesh()) else use_abstract_mesh(self.mesh):
+            return self.traced(fun, types)
+
+    def traced(self, fun: Callable[..., Any], types: Sequence[ArrayType]) -> Jaxpr:
+        """The same on the mesh in force."""
         try:
             closed = jax.make_jaxpr(fun)(*map(type_in_jax, types))
         except jax.errors.UnexpectedTracerError as error:
@@ -216,7 +224,7 @@ class VJP:
 
 def no_cotangent(t: ArrayType) -> Any:
     """A cotangent that is zero, as a symbol."""
-    aval = ShapedArray(t.shape, t.dtype, weak_type=t.weak_type)
+    aval = ShapedArray(t.shape, t.dtype, weak_type=t.weak_type, **placing_in_jax(t))
     return ad.Zero(aval) if is_inexact(t.dtype) else np.zeros(t.shape, FLOAT0)
 
 

@@ -10,7 +10,8 @@ from minijvp.core.types import Array, type_of
 from minijvp.errors import ArgumentError
 from minijvp.lax.shapes import integers
 from minijvp.numpy.makers import surface
-from minijvp.numpy.promotion import array, as_dtype, refuse
+from minijvp.numpy.promotion import array, as_dtype
+from minijvp.numpy.split_results import split_result
 from minijvp.operations import contraction, convolution, windows
 
 __all__ = ["batch_matmul", "conv", "conv_general_dilated", "dot", "dot_general"]
@@ -80,7 +81,11 @@ def conv_general_dilated(
     out_sharding: Any = None,
 ) -> Array:
     """The convolution in any layout, with strides, padding, dilations and groups."""
-    refuse("conv_general_dilated", "out_sharding", out_sharding, module="lax")
+    if out_sharding is not None:  # given by position
+        given = lhs, rhs, window_strides, padding, lhs_dilation, rhs_dilation, dimension_numbers, feature_group_count
+        more = dict(batch_group_count=batch_group_count, precision=precision, out_sharding=out_sharding)
+        function, kind = "minijvp.lax.conv_general_dilated", preferred_element_type
+        return split_result(lax.conv_general_dilated, function, *given, preferred_element_type=kind, **more)
     x, y = array(lhs, "conv_general_dilated"), array(rhs, "conv_general_dilated")
     numbers = lax.conv_dimension_numbers(type_of(x).shape, type_of(y).shape, dimension_numbers)
     rank = len(type_of(x).shape) - 2

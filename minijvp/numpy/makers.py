@@ -26,6 +26,7 @@ from minijvp.numpy.promotion import (
     promote_pair,
     refuse,
 )
+from minijvp.numpy.split_results import is_asked, split_result
 from minijvp.operations import elementwise
 from minijvp.operations.families import broadcast_in_dim
 from minijvp.operations.sharding import sharding_constraint
@@ -37,8 +38,8 @@ def surface(original: Callable[..., Any]) -> Callable[[Function], Function]:
     """Decorator of a definition over our primitives: with nothing traced, the function of JAX computes at once.
 
     The signature is that of JAX's function. A definition has the parameters that it honours, and may have other names
-    for those that go by position; what else JAX's function takes is refused by name where it is given, but for
-    `device`, which says where the result lies.
+    for those that go by position; what else JAX's function takes is refused by name where it is given, but for those
+    that say where the result lies.
     """
 
     def decorate(traced: Function) -> Function:
@@ -55,6 +56,8 @@ def surface(original: Callable[..., Any]) -> Callable[[Function], Function]:
                 except (TypeError, ValueError):
                     if not any([isinstance(x, Tracer) for x in (*args, *kwargs.values())]):
                         raise
+            if kwargs and is_asked(kwargs):
+                return split_result(original, f"minijvp.{module}.{name}", *args, **kwargs)
             if kwargs and honoured is not None and not kwargs.keys() <= honoured:
                 args, kwargs, device = fitted(original, module, signature, honoured, args, kwargs)
                 return placed(traced(*args, **kwargs), device)

@@ -31,6 +31,7 @@ from minijvp.numpy import (
     updates,
 )
 from minijvp.numpy.promotion import refuse, sequence
+from minijvp.numpy.split_results import flattened, split_result
 
 
 def operator(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -118,8 +119,10 @@ bridged_device_put = from_jax(jax.device_put)
 
 def reshape_method(self: Array, *args: Any, order: str = "C", out_sharding: Any = None) -> Array:
     """The elements in another shape, given as a tuple or as arguments."""
-    refuse("ndarray.reshape", "out_sharding", out_sharding)
     x = usable(self, "ndarray.reshape")  # that of jax.numpy calls this method
+    if out_sharding is not None:
+        shape = args[0] if len(args) == 1 else args
+        return split_result(jnp.reshape, "ndarray.reshape", x, shape, order, out_sharding=out_sharding)
     return manipulation.reshape(x, args[0] if len(args) == 1 else args, order)
 
 
@@ -224,7 +227,8 @@ def compress_method(
 
 def flatten_method(self: Array, order: str = "C", *, out_sharding: Any = None) -> Array:
     """The elements along one axis."""
-    refuse("ndarray.flatten", "out_sharding", out_sharding)
+    if out_sharding is not None:
+        return split_result(flattened, "ndarray.flatten", self, order=order, out_sharding=out_sharding)
     return manipulation.ravel(self, order)
 
 

@@ -29,9 +29,9 @@ from minijvp.numpy.promotion import (
     operand,
     shape_values,
 )
+from minijvp.operations import families, slicing, sorting
 from minijvp.operations import shape as ops
-from minijvp.operations import slicing, sorting
-from minijvp.operations.families import broadcast_in_dim
+from minijvp.operations.families import broadcast_in_dim, split_in_pairs
 
 __all__ = [
     "argsort",
@@ -123,7 +123,8 @@ def tile(A: Array, reps: Any) -> Array:
     counts = (1,) * (len(shape) - len(counts)) + counts
     x = reshape(x, tuple(v for n in shape for v in (1, n)))
     x = broadcast(x, tuple(v for c, n in zip(counts, shape, strict=True) for v in (c, n)))
-    return reshape(x, tuple(c * n for c, n in zip(counts, shape, strict=True)))
+    sizes = tuple(c * n for c, n in zip(counts, shape, strict=True))
+    return x if x.shape == sizes else families.reshape(x, new_sizes=sizes, **split_in_pairs(x, sizes))
 
 
 bridged_repeat = from_jax(jnp.repeat)

@@ -16,6 +16,7 @@ from minijvp.numpy.index_layout import Layout
 from minijvp.numpy.indexing import is_simple, read, with_weakness
 from minijvp.numpy.places import FILL, PROMISE, Place, Span, bounds, places_of
 from minijvp.numpy.promotion import array, broadcast, cast, join, kind_of, operand, refuse, scalar_like
+from minijvp.numpy.split_results import is_split, read_at, split_result, write_at
 from minijvp.operations.dynamic_slicing import dynamic_update_slice
 from minijvp.operations.families import broadcast_in_dim, reshape
 from minijvp.operations.gather import scatter, scatter_add, scatter_max, scatter_min, scatter_numbers, scatter_sub
@@ -75,8 +76,11 @@ class IndexUpdate:
         strategy: str = "auto",
     ) -> Array:
         """x[index], with a choice of what is read out of bounds; "fill" gives nan, or the smallest integer."""
-        refuse("ndarray.at", "out_sharding", out_sharding)
         refuse("ndarray.at", "strategy", strategy, "auto")
+        if out_sharding is not None:
+            options = chosen_options(indices_are_sorted, unique_indices, mode, wrap_negative_indices)
+            how = {"fill_value": fill_value, "out_sharding": out_sharding, **options}
+            return split_result(read_at, "ndarray.at", self.array, self.index, **how)
         rules = bounds(mode, PROMISE, wrap_negative_indices)._replace(checked=True)
         return read(self.array, self.index, rules, fill_value, indices_are_sorted, unique_indices)
 
@@ -166,8 +170,11 @@ def write(
     wrap_negative_indices: bool = True,
 ) -> Array:
     """`x` with an operation of scatter between what stands at the index and the values."""
-    refuse("ndarray.at", "out_sharding", out_sharding)
     x = array(x, "ndarray.at")
+    if out_sharding is not None or is_split(type_of(x)):  # what JAX does then depends on how all operands are split
+        how = chosen_options(indices_are_sorted, unique_indices, mode, wrap_negative_indices)
+        how.update(method=METHODS[operation], out_sharding=out_sharding)
+        return split_result(write_at, "ndarray.at", x, index, values, **how)
     kind = kind_of(x)
     rules = bounds(mode, FILL, wrap_negative_indices)
     places = places_of(index, x.shape, rules)
@@ -193,6 +200,26 @@ def write(
             mode=rules.mode,
         )
     return with_weakness(cast(out, kind), kind[1])
+
+
+METHODS = {
+    scatter: "set",
+    scatter_add: "add",
+    scatter_sub: "subtract",
+    scatter_mul: "multiply",
+    scatter_min: "min",
+    scatter_max: "max",
+}
+"""What the operations are called as methods of `x.at[index]`."""
+
+
+def chosen_options(
+    indices_are_sorted: bool, unique_indices: bool, mode: Any, wrap_negative_indices: bool
+) -> dict[str, Any]:
+    """The options of reading and writing that are not the default ones."""
+    given = dict(indices_are_sorted=indices_are_sorted, unique_indices=unique_indices, mode=mode)
+    given = {name: value for name, value in given.items() if value}
+    return given if wrap_negative_indices else {**given, "wrap_negative_indices": False}
 
 
 def listed(values: Any) -> Array:

@@ -16,7 +16,7 @@ from minijvp.core.primitive import MULTIPLICATIONS_PER_BYTE, Axis
 from minijvp.core.types import Array, ArrayType, Params, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.contraction import cast_like
-from minijvp.operations.families import BilinearPrimitive, is_linear, reshape, zeros, zeros_like
+from minijvp.operations.families import BilinearPrimitive, is_linear, reshape, split_as, zeros, zeros_like
 from minijvp.operations.shape import rev, transpose
 from minijvp.operations.windows import dilated, transposed_padding, window_count
 
@@ -34,9 +34,15 @@ class Convolution:
     batch_group_count: int = 1
     precision: Any = None
     preferred_element_type: Any = None
+    out_sharding: Any = None
 
     def __call__(self, x: Array, y: Array) -> Array:
-        return conv_general_dilated(x, y, **vars(self))
+        return conv_general_dilated(x, y, **{k: v for k, v in vars(self).items() if k != "out_sharding" or v})
+
+    def backwards(self, t: ArrayType, *others: Any, **changes: Any) -> Convolution:
+        """The convolution with other parameters that gives a cotangent of a type, split as that says."""
+        how = {} if self.groups > 1 else split_as(t, *others)
+        return replace(self, **{"preferred_element_type": None, "out_sharding": None, **how, **changes})
 
     @property
     def groups(self) -> int:
@@ -66,7 +72,7 @@ class ConvGeneralDilated(BilinearPrimitive):
     def impl(self, x: Array, y: Array, **params: Any) -> Array:
         if isinstance(x, Tracer) or isinstance(y, Tracer):
             p = Convolution(**params)
-            if p.dimension_numbers != canonical(x.ndim) and is_fast_if_canonical(x, y, p):
+            if p.out_sharding is None and p.dimension_numbers != canonical(x.ndim) and is_fast_if_canonical(x, y, p):
                 return in_canonical_form(x, y, p)
         return self.plain_impl(x, y, **params)
 
@@ -101,15 +107,16 @@ class ConvGeneralDilated(BilinearPrimitive):
     def transpose_x(self, ct: Array, x: ArrayType, y: Array, **params: Any) -> Array:
         p = Convolution(**params)
         x_axes, y_axes, out_axes = p.dimension_numbers
-        backwards = replace(
-            p,
+        backwards = p.backwards(
+            x,
+            ct,
+            y,
             window_strides=p.lhs_dilation,
             padding=tuple([transposed_padding(*numbers) for numbers in p.spatial(x, y)]),
             lhs_dilation=p.window_strides,
             dimension_numbers=lax.ConvDimensionNumbers(out_axes, (y_axes[1], y_axes[0], *y_axes[2:]), x_axes),
             feature_group_count=p.groups,
             batch_group_count=1,
-            preferred_element_type=None,
         )
         y = cast_like(_move_groups(y, y_axes[0], y_axes[1], p.groups), ct)
         flipped = tuple([d for d in y_axes[2:] if y.shape[d] > 1])
@@ -119,15 +126,16 @@ class ConvGeneralDilated(BilinearPrimitive):
     def transpose_y(self, ct: Array, x: Array, y: ArrayType, **params: Any) -> Array:
         p = Convolution(**params)
         x_axes, y_axes, out_axes = ((axes[1], axes[0], *axes[2:]) for axes in p.dimension_numbers)
-        backwards = replace(
-            p,
+        backwards = p.backwards(
+            y,
+            ct,
+            x,
             window_strides=p.rhs_dilation,
             padding=tuple([kernel_padding(*numbers) for numbers in p.spatial(x, y)]),
             rhs_dilation=p.window_strides,
             dimension_numbers=lax.ConvDimensionNumbers(x_axes, out_axes, y_axes),
             feature_group_count=p.batch_group_count,
             batch_group_count=p.feature_group_count,
-            preferred_element_type=None,
         )
         return cast_like(backwards(cast_like(x, ct), ct), y)
 
@@ -136,7 +144,7 @@ class ConvGeneralDilated(BilinearPrimitive):
             lanes = [t.with_shape(t.shape[b:]) for t, b in zip(map(type_of, args), batched, strict=True)]
             out = self.type_rule(*lanes, **params)
             return zeros(shape=(0, *out.shape), dtype=out.dtype), True
-        p = Convolution(**params)
+        p = replace(Convolution(**params), out_sharding=None)  # axes of the batch and of the result become one
         (x, y), (x_batched, y_batched) = args, batched
         (x_batch, x_feature, *_), (y_out, *_), (batch, feature, *_) = p.dimension_numbers
         if not y_batched:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from minijvp.core import placements
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import as_constant
 from minijvp.core.types import PYTHON_SCALARS, Array, ArrayType, ScalarType, type_of
@@ -456,6 +457,7 @@ class SelectN(Primitive):
     """Element by element, the case that `which` (booleans, or integers from 0) names. `which` may have no axes."""
 
     def impl(self, which: Array, *cases: Array) -> Array:
+        which, *cases = placements.alike(which, *cases)
         return lax.select_n(which, *cases)
 
     def type_rule(self, which: ArrayType, *cases: ArrayType) -> ArrayType:

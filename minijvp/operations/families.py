@@ -61,11 +61,18 @@ def split_as(t: ArrayType, *others: Any) -> Params:
     return {}
 
 
+def split_in_pairs(x: Array, shape: tuple[int, ...]) -> Params:
+    """The parameter `out_sharding` for a reshape that makes one axis of each pair, split as the second is."""
+    if not placements.met or (p := type_of(x).placement) is None or any(p.spec[::2]):
+        return {}
+    return split_as(type_of(x).placed(shape, p.spec[1::2]))
+
+
 def split_batches(axis: Axis, out_sharding: Any) -> Params:
     """The parameter `out_sharding` for a batch of results."""
     if out_sharding is None:
         return {}
-    along = axis.split.spec[0] if axis.split else axis.mesh_axes
+    along = placements.entry_on(out_sharding.mesh, axis.split.spec[0]) if axis.split else axis.mesh_axes
     return {"out_sharding": NamedSharding(out_sharding.mesh, PartitionSpec(along, *out_sharding.spec))}
 
 

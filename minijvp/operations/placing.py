@@ -16,26 +16,64 @@ from minijvp.operations.families import LinearPrimitive
 
 
 class Place(LinearPrimitive):
-    """The same value with a placement: varying, as far as types are concerned, along more axes, or split otherwise."""
+    """The same value with a placement: varying, as far as types are concerned, along more axes, or split otherwise.
+
+    `origin` is the mesh of the operand, where the placement is on one whose axes have other types.
+    """
 
     recomputable = "free"
     knows_placements = True
 
-    def impl(self, x: Array, *, placement: Placement) -> Array:
+    def impl(self, x: Array, *, placement: Placement, origin: Any = None) -> Array:
         return placement.give(x)
 
-    def type_rule(self, x: ArrayType, *, placement: Placement) -> ArrayType:
+    def type_rule(self, x: ArrayType, *, placement: Placement, origin: Any = None) -> ArrayType:
         return ArrayType(x.shape, x.dtype, x.weak_type, placements.of(*placement))
 
-    def transpose(self, ct: Array, x: ArrayType, *, placement: Placement) -> Array:
-        return brought(ct, x)
+    def transpose(self, ct: Array, x: ArrayType, *, placement: Placement, origin: Any = None) -> Array:
+        if origin is None:
+            return brought(ct, x)
+        back = x.placement or whole(x, origin)
+        return self(ct, placement=back, origin=placement.sharding.mesh)
 
-    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, placement: Placement) -> tuple[Any, bool]:
-        spec = PartitionSpec(axis.split.spec[0] if axis.split else axis.mesh_axes, *placement.spec)
-        return self(*args, placement=Placement(NamedSharding(placement.sharding.mesh, spec), placement.manual)), True
+    def batch(
+        self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, placement: Placement, origin: Any = None
+    ) -> tuple[Any, bool]:
+        mesh = placement.sharding.mesh
+        along = placements.entry_on(mesh, axis.split.spec[0]) if axis.split else axis.mesh_axes
+        sharding = NamedSharding(mesh, PartitionSpec(along, *placement.spec))
+        how = {} if origin is None else {"origin": origin}
+        return self(*args, placement=Placement(sharding, placement.manual), **how), True
 
 
 place = Place("place")
+
+
+def whole(t: ArrayType, mesh: Any) -> Placement:
+    """The placement of a value that no axis of a mesh splits."""
+    return Placement(NamedSharding(mesh, PartitionSpec(*[None] * t.ndim)), placements.NOT_VARYING)
+
+
+def resharded(x: Array, sharding: NamedSharding, origin: Any = None) -> Array:
+    """The value, split over the axes of a mesh as a sharding says; `origin` is the mesh of x, if it is another one."""
+    t = type_of(x)
+    spec = (*sharding.spec, *[None] * (t.ndim - len(sharding.spec)))
+    manual = t.placement.manual if t.placement else placements.NOT_VARYING
+    wanted = Placement(NamedSharding(sharding.mesh.abstract_mesh, PartitionSpec(*spec)), manual)
+    if origin is not None and origin != wanted.sharding.mesh:
+        return place(x, placement=wanted, origin=origin)
+    return x if t.placement is placements.of(*wanted) else place(x, placement=wanted)
+
+
+def split_like(x: Array, t: ArrayType) -> Array:
+    """The value, split over explicit axes as a type says."""
+    found, wanted = type_of(x).placement, t.placement
+    if found is wanted:
+        return x
+    if wanted is None:
+        assert found is not None
+        wanted = whole(t, found.sharding.mesh)
+    return x if found is not None and found.spec == wanted.spec else resharded(x, wanted.sharding)
 
 
 def brought(x: Array, to: ArrayType) -> Array:
@@ -54,7 +92,7 @@ def brought(x: Array, to: ArrayType) -> Array:
         return x
     if q is None:
         assert p is not None
-        q = Placement(NamedSharding(p.sharding.mesh, PartitionSpec(*[None] * len(to.shape))), placements.NOT_VARYING)
+        q = whole(to, p.sharding.mesh)
     return place(x, placement=q)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jax import lax
 
+from minijvp.core import placements
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.types import Array, ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError
@@ -23,7 +24,7 @@ class Sort(Primitive):
     recomputable = "moderate"
 
     def impl(self, *xs: Array, dimension: int, is_stable: bool, num_keys: int) -> Any:
-        return tuple(lax.sort(xs, dimension, is_stable, num_keys))
+        return tuple(lax.sort(placements.alike(*xs), dimension, is_stable, num_keys))
 
     def type_rule(self, *types: ArrayType, dimension: int, is_stable: bool, num_keys: int) -> tuple[ArrayType, ...]:
         if any(t.shape != types[0].shape for t in types) or not 0 <= dimension < types[0].ndim:

@@ -108,6 +108,7 @@ NUMBERS: dict[str, Entry] = {
     "name": _same,
     "captured": _same,
     "sharding_constraint": _same,
+    "place": _same,
     "add_zero": lambda sp, x, zero: x,
     "stop_gradient": lambda sp, x: constant_of()(x),
     # Parts and signs of numbers

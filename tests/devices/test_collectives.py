@@ -54,7 +54,7 @@ for layout in LAYOUTS:
 
 
 def test_planned_gradients_send_no_more() -> None:
-    run_on_devices(8, COLLECTIVES)
+    run_on_devices(COLLECTIVES, 8)
 
 
 PLACES = """
@@ -110,7 +110,7 @@ for theirs, ours in pairs:
 
 
 def test_results_lie_as_those_of_jax() -> None:
-    run_on_devices(8, PLACES)
+    run_on_devices(PLACES, 8)
 
 
 BUDGETS = """
@@ -166,4 +166,4 @@ for args in ((params, x), (jax.tree.map(put(P()), params), put(P("d"))(x))):
 
 
 def test_budgets_and_exports() -> None:
-    run_on_devices(8, BUDGETS)
+    run_on_devices(BUDGETS, 8)

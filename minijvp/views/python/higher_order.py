@@ -310,7 +310,7 @@ def _inspection(writer: Writer, e: Equation, block: Block) -> Sequence[Atom]:
 
 
 RULES: dict[str, Rule] = {
-    **dict.fromkeys(("tap", "add_zero", "captured", "name", "stop_gradient", "copy"), _first_inputs),
+    **dict.fromkeys(("tap", "add_zero", "captured", "name", "stop_gradient", "copy", "place"), _first_inputs),
     "scan": _scan,
     "while": _while,
     "cond": _cond,
