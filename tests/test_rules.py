@@ -8,6 +8,7 @@ import minijvp  # noqa: F401  (registers every primitive)
 from minijvp.calls.tap import TapTangents
 from minijvp.core.primitive import registry
 from minijvp.operations.collectives import Collective
+from minijvp.operations.placing import SumOverDevices
 from tests.checks import CHECKS
 from tests.samples import Sample, all_samples
 
@@ -22,8 +23,9 @@ def test_rule(sample: Sample, check: str) -> None:
 
 def test_every_primitive_has_a_sample() -> None:
     # Collectives mean nothing without a named axis: tests/lax/test_collectives.py judges them.
+    # So do sums over devices: tests/devices.
     # Tangents of edited taps are only transposed, never evaluated: tests/calls/test_tap.py.
-    kinds = Collective, TapTangents
+    kinds = Collective, SumOverDevices, TapTangents
     wanted = {name for name, primitive in registry.items() if not isinstance(primitive, kinds)}
     wanted -= {name for name, primitive in registry.items() if primitive.made_outside}  # by other tests
     assert {s.primitive.name for s in SAMPLES} == wanted

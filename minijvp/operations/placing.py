@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from minijvp.core import placements
 from minijvp.core.placements import Placement
 from minijvp.core.primitive import Axis
 from minijvp.core.types import Array, ArrayType, type_of
-from minijvp.operations.collectives import psum
-from minijvp.operations.families import LinearPrimitive
+from minijvp.operations.families import LinearPrimitive, add
 
 
 class Place(LinearPrimitive):
@@ -46,7 +46,26 @@ class Place(LinearPrimitive):
         return self(*args, placement=Placement(sharding, placement.manual), **how), True
 
 
+class SumOverDevices(LinearPrimitive):
+    """The sum of a value that varies over the devices along axes of a mesh, the same on all of them."""
+
+    recomputable = "never"
+
+    def impl(self, x: Array, *, axes: tuple[Any, ...]) -> Array:
+        return lax.psum(x, axes)
+
+    def type_rule(self, x: ArrayType, *, axes: tuple[Any, ...]) -> ArrayType:
+        return x
+
+    def transpose(self, ct: Array, x: ArrayType, *, axes: tuple[Any, ...]) -> Array:
+        return ct  # the same for all
+
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, axes: tuple[Any, ...]) -> tuple[Any, bool]:
+        return self(*args, axes=axes), True
+
+
 place = Place("place")
+sum_over_devices = SumOverDevices("sum_over_devices")
 
 
 def whole(t: ArrayType, mesh: Any) -> Placement:
@@ -86,7 +105,7 @@ def brought(x: Array, to: ArrayType) -> Array:
         return x
     surplus = placements.varying(p) - placements.varying(q)
     if surplus:
-        x = psum(x, axis_name=tuple(sorted(surplus, key=str)))
+        x = sum_over_devices(x, axes=tuple(sorted(surplus, key=str)))
         p = type_of(x).placement
     if p is q:
         return x
@@ -107,3 +126,27 @@ def split_alike(axis: Axis, args: Sequence[Any], batched: Sequence[bool]) -> tup
         brought(x, type_of(x).row().stacked(axis.size, axis.split)) if b else x
         for x, b in zip(args, batched, strict=True)
     ]
+
+
+def sum_of(x: Array, y: Array, of: ArrayType) -> Array:
+    """The sum of two cotangents of a value of a type, which may lie on devices otherwise than that."""
+    if placements.met and type_of(x).placement is not type_of(y).placement:
+        x, y = brought(x, of), brought(y, of)
+    return add(x, y)
+
+
+def arrived(ct: Any, result: Any, e: Any) -> Any:
+    """The cotangent of a result of an equation, as its transpose rule takes it. None is zero.
+
+    What is to be summed over devices waits for the cotangents of smaller operands, as of what is broadcast, if the
+    operation does the same on all of them.
+    """
+    of = result.type
+    if ct is None or type_of(ct).placement is of.placement:
+        return ct
+    mine = placements.varying(of.placement)
+    waits = sum([v.type.size for v in e.inputs]) < of.size and all(
+        [placements.varying(v.type.placement) == mine for v in e.inputs]
+    )
+    split = of.placement is not None and of.placement.is_split
+    return ct if waits and not split and not e.programs else brought(ct, of)

@@ -15,11 +15,10 @@ from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.source import Source, run_at
 from minijvp.core.tracing import computes, state, traced_by_jax
-from minijvp.core.types import ArrayType, type_of
 from minijvp.errors import MissingRuleError, UnknownValueError
 from minijvp.missing_rules import how_to_write
-from minijvp.operations.families import add, zeros, zeros_of
-from minijvp.operations.placing import brought
+from minijvp.operations.families import zeros, zeros_of
+from minijvp.operations.placing import arrived, brought, sum_of
 from minijvp.transforms.staging import stage_as
 
 
@@ -59,7 +58,7 @@ def transpose_flat(jaxpr: Jaxpr, linear: Sequence[bool], args: Sequence[Any], co
             if several is None:
                 several = e.returns_tuple
             if placements.met:
-                cts = tuple([None if ct is None else arrived(ct, v.type, e) for ct, v in zip(cts, e.outputs)])
+                cts = tuple([arrived(ct, v, e) for ct, v in zip(cts, e.outputs, strict=True)])
             transpose, ct = e.primitive.transpose, cts if several else cts[0]
             found = call(transpose, ct, *operands, **e.params) if call else transpose(ct, *operands, **e.params)
             for v, ct in zip(e.inputs, found if type(found) is tuple else (found,)):
@@ -78,27 +77,6 @@ def transpose_flat(jaxpr: Jaxpr, linear: Sequence[bool], args: Sequence[Any], co
         state.source = outer
     found = [(v, received.get(v)) for v, flag in zip(jaxpr.inputs, linear, strict=True) if flag]
     return [ct if ct is None or not placements.met else brought(ct, v.type) for v, ct in found]
-
-
-def sum_of(x: Any, y: Any, of: ArrayType) -> Any:
-    """The sum of two cotangents of a value of a type, which may lie on devices otherwise than that."""
-    if placements.met and type_of(x).placement is not type_of(y).placement:
-        x, y = brought(x, of), brought(y, of)
-    return add(x, y)
-
-
-def arrived(ct: Any, of: ArrayType, e: Equation) -> Any:
-    """The cotangent of a result of an equation, as its transpose rule takes it.
-
-    What is to be summed over devices waits for the cotangents of smaller operands, as of what is broadcast, if the
-    operation does the same on all of them.
-    """
-    mine = placements.varying(of.placement)
-    waits = sum([v.type.size for v in e.inputs]) < of.size and all(
-        [placements.varying(v.type.placement) == mine for v in e.inputs]
-    )
-    split = of.placement is not None and of.placement.is_split
-    return ct if waits and not split and not e.programs else brought(ct, of)
 
 
 def at_line(fun: Callable[..., Any], *args: Any, **params: Any) -> Any:
