@@ -24,7 +24,7 @@ import sys
 from collections import Counter
 
 DEVICES = 8
-parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
 parser.add_argument("--processes", type=int, default=1, choices=(1, 2, 4))
 parser.add_argument("--member", type=int, default=None, help=argparse.SUPPRESS)
 parser.add_argument("--port", type=int, default=None, help=argparse.SUPPRESS)
@@ -99,8 +99,8 @@ def train(devices, x, y):
 def main():
     if OPTIONS.member is not None:
         jax.distributed.initialize(f"127.0.0.1:{OPTIONS.port}", OPTIONS.processes, OPTIONS.member)
-    digits = load_digits()
-    x, labels = (digits.data / 16).astype(np.float32), digits.target
+    images, labels = load_digits(return_X_y=True)
+    x = images.astype(np.float32) / 16
     y = np.eye(10, dtype=np.float32)[labels]
     several, params, batch = train(jax.devices(), x[:1536], y[:1536])
     single = None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from jax.sharding import NamedSharding
+
 BRIEF = 8
 """Programs of more equations, in several equations, are written once: the others name the first result of the first."""
 
@@ -66,4 +68,4 @@ def format_param(value: Any, indent: str) -> str:
         return "(" + ", ".join(format_param(v, indent) for v in value) + ("," if len(value) == 1 else "") + ")"
     if isinstance(value, type) or type(value).__name__.startswith("dtype"):
         return getattr(value, "name", getattr(value, "__name__", str(value)))
-    return str(value)
+    return str(value.spec if isinstance(value, NamedSharding) else value)

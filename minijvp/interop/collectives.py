@@ -39,8 +39,8 @@ for _name, _reduction in (("psum", "reduce_sum"), ("pmax", "reduce_max"), ("pmin
 TABLE["psum_invariant"] = TABLE["psum"]
 
 
-@translates("pvary", "pcast")
-def vary(*xs: Any, axes: Any, **how: Any) -> list[Any]:
+@translates("pvary")
+def vary(*xs: Any, axes: Any) -> list[Any]:
     """The values, as such that may differ along axes of a mesh."""
     return [collectives.vary(x, axis_name=tuple(axes)) for x in xs]
 
@@ -51,7 +51,8 @@ def single_name(primitive: str, axis_name: Any, axis_index_groups: Any = None) -
     if not isinstance(axis_name, tuple) or (len(axis_name) > 1 and collectives.is_of_mesh(axis_name)):
         return axis_name
     refuse_option(primitive, "axis_name", axis_name if len(axis_name) != 1 else None)
-    return axis_name[0]
+    (name,) = axis_name
+    return name
 
 
 @translates("axis_index")

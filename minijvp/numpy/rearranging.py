@@ -31,7 +31,8 @@ from minijvp.numpy.promotion import (
 )
 from minijvp.operations import families, slicing, sorting
 from minijvp.operations import shape as ops
-from minijvp.operations.families import broadcast_in_dim, split_in_pairs
+from minijvp.operations.families import broadcast_in_dim
+from minijvp.operations.splitting import split_in_pairs
 
 __all__ = [
     "argsort",

@@ -19,9 +19,10 @@ from minijvp.core.primitive import MULTIPLICATIONS_PER_BYTE, Axis, Primitive
 from minijvp.core.types import Array, ArrayType, Params
 from minijvp.errors import ArgumentError
 from minijvp.operations.elementwise import convert_element_type, real
-from minijvp.operations.families import BilinearPrimitive, all_batched, shifted, split_as, split_batches
+from minijvp.operations.families import BilinearPrimitive, all_batched, shifted
 from minijvp.operations.shape import transpose
 from minijvp.operations.sharding import number_of_devices
+from minijvp.operations.splitting import split_as, split_batches
 
 Labels = tuple[int, ...]
 Pairs = tuple[tuple[int, ...], tuple[int, ...]]

@@ -16,8 +16,9 @@ from minijvp.core.primitive import MULTIPLICATIONS_PER_BYTE, Axis
 from minijvp.core.types import Array, ArrayType, Params, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.contraction import cast_like
-from minijvp.operations.families import BilinearPrimitive, is_linear, reshape, split_as, zeros, zeros_like
+from minijvp.operations.families import BilinearPrimitive, is_linear, reshape, zeros, zeros_like
 from minijvp.operations.shape import rev, transpose
+from minijvp.operations.splitting import split_as
 from minijvp.operations.windows import dilated, transposed_padding, window_count
 
 

@@ -457,8 +457,7 @@ class SelectN(Primitive):
     """Element by element, the case that `which` (booleans, or integers from 0) names. `which` may have no axes."""
 
     def impl(self, which: Array, *cases: Array) -> Array:
-        which, *cases = placements.alike(which, *cases)
-        return lax.select_n(which, *cases)
+        return lax.select_n(*placements.alike(which, *cases))
 
     def type_rule(self, which: ArrayType, *cases: ArrayType) -> ArrayType:
         first = cases[0]

@@ -1,6 +1,7 @@
 """What the programs in a document print: python -m tests.examples.outputs FILE prints a list, as JSON.
 
-A block of Python is a program of its own, `block.py`, if a block of text stands under it: what it prints.
+A block of Python is a program of its own, `block.py`, if a block of text stands under it: what it prints. With
+`--together` behind the file, each goes on where the one before ended.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import sys
 from contextlib import redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import jax
 
@@ -22,7 +24,7 @@ def examples(text: str) -> list[tuple[str, str]]:
     return re.findall(r"```python\n((?:(?!```).)*)```\n\n```text\n(.*?)```", text, re.DOTALL)
 
 
-def output(code: str) -> str:
+def output(code: str, names: dict[str, Any]) -> str:
     """What a program prints, where lines are in `block.py`."""
     printed = io.StringIO()
     with TemporaryDirectory() as folder:
@@ -30,15 +32,16 @@ def output(code: str) -> str:
         path.write_text(code)
         linecache.clearcache()
         with redirect_stdout(printed):
-            exec(compile(code, str(path), "exec", dont_inherit=True), {"__name__": "__main__"})
+            exec(compile(code, str(path), "exec", dont_inherit=True), names)
             jax.effects_barrier()
     return printed.getvalue().replace(f"{folder}/", "")
 
 
-def main(file: str) -> None:
-    found = [output(code) for code, _ in examples(Path(file).read_text())]
+def main(file: str, together: str = "") -> None:
+    names: dict[str, Any] = {"__name__": "__main__"}
+    found = [output(code, names if together else {**names}) for code, _ in examples(Path(file).read_text())]
     print(json.dumps(found))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

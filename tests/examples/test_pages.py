@@ -1,0 +1,28 @@
+"""Pages where under each program stands what it prints, in a new process, as a user has it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.examples.outputs import examples
+
+ROOT = Path(__file__).parents[2]
+PAGES = {"debugging.md": (), "devices.md": ("--together",)}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_programs_print_what_stands_under_them(page: str) -> None:
+    path = ROOT / "docs" / page
+    command = [sys.executable, "-m", "tests.examples.outputs", str(path), *PAGES[page]]
+    as_users = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    done = subprocess.run(command, cwd=ROOT, env=as_users, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    expected = [text for _, text in examples(path.read_text())]
+    assert len(expected) == path.read_text().count("```text")
+    assert json.loads(done.stdout) == expected
