@@ -51,8 +51,7 @@ def single_name(primitive: str, axis_name: Any, axis_index_groups: Any = None) -
     if not isinstance(axis_name, tuple) or (len(axis_name) > 1 and collectives.is_of_mesh(axis_name)):
         return axis_name
     refuse_option(primitive, "axis_name", axis_name if len(axis_name) != 1 else None)
-    (name,) = axis_name
-    return name
+    return next(iter(axis_name))
 
 
 @translates("axis_index")

@@ -31,6 +31,7 @@ from minijvp.operations import (
 from minijvp.operations import gather as gathering
 from minijvp.operations import shape as shapes
 from minijvp.operations import sharding as shardings
+from minijvp.operations.splitting import split_in_pairs
 
 PLACEMENT = ("sharding", "out_sharding")
 """Parameters that say on which devices of an explicit mesh a result lies."""
@@ -210,7 +211,7 @@ def tile(x: Any, *, reps: Any) -> Any:
     places = tuple(range(1, 2 * len(shape), 2))
     x = families.broadcast_in_dim(x, shape=spread, broadcast_dimensions=places)
     sizes = tuple([r * n for r, n in zip(reps, shape, strict=True)])
-    return families.reshape(x, new_sizes=sizes, **families.split_in_pairs(x, sizes))
+    return families.reshape(x, new_sizes=sizes, **split_in_pairs(x, sizes))
 
 
 @translates("empty")
