@@ -214,7 +214,7 @@ class _Jitted:
     def compile(self, in_jax: bool, donating: bool = True) -> Any:
         """The function under jax.jit, which keeps what it compiles by the identity of what it is given."""
 
-        @wraps(self.fun)
+        @trees.wraps(self.fun)
         def lowered(*args: Any, **kwargs: Any) -> Any:
             return self.lowered(args, kwargs, in_jax)
 
@@ -346,7 +346,7 @@ class _Jitted:
         if in_shardings is None and out_shardings is None:
             return fun
 
-        @wraps(fun)
+        @trees.wraps(fun)
         def constrained(*args: Any, **kwargs: Any) -> Any:
             if in_shardings is not None:
                 args = constrain(args, in_shardings, "in_shardings")

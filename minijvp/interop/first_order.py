@@ -12,6 +12,7 @@ from jax.extend.core import ClosedJaxpr
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from minijvp.control_flow.scatter_apply import apply_at
+from minijvp.core.dimensions import broadcast_shapes
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.primitive import Primitive, registry
 from minijvp.core.types import Params, type_of
@@ -93,7 +94,7 @@ def fit(xs: tuple[Any, ...]) -> tuple[Any, ...]:
     """The operands in one shape, with literals beside arrays as Python scalars."""
     if all([isinstance(x, np.generic) for x in xs]):
         return xs
-    shape = np.broadcast_shapes(*[type_of(x).shape for x in xs])
+    shape = broadcast_shapes(*[type_of(x).shape for x in xs])
     return tuple([x.item() if isinstance(x, np.generic) else repeated(x, shape) for x in xs])
 
 

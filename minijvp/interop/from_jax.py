@@ -18,6 +18,7 @@ from minijvp import trees
 from minijvp.answers import Capturing, for_jax
 from minijvp.api.programs import shape_struct
 from minijvp.calls.programs import are_inexact
+from minijvp.core.dimensions import is_symbolic
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.tracer import Tracer, is_convertible, is_traced
 from minijvp.core.tracing import EVALUATION, as_constant, computes, evaluating, named_axes, state
@@ -127,7 +128,7 @@ class Bridge:
     def __call__(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         leaves, tree = tree_flatten((args, kwargs))
         if self.pure:
-            leaves = [x.__jax_array__() if is_convertible(x) else x for x in leaves]
+            leaves = [x.__jax_array__() if is_convertible(x) and not is_symbolic(x) else x for x in leaves]
         if not state.axis_sizes and computes(state.trace) and not any([isinstance(x, Tracer) for x in leaves]):
             try:
                 return self.fun(*args, **kwargs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from functools import cache
 from math import prod
 from typing import Any
@@ -11,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from minijvp.core.dimensions import as_size, decided
 from minijvp.core.tracer import Tracer, is_convertible, is_known
 from minijvp.core.tracing import as_constant, state
 from minijvp.core.types import (
@@ -72,10 +72,10 @@ def as_shape(shape: Any, function: str) -> tuple[int, ...]:
     """A shape as the user gave it (an integer, or a sequence of them), as a tuple of integers."""
     given = shape if isinstance(shape, (tuple, list)) else np.atleast_1d(shape) if is_known(shape) else (shape,)
     try:
-        sizes = tuple([operator.index(n) for n in given])
+        sizes = tuple([as_size(n) for n in given])
     except TypeError:
         sizes = (-1,)
-    if any(n < 0 for n in sizes):
+    if any(decided(lambda n=n: n < 0) for n in sizes):
         raise ArgumentError(
             f"minijvp.numpy.{function} received the shape {shape!r}.",
             "A shape is a sequence of integers that are not negative.",

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jax import lax
 
+from minijvp.core.dimensions import countable
 from minijvp.core.primitive import MULTIPLICATIONS_PER_BYTE, Axis, Primitive
 from minijvp.core.types import Array, ArrayType, Params
 from minijvp.errors import ArgumentError
@@ -42,7 +43,8 @@ class DotGeneral(BilinearPrimitive):
 
     def work(self, inputs: Sequence[ArrayType], outputs: Sequence[ArrayType], params: Params) -> float:
         (summed, _), _ = params["dimension_numbers"]
-        return outputs[0].size * math.prod([inputs[0].shape[d] for d in summed]) / MULTIPLICATIONS_PER_BYTE
+        products = outputs[0].size * math.prod([inputs[0].shape[d] for d in summed])
+        return countable(products) / MULTIPLICATIONS_PER_BYTE
 
     def impl(self, x: Array, y: Array, **params: Any) -> Array:
         if params.get("precision") in HALVES_TO_FLOATS:

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from minijvp.budgets import Budget
+from minijvp.core.dimensions import countable
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate
 from minijvp.core.tracing import Trace, state
 from minijvp.core.types import is_inexact, type_of
@@ -206,6 +207,6 @@ def copies() -> int:
     """How often the values of what is traced now are there, one for each element of the axes that are mapped."""
     n, trace = 1, state.trace
     while is_forward(trace):
-        n *= trace.axis.size if isinstance(trace, BatchTrace) else 1
+        n *= countable(trace.axis.size) if isinstance(trace, BatchTrace) else 1
         trace = trace.parent
     return n

@@ -6,11 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from jax.core import InconclusiveDimensionOperation
 
 from minijvp.answers import escaped
 from minijvp.arguments.known_inputs import KnownInputs
 from minijvp.core import source
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
+from minijvp.core.primitive import Primitive
 from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import Trace, current, state
 from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, ArrayType, Params, ScalarType, type_of
@@ -82,7 +84,10 @@ class StagingTrace(Trace):
 
     def process(self, primitive: Any, args: tuple, params: Params) -> Any:
         atoms = tuple([x.variable if type(x) is StagingTracer and x.owner is self else self.atom(x) for x in args])
-        types = primitive.type_rule(*[v.type for v in atoms], **params)
+        try:
+            types = primitive.type_rule(*[v.type for v in atoms], **params)
+        except InconclusiveDimensionOperation:  # sizes are symbolic, and JAX is to tell whether they fit
+            types = Primitive.type_rule(primitive, *[v.type for v in atoms], **params)
         line = state.source or source.capture()
         if type(types) is tuple:
             outputs = tuple([Var(t) for t in types])

@@ -7,6 +7,7 @@ from copy import copy
 from functools import cached_property
 
 from minijvp.calls.call import work_of
+from minijvp.core.dimensions import countable
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
 from minijvp.operations.contraction import dot_general
 from minijvp.operations.elementwise import Slope
@@ -213,4 +214,5 @@ def gathers(e: Equation, linear: set[Atom]) -> bool:
         for v, known in zip(e.inputs, axes, strict=True)
         if v not in linear
     ]
-    return any(alone) and SPREAD * e.outputs[0].type.size <= max([v.type.size for v in linear])
+    size = SPREAD * countable(e.outputs[0].type.size)
+    return any(alone) and size <= max([countable(v.type.size) for v in linear])
