@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from jax import lax
-from jax.core import InconclusiveDimensionOperation
+from jax.errors import InconclusiveDimensionOperation
 from jax.export import is_symbolic_dim
 
 is_symbolic = is_symbolic_dim

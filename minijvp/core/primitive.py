@@ -8,6 +8,7 @@ from functools import lru_cache, partial
 from typing import Any, ClassVar
 
 import jax
+from jax.errors import InconclusiveDimensionOperation
 
 from minijvp.core.source import maker
 from minijvp.core.tracing import state, traced_by_jax
@@ -205,9 +206,16 @@ class Primitive:
     def type_rule(self, *types: ArrayType, **params: Any) -> Any:
         return _shape_of_impl(self, types, tuple(params.items()))
 
+    def type_for(self, types: Sequence[ArrayType], params: Params) -> Any:
+        """What `type_rule` gives; where sizes are symbolic and it cannot tell whether they fit, JAX is asked."""
+        try:
+            return self.type_rule(*types, **params)
+        except InconclusiveDimensionOperation:
+            return Primitive.type_rule(self, *types, **params)
+
     def result_types(self, types: Sequence[ArrayType], params: Params) -> tuple[ArrayType, ...]:
         """The types of the results, of one or several, for arguments of these types."""
-        found = self.type_rule(*types, **params)
+        found = self.type_for(types, params)
         self.returns_tuple = type(found) is tuple
         return found if self.returns_tuple else (found,)
 

@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from jax.core import InconclusiveDimensionOperation
+from jax.errors import InconclusiveDimensionOperation
 
 from minijvp.answers import escaped
 from minijvp.arguments.known_inputs import KnownInputs
 from minijvp.core import source
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
-from minijvp.core.primitive import Primitive
 from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import Trace, current, state
 from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, ArrayType, Params, ScalarType, type_of
@@ -87,7 +86,7 @@ class StagingTrace(Trace):
         try:
             types = primitive.type_rule(*[v.type for v in atoms], **params)
         except InconclusiveDimensionOperation:  # sizes are symbolic, and JAX is to tell whether they fit
-            types = Primitive.type_rule(primitive, *[v.type for v in atoms], **params)
+            types = primitive.type_for([v.type for v in atoms], params)
         line = state.source or source.capture()
         if type(types) is tuple:
             outputs = tuple([Var(t) for t in types])
