@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 import operator
 from collections.abc import Callable, Iterable, Sequence
@@ -67,23 +66,6 @@ def call_namer(
 def result_namer(result: Any, name: str) -> Callable[[int], str]:
     """A function from the number of a leaf of what the function `name` returned to a name like `result['a'] of f`."""
     return lambda i: f"result{leaf_paths(result)[i]} of {name}"
-
-
-METHODS_OF_COMPILED = "trace", "lower", "eval_shape", "clear_cache"
-"""What a function under jit has besides, as attributes."""
-
-
-def wraps(fun: Callable[..., Any]) -> Callable[[Any], Any]:
-    """Decorator: `functools.wraps(fun)`, without the methods of `fun` that a function under jit has: they run `fun`."""
-
-    def decorate(wrapper: Any) -> Any:
-        wrapper = functools.wraps(fun)(wrapper)
-        if "lower" in vars(wrapper):
-            for name in METHODS_OF_COMPILED:
-                vars(wrapper).pop(name, None)
-        return wrapper
-
-    return decorate
 
 
 def require_callable(fun: Any, transformation: str) -> None:

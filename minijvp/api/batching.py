@@ -6,6 +6,7 @@ vmap : (a -> b) -> [a] -> [b]
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import jax
@@ -57,7 +58,7 @@ def vmap(
     if isinstance(in_axes, list):
         in_axes = tuple(in_axes)
 
-    @trees.wraps(fun)
+    @wraps(fun, updated=())
     def mapped(*args: Any, **kwargs: Any) -> Any:
         leaves, tree, axes, numberless = flatten_mapped(fun, in_axes, args, kwargs)
         size = common_size(fun, leaves, axes, axis_size, trees.call_namer(fun, args, kwargs))

@@ -7,6 +7,7 @@ grad : (a -> R) -> a -> CT a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 import jax.numpy as jnp
@@ -83,7 +84,7 @@ def grad(
     plain = frozen is None and non_differentiable == "error"
     freeze = None if plain else freezing(frozen, non_differentiable, "grad", allow_int)
 
-    @trees.wraps(fun)
+    @wraps(fun, updated=())
     def gradient(*args: Any, **kwargs: Any) -> Any:
         selection = Selection(fun, argnums, args, kwargs, has_aux, freeze)
         outs, found, tapped = differentiate(selection, holomorphic, allow_int, taps, budget)
@@ -128,7 +129,7 @@ def value_and_grad(
     plain = frozen is None and non_differentiable == "error"
     freeze = None if plain else freezing(frozen, non_differentiable, "value_and_grad", allow_int)
 
-    @trees.wraps(fun)
+    @wraps(fun, updated=())
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         selection = Selection(fun, argnums, args, kwargs, has_aux, freeze)
         outs, gradient, tapped = differentiate(selection, holomorphic, allow_int, taps, budget)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 import jax.numpy as jnp
@@ -17,11 +18,11 @@ from minijvp import trees
 from minijvp.api.gradients import require_differentiable
 from minijvp.api.linear_maps import PullBack, linear_map_at
 from minijvp.arguments.tangents import for_user
-from minijvp.core.dimensions import is_symbolic
 from minijvp.core.hooks import hooks, other_plans
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import state
 from minijvp.core.types import is_inexact, type_of
+from minijvp.dimensions import is_symbolic
 from minijvp.errors import ArgumentError
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.elementwise import eq
@@ -58,7 +59,7 @@ def columns_at_a_time(
 ) -> Callable[..., Any]:
     """What jacfwd returns, in messages called `who`."""
 
-    @trees.wraps(fun)
+    @wraps(fun, updated=())
     def jacobian(*args: Any, **kwargs: Any) -> Any:
         selection = Selection(fun, argnums, args, kwargs, has_aux)
         require_differentiable(selection, who, holomorphic)
@@ -105,7 +106,7 @@ def jacrev(
     """
     trees.require_callable(fun, "jacrev")
 
-    @trees.wraps(fun)
+    @wraps(fun, updated=())
     def jacobian(*args: Any, **kwargs: Any) -> Any:
         selection = Selection(fun, argnums, args, kwargs, has_aux)
         require_differentiable(selection, "jacrev", holomorphic, allow_int)

@@ -6,6 +6,7 @@ make_jaxpr : (a -> b) -> a -> Jaxpr
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import wraps
 from typing import Any
 
 import jax
@@ -42,7 +43,7 @@ def make_jaxpr(
 
     trees.require_callable(fun, "make_jaxpr")
 
-    @trees.wraps(fun)
+    @wraps(fun, updated=())
     def jaxpr_maker(*args: Any, **kwargs: Any) -> Any:
         several = trees.entries_of(static_argnums)
         indices = (static_argnums,) if several is None else several

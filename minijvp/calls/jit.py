@@ -167,7 +167,10 @@ def is_checking() -> bool:
 
 
 class _Jitted:
-    """A function under jit: its compiled form, and its programs for use under a trace."""
+    """A function under jit: its compiled form, and its programs for use under a trace.
+
+    What wraps it, with `wraps(fun, updated=())`, has none of its methods: `lower` would give its program.
+    """
 
     def __init__(self, fun: Callable[..., Any], options: dict[str, Any]):
         self.fun = fun
@@ -214,7 +217,7 @@ class _Jitted:
     def compile(self, in_jax: bool, donating: bool = True) -> Any:
         """The function under jax.jit, which keeps what it compiles by the identity of what it is given."""
 
-        @trees.wraps(self.fun)
+        @wraps(self.fun, updated=())
         def lowered(*args: Any, **kwargs: Any) -> Any:
             return self.lowered(args, kwargs, in_jax)
 
@@ -346,7 +349,7 @@ class _Jitted:
         if in_shardings is None and out_shardings is None:
             return fun
 
-        @trees.wraps(fun)
+        @wraps(fun, updated=())
         def constrained(*args: Any, **kwargs: Any) -> Any:
             if in_shardings is not None:
                 args = constrain(args, in_shardings, "in_shardings")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import jax
@@ -83,7 +83,7 @@ def checkpoint(
     static_arguments = StaticArguments(fun, *static)
     held = prevent_cse if isinstance(prevent_cse, bool) else any(prevent_cse)
 
-    @trees.wraps(fun)
+    @wraps(fun, updated=())
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
         if nothing_is_traced():
             return computed(static_arguments, args, kwargs)

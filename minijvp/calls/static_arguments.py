@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Hashable
+from functools import wraps
 from typing import Any
 
 from minijvp import trees
@@ -46,7 +47,7 @@ class StaticArguments:
         by_name = {k: v for k, _, v in static if isinstance(k, str)}
         by_position = {k: v for k, _, v in static if isinstance(k, int)}
 
-        @trees.wraps(self.fun)
+        @wraps(self.fun, updated=())
         def fun(*dynamic: Any, **kwargs: Any) -> Any:
             rest = iter(dynamic)
             n = len(dynamic) + len(by_position)

@@ -38,11 +38,11 @@ from minijvp.control_flow.bodies import (
     with_carry,
 )
 from minijvp.core.caching import cached, cached_by_linearizer
-from minijvp.core.dimensions import countable, decided, is_symbolic
 from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Equation, Jaxpr, Var, evaluate, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.types import Array, ArrayType, Params, jit_is_disabled
+from minijvp.dimensions import countable, decided, is_symbolic
 from minijvp.operations.families import is_linear, nonzero, spread, zeros_like
 from minijvp.operations.shape import move_axis
 from minijvp.transforms.linearize import Loop

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minijvp.core.dimensions import as_size, countable
+from minijvp.dimensions import as_size, countable
 from minijvp.errors import ArgumentError, UnknownValueError
 
 SHORT_NAMES = {"float": "f", "bfloat": "bf", "int": "i", "uint": "u", "complex": "c", "bool": "bool"}
@@ -44,7 +44,8 @@ class ArrayType:
 
     @property
     def bytes(self) -> int:
-        return countable(self.size) * self.dtype.itemsize
+        size = self.size
+        return (size if type(size) is int else countable(size)) * self.dtype.itemsize
 
     def strong(self) -> ArrayType:
         """The same type with a dtype that is not weak."""

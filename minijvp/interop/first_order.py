@@ -12,10 +12,10 @@ from jax.extend.core import ClosedJaxpr
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from minijvp.control_flow.scatter_apply import apply_at
-from minijvp.core.dimensions import broadcast_shapes
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.primitive import Primitive, registry
 from minijvp.core.types import Params, type_of
+from minijvp.dimensions import broadcast_shapes
 from minijvp.errors import MissingRuleError
 from minijvp.interop.reading import TABLE, read, translates
 from minijvp.operations import (

@@ -18,13 +18,13 @@ from minijvp import trees
 from minijvp.answers import Capturing, for_jax
 from minijvp.api.programs import shape_struct
 from minijvp.calls.programs import are_inexact
-from minijvp.core.dimensions import is_symbolic
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.tracer import Tracer, is_convertible, is_traced
 from minijvp.core.tracing import EVALUATION, as_constant, computes, evaluating, named_axes, state
 from minijvp.core.types import PYTHON_SCALARS, is_arraylike, is_key, type_of, x64_enabled
 from minijvp.custom_rules.captures import reaches_tracer
 from minijvp.custom_rules.deferred import ByZeros, Deferred
+from minijvp.dimensions import is_symbolic
 from minijvp.errors import ArgumentError, EscapedTracerError, ForeignFunctionError, MissingRuleError
 from minijvp.interop.closures import standing_in
 from minijvp.interop.rules import TRACING_ERRORS, LostValueError, NeedsValueError, needs_value

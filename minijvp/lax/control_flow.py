@@ -17,10 +17,10 @@ from minijvp.arguments.tangents import leaf_namer
 from minijvp.calls.programs import fits
 from minijvp.control_flow.branches import joined
 from minijvp.control_flow.cond import cond as cond_primitive
-from minijvp.core.dimensions import as_size, decided
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.tracer import Tracer
 from minijvp.core.types import PYTHON_SCALARS, Array, ArrayType, jit_is_disabled, type_of
+from minijvp.dimensions import as_size, decided
 from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.lax.bodies import Tree, pair, place_of, require_functions, require_same, run, staged
 from minijvp.lax.loops import run_scan

@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 import jax
 from jax import lax
 
-from minijvp.core.dimensions import as_size
 from minijvp.core.tracing import as_constant
 from minijvp.core.types import PYTHON_SCALARS, Array, Axes, abstract_type, type_of, wrapped
+from minijvp.dimensions import as_size
 from minijvp.errors import ArgumentError
 from minijvp.numpy.makers import placed, surface
 from minijvp.numpy.promotion import array, as_dtype, converted, normalize_axis, of_one_dtype

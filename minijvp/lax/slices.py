@@ -9,8 +9,8 @@ import numpy as np
 from jax import lax
 
 from minijvp.control_flow.scatter_apply import apply_at, as_program
-from minijvp.core.dimensions import decided, is_symbolic
 from minijvp.core.types import Array, type_of
+from minijvp.dimensions import decided, is_symbolic
 from minijvp.errors import ArgumentError
 from minijvp.lax.shapes import expand_dims, integers, squeeze
 from minijvp.numpy.makers import surface

@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minijvp.core.dimensions import as_size, decided
 from minijvp.core.tracer import Tracer, is_convertible, is_known
 from minijvp.core.tracing import as_constant, state
 from minijvp.core.types import (
@@ -23,6 +22,7 @@ from minijvp.core.types import (
     wrapped,
     x64_enabled,
 )
+from minijvp.dimensions import as_size, decided
 from minijvp.errors import ArgumentError
 from minijvp.numpy.makers import surface
 from minijvp.numpy.promotion import array as as_operand

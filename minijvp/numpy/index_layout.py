@@ -11,10 +11,10 @@ import jax
 import numpy as np
 from jax import lax
 
-from minijvp.core.dimensions import broadcast_shapes, decided, is_symbolic
 from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import evaluating
 from minijvp.core.types import Array
+from minijvp.dimensions import broadcast_shapes, decided, is_symbolic
 from minijvp.errors import ArgumentError
 from minijvp.numpy.places import CLIP, NO_AXIS, Bounds, Place, Point, Span
 from minijvp.operations.casting import convert_element_type

@@ -14,8 +14,8 @@ import numpy as np
 from jax import lax
 from jax.core import max_dim
 
-from minijvp.core.dimensions import decided, is_symbolic
 from minijvp.core.types import Array, type_of
+from minijvp.dimensions import decided, is_symbolic
 from minijvp.errors import ArgumentError
 from minijvp.interop.from_jax import from_jax
 from minijvp.numpy.index_layout import Layout, counted_from_zero, index_dtype

@@ -10,8 +10,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from minijvp.core.dimensions import as_size
 from minijvp.core.types import Array, type_of
+from minijvp.dimensions import as_size
 from minijvp.errors import ArgumentError
 from minijvp.numpy.creation import as_shape
 from minijvp.numpy.makers import surface

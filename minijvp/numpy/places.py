@@ -14,10 +14,10 @@ import numpy as np
 from jax import lax
 from jax.core import max_dim, min_dim
 
-from minijvp.core.dimensions import as_size, decided, is_symbolic
 from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import as_constant
 from minijvp.core.types import Array, type_of
+from minijvp.dimensions import as_size, decided, is_symbolic
 from minijvp.errors import ArgumentError, ConcretizationError, NonConcreteBooleanIndexError
 from minijvp.numpy.promotion import known_values
 

@@ -10,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from minijvp.core.dimensions import broadcast_shapes, is_symbolic
 from minijvp.core.tracer import Tracer, is_convertible, is_tracer_of_jax
 from minijvp.core.tracing import as_constant
 from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, Array, Axes, is_inexact, type_of, wrapped, x64_enabled
+from minijvp.dimensions import broadcast_shapes, is_symbolic
 from minijvp.errors import ArgumentError, ConcretizationError, UnsupportedArgumentError
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import broadcast_in_dim

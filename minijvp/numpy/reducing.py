@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from minijvp.core.dimensions import is_symbolic
 from minijvp.core.tracing import as_constant
 from minijvp.core.types import PYTHON_SCALARS, Array
+from minijvp.dimensions import is_symbolic
 from minijvp.errors import ArgumentError
 from minijvp.numpy.promotion import array, broadcast, cast, common_shape, fits, letter_of, operand, scalar_like
 from minijvp.operations.casting import convert_element_type

@@ -7,8 +7,8 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from minijvp.core.dimensions import is_symbolic
 from minijvp.core.types import Array, Axes
+from minijvp.dimensions import is_symbolic
 from minijvp.errors import ArgumentError
 from minijvp.numpy.makers import surface
 from minijvp.numpy.promotion import (

@@ -14,9 +14,9 @@ import jax
 import numpy as np
 from jax import lax
 
-from minijvp.core.dimensions import countable
 from minijvp.core.primitive import MULTIPLICATIONS_PER_BYTE, Axis, Primitive
 from minijvp.core.types import Array, ArrayType, Params
+from minijvp.dimensions import countable
 from minijvp.errors import ArgumentError
 from minijvp.operations.elementwise import convert_element_type, real
 from minijvp.operations.families import BilinearPrimitive, all_batched, shifted

@@ -12,9 +12,9 @@ import numpy as np
 from jax import lax
 from jax.core import Tracer
 
-from minijvp.core.dimensions import countable, decided
 from minijvp.core.primitive import MULTIPLICATIONS_PER_BYTE, Axis
 from minijvp.core.types import Array, ArrayType, Params, type_of
+from minijvp.dimensions import countable, decided
 from minijvp.errors import ArgumentError
 from minijvp.operations.contraction import cast_like
 from minijvp.operations.families import BilinearPrimitive, is_linear, reshape, zeros, zeros_like

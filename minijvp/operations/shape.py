@@ -7,9 +7,9 @@ from typing import Any
 
 from jax import lax
 
-from minijvp.core.dimensions import is_symbolic
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.types import Array, ArrayType, Axes, type_of
+from minijvp.dimensions import is_symbolic
 from minijvp.errors import ArgumentError
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import (

@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any
 
 from minijvp.budgets import Budget
-from minijvp.core.dimensions import countable
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate
 from minijvp.core.tracing import Trace, state
 from minijvp.core.types import is_inexact, type_of
+from minijvp.dimensions import countable
 from minijvp.optimize.outline.rewriting import outlined_body, outlined_whole, with_outlined_bodies
 from minijvp.optimize.outline.sums import with_sums_in_calls
 from minijvp.optimize.rematerialize.branches import planned_branches

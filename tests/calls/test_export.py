@@ -14,7 +14,7 @@ from jax import export
 
 import minijvp
 import minijvp.numpy as mnp
-from minijvp.core.dimensions import countable
+from minijvp.dimensions import countable
 from minijvp.optimize.rematerialize.linearization import TooSmallError
 from tests.calls.export_programs import FUNCTIONS, JAX, OURS, PROGRAMS
 

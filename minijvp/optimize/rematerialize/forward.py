@@ -7,8 +7,8 @@ from copy import copy
 from functools import cached_property
 
 from minijvp.calls.call import work_of
-from minijvp.core.dimensions import countable
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
+from minijvp.dimensions import countable
 from minijvp.operations.contraction import dot_general
 from minijvp.operations.elementwise import Slope
 from minijvp.operations.families import Elementwise
@@ -144,6 +144,24 @@ class Forward:
             pending += [u for u in e.inputs if type(u) is Var]
         return [equations[i] for i in sorted(equations)], made
 
+    def takes_longer(self, wanted: Var, saved: set[Var], time: float) -> bool:
+        """Whether the equations that give a value again take longer than some time; no more are looked at than tell."""
+        producer, kept, works = self.producer, self.kept, self.works
+        seen: set[Var] = set()
+        counted: set[int] = set()
+        pending, total = [wanted], 0.0
+        while pending and total <= time:
+            v = pending.pop()
+            if v in seen or v in saved or v in kept or v not in producer:
+                continue
+            seen.add(v)
+            e = producer[v]
+            if id(e) not in counted:
+                counted.add(id(e))
+                total += works[id(e)]
+                pending += [u for u in e.inputs if type(u) is Var]
+        return total > time
+
 
 def by_results(forward: Forward, residuals: Iterable[Atom]) -> Forward:
     """The program, with derivatives taken from results alone where only they would have their arguments kept.
@@ -216,3 +234,29 @@ def gathers(e: Equation, linear: set[Atom]) -> bool:
     ]
     size = SPREAD * countable(e.outputs[0].type.size)
     return any(alone) and size <= max([countable(v.type.size) for v in linear])
+
+
+def crossings(forward: Forward, reads: Sequence[Sequence[Var]], saved: set[Var], part: float) -> set[Var]:
+    """The values that one region reads and another has computed again already, if that costs more than to save them.
+
+    It does where all but the first time take longer than it would to move `part` of their bytes.
+    """
+    first: dict[Var, int] = {}
+    times: dict[Var, int] = {}
+    shared: set[Var] = set()
+    for k, wanted in enumerate(reads):
+        again, made = forward.again(wanted, saved)
+        for v in made:
+            first.setdefault(v, k)
+            times[v] = times.get(v, 0) + 1
+        operands = [u for e in again if first.get(e.outputs[0], k) == k for u in e.inputs if type(u) is Var]
+        shared.update([u for u in (*operands, *wanted) if first.get(u, k) < k])
+    return {v for v in shared if times[v] > 1 and forward.takes_longer(v, saved, part * v.type.bytes / (times[v] - 1))}
+
+
+def without_results(e: Equation, variables: set[Var]) -> Equation:
+    """The equation with other variables for those of its results that are known otherwise."""
+    if variables.isdisjoint(e.outputs):
+        return e
+    outputs = tuple([Var(v.type) if v in variables else v for v in e.outputs])
+    return Equation(e.primitive, e.inputs, e.params, outputs, e.source)
