@@ -35,7 +35,7 @@ from minijvp.settings import DEFAULT_PLAN, Plan, config
 from minijvp.transforms.linearize import linearize_jaxpr
 from minijvp.transforms.staging import argument_type
 
-STAGED_PER_FUNCTION = 1024
+STAGED_PER_FUNCTION, FORMS_PER_FUNCTION = 1024, 64
 
 
 class Jit(Call):
@@ -197,6 +197,8 @@ class _Jitted:
     def form(self, plan: Plan, in_jax: bool, donating: bool = True) -> Any:
         """The function under jax.jit by a plan, for calls inside of programs of JAX or outside, donating or not."""
         key = plan, in_jax, donating
+        if len(self.forms) > FORMS_PER_FUNCTION and key not in self.forms:
+            self.forms = {k: form for k, form in self.forms.items() if k[0] == DEFAULT_PLAN}
         return self.forms.get(key) or self.forms.setdefault(key, self.compile(in_jax, donating))
 
     def in_force(self) -> Any:
