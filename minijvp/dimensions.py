@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -11,7 +12,7 @@ from jax import lax
 from jax.errors import InconclusiveDimensionOperation
 from jax.export import is_symbolic_dim
 
-is_symbolic = is_symbolic_dim
+is_symbolic: Callable[[Any], bool] = is_symbolic_dim
 """Whether a size is symbolic: one of jax.export.symbolic_shape, or computed from some."""
 
 LARGEST = 62

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial, wraps
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import jax
@@ -155,7 +155,7 @@ def jit(
     return _Jitted(fun, options).wrapper()
 
 
-deciding = Lock()
+deciding = RLock()  # an interrupt may come before it is released
 
 RECOVERABLE = TypeError, ValueError, EscapedTracerError, FloatingPointError
 """What a call may fail with that `recover` has a better answer for."""

@@ -190,7 +190,7 @@ def span_of(s: slice, axis: int, n: int) -> Span:
             "Use lax.dynamic_slice (lax.dynamic_slice_in_dim(x, a, size, axis)), whose start may be traced.",
         ) from None
     if any(map(is_symbolic, (n, *given))):
-        start, size, step = symbolic_range(*given, n)
+        start, size, step = symbolic_range(given[0], given[1], given[2], n)
     else:
         start, stop, step = slice(*given).indices(n)
         size = len(range(start, stop, step))

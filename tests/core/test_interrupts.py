@@ -40,6 +40,7 @@ class Interrupt:
 def is_interrupted(call: Callable[[], Any], at: int, instructions: bool) -> bool:
     """Whether a call is so long that it has a line, or an instruction, of this number."""
     before = sys.gettrace()
+    sys._getframe().f_trace_opcodes = instructions  # Python 3.12 asks that before
     sys.settrace(Interrupt(at, instructions))
     try:
         call()
