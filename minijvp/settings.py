@@ -228,7 +228,7 @@ class Scope:
         return f"minijvp.config({', '.join([f'{name}={value!r}' for name, value in self._changes.items()])})"
 
     def __del__(self) -> None:
-        if not self._used:
+        if not getattr(self, "_used", True):  # an interrupt may come before it is set
             warnings.warn(
                 f"{self!r} changes nothing: it was called, and not entered. Write `with {self!r}:` for a part of a "
                 f"program, or {repr(self).replace('(', '.update(', 1)} for the whole process.",

@@ -61,7 +61,7 @@ def vmap(
     if isinstance(in_axes, list):
         in_axes = tuple(in_axes)
 
-    @wraps(fun)
+    @wraps(fun, updated=())
     def mapped(*args: Any, **kwargs: Any) -> Any:
         leaves, tree, axes, numberless = flatten_mapped(fun, in_axes, args, kwargs)
         size = common_size(fun, leaves, axes, axis_size, trees.call_namer(fun, args, kwargs))

@@ -84,7 +84,7 @@ def grad(
     plain = frozen is None and non_differentiable == "error"
     freeze = None if plain else freezing(frozen, non_differentiable, "grad", allow_int)
 
-    @wraps(fun)
+    @wraps(fun, updated=())
     def gradient(*args: Any, **kwargs: Any) -> Any:
         selection = Selection(fun, argnums, args, kwargs, has_aux, freeze)
         outs, found, tapped = differentiate(selection, holomorphic, allow_int, taps, budget)
@@ -129,7 +129,7 @@ def value_and_grad(
     plain = frozen is None and non_differentiable == "error"
     freeze = None if plain else freezing(frozen, non_differentiable, "value_and_grad", allow_int)
 
-    @wraps(fun)
+    @wraps(fun, updated=())
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         selection = Selection(fun, argnums, args, kwargs, has_aux, freeze)
         outs, gradient, tapped = differentiate(selection, holomorphic, allow_int, taps, budget)

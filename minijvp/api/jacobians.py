@@ -5,6 +5,7 @@ jacfwd, jacrev : (a -> b) -> a -> (CT a, b)
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
@@ -22,10 +23,12 @@ from minijvp.core.hooks import hooks, other_plans
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import state
 from minijvp.core.types import is_inexact, type_of
+from minijvp.dimensions import is_symbolic
 from minijvp.errors import ArgumentError
 from minijvp.operations.casting import convert_element_type
-from minijvp.operations.families import instantiate, leading_axis, reshape
-from minijvp.operations.shape import move_axis
+from minijvp.operations.elementwise import eq
+from minijvp.operations.families import add, instantiate, leading_axis, reshape
+from minijvp.operations.shape import iota, move_axis, size_beside
 from minijvp.operations.slicing import slice as slice_primitive
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.vmap import vmap_flat
@@ -57,7 +60,7 @@ def columns_at_a_time(
 ) -> Callable[..., Any]:
     """What jacfwd returns, in messages called `who`."""
 
-    @wraps(fun)
+    @wraps(fun, updated=())
     def jacobian(*args: Any, **kwargs: Any) -> Any:
         selection = Selection(fun, argnums, args, kwargs, has_aux)
         require_differentiable(selection, who, holomorphic)
@@ -105,7 +108,7 @@ def jacrev(
     """
     trees.require_callable(fun, "jacrev")
 
-    @wraps(fun)
+    @wraps(fun, updated=())
     def jacobian(*args: Any, **kwargs: Any) -> Any:
         selection = Selection(fun, argnums, args, kwargs, has_aux)
         require_differentiable(selection, "jacrev", holomorphic, allow_int)
@@ -176,9 +179,19 @@ def unit_vectors(spaces: Spaces, xp: Any = np) -> list[Any]:
     total = sum([size for _, size, _ in spaces])
     parts, start = [], 0
     for shape, size, dtype in spaces:
-        parts.append(xp.eye(total, size, -start, dtype=dtype).reshape(total, *shape))
+        if is_symbolic(total):
+            parts.append(symbolic_units(total, size, start, shape, dtype))
+        else:
+            parts.append(xp.eye(total, size, -start, dtype=dtype).reshape(total, *shape))
         start += size
     return parts
+
+
+def symbolic_units(total: Any, size: Any, start: Any, shape: tuple[Any, ...], dtype: Any) -> Any:
+    """The parts of unit vectors that one of the spaces has, of which some sizes are symbolic."""
+    rows, columns = (iota(dtype=np.dtype(np.int32), shape=(total, size), dimension=d) for d in (0, 1))
+    ones = eq(rows, add(columns, size_beside(start, columns)))
+    return reshape(convert_element_type(ones, new_dtype=dtype), new_sizes=(total, *shape))
 
 
 def blocks_of(
@@ -210,7 +223,7 @@ def split_block(x: Any, shapes: Sequence[tuple[int, ...]], axis: int) -> list[An
     axis %= len(shape)
     blocks, start = [], 0
     for block_shape in shapes:
-        size = int(np.prod(block_shape))
+        size = math.prod(block_shape)
         starts = tuple(start if d == axis else 0 for d in range(len(shape)))
         limits = tuple(start + size if d == axis else n for d, n in enumerate(shape))
         block = (

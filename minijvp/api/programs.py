@@ -42,7 +42,7 @@ def make_jaxpr(
 
     trees.require_callable(fun, "make_jaxpr")
 
-    @wraps(fun)
+    @wraps(fun, updated=())
     def jaxpr_maker(*args: Any, **kwargs: Any) -> Any:
         several = trees.entries_of(static_argnums)
         indices = (static_argnums,) if several is None else several

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial, wraps
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import jax
@@ -34,7 +34,7 @@ from minijvp.settings import DEFAULT_PLAN, Plan, config
 from minijvp.transforms.linearize import linearize_jaxpr
 from minijvp.transforms.staging import argument_type
 
-STAGED_PER_FUNCTION = 1024
+STAGED_PER_FUNCTION, FORMS_PER_FUNCTION = 1024, 64
 
 
 class Jit(Call):
@@ -154,7 +154,7 @@ def jit(
     return _Jitted(fun, options).wrapper()
 
 
-deciding = Lock()
+deciding = RLock()  # an interrupt may come before it is released
 
 RECOVERABLE = TypeError, ValueError, EscapedTracerError, FloatingPointError
 """What a call may fail with that `recover` has a better answer for."""
@@ -166,7 +166,10 @@ def is_checking() -> bool:
 
 
 class _Jitted:
-    """A function under jit: its compiled form, and its programs for use under a trace."""
+    """A function under jit: its compiled form, and its programs for use under a trace.
+
+    What wraps it, with `wraps(fun, updated=())`, has none of its methods: `lower` would give its program.
+    """
 
     def __init__(self, fun: Callable[..., Any], options: dict[str, Any]):
         self.fun = fun
@@ -193,6 +196,8 @@ class _Jitted:
     def form(self, plan: Plan, in_jax: bool, donating: bool = True) -> Any:
         """The function under jax.jit by a plan, for calls inside of programs of JAX or outside, donating or not."""
         key = plan, in_jax, donating
+        if len(self.forms) > FORMS_PER_FUNCTION and key not in self.forms:
+            self.forms = {k: form for k, form in self.forms.items() if k[0] == DEFAULT_PLAN}
         return self.forms.get(key) or self.forms.setdefault(key, self.compile(in_jax, donating))
 
     def in_force(self) -> Any:
@@ -345,7 +350,7 @@ class _Jitted:
         if in_shardings is None and out_shardings is None:
             return fun
 
-        @wraps(fun)
+        @wraps(fun, updated=())
         def constrained(*args: Any, **kwargs: Any) -> Any:
             if in_shardings is not None:
                 args = constrain(args, in_shardings, "in_shardings")

@@ -84,7 +84,7 @@ def checkpoint(
     static_arguments = StaticArguments(fun, *static)
     held = prevent_cse if isinstance(prevent_cse, bool) else any(prevent_cse)
 
-    @wraps(fun)
+    @wraps(fun, updated=())
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
         if nothing_is_traced() or jit_is_disabled():
             return computed(static_arguments, args, kwargs)

@@ -47,7 +47,7 @@ class StaticArguments:
         by_name = {k: v for k, _, v in static if isinstance(k, str)}
         by_position = {k: v for k, _, v in static if isinstance(k, int)}
 
-        @wraps(self.fun)
+        @wraps(self.fun, updated=())
         def fun(*dynamic: Any, **kwargs: Any) -> Any:
             rest = iter(dynamic)
             n = len(dynamic) + len(by_position)

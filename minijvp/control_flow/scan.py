@@ -42,6 +42,7 @@ from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Equation, Jaxpr, Var, evaluate, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.types import Array, ArrayType, Params, jit_is_disabled
+from minijvp.dimensions import countable, decided, is_symbolic
 from minijvp.operations.families import is_linear, nonzero, spread, zeros_like
 from minijvp.operations.shape import move_axis
 from minijvp.transforms.linearize import Loop
@@ -70,7 +71,8 @@ class Scan(ControlFlow):
 
         # Without a step to take in Python, JAX knows no types of results inside of disable_jit.
         with jax.disable_jit(False) if jit_is_disabled() and not length else nullcontext():
-            carry, ys = lax.scan(step, init, list(args[len(exact) :]), length, reverse, unroll)
+            rows = list(args[len(exact) :])
+            carry, ys = lax.scan(step, init, rows, None if rows and is_symbolic(length) else length, reverse, unroll)
         return (*carry, *ys)
 
     def type_rule(self, *types: ArrayType, length: int, **params: Any) -> tuple[ArrayType, ...]:
@@ -86,7 +88,7 @@ class Scan(ControlFlow):
         return stacked(params["length"], types)
 
     def trip_count(self, params: Params) -> int:
-        return params["length"]
+        return countable(params["length"])
 
     def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
         body = body_of(params)
@@ -98,7 +100,9 @@ class Scan(ControlFlow):
 
     def linearize(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
         body, length, unroll = body_of(params), params["length"], params["unroll"]
-        parts = linearize_body(body, nonzero(tangents), length, unrolled=unroll is True or unroll >= length)
+        parts = linearize_body(
+            body, nonzero(tangents), length, unrolled=unroll is True or decided(lambda: unroll >= length)
+        )
         x, t = body.inputs(primals), body.inputs(tangents)
         outs = self(*parts.extra, *primals, **changed(params, parts.known))
         n = len(parts.out_nonzero)
@@ -236,7 +240,7 @@ def linearize_body(body: Body, flags: Flags, length: int, unrolled: bool = False
     jaxpr, n_constants, n_carry = body
     n_in, n_out = len(jaxpr.inputs), len(jaxpr.outputs)
     loop = Loop(
-        length,
+        countable(length),
         fixed_inputs=tuple([i < n_constants for i in range(n_in)]),
         kept_inputs=tuple([not n_constants <= i < n_constants + n_carry for i in range(n_in)]),
         kept_outputs=tuple([i >= n_carry for i in range(n_out)]),

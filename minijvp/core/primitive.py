@@ -8,6 +8,7 @@ from functools import lru_cache, partial
 from typing import Any, ClassVar
 
 import jax
+from jax.errors import InconclusiveDimensionOperation
 from jax.sharding import get_abstract_mesh
 
 from minijvp.core import placements
@@ -217,17 +218,25 @@ class Primitive:
     def type_rule(self, *types: ArrayType, **params: Any) -> Any:
         return _shape_of_impl(self, types, tuple(params.items()), get_abstract_mesh())
 
+    def type_for(self, types: Sequence[ArrayType], params: Params) -> Any:
+        """The type of the result: by the type rule, where that can tell.
+
+        It cannot say how a result is split, if an argument has a placement or a parameter asks for one, nor always
+        whether symbolic sizes fit: then JAX is asked.
+        """
+        placed = "out_sharding" in params or (placements.met and any([t.placement is not None for t in types]))
+        if placed and not self.knows_placements:
+            return Primitive.type_rule(self, *types, **params)
+        try:
+            return self.type_rule(*types, **params)
+        except InconclusiveDimensionOperation:
+            return Primitive.type_rule(self, *types, **params)
+
     def result_types(self, types: Sequence[ArrayType], params: Params) -> tuple[ArrayType, ...]:
         """The types of the results, of one or several, for arguments of these types."""
-        found = self.type_rule(*types, **params) if not placements.met else self.placed_type_rule(types, params)
+        found = self.type_for(types, params)
         self.returns_tuple = type(found) is tuple
         return found if self.returns_tuple else (found,)
-
-    def placed_type_rule(self, types: Sequence[ArrayType], params: Params) -> Any:
-        """The type of the result where there are placements: by the type rule if nothing names one, else by JAX."""
-        if self.knows_placements or ("out_sharding" not in params and all([t.placement is None for t in types])):
-            return self.type_rule(*types, **params)
-        return _shape_of_impl(self, tuple(types), tuple(params.items()), get_abstract_mesh())
 
     def jvp(self, primals: tuple, tangents: tuple, /, **params: Any) -> tuple[Any, Any]:
         raise self.missing("jvp")

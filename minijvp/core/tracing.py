@@ -147,7 +147,8 @@ def nothing_is_traced() -> bool:
 class current:
     """Context manager: `trace` is the current trace inside.
 
-    It is live for as long, and has finished then; unless it was live before, as the parent of a live trace is.
+    It is live for as long, and has finished then; unless it was live before, as the parent of a live trace is. So too
+    where an interrupt comes while this begins or ends: what `__exit__` could not do is done when the object goes.
 
     >>> from minijvp.extend import Trace, current, current_trace
     >>> with current(Trace()) as trace:
@@ -160,21 +161,32 @@ class current:
     __slots__ = ("began", "previous", "trace")
 
     def __init__(self, trace: Trace):
-        self.trace = trace
+        self.trace: Any = trace
 
     def __enter__(self) -> Trace:
         trace = self.trace
+        self.began = trace not in live_traces and trace is not EVALUATION
         self.previous = state.trace
         state.trace = trace
-        self.began = trace not in live_traces and trace is not EVALUATION
         if self.began:
             live_traces.add(trace)
         return trace
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
         state.trace = self.previous
         if self.began:
             live_traces.discard(self.trace)
+        self.trace = None
+
+    def __del__(self) -> None:
+        try:
+            if self.trace is not None:
+                if self.began:
+                    live_traces.discard(self.trace)
+                if state.trace is self.trace:
+                    state.trace = self.previous
+        except AttributeError:
+            pass  # it had not begun
 
 
 def current_trace() -> Trace:
@@ -199,7 +211,7 @@ class attributed_to:
         self.previous = state.source
         state.source = self.line
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
         state.source = self.previous
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from minijvp.core import placements
 from minijvp.core.placements import NO_MESH, Placement
+from minijvp.dimensions import as_size, countable
 from minijvp.errors import ArgumentError, UnknownValueError
 
 SHORT_NAMES = {"float": "f", "bfloat": "bf", "int": "i", "uint": "u", "complex": "c", "bool": "bool"}
@@ -48,7 +48,8 @@ class ArrayType:
 
     @property
     def bytes(self) -> int:
-        return self.size * self.dtype.itemsize
+        size = self.size
+        return (size if type(size) is int else countable(size)) * self.dtype.itemsize
 
     def strong(self) -> ArrayType:
         """The same type with a dtype that is not weak."""
@@ -153,7 +154,7 @@ def abstract_type(value: Any) -> ArrayType:
         if isinstance(value, (np.ndarray, np.generic)):
             raise  # of objects, or of text
         try:
-            shape = tuple([operator.index(n) for n in value.shape])
+            shape = tuple([as_size(n) for n in value.shape])
             dtype = jax.dtypes.canonicalize_dtype(value.dtype, allow_extended_dtype=True)
         except (AttributeError, TypeError):
             shape = None

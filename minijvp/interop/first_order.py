@@ -15,6 +15,7 @@ from minijvp.control_flow.scatter_apply import apply_at
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.primitive import Primitive, registry
 from minijvp.core.types import Params, type_of
+from minijvp.dimensions import broadcast_shapes
 from minijvp.errors import MissingRuleError
 from minijvp.interop.reading import TABLE, read, translates
 from minijvp.operations import (
@@ -108,7 +109,7 @@ def fit(xs: tuple[Any, ...]) -> tuple[Any, ...]:
     """The operands in one shape, with literals beside arrays as Python scalars."""
     if all([isinstance(x, np.generic) for x in xs]):
         return xs
-    shape = np.broadcast_shapes(*[type_of(x).shape for x in xs])
+    shape = broadcast_shapes(*[type_of(x).shape for x in xs])
     return tuple([x.item() if isinstance(x, np.generic) else repeated(x, shape) for x in xs])
 
 

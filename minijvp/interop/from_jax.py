@@ -24,6 +24,7 @@ from minijvp.core.tracing import EVALUATION, as_constant, computes, evaluating, 
 from minijvp.core.types import PYTHON_SCALARS, is_arraylike, is_key, type_in_jax, type_of, x64_enabled
 from minijvp.custom_rules.captures import reaches_tracer
 from minijvp.custom_rules.deferred import ByZeros, Deferred
+from minijvp.dimensions import is_symbolic
 from minijvp.errors import ArgumentError, EscapedTracerError, ForeignFunctionError, MissingRuleError
 from minijvp.interop.closures import standing_in
 from minijvp.interop.rules import TRACING_ERRORS, LostValueError, NeedsValueError, needs_value
@@ -127,7 +128,7 @@ class Bridge:
     def __call__(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         leaves, tree = tree_flatten((args, kwargs))
         if self.pure:
-            leaves = [x.__jax_array__() if is_convertible(x) else x for x in leaves]
+            leaves = [x.__jax_array__() if is_convertible(x) and not is_symbolic(x) else x for x in leaves]
         if not state.axis_sizes and computes(state.trace) and not any([isinstance(x, Tracer) for x in leaves]):
             try:
                 return self.fun(*args, **kwargs)

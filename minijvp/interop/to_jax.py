@@ -37,7 +37,7 @@ def to_jax(fun: Callable[..., Any]) -> Callable[..., Any]:
     """
     trees.require_callable(fun, "to_jax")
 
-    @wraps(fun)
+    @wraps(fun, updated=())
     def bridged(*args: Any, **kwargs: Any) -> Any:
         leaves, tree = tree_flatten((args, kwargs))
         traced = [i for i, x in enumerate(leaves) if is_tracer_of_jax(x)]

@@ -20,6 +20,7 @@ from minijvp.control_flow.cond import cond as cond_primitive
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.tracer import Tracer
 from minijvp.core.types import PYTHON_SCALARS, Array, ArrayType, jit_is_disabled, type_of
+from minijvp.dimensions import as_size, decided
 from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.lax.bodies import Tree, pair, place_of, require_functions, require_same, run, staged
 from minijvp.lax.loops import run_scan
@@ -263,10 +264,10 @@ def require_count(length: Any, what: str) -> int:
             "Use fori_loop or while_loop, whose number of steps may be traced; or a static argument of jit.",
         )
     try:
-        n = operator.index(length)
+        n = as_size(length)
     except TypeError:
         n = -1
-    if n < 0:
+    if decided(lambda: n < 0):
         raise ArgumentError(
             f"{what} is {length!r} of type {type(length).__name__}.",
             "It is a number of rows.",

@@ -10,6 +10,7 @@ from jax import lax
 
 from minijvp.core.tracing import as_constant
 from minijvp.core.types import PYTHON_SCALARS, Array, Axes, abstract_type, type_of, wrapped
+from minijvp.dimensions import as_size
 from minijvp.errors import ArgumentError
 from minijvp.numpy.makers import placed, surface
 from minijvp.numpy.promotion import array, as_dtype, converted, normalize_axis, of_one_dtype
@@ -43,7 +44,7 @@ Tree = TypeVar("Tree")
 
 def integers(numbers: Any) -> tuple[int, ...]:
     """Static integers as a tuple."""
-    return tuple([operator.index(n) for n in numbers])
+    return tuple([as_size(n) for n in numbers])
 
 
 def stop_gradient(x: Tree) -> Tree:
@@ -140,7 +141,7 @@ def pad(operand: Array, padding_value: Array, padding_config: Any) -> Array:
 @surface(lax.iota)
 def iota(dtype: Any, size: int) -> Array:
     """0, 1, 2, ... up to before `size`."""
-    return shapes.iota(dtype=as_dtype(dtype), shape=(operator.index(size),), dimension=0)
+    return shapes.iota(dtype=as_dtype(dtype), shape=(as_size(size),), dimension=0)
 
 
 @surface(lax.broadcasted_iota)

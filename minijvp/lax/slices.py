@@ -10,6 +10,7 @@ from jax import lax
 
 from minijvp.control_flow.scatter_apply import apply_at, as_program
 from minijvp.core.types import Array, type_of
+from minijvp.dimensions import decided, is_symbolic
 from minijvp.errors import ArgumentError
 from minijvp.lax.shapes import expand_dims, integers, squeeze
 from minijvp.numpy.makers import surface
@@ -61,8 +62,13 @@ def slice_in_dim(
     n = shape[axis]
     start, limit = (0 if start_index is None else start_index), (n if limit_index is None else limit_index)
     starts, limits, strides = [0] * len(shape), list(shape), [1] * len(shape)
-    starts[axis], limits[axis], strides[axis] = start + n * (start < 0), limit + n * (limit < 0), stride
+    starts[axis], limits[axis], strides[axis] = counted(start, n), counted(limit, n), stride
     return slice(operand, starts, limits, strides)
+
+
+def counted(i: Any, n: Any) -> Any:
+    """An index along an axis of size n that counts from its end where it is negative, counted from its start."""
+    return i + n if decided(lambda: i < 0) else i
 
 
 def starts_of(x: Array, indices: Any, negative: Any, function: str) -> tuple[list[Any], bool]:
@@ -74,10 +80,7 @@ def starts_of(x: Array, indices: Any, negative: Any, function: str) -> tuple[lis
     if not isinstance(indices, (tuple, list)):
         indices = list(indices)
     flags = tuple(negative) if isinstance(negative, (tuple, list)) else (negative,) * len(shape)
-    starts: list[Any] = [
-        known_start(i, n, wraps, function) if type(i) is int or isinstance(i, np.integer) else array(i, function)
-        for i, n, wraps in zip(indices, shape, flags, strict=True)
-    ]
+    starts: list[Any] = [start_at(i, n, wraps, function) for i, n, wraps in zip(indices, shape, flags, strict=True)]
     traced = [d for d, i in enumerate(starts) if type(i) is not int]
     if len({starts[d].dtype for d in traced}) > 1:
         starts = [i if type(i) is int else cast(i, (as_dtype(int), False)) for i in starts]
@@ -86,6 +89,12 @@ def starts_of(x: Array, indices: Any, negative: Any, function: str) -> tuple[lis
         if wrapping and not flags[d]:
             starts[d] = elementwise.max_(starts[d], 0)  # which the primitive leaves as it is
     return starts, bool(wrapping)
+
+
+def start_at(i: Any, n: Any, wraps: bool, function: str) -> Any:
+    """A start along an axis of size n: an integer if Python knows it."""
+    known = (type(i) is int or isinstance(i, np.integer)) and not is_symbolic(n)
+    return known_start(i, n, wraps, function) if known else array(i, function)
 
 
 def known_start(i: Any, n: int, wraps: bool, function: str) -> int:

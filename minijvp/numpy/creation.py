@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from functools import cache
 from math import prod
 from typing import Any
@@ -23,6 +22,7 @@ from minijvp.core.types import (
     wrapped,
     x64_enabled,
 )
+from minijvp.dimensions import as_size, decided
 from minijvp.errors import ArgumentError
 from minijvp.numpy.makers import surface
 from minijvp.numpy.promotion import array as as_operand
@@ -72,10 +72,10 @@ def as_shape(shape: Any, function: str) -> tuple[int, ...]:
     """A shape as the user gave it (an integer, or a sequence of them), as a tuple of integers."""
     given = shape if isinstance(shape, (tuple, list)) else np.atleast_1d(shape) if is_known(shape) else (shape,)
     try:
-        sizes = tuple([operator.index(n) for n in given])
+        sizes = tuple([as_size(n) for n in given])
     except TypeError:
         sizes = (-1,)
-    if any(n < 0 for n in sizes):
+    if any(decided(lambda n=n: n < 0) for n in sizes):
         raise ArgumentError(
             f"minijvp.numpy.{function} received the shape {shape!r}.",
             "A shape is a sequence of integers that are not negative.",

@@ -14,12 +14,13 @@ from jax import lax
 from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import evaluating
 from minijvp.core.types import Array
+from minijvp.dimensions import broadcast_shapes, decided, is_symbolic
 from minijvp.errors import ArgumentError
 from minijvp.numpy.places import CLIP, NO_AXIS, Bounds, Place, Point, Span
 from minijvp.operations.casting import convert_element_type
-from minijvp.operations.elementwise import lt, max_, min_, rem, select_n
+from minijvp.operations.elementwise import lt, max_, min_, mul, rem, select_n
 from minijvp.operations.families import add, broadcast_in_dim
-from minijvp.operations.shape import concatenate
+from minijvp.operations.shape import concatenate, dim_as_value, iota, size_beside
 
 SMALL = 1 << 16
 """Constant index tables with up to so many rows are examined for order and repetition."""
@@ -27,7 +28,7 @@ SMALL = 1 << 16
 
 def index_dtype(shape: tuple[int, ...]) -> np.dtype:
     """The dtype of index tables: 32 bits, unless an axis is longer."""
-    return np.dtype(np.int64 if max(shape, default=0) >= 2**31 else np.int32)
+    return np.dtype(np.int64 if any(decided(lambda n=n: n >= 2**31) for n in shape) else np.int32)
 
 
 class Layout:
@@ -62,7 +63,7 @@ class Layout:
                 first_row = len(rows)
                 rows += extent
             elif p.stride != 1:
-                columns[p.axis] = p.start + p.stride * np.arange(p.size), (len(rows),)
+                columns[p.axis] = evenly_spaced(p), (len(rows),)
                 collapsed.append(p.axis)
                 rows += extent
             else:
@@ -82,6 +83,7 @@ class Layout:
         self.shape, self.inner, self.rows = tuple(shape), tuple(inner), tuple(rows)
         self.windows, self.backwards, self.sizes = tuple(windows), tuple(backwards), tuple(sizes)
         self.collapsed = tuple(sorted(collapsed))
+        columns = {d: (dim_as_value(dim=i) if is_symbolic(i) else i, dims) for d, (i, dims) in columns.items()}
         self.columns = dict(sorted(columns.items()))
         self.one_point = all(np.ndim(p.index) == 0 or p.axis == NO_AXIS for p in points)
         self.known = all(isinstance(i, (int, np.ndarray)) for i, _ in columns.values())
@@ -102,7 +104,8 @@ class Layout:
             traced = not isinstance(i, (int, np.ndarray))
             values.append(i if traced else np.asarray(i, dtype)[()])
             specs.append((self.operand_shape[axis] if traced else 0, dims, rules))
-        build = _table if any(isinstance(i, Tracer) for i in values) else _table_at_once
+        traced = any(isinstance(i, Tracer) for i in values) or any(map(is_symbolic, (*self.rows, *self.operand_shape)))
+        build = _table if traced else _table_at_once
         one = True if self.one_point else None
         return build(tuple(values), tuple(specs), self.rows, dtype), one, one
 
@@ -117,7 +120,7 @@ class Layout:
         unique: bool | None = None
         if self.one_point:
             in_order = unique = True
-        elif table.size <= SMALL:
+        elif table.size <= SMALL and not any([is_symbolic(self.operand_shape[d]) for d in self.columns]):
             # Clamped, as all modes do that do not drop: indices out of bounds may repeat others then.
             extents = [self.operand_shape[d] for d in self.columns]
             limits = np.asarray(extents, dtype) - 1
@@ -129,10 +132,18 @@ class Layout:
         return shared_constant(table), in_order, unique
 
 
+def evenly_spaced(p: Span) -> Any:
+    """The indices of a span, as a NumPy array if its sizes are numbers."""
+    if not is_symbolic(p.start) and not is_symbolic(p.size):
+        return p.start + p.stride * np.arange(p.size)
+    i = mul(iota(dtype=np.dtype(np.int32), shape=(p.size,), dimension=0), p.stride)
+    return add(i, size_beside(p.start, i))
+
+
 def broadcast_points(points: Sequence[Point]) -> tuple[int, ...]:
     """The shape to which the indices of all points broadcast."""
     try:
-        return np.broadcast_shapes(*[np.shape(p.index) for p in points])
+        return broadcast_shapes(*[np.shape(p.index) for p in points if not is_symbolic(p.index)])
     except ValueError:
         listed = ", ".join([str(np.shape(p.index)) for p in points])
         raise ArgumentError(
@@ -164,11 +175,11 @@ def counted_from_zero(i: Array, n: int, dtype: Any, rules: Bounds) -> Array:
     if i.dtype.itemsize < dtype.itemsize or (signed and i.dtype.itemsize == dtype.itemsize):
         i = in_dtype(i, dtype)  # before the size of the axis is added, which a small dtype has no room for
     if rules.modulo:
-        i = rem(i, n)
+        i = rem(i, size_beside(n, i))
     if signed and (rules.wrap or rules.modulo):
-        i = select_n(lt(i, 0), i, add(i, n))
+        i = select_n(lt(i, 0), i, add(i, size_beside(n, i)))
     if rules.mode == CLIP and i.dtype != dtype:
-        i = min_(i, n - 1)  # a large one would be another number in fewer bits
+        i = min_(i, size_beside(n - 1, i))  # a large one would be another number in fewer bits
         i = max_(i, 0) if signed else i
     return in_dtype(i, dtype)
 

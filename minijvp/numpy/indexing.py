@@ -12,13 +12,15 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jax.core import max_dim
 
 from minijvp.core.types import Array, type_of
+from minijvp.dimensions import decided, is_symbolic
 from minijvp.errors import ArgumentError
 from minijvp.interop.from_jax import from_jax
 from minijvp.numpy.index_layout import Layout, counted_from_zero, index_dtype
 from minijvp.numpy.makers import surface
-from minijvp.numpy.places import CLIP, FILL, NO_AXIS, PROMISE, Bounds, Place, Point, Span, bounds, places_of
+from minijvp.numpy.places import CLIP, FILL, NO_AXIS, PROMISE, Bounds, Place, Point, Span, bounds, is_static, places_of
 from minijvp.numpy.promotion import array, as_dtype, normalize_axis, operand, refuse
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.dynamic_slicing import dynamic_slice
@@ -39,8 +41,8 @@ def is_simple(places: Sequence[Place], shape: tuple[int, ...], rules: Bounds) ->
             continue
         if p.axis == NO_AXIS:
             return False
-        if type(p.index) is int:
-            if not 0 <= p.index < shape[p.axis]:
+        if is_static(p.index):
+            if not decided(lambda p=p: 0 <= p.index < shape[p.axis], rules.mode in (PROMISE, CLIP)):
                 return False
         elif p.index.shape or shape[p.axis] == 0 or rules.modulo or rules.mode not in (PROMISE, CLIP):
             return False
@@ -60,11 +62,11 @@ def read_simple(x: Array, places: Sequence[Place], wrap: bool) -> Array:
             parts[p.axis] = p
             result.append(p.size)
         else:
-            if type(p.index) is not int:
+            if not is_static(p.index):
                 traced[p.axis] = p.index
             parts[p.axis] = Span(p.axis, 0 if p.axis in traced else p.index, 1, 1, False)
             dropped.append(p.axis)
-    extents = tuple([(p.size - 1) * p.stride + 1 if p.size else 0 for p in parts])
+    extents = tuple([extent_of(p.size, p.stride) for p in parts])
     starts = tuple([p.start for p in parts])
     if traced:
         how = {} if wrap else {"allow_negative_indices": False}
@@ -83,6 +85,13 @@ def read_simple(x: Array, places: Sequence[Place], wrap: bool) -> Array:
     if len(result) == len(shape) - len(dropped):
         return squeeze(x, dimensions=tuple(dropped))
     return reshape(x, new_sizes=tuple(result))
+
+
+def extent_of(size: Any, stride: int) -> Any:
+    """How many elements lie from the first to the last of some that are `stride` apart."""
+    if stride == 1:
+        return size
+    return max_dim((size - 1) * stride + 1, 0) if is_symbolic(size) else (size - 1) * stride + 1 if size else 0
 
 
 def starts_of(starts: Sequence[int], traced: dict[int, Any]) -> list[Any]:
@@ -260,8 +269,8 @@ def take_along_axis(
     i = array(indices, "take_along_axis")
     i = counted_from_zero(i, arr.shape[axis], index_dtype(arr.shape), rules)
     # Axes that only the array has are windows; those that only the indices have are rows; the common ones are batches.
-    windows = [d for d, (n, m) in enumerate(zip(arr.shape, shape)) if d != axis and m == 1 and n > 1]
-    alone = [d for d, (n, m) in enumerate(zip(arr.shape, shape)) if d != axis and n == 1 and m > 1]
+    windows = [d for d, (n, m) in enumerate(zip(arr.shape, shape)) if d != axis and m == 1 and n != 1]
+    alone = [d for d, (n, m) in enumerate(zip(arr.shape, shape)) if d != axis and n == 1 and m != 1]
     kept = [d for d in range(arr.ndim) if d not in alone]
     rows = [d for d in range(arr.ndim) if d not in windows]
     common = [d for d in kept if d in rows and d != axis]

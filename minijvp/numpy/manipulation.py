@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from minijvp.core.types import Array, type_of
+from minijvp.dimensions import as_size
 from minijvp.errors import ArgumentError
 from minijvp.numpy.creation import as_shape
 from minijvp.numpy.makers import surface
@@ -85,7 +86,7 @@ def complete(sizes: tuple, given: tuple[int, ...]) -> tuple[int, ...]:
     """A shape with its -1 filled in."""
     total = prod(given)
     try:
-        sizes = tuple([operator.index(n) for n in sizes])
+        sizes = tuple([as_size(n) for n in sizes])
     except TypeError:
         as_shape(sizes, "reshape")
     rest = prod(n for n in sizes if n != -1)

@@ -6,16 +6,18 @@ mask).
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax import lax
+from jax.core import max_dim, min_dim
 
 from minijvp.core.tracer import Tracer
+from minijvp.core.tracing import as_constant
 from minijvp.core.types import Array, type_of
+from minijvp.dimensions import as_size, decided, is_symbolic
 from minijvp.errors import ArgumentError, ConcretizationError, NonConcreteBooleanIndexError
 from minijvp.numpy.promotion import known_values
 
@@ -140,9 +142,14 @@ def entry_of(e: Any) -> Any:
     if isinstance(e, Sequence):
         raise not_an_index(f"the {type(e).__name__} {e!r:.100}")
     try:
-        return operator.index(e)
+        return as_size(e)
     except TypeError:
         raise not_an_index(f"{e!r:.100} of type {type(e).__name__}") from None
+
+
+def is_static(index: Any) -> bool:
+    """Whether it is one integer that is no array: of Python, or symbolic."""
+    return type(index) is int or is_symbolic(index)
 
 
 def not_an_index(what: str) -> ArgumentError:
@@ -175,18 +182,35 @@ def concrete_mask(mask: Array) -> np.ndarray:
 def span_of(s: slice, axis: int, n: int) -> Span:
     """The part of an axis of size n that a slice names."""
     try:
-        given = [b if b is None else operator.index(b) for b in (s.start, s.stop, s.step)]
+        given = [b if b is None else as_size(b) for b in (s.start, s.stop, s.step)]
     except ConcretizationError:
         raise ConcretizationError(
             f"x[a:b] received a traced bound, for axis {axis}.",
             "The size of the result would depend on values, and shapes must be known while tracing.",
             "Use lax.dynamic_slice (lax.dynamic_slice_in_dim(x, a, size, axis)), whose start may be traced.",
         ) from None
-    start, stop, step = slice(*given).indices(n)
-    size = len(range(start, stop, step))
-    if size <= 1:
+    if any(map(is_symbolic, (n, *given))):
+        start, size, step = symbolic_range(given[0], given[1], given[2], n)
+    else:
+        start, stop, step = slice(*given).indices(n)
+        size = len(range(start, stop, step))
+    if decided(lambda: size <= 1):
         return Span(axis, start if size else 0, size, 1, False)
     return Span(axis, start if step > 0 else start + (size - 1) * step, size, abs(step), step < 0)
+
+
+def symbolic_range(start: Any, stop: Any, step: Any, n: Any) -> tuple[Any, Any, Any]:
+    """Where a slice of an axis of n elements begins, how many it has, and its step; some of it is symbolic."""
+    step = 1 if step is None else step
+    low, high = (0, n) if step > 0 else (-1, n - 1)
+
+    def clamped(bound: Any) -> Any:
+        return min_dim(max_dim(bound + n if decided(lambda: bound < 0) else bound, low), high)
+
+    first = (low if step > 0 else high) if start is None else clamped(start)
+    last = (high if step > 0 else low) if stop is None else clamped(stop)
+    distance = last - first if step > 0 else first - last
+    return first, max_dim((distance + abs(step) - 1) // abs(step), 0), step
 
 
 def indices_are_checked() -> bool:
@@ -196,19 +220,23 @@ def indices_are_checked() -> bool:
 
 def resolved(index: Any, axis: int, n: int, rules: Bounds) -> Any:
     """The index, if Python or NumPy knows it: counted from 0, and clamped where a single integer may be."""
-    if type(index) is int:
+    if is_static(index):
         if n == 0:
             raise IndexError(f"an index is out of bounds for axis {axis} with size 0")
         if rules.modulo:
             return index % n
         given = index
-        if index < 0 and rules.wrap:
+        if decided(lambda: index < 0) and rules.wrap:
             index += n
+        if is_symbolic(index) or is_symbolic(n):
+            return min_dim(max_dim(index, 0), n - 1) if rules.mode in (PROMISE, CLIP) else index
         if not 0 <= index < n and rules.checked and rules.mode == PROMISE and indices_are_checked():
             raise IndexError(f"index {given} is out of bounds for axis {axis} with size {n}")
         return min(max(index, 0), n - 1) if rules.mode in (PROMISE, CLIP) else index
     if not isinstance(index, np.ndarray):
         return index
+    if is_symbolic(n):
+        return as_constant(index)  # to be counted from 0 when the program runs
     index = index.astype(np.int64)
     if rules.modulo:
         return index % max(n, 1)

@@ -13,9 +13,11 @@ import numpy as np
 from minijvp.core.tracer import Tracer, is_convertible, is_tracer_of_jax
 from minijvp.core.tracing import as_constant
 from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, Array, Axes, is_inexact, type_of, wrapped, x64_enabled
+from minijvp.dimensions import broadcast_shapes, is_symbolic
 from minijvp.errors import ArgumentError, ConcretizationError, UnsupportedArgumentError
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import broadcast_in_dim
+from minijvp.operations.shape import dim_as_value
 
 Kind = tuple[Any, bool]
 """A dtype, and whether it is weak."""
@@ -37,7 +39,7 @@ def operand(x: Any, function: str) -> Array:
         type_of(x)
     except ArgumentError:
         if is_convertible(x):
-            return operand(x.__jax_array__(), function)
+            return dim_as_value(dim=x) if is_symbolic(x) else operand(x.__jax_array__(), function)
         raise ArgumentError(
             f"minijvp.numpy.{function} received {x!r:.200} of type {cls.__name__}.",
             "It takes arrays and Python scalars, as jax.numpy does: a list would be converted element by element.",
@@ -248,7 +250,7 @@ def common_shape(function: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
 
 @lru_cache(maxsize=4096)
 def _common_shape(*shapes: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(np.broadcast_shapes(*shapes))
+    return broadcast_shapes(*shapes)
 
 
 def broadcast(x: Array, shape: tuple[int, ...]) -> Array:

@@ -11,11 +11,13 @@ import numpy as np
 
 from minijvp.core.tracing import as_constant
 from minijvp.core.types import PYTHON_SCALARS, Array
+from minijvp.dimensions import is_symbolic
 from minijvp.errors import ArgumentError
-from minijvp.numpy.promotion import array, broadcast, cast, common_shape, fits, letter_of, operand
+from minijvp.numpy.promotion import array, broadcast, cast, common_shape, fits, letter_of, operand, scalar_like
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.elementwise import full_like, select_n
 from minijvp.operations.families import reshape
+from minijvp.operations.shape import size_beside
 
 PLAIN = frozenset(map(np.dtype, ("float32", "float64", "complex64", "complex128")))
 """Dtypes whose sums have the same dtype and are accumulated in it."""
@@ -48,6 +50,11 @@ def strong(x: Array) -> Array:
 def size_of(x: Array, axes: Sequence[int]) -> int:
     """The number of elements of x along some axes."""
     return product([x.shape[d] for d in axes])
+
+
+def count_like(total: Array, n: Any) -> Array:
+    """A number of elements, which may be symbolic, as an operand beside `total`."""
+    return size_beside(n, total) if is_symbolic(n) else scalar_like(n, total.dtype)
 
 
 def flat(x: Array) -> Array:

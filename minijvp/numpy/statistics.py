@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from minijvp.core.types import Array, Axes
+from minijvp.dimensions import is_symbolic
 from minijvp.errors import ArgumentError
 from minijvp.numpy.makers import surface
 from minijvp.numpy.promotion import (
@@ -20,15 +21,14 @@ from minijvp.numpy.promotion import (
     promote,
     refuse,
     same_shape,
-    scalar_like,
 )
-from minijvp.numpy.reducing import in_dtype, kept_axes, masked, size_of, wide_dtype
+from minijvp.numpy.reducing import count_like, in_dtype, kept_axes, masked, size_of, wide_dtype
 from minijvp.numpy.reductions import sum
 from minijvp.operations import reduction as ops
 from minijvp.operations import slicing
 from minijvp.operations.elementwise import conj, div, full_like, gt, mul, ne, real, select_n, sqrt, square, sub
 from minijvp.operations.families import add, broadcast_in_dim, reduce_sum, reshape
-from minijvp.operations.shape import transpose
+from minijvp.operations.shape import size_beside, transpose
 from minijvp.operations.sorting import sort
 
 __all__ = ["average", "mean", "median", "std", "var"]
@@ -50,7 +50,8 @@ def mean(
 def mean_of(function: str, x: Array, axes: Axes, where: Any) -> Array:
     """The mean over axes of the elements that `where` chooses, in the dtype of `x`."""
     if where is None:
-        return div(reduce_sum(x, axes=axes), scalar_like(size_of(x, axes), x.dtype))
+        total = reduce_sum(x, axes=axes)
+        return div(total, count_like(total, size_of(x, axes)))
     x = masked(function, x, where, 0)
     return div(reduce_sum(x, axes=axes), _count(function, x, where, axes, x.dtype))
 
@@ -151,14 +152,15 @@ def _variance_operand(function: str, x: Array, dtype: Any) -> tuple[Any, Any]:
 def _mean_square(function: str, squares: Array, axes: Axes, where: Any, correction: Any) -> Array:
     """The sum of the squares by their count less the correction, or nan where that is not positive."""
     dtype = squares.dtype
-    if where is None and isinstance(correction, (int, float, np.number)):
+    n = size_of(squares, axes)
+    if where is None and isinstance(correction, (int, float, np.number)) and not is_symbolic(n):
         total = reduce_sum(squares, axes=axes)
-        count = size_of(squares, axes) - float(correction)
+        count = n - float(correction)
         return div(total, count) if count > 0 else full_like(total, float("nan"))
     if where is not None:
         squares = masked(function, squares, where, 0)
     total = reduce_sum(squares, axes=axes)
-    count = full_like(total, size_of(squares, axes)) if where is None else _count(function, squares, where, axes, dtype)
+    count = full_of(total, n) if where is None else _count(function, squares, where, axes, dtype)
     correction = in_dtype(array(correction, function), dtype)
     divisor = sub(count, broadcast(correction, count.shape))
     return select_n(gt(divisor, 0.0), full_like(total, float("nan")), div(total, divisor))
@@ -171,13 +173,18 @@ def average(a: Array, axis: Any = None, weights: Any = None, returned: bool = Fa
         x = array(a, "average")
         axes = normalize_axes(axis, x.ndim, "average")
         found = mean(x, axes, keepdims=keepdims)
-        return (found, full_like(found, size_of(x, axes))) if returned else found
+        return (found, full_of(found, size_of(x, axes))) if returned else found
     x, w = promote("average", array(a, "average"), array(weights, "average"), inexact=True)
     axes = normalize_axes(axis, x.ndim, "average")
     w = _spread_weights(x, w, axis, axes)
     total = sum(w, axes, keepdims=keepdims)
     found = div(sum(mul(x, w), axes, keepdims=keepdims), total)
     return (found, total) if returned else found
+
+
+def full_of(x: Array, n: Any) -> Array:
+    """An array like x of a number of elements, which may be symbolic."""
+    return size_beside(n, x) if is_symbolic(n) else full_like(x, n)
 
 
 def _spread_weights(x: Array, w: Array, axis: Any, axes: Axes) -> Array:

@@ -17,6 +17,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from minijvp.core.primitive import MULTIPLICATIONS_PER_BYTE, Axis, Primitive
 from minijvp.core.types import Array, ArrayType, Params
+from minijvp.dimensions import countable
 from minijvp.errors import ArgumentError
 from minijvp.operations.elementwise import convert_element_type, real
 from minijvp.operations.families import BilinearPrimitive, all_batched, shifted
@@ -45,7 +46,8 @@ class DotGeneral(BilinearPrimitive):
 
     def work(self, inputs: Sequence[ArrayType], outputs: Sequence[ArrayType], params: Params) -> float:
         (summed, _), _ = params["dimension_numbers"]
-        return outputs[0].size * math.prod([inputs[0].shape[d] for d in summed]) / MULTIPLICATIONS_PER_BYTE
+        products = outputs[0].size * math.prod([inputs[0].shape[d] for d in summed])
+        return countable(products) / MULTIPLICATIONS_PER_BYTE
 
     def impl(self, x: Array, y: Array, **params: Any) -> Array:
         if params.get("precision") in HALVES_TO_FLOATS and params.get("out_sharding") is None:

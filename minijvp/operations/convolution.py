@@ -14,6 +14,7 @@ from jax.core import Tracer
 
 from minijvp.core.primitive import MULTIPLICATIONS_PER_BYTE, Axis
 from minijvp.core.types import Array, ArrayType, Params, type_of
+from minijvp.dimensions import countable, decided
 from minijvp.errors import ArgumentError
 from minijvp.operations.contraction import cast_like
 from minijvp.operations.families import BilinearPrimitive, is_linear, reshape, zeros, zeros_like
@@ -68,7 +69,7 @@ class ConvGeneralDilated(BilinearPrimitive):
 
     def work(self, inputs: Sequence[ArrayType], outputs: Sequence[ArrayType], params: Params) -> float:
         kernels = inputs[1].shape[params["dimension_numbers"][1][0]]
-        return outputs[0].size * inputs[1].size / kernels / MULTIPLICATIONS_PER_BYTE
+        return countable(outputs[0].size) * countable(inputs[1].size // kernels) / MULTIPLICATIONS_PER_BYTE
 
     def impl(self, x: Array, y: Array, **params: Any) -> Array:
         if isinstance(x, Tracer) or isinstance(y, Tracer):
@@ -185,11 +186,11 @@ def is_fast_if_canonical(x: Array, y: Array, p: Convolution) -> bool:
     dtypes = {x.dtype, y.dtype, np.dtype(p.preferred_element_type or x.dtype)}
     kernels, features, *spatial = [y.shape[d] for d in p.dimension_numbers.rhs_spec]
     moves_by_one = {1}.issuperset((*p.window_strides, *p.lhs_dilation, *p.rhs_dilation))
-    many = max(features, kernels // p.groups) >= FEATURES_OF_A_FAST_GROUP
+    many = max(countable(features), countable(kernels // p.groups)) >= FEATURES_OF_A_FAST_GROUP
     return (
         (len(spatial) in (1, 2) or (len(spatial) == 3 and moves_by_one and many))
         and dtypes <= FAST_DTYPES
-        and (p.feature_group_count == 1 or features >= FEATURES_OF_A_FAST_GROUP)
+        and (p.feature_group_count == 1 or decided(lambda: features >= FEATURES_OF_A_FAST_GROUP))
         and p.batch_group_count in (1, kernels)
         and jax.default_backend() == "cpu"
     )

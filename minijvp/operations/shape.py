@@ -9,8 +9,18 @@ from jax import lax
 
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.types import Array, ArrayType, Axes, type_of
+from minijvp.dimensions import is_symbolic
 from minijvp.errors import ArgumentError
-from minijvp.operations.families import LinearPrimitive, instantiate, is_linear, leading_axis, reshape, shifted
+from minijvp.operations.casting import convert_element_type
+from minijvp.operations.families import (
+    LinearPrimitive,
+    broadcast_in_dim,
+    instantiate,
+    is_linear,
+    leading_axis,
+    reshape,
+    shifted,
+)
 from minijvp.operations.slicing import slice as static_slice
 
 
@@ -24,6 +34,15 @@ class Iota(Primitive):
 
     def type_rule(self, *, dtype: Any, shape: tuple[int, ...], dimension: int) -> ArrayType:
         return ArrayType(shape, dtype)
+
+
+class DimensionAsValue(Primitive):
+    """A size that is symbolic, as a number: known when the exported program is called."""
+
+    recomputable = "free"
+
+    def impl(self, *, dim: Any) -> Array:
+        return dim.__jax_array__()
 
 
 class Transpose(LinearPrimitive):
@@ -159,11 +178,20 @@ class Rev(LinearPrimitive):
 
 
 iota = Iota("iota")
+dim_as_value = DimensionAsValue("dim_as_value")
 transpose = Transpose("transpose")
 squeeze = Squeeze("squeeze")
 concatenate = Concatenate("concatenate")
 split = Split("split")
 rev = Rev("rev")
+
+
+def size_beside(n: Any, x: Array) -> Any:
+    """A size as an operand beside `x`: a number, or where it is symbolic, an array of the shape and dtype of `x`."""
+    if not is_symbolic(n):
+        return n
+    number = convert_element_type(dim_as_value(dim=n), new_dtype=type_of(x).dtype)
+    return broadcast_in_dim(number, shape=type_of(x).shape, broadcast_dimensions=())
 
 
 def expand_dims(x: Array, dimensions: Sequence[int]) -> Array:

@@ -11,6 +11,7 @@ from minijvp.budgets import Budget
 from minijvp.core.jaxpr import Jaxpr, Var, evaluate
 from minijvp.core.tracing import Trace, state
 from minijvp.core.types import is_inexact, type_of
+from minijvp.dimensions import countable
 from minijvp.operations.sharding import devices, number_of_devices
 from minijvp.optimize.outline.rewriting import outlined_body, outlined_whole, with_outlined_bodies
 from minijvp.optimize.outline.sums import with_sums_in_calls
@@ -212,6 +213,6 @@ def copies() -> int:
     """How often the values of what is traced now are there, one for each element of the axes that are mapped."""
     n, trace = 1, state.trace
     while is_forward(trace):
-        n *= trace.axis.size if isinstance(trace, BatchTrace) else 1
+        n *= countable(trace.axis.size) if isinstance(trace, BatchTrace) else 1
         trace = trace.parent
     return n

@@ -9,7 +9,7 @@ import numpy as np
 
 from minijvp.answers import escaped
 from minijvp.arguments.known_inputs import KnownInputs
-from minijvp.core import placements, source
+from minijvp.core import source
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import Trace, current, state
@@ -82,10 +82,7 @@ class StagingTrace(Trace):
 
     def process(self, primitive: Any, args: tuple, params: Params) -> Any:
         atoms = tuple([x.variable if type(x) is StagingTracer and x.owner is self else self.atom(x) for x in args])
-        if placements.met:
-            types = primitive.placed_type_rule([v.type for v in atoms], params)
-        else:
-            types = primitive.type_rule(*[v.type for v in atoms], **params)
+        types = primitive.type_for([v.type for v in atoms], params)
         line = state.source or source.capture()
         if type(types) is tuple:
             outputs = tuple([Var(t) for t in types])

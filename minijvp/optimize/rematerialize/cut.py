@@ -47,14 +47,16 @@ class Plain:
 
     A needed value all of whose operands are at hand is computed again if that costs less than its bytes, and saved if
     not. It is saved too where computing it again costs as much even if only those operands are counted that nothing
-    else needs. What has been decided is at hand for the rest. `prices` has what computing a value again costs, without
-    its operands, where that may be better than saving it.
+    else needs. What has been decided is at hand for the rest: `there`. `prices` has what computing a value again costs,
+    without its operands, where that may be better than saving it.
     """
 
     def __init__(
         self, equations: Sequence[Equation], needed: Sequence[Var], at_hand: Callable[[Var], bool], price: Price
     ):
         self.producer = {v: e for e in equations for v in e.outputs}
+        self.bytes = {v: v.type.bytes for e in equations for v in (*e.inputs, *e.outputs)}
+        self.bytes.update({v: v.type.bytes for v in needed})
         self.prices: dict[Var, float] = {}
         self.saved: set[Var] = set()
         self.there = {v for e in equations for v in e.inputs if type(v) is Var and at_hand(v)}
@@ -70,7 +72,7 @@ class Plain:
             found = price(e)
             if found is None or len(e.outputs) != 1:
                 for v in e.outputs:
-                    least[v] = v.type.bytes if found is None else 0.0
+                    least[v] = self.bytes[v] if found is None else 0.0
                     if found is not None:
                         prices[v] = found / len(e.outputs)
                     elif v in wanted and v not in there:
@@ -82,8 +84,8 @@ class Plain:
                 continue
             missing = [u for u in e.inputs if type(u) is Var and u not in there]
             alone = {u for u in missing if readers[u] == 1 and u not in wanted}
-            again = found + sum([least.get(u, u.type.bytes) for u in alone])
-            size = v.type.bytes
+            again = found + sum([least.get(u, self.bytes[u]) for u in alone])
+            size = self.bytes[v]
             least[v] = min(size, again)
             if again < size:
                 prices[v] = found
@@ -91,10 +93,6 @@ class Plain:
                 there.add(v)
                 if again >= size:
                     self.saved.add(v)
-
-    def at_hand(self, v: Var) -> bool:
-        """Whether a value is at hand, or it has been decided that it will be."""
-        return v in self.there
 
 
 class Network:
@@ -106,7 +104,8 @@ class Network:
 
     def __init__(self, plain: Plain):
         self.producer = plain.producer
-        self.at_hand = plain.at_hand
+        self.there = plain.there
+        self.bytes: dict[Atom, int] = plain.bytes
         self.prices = plain.prices
         self.inside: dict[Var, float] = {}  # what flows through a value, of its bytes
         self.made: dict[Var, float] = {}  # what flows into it from nowhere, of its price
@@ -146,12 +145,12 @@ class Network:
         """The nodes from which more can flow to this one, or to which less can flow from it."""
         if read:
             found = [(w, False) for w in self.readers.get(v, ()) if self.between[v, w] > 0]
-            if self.inside.get(v, 0.0) < v.type.bytes:
+            if self.inside.get(v, 0.0) < self.bytes[v]:
                 found.append((v, False))
             return found
         found = [(v, True)] if self.inside.get(v, 0.0) > 0 else []
         if self.prices.get(v, INFINITE) < INFINITE:
-            found += [(u, True) for u in self.producer[v].inputs if type(u) is Var and not self.at_hand(u)]
+            found += [(u, True) for u in self.producer[v].inputs if type(u) is Var and u not in self.there]
         return found
 
     def augment(self, path: list[tuple[Var, bool]]) -> None:
@@ -160,7 +159,7 @@ class Network:
         amount = self.prices.get(first, INFINITE) - self.made.get(first, 0.0)
         for (v, read), (w, read_next) in pairwise(path):
             if v is w:
-                amount = min(amount, v.type.bytes - self.inside.get(v, 0.0) if read_next else self.inside[v])
+                amount = min(amount, self.bytes[v] - self.inside.get(v, 0.0) if read_next else self.inside[v])
             elif not read:
                 amount = min(amount, self.between[w, v])
         if first in self.made or amount:

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from minijvp.calls.call import work_of
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
+from minijvp.dimensions import countable
 from minijvp.operations.annotations import name, stop_gradient
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.contraction import dot_general
@@ -161,6 +162,24 @@ class Forward:
             pending += [u for u in e.inputs if type(u) is Var]
         return [equations[i] for i in sorted(equations)], made
 
+    def takes_longer(self, wanted: Var, saved: set[Var], time: float) -> bool:
+        """Whether the equations that give a value again take longer than some time; no more are looked at than tell."""
+        producer, kept, works = self.producer, self.kept, self.works
+        seen: set[Var] = set()
+        counted: set[int] = set()
+        pending, total = [wanted], 0.0
+        while pending and total <= time:
+            v = pending.pop()
+            if v in seen or v in saved or v in kept or v not in producer:
+                continue
+            seen.add(v)
+            e = producer[v]
+            if id(e) not in counted:
+                counted.add(id(e))
+                total += works[id(e)]
+                pending += [u for u in e.inputs if type(u) is Var]
+        return total > time
+
 
 def by_results(forward: Forward, residuals: Iterable[Atom]) -> Forward:
     """The program, with derivatives taken from results alone where only they would have their arguments kept.
@@ -237,7 +256,26 @@ def gathers(e: Equation, linear: set[Atom]) -> bool:
         for v, known in zip(e.inputs, axes, strict=True)
         if v not in linear
     ]
-    return any(alone) and SPREAD * e.outputs[0].type.size <= max([v.type.size for v in linear])
+    size = SPREAD * countable(e.outputs[0].type.size)
+    return any(alone) and size <= max([countable(v.type.size) for v in linear])
+
+
+def crossings(forward: Forward, reads: Sequence[Sequence[Var]], saved: set[Var], part: float) -> set[Var]:
+    """The values that one region reads and another has computed again already, if that costs more than to save them.
+
+    It does where all but the first time take longer than it would to move `part` of their bytes.
+    """
+    first: dict[Var, int] = {}
+    times: dict[Var, int] = {}
+    shared: set[Var] = set()
+    for k, wanted in enumerate(reads):
+        again, made = forward.again(wanted, saved)
+        for v in made:
+            first.setdefault(v, k)
+            times[v] = times.get(v, 0) + 1
+        operands = [u for e in again if first.get(e.outputs[0], k) == k for u in e.inputs if type(u) is Var]
+        shared.update([u for u in (*operands, *wanted) if first.get(u, k) < k])
+    return {v for v in shared if times[v] > 1 and forward.takes_longer(v, saved, part * v.type.bytes / (times[v] - 1))}
 
 
 def without_results(e: Equation, variables: set[Var]) -> Equation:

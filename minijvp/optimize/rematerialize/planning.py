@@ -21,7 +21,15 @@ from minijvp.operations.families import broadcast_in_dim
 from minijvp.operations.sharding import number_of_devices
 from minijvp.optimize.kept_call import kept_call
 from minijvp.optimize.rematerialize.cut import minimum_cut
-from minijvp.optimize.rematerialize.forward import Forward, Loop, fuses, gathers, is_cheap, without_results
+from minijvp.optimize.rematerialize.forward import (
+    Forward,
+    Loop,
+    crossings,
+    fuses,
+    gathers,
+    is_cheap,
+    without_results,
+)
 from minijvp.optimize.rematerialize.sizes import bytes_again, bytes_alive, bytes_within, summed, written
 
 SMALL = 1 << 23
@@ -66,6 +74,8 @@ CALLED = Terms(0.07, 1, expensive=True, sums=True)
 """Where no budget is asked for, of a program that is called several times. To give the maxima of a softmax besides the
 result makes XLA take five times as long to compile a layer of a transformer (JAX 0.10, CPU)."""
 REGIONS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+MANY = 1000
+"""Of a program, for each so many equations fewer numbers of regions are tried."""
 EXCHANGES = (0.05, 0.01, 0.002, 0.0004, 0.0)
 """What is tried for a budget; on several devices, with all before anything is computed again that may communicate."""
 
@@ -131,6 +141,7 @@ class PlanningProblem:
         every = dict.fromkeys([v for e in program.equations for v in e.inputs])
         self.needed = [v for v in every if type(v) is Var and v in self.residuals and not forward.at_hand(v)]
         self.bytes = sum([v.type.bytes for v in self.needed])
+        self.cuts: dict[tuple[Terms, frozenset[Var]], set[Var]] = {}
 
     def automatic_plan(self, copies: int = 1) -> Plan | None:
         """The plan to follow where no budget is asked for: None if there is little to gain.
@@ -156,7 +167,8 @@ class PlanningProblem:
             return smallest
         # The sizes of regions and what they compute depend on each other, and no formula gives both: so a few numbers
         # of regions are tried, and expensive operations only when cheap ones do not do.
-        counts = sorted({min(n, self.most_regions) for n in REGIONS})
+        numbers = REGIONS[:: 1 + len(self.program.equations) // MANY]
+        counts = sorted({min(n, self.most_regions) for n in numbers})
         for expensive, exchange in tried():
             plans = [self.plan(Terms(exchange, n, expensive)) for n in counts]
             fitting = [p for p in plans if p.peak <= budget]
@@ -177,16 +189,40 @@ class PlanningProblem:
         extra = {v for v in forward.producer if v.type.bytes <= negligible}
         if within_time:
             extra |= self.spread_out
-        saved = choice(forward, reads, self.needed, extra, terms)
+        saved = self.choice(reads, extra, terms)
         if within_time:
             costly = self.too_slow(borders, reads, saved)
             if costly:
-                saved = choice(forward, reads, self.needed, extra | costly, terms)
+                saved = self.choice(reads, extra | costly, terms)
         if self.loop is None:
             saved |= self.saved_at_last(*borders[-1], reads[-1], saved)
         regions = [self.region(start, end, r, saved) for (start, end), r in zip(borders, reads, strict=True)]
         time = sum([r.time for r in regions]) / max(self.work, 1.0)
         return Plan(frozenset().union(*[r.saved for r in regions]), tuple(regions), self.bytes, time)
+
+    def choice(self, reads: Sequence[Sequence[Var]], extra: set[Var], terms: Terms) -> set[Var]:
+        """What to save, or to have at hand: `extra` at least, as far as it is needed.
+
+        What two regions would both compute again, at more than a small price, is saved between them.
+        """
+        while True:
+            inner = self.forward.keeping(extra)
+            saved = self.cut(terms, frozenset(extra))
+            crossing = crossings(inner, reads, saved, REPEATED / DEFAULT.exchange)
+            if not crossing:
+                return saved | extra
+            extra = extra | crossing
+
+    def cut(self, terms: Terms, extra: frozenset[Var]) -> set[Var]:
+        """The cheapest choice of what to save besides `extra`, which does not depend on where regions end."""
+        key = terms._replace(regions=0), extra
+        found = self.cuts.get(key)
+        if found is None:
+            prices = self.forward.prices(terms.exchange, terms.expensive, terms.sums)
+            at_hand = self.forward.keeping(set(extra)).at_hand
+            found = minimum_cut(self.forward.equations, self.needed, at_hand, lambda e: prices[id(e)])
+            self.cuts[key] = found
+        return found
 
     def saved_at_last(self, start: int, end: int, reads: Sequence[Var], saved: set[Var]) -> set[Var]:
         """What the last region, which goes backward first, may as well save: all else that is saved is there then.
@@ -364,36 +400,3 @@ def tried() -> list[tuple[bool, float]]:
     """What is tried for a budget: whether what takes long may be computed again, and the exchange."""
     cheap = EXCHANGES if number_of_devices() > 1 else (DEFAULT.exchange,)
     return [*[(False, x) for x in cheap], *[(True, x) for x in EXCHANGES]]
-
-
-def choice(
-    forward: Forward, reads: Sequence[Sequence[Var]], needed: Sequence[Var], extra: set[Var], terms: Terms
-) -> set[Var]:
-    """What to save, or to have at hand: `extra` at least, as far as it is needed.
-
-    What two regions would both compute again, at more than a small price, is saved between them.
-    """
-    prices = forward.prices(terms.exchange, terms.expensive, terms.sums)
-    while True:
-        inner = forward.keeping(extra)
-        saved = minimum_cut(forward.equations, needed, inner.at_hand, lambda e: prices[id(e)])
-        crossing = crossings(inner, reads, saved)
-        if not crossing:
-            return saved | extra
-        extra = extra | crossing
-
-
-def crossings(forward: Forward, reads: Sequence[Sequence[Var]], saved: set[Var]) -> set[Var]:
-    """The values that one region reads and another has computed again already, if that costs more than to save them."""
-    first: dict[Var, int] = {}
-    times: dict[Var, int] = {}
-    shared: set[Var] = set()
-    for k, wanted in enumerate(reads):
-        again, made = forward.again(wanted, saved)
-        for v in made:
-            first.setdefault(v, k)
-            times[v] = times.get(v, 0) + 1
-        operands = [u for e in again if first.get(e.outputs[0], k) == k for u in e.inputs if type(u) is Var]
-        shared.update([u for u in (*operands, *wanted) if first.get(u, k) < k])
-    works = {v: (times[v] - 1) * work_of(forward.again([v], saved)[0]) for v in shared}
-    return {v for v in shared if DEFAULT.exchange * works[v] > REPEATED * v.type.bytes}
