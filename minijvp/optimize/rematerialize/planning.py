@@ -157,8 +157,7 @@ class PlanningProblem:
 
     def by_default_terms(self) -> Plan:
         """The plan that is followed where no budget is asked for, if it gains enough."""
-        called = self.loop is not None and self.loop.called
-        return self.plan(CALLED) if called else self.plan(DEFAULT, within_time=True)
+        return self.plan(CALLED) if self.loop and self.loop.called else self.plan(DEFAULT, within_time=True)
 
     def plan_within(self, budget: int) -> Plan:
         """The plan that takes least time of those that keep within so many bytes; else the one that comes closest."""
@@ -167,8 +166,7 @@ class PlanningProblem:
             return smallest
         # The sizes of regions and what they compute depend on each other, and no formula gives both: so a few numbers
         # of regions are tried, and expensive operations only when cheap ones do not do.
-        numbers = REGIONS[:: 1 + len(self.program.equations) // MANY]
-        counts = sorted({min(n, self.most_regions) for n in numbers})
+        counts = sorted({min(n, self.most_regions) for n in REGIONS[:: 1 + len(self.program.equations) // MANY]})
         for expensive, exchange in tried():
             plans = [self.plan(Terms(exchange, n, expensive)) for n in counts]
             fitting = [p for p in plans if p.peak <= budget]
