@@ -7,13 +7,15 @@ on every device, and all values elsewhere, have no placement.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jax.core import ShapedArray
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from minijvp.errors import ArgumentError
 
 Axes = frozenset[Any]
 
@@ -91,6 +93,18 @@ def where_manual(mesh: Any, run: Callable[[], object]) -> None:
 
     whole = mesh.update_axis_types(dict.fromkeys(mesh.manual_axes, AxisType.Auto))
     jax.eval_shape(jax.shard_map(body, mesh=whole, in_specs=(), out_specs=(), axis_names=set(mesh.manual_axes)))
+
+
+def explained(error: Exception, what: str, types: Iterable[object]) -> Exception:
+    """The error that says why the operation `what` cannot place its result, if that is what JAX says; else the same."""
+    if type(error).__name__ != "ShardingTypeError":  # which is not public
+        return error
+    return ArgumentError(
+        f"{what} of {', '.join(map(repr, types))}, over the explicit axes of a mesh.",
+        f"It is not clear how the result is to be split: {error}".rstrip(".") + ".",
+        "Say it by out_sharding=PartitionSpec(...), where the function takes that, or first split an operand as you "
+        "want it: minijvp.reshard(x, PartitionSpec(...)).",
+    )
 
 
 def varying(placement: Placement | None) -> Axes:

@@ -319,5 +319,8 @@ def _shape_of_impl(primitive: Primitive, types: tuple[ArrayType, ...], params: t
 
     run = partial(jax.eval_shape, impl, *map(type_in_jax, types))
     manual = next((m for t in types if t.placement and (m := t.placement.sharding.mesh).manual_axes), mesh)
-    placements.where_manual(manual, run) if manual != mesh else run()
+    try:
+        placements.where_manual(manual, run) if manual != mesh else run()
+    except Exception as error:
+        raise placements.explained(error, primitive.name, types) from None
     return tuple(map(array_type_in_jax, found)) if type(found) is tuple else array_type_in_jax(found)

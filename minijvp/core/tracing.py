@@ -20,6 +20,7 @@ from jax.extend.core import unsafe_get_axis_names_DO_NOT_USE as names_of_axes  #
 
 from minijvp.core import source
 from minijvp.core.hooks import hooks, other_plans
+from minijvp.core.placements import explained
 from minijvp.core.tracer import refuse_tracers, resolved
 from minijvp.core.types import Params, type_of
 from minijvp.errors import ArgumentError, EscapedTracerError
@@ -93,6 +94,8 @@ class EvalTrace(Trace):
             refuse_tracers(args, primitive.name)
             refuse_types(primitive, args, params)
             raise
+        except Exception as error:
+            raise explained(error, primitive.name, map(type_of, args)) from None
 
 
 def computes(trace: Trace) -> bool:

@@ -76,3 +76,14 @@ def test_what_varies_like_the_result_has_a_gradient() -> None:
     same(mapped(lambda w, x: minijvp.jit(minijvp.grad(lambda x: mnp.sum(mnp.sin(x))))(x), SPLIT), jnp.cos(X))
     t = mapped(lambda w, x: minijvp.jvp(lambda w: loss(w, x), (w,), (w,))[1][None], SPLIT)
     same(t[0], jax.jvp(lambda w: by_jax(w, X), (W,), (W,))[1])
+
+
+def test_what_is_split_in_two_ways_is_refused() -> None:
+    mesh = jax.make_mesh((1, 1), ("d", "m"))
+    with jax.set_mesh(mesh):
+        a, b = (jax.device_put(X, jax.NamedSharding(mesh, PartitionSpec(name))) for name in "dm")
+        for fun in (minijvp.jit(lambda a, b: mnp.sin(a) + b), minijvp.grad(lambda a, b: (mnp.sin(a) + b).sum())):
+            message = r"(?s)add of f\d\d\[4@d,3\], f\d\d\[4@m,3\].*how the result is to be split.*reshard\(x"
+            with pytest.raises(minijvp.ArgumentError, match=message):
+                fun(a, b)
+        same(minijvp.grad(lambda a, b: (mnp.sin(a) + minijvp.reshard(b, PartitionSpec("d"))).sum())(a, b), jnp.cos(X))
