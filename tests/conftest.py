@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import gc
 import os
+from collections import Counter
 from collections.abc import Iterator
-from itertools import count
+from itertools import chain, count
+from typing import Any
 
 import pytest
 
@@ -43,6 +45,7 @@ StagingTrace.finish = lambda *args: finish(*args).check()  # every program that 
 gc.disable()  # nothing is garbage before the tests run
 
 
+MANY_FILES = 20
 TESTS_BETWEEN_CLEARINGS = 500
 finished = count(1)
 
@@ -51,6 +54,18 @@ def pytest_runtest_logfinish() -> None:
     """Forget compiled programs now and then: each is mapped into memory, and Linux gives a process so many maps."""
     if next(finished) % TESTS_BETWEEN_CLEARINGS == 0:
         jax.clear_caches()
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """After a run of many files: which of them took most of the time."""
+    taken: Counter[str] = Counter()
+    for report in chain.from_iterable(terminalreporter.stats.values()):
+        if hasattr(report, "duration"):
+            taken[report.nodeid.partition("::")[0]] += report.duration
+    if len(taken) > MANY_FILES:
+        terminalreporter.section("seconds by file")
+        for file, seconds in taken.most_common(MANY_FILES):
+            terminalreporter.write_line(f"{seconds:7.0f} {file}")
 
 
 @pytest.fixture
