@@ -9,6 +9,7 @@ from minijvp.calls.tap import TapTangents
 from minijvp.core.primitive import registry
 from minijvp.operations.collectives import Collective
 from minijvp.operations.placing import SumOverDevices
+from minijvp.operations.shape import DimensionAsValue
 from tests.checks import CHECKS
 from tests.samples import Sample, all_samples
 
@@ -23,9 +24,9 @@ def test_rule(sample: Sample, check: str) -> None:
 
 def test_every_primitive_has_a_sample() -> None:
     # Collectives mean nothing without a named axis: tests/lax/test_collectives.py judges them.
-    # So do sums over devices: tests/devices.
+    # So do sums over devices (tests/devices), and sizes that are known when an export is called (tests/calls).
     # Tangents of edited taps are only transposed, never evaluated: tests/calls/test_tap.py.
-    kinds = Collective, SumOverDevices, TapTangents
+    kinds = Collective, DimensionAsValue, SumOverDevices, TapTangents
     wanted = {name for name, primitive in registry.items() if not isinstance(primitive, kinds)}
     wanted -= {name for name, primitive in registry.items() if primitive.made_outside}  # by other tests
     assert {s.primitive.name for s in SAMPLES} == wanted
