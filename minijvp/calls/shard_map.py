@@ -18,7 +18,16 @@ from jax.tree_util import tree_unflatten
 from minijvp import trees
 from minijvp.api.programs import stage_tree
 from minijvp.calls.jit import Staged
-from minijvp.calls.shard_map_programs import WHOLE, Specs, in_jax, names_in, shard_map_primitive
+from minijvp.calls.programs import chosen
+from minijvp.calls.shard_map_programs import (
+    WHOLE,
+    Specs,
+    in_jax,
+    inside,
+    names_in,
+    shard_map_primitive,
+    unstacked,
+)
 from minijvp.core import placements
 from minijvp.core.hooks import hooks
 from minijvp.core.tracer import Tracer
@@ -87,7 +96,7 @@ class _Mapped:
         self.name = trees.function_name(fun)
         self.in_specs, self.out_specs = in_specs, out_specs
         self.mesh, self.axes, self.check_vma = mesh, axes, check_vma
-        self.staged: dict[tuple, tuple[Staged, Specs]] = {}
+        self.staged: dict[tuple, tuple[Staged, Specs, Specs]] = {}
 
     def wrapper(self) -> Callable[..., Any]:
         """The public function."""
@@ -107,9 +116,8 @@ class _Mapped:
                     if len(self.staged) >= STAGED_PER_FUNCTION:
                         self.staged.clear()
                     self.staged[key] = found
-            staged, out_specs = found
-            whole = (WHOLE,) * len(staged.constants)
-            specs = {"in_specs": (*whole, *in_specs), "out_specs": out_specs}
+            staged, constant_specs, out_specs = found
+            specs = {"in_specs": (*constant_specs, *in_specs), "out_specs": out_specs}
             outs = shard_map_primitive(*staged.constants, *leaves, jaxpr=staged.jaxpr, **specs, **how)
             return tree_unflatten(staged.out_tree, outs)
 
@@ -173,16 +181,17 @@ class _Mapped:
                     "Pad the array, or split another axis.",
                 )
 
-    def stage(self, tree: Any, types: Sequence[ArrayType], in_specs: Specs, how: Params) -> tuple[Staged, Specs]:
-        """The program of parts, and the spec of each output."""
+    def stage(self, tree: Any, types: Sequence[ArrayType], in_specs: Specs, how: Params) -> tuple[Staged, Specs, Specs]:
+        """The program of parts, and the spec of each of its constants and outputs."""
         found: list[Any] = []
         entered = False
 
         def body(*parts: Any) -> tuple[()]:
             nonlocal entered
             entered = True
+            part_types = tuple(map(type_of, parts))
             with spread_over(1):
-                found.extend(stage_tree(self.fun, tree, tuple(map(type_of, parts))))
+                found.extend((*stage_tree(self.fun, tree, part_types), part_types))
             return ()
 
         try:
@@ -191,9 +200,10 @@ class _Mapped:
             if entered:
                 raise  # the function did it
             raise ArgumentError(f"shard_map of {self.name}: {error}") from None
-        closed, out_tree = found
+        closed, out_tree, part_types = found
         staged = Staged(closed, out_tree)
-        split = next((x for x in staged.constants if type_of(x).placement is not None), None)
+        known = [x for x in staged.constants if not isinstance(x, jax.core.Tracer)]
+        split = next((x for x in known if type_of(x).placement is not None), None)
         if split is not None:
             raise ArgumentError(
                 f"the function {self.name} under shard_map closes over {type_of(split)!r}.",
@@ -206,7 +216,7 @@ class _Mapped:
         where = trees.result_namer(result, self.name)
         for i, (spec, t) in enumerate(zip(out_specs, closed.out_types, strict=True)):
             self.require_spec(spec, t, lambda i=i: where(i), how, whole=False)
-            unnamed = placements.varying(t.placement) - set(names_in(spec))
+            unnamed = (placements.varying(t.placement) & how["manual"]) - set(names_in(spec))
             if unnamed:
                 raise ArgumentError(
                     f"shard_map of {self.name}: the spec of {where(i)}, {t!r}, is {spec!r}.",
@@ -214,4 +224,31 @@ class _Mapped:
                     "Name the axis in out_specs, or reduce over it (psum, pmean, all_gather). check_vma=False believes "
                     "the spec.",
                 )
-        return staged, out_specs
+        if len(known) < len(staged.constants):
+            return *with_constants(lambda: Staged(*stage_tree(self.fun, tree, part_types)), staged, how), out_specs
+        return staged, (WHOLE,) * len(staged.constants), out_specs
+
+
+def with_constants(make: Callable[[], Staged], first: Staged, how: Params) -> tuple[Staged, Specs]:
+    """A program whose constants JAX has computed on the devices, from no arguments, and the spec of each.
+
+    They were tracers of JAX in the program that was staged `first`, so it is staged again where they have values.
+    """
+    made = [isinstance(x, jax.core.Tracer) for x in first.constants]
+    types = first.jaxpr.in_types[: len(made)]
+    rows = [shard_map_primitive.rows_of(t, how) if m else None for t, m in zip(types, made, strict=True)]
+    specs = tuple([WHOLE if names is None else PartitionSpec(names) for names in rows])
+    found: list[Staged] = []
+
+    def body() -> tuple[Any, ...]:
+        with spread_over(1):
+            found.append(make())
+        values = zip(found[-1].constants, made, rows, strict=True)
+        return tuple([x if names is None else x[None] for x, m, names in values if m])
+
+    values = iter(jax.jit(in_jax(body, in_specs=(), out_specs=tuple(chosen(specs, made)), **how))())
+    staged = found[-1]
+    staged.constants = tuple([next(values) if m else x for x, m in zip(staged.constants, made, strict=True)])
+    places = [*rows, *[None] * (len(staged.jaxpr.in_types) - len(rows))]
+    staged.jaxpr = inside(lambda: unstacked(staged.jaxpr, places), how)
+    return staged, specs

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
-from jax.sharding import PartitionSpec
+from jax.sharding import PartitionSpec, get_abstract_mesh
 
 from minijvp.calls.dependence import reached
 from minijvp.calls.programs import chosen, present
@@ -25,6 +25,7 @@ from minijvp.errors import ArgumentError
 from minijvp.operations.collectives import psum
 from minijvp.operations.elementwise import div
 from minijvp.operations.families import is_linear, nonzero, reshape, spread
+from minijvp.operations.placing import brought, whole
 from minijvp.operations.sharding import spread_over
 from minijvp.transforms.jvp import jvp_jaxpr
 from minijvp.transforms.linearize import residuals_of
@@ -107,7 +108,7 @@ class ShardMap(ProgramPrimitive):
 
     def rows_of(self, t: ArrayType, how: Params) -> tuple[Any, ...] | None:
         """The axes of devices along which a residual has rows of its own: those along which it varies; None if none."""
-        varying = placements.varying(t.placement) if how["check_vma"] else how["manual"]
+        varying = placements.varying(t.placement) & how["manual"] if how["check_vma"] else how["manual"]
         return tuple([name for name in how["mesh"].axis_names if name in varying]) or None
 
     def transpose(
@@ -211,18 +212,27 @@ def pullback(
 ) -> tuple[Jaxpr, tuple[bool, ...]]:
     """What `transpose_jaxpr` returns for the program of parts.
 
+    The cotangent of an output varies along the axes that split it, also where the output is the same on all devices.
     Where types do not say what varies, an output that is not split along an axis is taken for the same on all its
     devices, each of which gets its share of the cotangent; and that of an input which is not split is the sum.
     """
     pulled, ct_flags = transpose_jaxpr(jaxpr, linear, flags)
+    n = len(linear) - sum(linear)
     if how["check_vma"]:
-        return pulled, ct_flags
+        types = pulled.in_types[n:]
+        arriving = [varied(t, names_in(s)) for t, s in zip(types, chosen(out_specs, flags), strict=True)]
+        if all([t == a for t, a in zip(types, arriving, strict=True)]):
+            return pulled, ct_flags
+
+        def summed_up(*args: Any) -> Sequence[Any]:
+            return evaluate(pulled, *args[:n], *[brought(ct, t) for ct, t in zip(args[n:], types, strict=True)])
+
+        return stage(summed_up, (*pulled.in_types[:n], *arriving), pulled.name), ct_flags
 
     def others(spec: PartitionSpec) -> tuple[Any, ...]:
         named = names_in(spec)
         return tuple([name for name in how["mesh"].axis_names if name in how["manual"] and name not in named])
 
-    n = len(linear) - sum(linear)
     copies = [math.prod([how["mesh"].shape[name] for name in others(s)]) for s in chosen(out_specs, flags)]
     summed = [others(s) for s in chosen(chosen(in_specs, linear), ct_flags)]
 
@@ -232,3 +242,12 @@ def pullback(
         return [psum(ct, axis_name=axes) if axes else ct for ct, axes in zip(found, summed, strict=True)]
 
     return stage(fun, pulled.in_types, pulled.name), ct_flags
+
+
+def varied(t: ArrayType, names: Sequence[Any]) -> ArrayType:
+    """The type, inside of a shard_map, of what varies along these axes too."""
+    axes = placements.varying(t.placement) | set(names)
+    if axes == placements.varying(t.placement):
+        return t
+    p = t.placement or whole(t, get_abstract_mesh())
+    return ArrayType(t.shape, t.dtype, t.weak_type, p.with_varying(axes))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from minijvp.core import placements
 from minijvp.core.primitive import Primitive, registry
 from minijvp.core.types import type_of
 from minijvp.interop.first_order import refuse_option, static
@@ -41,8 +42,9 @@ TABLE["psum_invariant"] = TABLE["psum"]
 
 @translates("pvary")
 def vary(*xs: Any, axes: Any) -> list[Any]:
-    """The values, as such that may differ along axes of a mesh."""
-    return [collectives.vary(x, axis_name=tuple(axes)) for x in xs]
+    """The values, as such that may differ along axes of a mesh. Ours may already, where JAX's did not."""
+    lacking = [tuple([a for a in axes if a not in placements.varying(type_of(x).placement)]) for x in xs]
+    return [collectives.vary(x, axis_name=names) if names else x for x, names in zip(xs, lacking, strict=True)]
 
 
 def single_name(primitive: str, axis_name: Any, axis_index_groups: Any = None) -> Any:

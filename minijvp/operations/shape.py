@@ -150,7 +150,8 @@ class Split(LinearPrimitive):
         return tuple([x.with_shape((*x.shape[:axis], n, *x.shape[axis + 1 :])) for n in sizes])
 
     def transpose(self, ct: tuple, x: ArrayType, *, sizes: tuple[int, ...], axis: int) -> Array:
-        types = self.type_rule(x.strong(), sizes=sizes, axis=axis)
+        spec = x.placement.spec if x.placement else ()
+        types = [x.strong().placed(t.shape, spec) for t in self.type_rule(x.strong(), sizes=sizes, axis=axis)]
         return concatenate(*map(instantiate, ct, types), dimension=axis)
 
     def batch(self, axis_of_batch: Axis, args: tuple, batched: Any, *, sizes: Any, axis: int) -> tuple[Any, Any]:

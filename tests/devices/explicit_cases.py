@@ -167,6 +167,7 @@ OPERATIONS: dict[str, Case] = {
     "concatenate 0": (lambda m, x: m.numpy.concatenate([x, x * 2], 0), ("both",)),
     "stack": (lambda m, x: m.numpy.stack([x, x * 2], 1), ("both",)),
     "split": (lambda m, x: m.numpy.split(x, 2, 1), ("rows",)),
+    "split, a piece": (lambda m, x: m.numpy.split(x, [1, 3], 1)[1], ("rows",)),
     "split 0": (lambda m, x: m.numpy.split(x, 2, 0), ("rows",)),
     "pad": (lambda m, x: m.numpy.pad(x, ((0, 0), (1, 2))), ("rows",)),
     "pad split": (lambda m, x: m.numpy.pad(x, ((0, 0), (2, 2))), ("both",)),

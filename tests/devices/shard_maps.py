@@ -145,6 +145,51 @@ def programs(how: dict[str, Any]) -> None:
     )
 
 
+def alike_on_devices(how: dict[str, Any]) -> None:
+    """Outputs that a spec divides and the program does not, and what JAX computes from what a function closes over."""
+    for axes in ("d", BOTH):
+        copies = lambda api, np, axes=axes: mapped(api, lambda w, x: np.sin(w), (P(), P("d")), P(axes), **how)
+        weighed = lambda api, np, copies=copies: (
+            lambda w: (lambda y: (y * np.arange(y.size).reshape(y.shape)).sum())(copies(api, np)(w, X))
+        )
+        compare(f"copies {axes} {how}", lambda api, np, f=weighed: api.grad(f(api, np)), W, tolerance=1e-5)
+    numbers = {
+        "of an array": lambda: (X * 2)[0],
+        "of nothing": lambda: jnp.arange(6.0),
+        "of each device": lambda: jnp.arange(6.0) * jax.lax.axis_index("d"),
+    }
+    for name, make in numbers.items():
+        scaled = lambda api, np, make=make: mapped(api, lambda x: np.sin(x) * make(), P("d"), P("d"), **how)
+        compare(f"numbers {name} {how}", scaled, X)
+        compare(f"numbers {name}, grad {how}", lambda api, np, f=scaled: api.grad(lambda x: f(api, np)(x).sum()), X)
+        compare(f"numbers {name}, jit {how}", lambda api, np, f=scaled: api.jit(f(api, np)), X)
+
+
+def solved(api: Any, np: Any) -> Any:
+    """Equations that all devices have, with right-hand sides of each."""
+    local = lambda w, x: np.linalg.solve(w @ w.T + np.eye(6), x.T).T
+    return lambda w: (mapped(api, local, (P(), P("d")), P("d"))(w, X) ** 2).sum()
+
+
+def one_in_another() -> None:
+    """A program of parts along one axis of the mesh in one along another. JAX has no gradient of that, with types."""
+
+    def nested(api: Any, np: Any) -> Any:
+        along = lambda f, name, spec: api.shard_map(f, in_specs=spec, out_specs=spec, axis_names={name})
+        inner = lambda y: api.lax.psum(np.sin(y), "m") * y
+        outer = lambda x: along(inner, "m", P(None, "m"))(x) * api.lax.psum(x.sum(), "d")
+        return along(outer, "d", P("d"))
+
+    with jax.set_mesh(MESH):
+        compare("nested", lambda api, np: api.jit(nested(api, np)), X)
+        compare("nested vmap", lambda api, np: api.jit(api.vmap(nested(api, np))), uniform(3, 8, 6))
+        plain = lambda x: jnp.tile(jnp.sin(x[:, :3]) + jnp.sin(x[:, 3:]), 2) * x * x.sum()
+        sides = {jax: plain, minijvp: nested(minijvp, minijvp.numpy)}
+        everywhere = jax.NamedSharding(MESH, P())
+        gradient = lambda api, np: api.jit(api.grad(lambda x: sides[api](x).sum()), out_shardings=everywhere)
+        compare("nested grad", gradient, X, tolerance=1e-5)
+
+
 def gradients_of_parts() -> None:
     """What is differentiated inside: what does not vary gets the sum over devices, with types; a part, without."""
     part = lambda np, x: lambda w: np.sin(x @ w).sum()
@@ -189,6 +234,9 @@ if __name__ == "__main__":
     for how in ({"check_vma": True}, {"check_vma": False}):
         transformations(how)
         programs(how)
+        alike_on_devices(how)
+    one_in_another()
+    compare("solve", lambda api, np: api.grad(solved(api, np)), W, tolerance=1e-4)
     gradients_of_parts()
     maps_over_devices()
     on_an_explicit_mesh()
