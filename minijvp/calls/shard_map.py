@@ -30,7 +30,7 @@ from minijvp.calls.shard_map_programs import (
 )
 from minijvp.core import placements
 from minijvp.core.hooks import hooks
-from minijvp.core.tracer import Tracer
+from minijvp.core.tracer import is_traced
 from minijvp.core.tracing import named_axes
 from minijvp.core.types import ArrayType, Params, type_in_jax, type_of, x64_enabled
 from minijvp.errors import ArgumentError
@@ -112,7 +112,7 @@ class _Mapped:
             found = self.staged.get(key)
             if found is None:
                 found = self.stage(tree, types, in_specs, how)
-                if not any([isinstance(x, Tracer) for x in found[0].constants]):
+                if not any(map(is_traced, found[0].constants)):
                     if len(self.staged) >= STAGED_PER_FUNCTION:
                         self.staged.clear()
                     self.staged[key] = found

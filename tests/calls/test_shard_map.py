@@ -95,3 +95,18 @@ def test_lanes_that_devices_share_have_no_collective() -> None:
     with pytest.raises(ArgumentError, match=r"(?s)'lanes'.*split along \('i',\)"):
         minijvp.vmap(mapped, axis_name="lanes", spmd_axis_name="i")(X)
     np.testing.assert_allclose(minijvp.vmap(mapped, axis_name="lanes")(X), X.sum(0) + 0 * X)
+
+
+def test_values_of_jax_around_it_are_not_kept() -> None:
+    made: dict[str, Any] = {}
+    scaled = shard_map(lambda x: x * made["w"], mesh=ONE, in_specs=P("i"), out_specs=P("i"))
+
+    @jax.jit
+    def of_jax(w: Any) -> Any:
+        made["w"] = w
+        return scaled(X)
+
+    same(of_jax(jnp.float64(2)), 2 * X)
+    same(of_jax(jnp.ones(3)), X)
+    made["w"] = 3.0
+    same(scaled(X[:4]), 3 * X[:4])
