@@ -6,7 +6,7 @@ import inspect
 import warnings
 import weakref
 from collections.abc import Callable, Iterable
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
 from functools import partial, wraps
 from typing import Any
@@ -181,16 +181,16 @@ class Scope:
     It can be entered again when it was left. One that is never used warns when it is dropped.
     """
 
-    __slots__ = ("_changes", "_config", "_token", "_used")
+    __slots__ = ("_before", "_changes", "_config", "_settings", "_used")
 
     def __init__(self, config: Config, changes: dict[str, Any]):
         self._config = config
         self._changes = changes
-        self._token: Token[Settings | None] | None = None
+        self._settings: Settings | None = None
         self._used = False
 
     def __enter__(self) -> None:
-        if self._token is not None:
+        if self._settings is not None:
             raise ArgumentError(
                 f"{self!r} was entered twice at a time.",
                 "A scope remembers one place to go back to.",
@@ -198,12 +198,13 @@ class Scope:
             )
         self._used = True
         scoped = self._config._scoped
-        self._token = scoped.set(changed(scoped.get() or self._config._process, self._changes))
+        self._before = scoped.get()
+        self._settings = changed(self._before or self._config._process, self._changes)
+        scoped.set(self._settings)
 
     def __exit__(self, *exception: object) -> None:
-        token, self._token = self._token, None
-        assert token is not None
-        self._config._scoped.reset(token)
+        self._config._scoped.set(self._before)
+        self._settings = None
 
     def __call__(self, fun: Callable[..., Any]) -> Callable[..., Any]:
         self._used = True
@@ -228,6 +229,9 @@ class Scope:
         return f"minijvp.config({', '.join([f'{name}={value!r}' for name, value in self._changes.items()])})"
 
     def __del__(self) -> None:
+        settings = getattr(self, "_settings", None)
+        if settings is not None and self._config._scoped.get() is settings:
+            self._config._scoped.set(self._before)  # an interrupt came while it was entered or left
         if not getattr(self, "_used", True):  # an interrupt may come before it is set
             warnings.warn(
                 f"{self!r} changes nothing: it was called, and not entered. Write `with {self!r}:` for a part of a "

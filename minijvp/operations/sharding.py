@@ -7,8 +7,8 @@ them lies there is not, but where it is held to a sharding: that is the choice o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any
 
@@ -22,12 +22,34 @@ from minijvp.core.types import Array, ArrayType
 from minijvp.errors import ArgumentError
 from minijvp.operations.families import LinearPrimitive
 
-devices: ContextVar[int] = ContextVar("minijvp.devices", default=1)
+
+class spread_over:
+    """Context manager: inside, a program is staged that is for so many devices."""
+
+    __slots__ = ("before", "n")
+
+    def __init__(self, n: int):
+        self.n = n
+
+    def __enter__(self) -> None:
+        self.before = spread.get()
+        spread.set(self)
+
+    def __exit__(self, *exception: object) -> None:
+        spread.set(self.before)
+
+    def __del__(self) -> None:
+        if spread is not None and spread.get() is self:
+            spread.set(self.before)  # an interrupt came while it was entered or left
+
+
+spread: ContextVar[spread_over | None] = ContextVar("minijvp.devices", default=None)
 
 
 def number_of_devices() -> int:
     """Over how many devices the arrays of the program are spread that is staged here; 1 where that is not known."""
-    return devices.get()
+    found = spread.get()
+    return 1 if found is None else found.n
 
 
 def devices_of(values: Iterable[Any]) -> int:
@@ -45,17 +67,7 @@ def devices_of(values: Iterable[Any]) -> int:
 
 def spread_like(values: Iterable[Any]) -> AbstractContextManager[None]:
     """Context manager: inside, a program is staged that is for the devices of these arrays and shardings at least."""
-    return spread_over(max(devices.get(), devices_of(values)))
-
-
-@contextmanager
-def spread_over(n: int) -> Iterator[None]:
-    """Context manager: inside, a program is staged that is for so many devices."""
-    token = devices.set(n)
-    try:
-        yield
-    finally:
-        devices.reset(token)
+    return spread_over(max(number_of_devices(), devices_of(values)))
 
 
 class ShardingConstraint(LinearPrimitive):

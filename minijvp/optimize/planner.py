@@ -12,7 +12,7 @@ from minijvp.core.jaxpr import Jaxpr, Var, evaluate
 from minijvp.core.tracing import Trace, state
 from minijvp.core.types import is_inexact, type_of
 from minijvp.dimensions import countable
-from minijvp.operations.sharding import devices, number_of_devices
+from minijvp.operations.sharding import number_of_devices
 from minijvp.optimize.outline.rewriting import outlined_body, outlined_whole, with_outlined_bodies
 from minijvp.optimize.outline.sums import with_sums_in_calls
 from minijvp.optimize.rematerialize.branches import planned_branches
@@ -46,7 +46,7 @@ class Planner(Linearizer):
     """Linearization by a plan for the memory budget that is in force."""
 
     def key(self) -> Hashable:
-        n = devices.get()
+        n = number_of_devices()
         return config.plan if n == 1 else (config.plan, n)
 
     def function(

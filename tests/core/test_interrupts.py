@@ -15,6 +15,8 @@ import minijvp
 import minijvp.numpy as mnp
 from minijvp.core.source import PACKAGE
 from minijvp.core.tracing import EVALUATION, live_traces, state
+from minijvp.operations.sharding import number_of_devices
+from minijvp.settings import config
 
 X = jnp.arange(3.0)
 
@@ -69,12 +71,13 @@ CALLS: dict[str, Callable[[], Any]] = {
 )
 def test_an_interrupt_leaves_nothing_behind(name: str, instructions: bool, step: int) -> None:
     call = CALLS[name]
-    wanted, at = call(), 1
+    wanted, settings, at = call(), repr(config), 1
     while is_interrupted(call, at, instructions):
         assert state.trace is EVALUATION, at
         assert not live_traces, at
         state.source = None  # a line of an error message is not worth more
         assert not state.axis_sizes, at
+        assert (repr(config), number_of_devices()) == (settings, 1), at
         at += step
     assert at > 100
     for x, y in zip(jax.tree.leaves(call()), jax.tree.leaves(wanted), strict=True):
