@@ -457,7 +457,10 @@ class SelectN(Primitive):
     """Element by element, the case that `which` (booleans, or integers from 0) names. `which` may have no axes."""
 
     def impl(self, which: Array, *cases: Array) -> Array:
-        return lax.select_n(*placements.alike(which, *cases))
+        return self.plain_impl(*placements.alike(which, *cases))
+
+    def plain_impl(self, which: Array, *cases: Array) -> Array:
+        return lax.select_n(which, *cases)
 
     def type_rule(self, which: ArrayType, *cases: ArrayType) -> ArrayType:
         first = cases[0]

@@ -23,8 +23,11 @@ class Sort(Primitive):
 
     recomputable = "moderate"
 
-    def impl(self, *xs: Array, dimension: int, is_stable: bool, num_keys: int) -> Any:
-        return tuple(lax.sort(placements.alike(*xs), dimension, is_stable, num_keys))
+    def impl(self, *xs: Array, **params: Any) -> Any:
+        return self.plain_impl(*placements.alike(*xs), **params)
+
+    def plain_impl(self, *xs: Array, dimension: int, is_stable: bool, num_keys: int) -> Any:
+        return tuple(lax.sort(xs, dimension, is_stable, num_keys))
 
     def type_rule(self, *types: ArrayType, dimension: int, is_stable: bool, num_keys: int) -> tuple[ArrayType, ...]:
         if any(t.shape != types[0].shape for t in types) or not 0 <= dimension < types[0].ndim:

@@ -9,10 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.sharding import PartitionSpec
 
 import minijvp
 import minijvp.numpy as mnp
 from minijvp import lax
+from minijvp.calls.shard_map_programs import shard_map_primitive
 from minijvp.core.types import PYTHON_SCALARS, is_inexact
 from minijvp.interop.foreign import foreign
 from minijvp.tools.samples import arrays, call, fix, require_close, tolerance
@@ -22,10 +24,10 @@ from tests.samples import Sample, all_samples
 
 
 def kept_samples() -> list[Sample]:
-    """The first and the last sample of each primitive: they differ most. An operation of a library has no text."""
+    """The first and the last sample of each primitive: they differ most. Libraries and meshes have no text."""
     by_name: dict[str, list[Sample]] = {}
     for sample in all_samples():
-        if sample.primitive is foreign:
+        if sample.primitive in (foreign, shard_map_primitive):
             continue
         by_name.setdefault(sample.primitive.name, []).append(sample)
     return [s for group in by_name.values() for s in {id(s): s for s in (group[0], group[-1])}.values()]
@@ -45,6 +47,13 @@ def test_an_operation_of_a_library_is_refused() -> None:
     fun = minijvp.from_jax(lambda x: scaled_sine.bind(x, x))
     with pytest.raises(minijvp.MissingRuleError, match="to_python cannot write"):
         to_python(fun)(jnp.ones(2))
+
+
+def test_a_mesh_of_devices_is_refused() -> None:
+    mesh = jax.make_mesh((1,), ("i",))
+    double = minijvp.shard_map(lambda x: 2 * x, mesh=mesh, in_specs=PartitionSpec("i"), out_specs=PartitionSpec("i"))
+    with pytest.raises(minijvp.MissingRuleError, match="to_python cannot write shard_map"):
+        to_python(double)(jax.device_put(jnp.ones(2), jax.NamedSharding(mesh, PartitionSpec("i"))))
 
 
 def check(fun: Any, *args: Any) -> PythonCode:

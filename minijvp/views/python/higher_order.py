@@ -17,6 +17,7 @@ from minijvp.control_flow.while_loop import loop_of, while_cotangents, while_cur
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.primitive import Primitive
 from minijvp.core.types import type_of
+from minijvp.errors import MissingRuleError
 from minijvp.operations.families import spread
 from minijvp.views.python.literals import dtype_name
 from minijvp.views.python.operations import without_negative
@@ -309,7 +310,17 @@ def _inspection(writer: Writer, e: Equation, block: Block) -> Sequence[Atom]:
     return e.outputs
 
 
+def _on_a_mesh(writer: Writer, e: Equation, block: Block) -> Sequence[Atom]:
+    """A program for devices, which are not named in text."""
+    raise MissingRuleError(
+        "to_python cannot write shard_map, for its mesh consists of devices of this process.",
+        "Code that stands alone runs in others, too.",
+        "Write the function under shard_map by to_python, and call the text of that in shard_map.",
+    )
+
+
 RULES: dict[str, Rule] = {
+    "shard_map": _on_a_mesh,
     **dict.fromkeys(("tap", "add_zero", "captured", "name", "stop_gradient", "copy", "place"), _first_inputs),
     "scan": _scan,
     "while": _while,
