@@ -155,8 +155,12 @@ class _Mapped:
     def require_spec(self, spec: Any, t: ArrayType, where: Callable[[], str], how: Params, whole: bool = True) -> None:
         """Raise ArgumentError unless a spec fits a type: of a whole array, or of the part of one device."""
         who = f"shard_map of {self.name}: the spec of {where()}, {t!r}, is {spec!r}"
-        if not isinstance(spec, PartitionSpec):
-            raise ArgumentError(f"{who}.", "It is no PartitionSpec.", "Pass one: P() for what each device has whole.")
+        if not isinstance(spec, PartitionSpec) or spec.unreduced or spec.reduced:
+            raise ArgumentError(
+                f"{who}.",
+                "It is no PartitionSpec, or has axes that are reduced or unreduced.",
+                "Pass one with entries for axes alone: P() for what each device has whole.",
+            )
         sizes, names = dict(how["mesh"].shape), names_in(spec)
         wrong = [name for name in names if name not in how["manual"]]
         if wrong:

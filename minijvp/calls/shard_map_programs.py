@@ -142,6 +142,14 @@ class ShardMap(ProgramPrimitive):
                 "Each device has some of its lanes only.",
                 f"Map over an axis that is not split, or speak along {along!r} inside.",
             )
+        outside = [name for name in names_in((along,)) if name not in how["manual"]] if axis.split else []
+        if outside:
+            raise ArgumentError(
+                f"vmap over an axis that is split along {outside[0]!r}, of a shard_map that maps over "
+                f"{sorted(map(str, how['manual']))}.",
+                "Its lanes would be split by an axis of the mesh that the function does not see.",
+                f"Name {outside[0]!r} in axis_names too, or first put the lanes on all devices: minijvp.reshard.",
+            )
         lanes = axis.size // math.prod([how["mesh"].shape[name] for name in names_in((along,))])
         local = Axis(lanes, axis.name)
         mapped, out_batched = inside(lambda: vmap_jaxpr(jaxpr, local, batched), how)

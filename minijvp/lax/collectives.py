@@ -198,7 +198,7 @@ def ppermute(x: Any, axis_name: Any, perm: Sequence[tuple[int, int]]) -> Any:
 
     Raises ArgumentError if no such axis is bound, or a lane is named twice.
     """
-    name = single_name(axis_name, "ppermute")
+    name = one_axis(axis_name, "ppermute")
     pairs = tuple((int(source), int(destination)) for source, destination in perm)
     sources, destinations = {s for s, _ in pairs}, {d for _, d in pairs}
     n = ops.axis_size(name)

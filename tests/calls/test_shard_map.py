@@ -33,6 +33,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any], str]] = {
     "unknown axis": (on(MESH, SAME, P("q"), P("d"), X), r"spec of x, f.*\[8,3\].*'q' is none of the axes"),
     "unknown axis names": (on(MESH, SAME, P("d"), P("d"), X, axis_names={"q"}), "has the axes .* and not q"),
     "axis that is not manual": (on(MESH, SAME, P("m"), P("m"), X, axis_names={"d"}), "'m' is none of the axes"),
+    "unreduced": (on(MESH, SAME, P("d", unreduced={"m"}), P("d"), X), "reduced or unreduced"),
     "no spec": (on(MESH, SAME, "d", P("d"), X), "no PartitionSpec"),
     "too many entries": (on(MESH, SAME, P(None, None, "d"), P("d"), X), "has 2 axes"),
     "an axis twice": (on(MESH, SAME, P(("d", "d")), P("d"), X), "splits one at most"),

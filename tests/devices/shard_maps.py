@@ -76,6 +76,13 @@ def exchanged(api: Any, np: Any, **how: Any) -> Any:
     return lambda x: (mapped(api, local, P("d"), P("d"), **how)(x) ** 2).sum()
 
 
+def across(api: Any, np: Any, **how: Any) -> Any:
+    """Rows that go around along both axes of the mesh, as if these were one."""
+    ring = [(i, (i + 3) % 8) for i in range(8)]
+    local = lambda x: np.sin(api.lax.ppermute(x, BOTH, ring)) * x
+    return lambda x: mapped(api, local, P(BOTH), P(BOTH), **how)(x).sum()
+
+
 def chosen(api: Any, np: Any, **how: Any) -> Any:
     """A while loop from where a choice of each device begins."""
 
@@ -124,6 +131,7 @@ def programs(how: dict[str, Any]) -> None:
     case("ring", lambda api, np, **how: lambda x: (around(api, np, **how)(x) ** 2).sum(), X)
     case("scan", scanned, W, X, argnums=(0, 1))
     case("exchange", exchanged, ROWS)
+    case("two axes", across, ROWS)
     case("choice", chosen, W, X, mode="jacfwd")
     case("from_jax ring", lambda api, np, **how: lambda x: (ours(api, around(jax, jnp, **how))(x) ** 2).sum(), X)
     case("from_jax exchange", lambda api, np, **how: ours(api, exchanged(jax, jnp, **how)), ROWS)
