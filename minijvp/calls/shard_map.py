@@ -30,7 +30,7 @@ from minijvp.calls.shard_map_programs import (
 )
 from minijvp.core import placements
 from minijvp.core.hooks import hooks
-from minijvp.core.tracer import is_traced
+from minijvp.core.tracer import is_traced, is_tracer_of_jax
 from minijvp.core.tracing import named_axes
 from minijvp.core.types import ArrayType, Params, type_in_jax, type_of, x64_enabled
 from minijvp.errors import ArgumentError
@@ -206,7 +206,7 @@ class _Mapped:
             raise ArgumentError(f"shard_map of {self.name}: {error}") from None
         closed, out_tree, part_types = found
         staged = Staged(closed, out_tree)
-        known = [x for x in staged.constants if not isinstance(x, jax.core.Tracer)]
+        known = [x for x in staged.constants if not is_tracer_of_jax(x)]
         split = next((x for x in known if type_of(x).placement is not None), None)
         if split is not None:
             raise ArgumentError(
@@ -238,7 +238,7 @@ def with_constants(make: Callable[[], Staged], first: Staged, how: Params) -> tu
 
     They were tracers of JAX in the program that was staged `first`, so it is staged again where they have values.
     """
-    made = [isinstance(x, jax.core.Tracer) for x in first.constants]
+    made = [is_tracer_of_jax(x) for x in first.constants]
     types = first.jaxpr.in_types[: len(made)]
     rows = [shard_map_primitive.rows_of(t, how) if m else None for t, m in zip(types, made, strict=True)]
     specs = tuple([WHOLE if names is None else PartitionSpec(names) for names in rows])
