@@ -38,9 +38,9 @@ class Bound(NamedTuple):
 
 
 BOUNDS = {
-    "lines of core and transforms": Bound(2_832, 2_500),
-    "lines of these and the rooms around them": Bound(5_323),
-    "lines of minijvp": Bound(49_240),
+    "lines of core and transforms": Bound(2_833, 2_500),
+    "lines of these and the rooms around them": Bound(5_324),
+    "lines of minijvp": Bound(49_250),
     "eager gradient: files": Bound(22, 12),
     "eager gradient: functions": Bound(99, 55),
     "eager gradient: switches of file": Bound(87, 45),
@@ -48,7 +48,7 @@ BOUNDS = {
     "eager gradient, not optimized: functions": Bound(67, 55),
     "eager gradient, not optimized: switches of file": Bound(72, 45),
     "imports of gradients.py: files": Bound(30, 18),
-    "imports of gradients.py: lines": Bound(5_108, 3_500),
+    "imports of gradients.py: lines": Bound(5_109, 3_500),
     "modules that import config": Bound(6, 6),
     "modules in circles": Bound(0, 0),
     "imports upward": Bound(0, 0),

@@ -94,8 +94,9 @@ class at_lines:
             self.__exit__()
             self.scope = scope
             if scope is not None:
-                self.entered = set_name_stack(self.before + scope)
-                self.entered.__enter__()
+                entered = set_name_stack(self.before + scope)
+                entered.__enter__()
+                self.entered = entered
         if source is None:
             return fun(*args, **params)
         code, instruction = source
