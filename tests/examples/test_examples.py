@@ -115,7 +115,8 @@ def test_a_licence_is_learned(tmp_path: Path) -> None:
 
 MACHINE = ROOT / "docs" / "machine.md"  # one program, for test_machine.py
 EXTENDING = ROOT / "docs" / "extending.md"  # another, for test_extend.py
-DOCUMENTS = [ROOT / "README.md", *sorted(set((ROOT / "docs").glob("*.md")) - {MACHINE, EXTENDING})]
+DEVICES = ROOT / "docs" / "devices.md"  # a third, for test_pages.py
+DOCUMENTS = [ROOT / "README.md", *sorted(set((ROOT / "docs").glob("*.md")) - {MACHINE, EXTENDING, DEVICES})]
 BLOCKS = {f"{path.stem}-{i}": code for path in DOCUMENTS for i, code in enumerate(blocks(path))}
 
 
@@ -127,7 +128,7 @@ def test_code_in_documents_runs(name: str, tmp_path: Path, monkeypatch: pytest.M
         run_block(BLOCKS[name], {})
 
 
-@pytest.mark.parametrize("path", [*DOCUMENTS, MACHINE], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*DOCUMENTS, MACHINE, DEVICES], ids=lambda path: path.stem)
 def test_links_and_commands_in_documents_lead_somewhere(path: Path) -> None:
     text = path.read_text()
     assert [link for link in links(text) if not (path.parent / link).exists()] == []
