@@ -13,7 +13,7 @@ from typing import Any
 from jax.extend.source_info_util import NameStack, current_name_stack, set_name_stack
 
 from minijvp.core.jaxpr import Equation, Jaxpr
-from minijvp.core.source import ScopedSource, Source, within
+from minijvp.core.source import ScopedSource, Source, leave, within
 from minijvp.core.tracing import EVALUATION, Trace, state, traced_by_jax
 from minijvp.transforms.staging import StagingTrace
 
@@ -48,14 +48,18 @@ class naming:
         self.names = names
 
     def __enter__(self) -> None:
+        self.starts = [(trace, len(trace.equations)) for trace in recorders(state.trace)]
         self.by_jax = set_name_stack(current_name_stack() + self.names)
         self.by_jax.__enter__()
-        self.starts = [(trace, len(trace.equations)) for trace in recorders(state.trace)]
 
     def __exit__(self, *exception: Any) -> None:
-        self.by_jax.__exit__(*exception)
+        leave(self.by_jax)
+        self.by_jax = None
         for trace, start in self.starts if state.substitutes is None else ():
             name_all(trace.equations[start:], self.names)
+
+    def __del__(self) -> None:
+        leave(getattr(self, "by_jax", None))
 
 
 class transforming(naming):

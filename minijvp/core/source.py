@@ -94,9 +94,8 @@ class at_lines:
             self.__exit__()
             self.scope = scope
             if scope is not None:
-                entered = set_name_stack(self.before + scope)
-                entered.__enter__()
-                self.entered = entered
+                self.entered = set_name_stack(self.before + scope)
+                self.entered.__enter__()
         if source is None:
             return fun(*args, **params)
         code, instruction = source
@@ -108,9 +107,17 @@ class at_lines:
         return known[1](fun, args, params)
 
     def __exit__(self, *exception: object) -> None:
-        if self.entered is not None:
-            self.entered.__exit__(None, None, None)
-            self.entered = None
+        leave(self.entered)
+        self.entered = None
+
+    def __del__(self) -> None:
+        leave(getattr(self, "entered", None))
+
+
+def leave(entered: Any) -> None:
+    """Leave names of JAX, if they were entered: an interrupt may have come before that."""
+    if hasattr(entered, "prev"):
+        entered.__exit__(None, None, None)
 
 
 def run_at(source: Source | None, fun: Callable[..., Any], args: Iterable[Any], params: Any) -> Any:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.extend.source_info_util import current_name_stack
 
 import minijvp
 import minijvp.numpy as mnp
@@ -77,6 +78,7 @@ def test_an_interrupt_leaves_nothing_behind(name: str, instructions: bool, step:
         assert not live_traces, at
         state.source = None  # a line of an error message is not worth more
         assert not state.axis_sizes, at
+        assert not str(current_name_stack()), at
         assert (repr(config), number_of_devices()) == (settings, 1), at
         at += step
     assert at > 100
