@@ -14,7 +14,7 @@ from jax.extend.source_info_util import NameStack, current_name_stack, set_name_
 
 from minijvp.core.jaxpr import Equation, Jaxpr
 from minijvp.core.source import ScopedSource, Source, leave, within
-from minijvp.core.tracing import EVALUATION, Trace, state, traced_by_jax
+from minijvp.core.tracing import EVALUATION, Trace, computes, state, traced_by_jax
 from minijvp.transforms.staging import StagingTrace
 
 JVP, TRANSPOSE, VMAP = [NameStack().transform(name) for name in ("jvp", "transpose", "vmap")]
@@ -30,13 +30,9 @@ def recorders(trace: Trace) -> Iterator[StagingTrace]:
         trace = trace.parent
 
 
-def is_lowered_later(trace: Trace) -> bool:
-    """Whether what a trace does now becomes part of a program, of ours or of JAX, and is not only computed."""
-    while trace is not EVALUATION:
-        if not hasattr(trace, "parent"):
-            return True
-        trace = trace.parent
-    return traced_by_jax()
+def is_lowered_later() -> bool:
+    """Whether what is done now becomes part of a program, of ours or of JAX, and is not only computed."""
+    return not computes(state.trace) or traced_by_jax()
 
 
 class naming:
@@ -68,7 +64,7 @@ class transforming(naming):
     __slots__ = ("idle",)
 
     def __enter__(self) -> None:
-        self.idle = not is_lowered_later(state.trace)
+        self.idle = not is_lowered_later()
         if not self.idle:
             super().__enter__()
 
@@ -104,7 +100,7 @@ def around(names: NameStack, inner: NameStack) -> NameStack:
 
 def as_tangents(linear: Jaxpr) -> Jaxpr:
     """The linear program of a linearization; where that is of use, its equations say that they are of one."""
-    if state.substitutes is not None or not is_lowered_later(state.trace):  # equations that are explained say more
+    if state.substitutes is not None or not is_lowered_later():  # equations that are explained say more
         return linear
     copies = [Equation(e.primitive, e.inputs, e.params, e.outputs, e.source) for e in linear.equations]
     name_all(copies, JVP)

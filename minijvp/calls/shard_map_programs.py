@@ -182,15 +182,8 @@ def in_jax(fun: Callable[..., Any], *, mesh: Any, manual: frozenset[Any], **how:
 
 def inside(make: Callable[[], Any], how: Params) -> Any:
     """What a function returns that makes programs of parts, and so is called inside of a shard_map of JAX."""
-    found = []
-
-    def body() -> tuple[()]:
-        with spread_over(1):  # the parts are those of one
-            found.append(make())
-        return ()
-
-    jax.eval_shape(in_jax(body, in_specs=(), out_specs=(), **how))
-    return found[0]
+    with spread_over(1):  # the parts are those of one
+        return placements.inside(make, **how)
 
 
 def stacked(jaxpr: Jaxpr, n: int, rows: Sequence[Any]) -> Jaxpr:

@@ -84,27 +84,35 @@ def of(sharding: Any, manual: Any) -> Placement | None:
     return met.setdefault(found, found)
 
 
-def where_manual(mesh: Any, run: Callable[[], object]) -> None:
-    """Call a function where JAX traces with the manual axes of an abstract mesh, as it does inside of shard_map."""
+def inside(make: Callable[[], Any], mesh: Any, manual: Axes, check_vma: bool = True) -> Any:
+    """What a function returns where JAX traces with these axes of a mesh manual, as it does inside of shard_map."""
+    found = []
 
     def body() -> tuple[()]:
-        run()
+        found.append(make())
         return ()
 
+    how = {"mesh": mesh, "axis_names": manual, "check_vma": check_vma}
+    jax.eval_shape(jax.shard_map(body, in_specs=(), out_specs=(), **how))
+    return found[0]
+
+
+def where_manual(mesh: Any, make: Callable[[], Any]) -> Any:
+    """The same with those axes manual that are so in an abstract mesh."""
     whole = mesh.update_axis_types(dict.fromkeys(mesh.manual_axes, AxisType.Auto))
-    jax.eval_shape(jax.shard_map(body, mesh=whole, in_specs=(), out_specs=(), axis_names=set(mesh.manual_axes)))
+    return inside(make, whole, frozenset(mesh.manual_axes))
 
 
-def explained(error: Exception, what: str, types: Iterable[object]) -> Exception:
-    """The error that says why the operation `what` cannot place its result, if that is what JAX says; else the same."""
+def refuse_conflict(error: Exception, what: str, types: Iterable[object]) -> None:
+    """Raise ArgumentError where an error of JAX says that the operation `what` cannot place its result."""
     if type(error).__name__ != "ShardingTypeError":  # which is not public
-        return error
-    return ArgumentError(
+        return
+    raise ArgumentError(
         f"{what} of {', '.join(map(repr, types))}, over the explicit axes of a mesh.",
         f"It is not clear how the result is to be split: {error}".rstrip(".") + ".",
         "Say it by out_sharding=PartitionSpec(...), where the function takes that, or first split an operand as you "
         "want it: minijvp.reshard(x, PartitionSpec(...)).",
-    )
+    ) from None
 
 
 def varying(placement: Placement | None) -> Axes:
@@ -117,15 +125,3 @@ def entry_on(mesh: Any, names: Any) -> Any:
     given = names if isinstance(names, tuple) else (names,)
     kept = tuple([name for name in given if name in mesh.explicit_axes])
     return None if not kept else names if kept == given else kept
-
-
-def alike(*xs: Any) -> tuple[Any, ...]:
-    """Values of JAX of one shape, all split over explicit axes as the first is that is split; those of no axes stay."""
-    if met:
-        found = [jax.typeof(x).sharding for x in xs if np.ndim(x)]
-        split = next((s for s in found if any([entry is not None for entry in s.spec])), None)
-        if split is not None:
-            return tuple(
-                [x if not np.ndim(x) or jax.typeof(x).sharding == split else jax.sharding.reshard(x, split) for x in xs]
-            )
-    return xs

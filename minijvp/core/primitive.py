@@ -322,5 +322,6 @@ def _shape_of_impl(primitive: Primitive, types: tuple[ArrayType, ...], params: t
     try:
         placements.where_manual(manual, run) if manual != mesh else run()
     except Exception as error:
-        raise placements.explained(error, primitive.name, types) from None
+        placements.refuse_conflict(error, primitive.name, types)
+        raise
     return tuple(map(array_type_in_jax, found)) if type(found) is tuple else array_type_in_jax(found)

@@ -20,7 +20,7 @@ from jax.extend.core import unsafe_get_axis_names_DO_NOT_USE as names_of_axes  #
 
 from minijvp.core import source
 from minijvp.core.hooks import hooks, other_plans
-from minijvp.core.placements import explained
+from minijvp.core.placements import refuse_conflict
 from minijvp.core.tracer import refuse_tracers, resolved
 from minijvp.core.types import Params, type_of
 from minijvp.errors import ArgumentError, EscapedTracerError
@@ -95,7 +95,8 @@ class EvalTrace(Trace):
             refuse_types(primitive, args, params)
             raise
         except Exception as error:
-            raise explained(error, primitive.name, map(type_of, args)) from None
+            refuse_conflict(error, primitive.name, map(type_of, args))
+            raise
 
 
 def computes(trace: Trace) -> bool:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -50,15 +49,8 @@ class Collective:
 
 def lane_number(axis_name: Any) -> Array:
     """The number of the lane along an axis."""
-    placement = index_placement(axis_name) if is_of_mesh(axis_name) else None
+    placement = Primitive.type_rule(axis_index, axis_name=axis_name).placement if is_of_mesh(axis_name) else None
     return axis_index(axis_name=axis_name, **({} if placement is None else {"placement": placement}))
-
-
-def index_placement(axis_name: Any) -> Placement | None:
-    """The placement of the number of a device along an axis of the mesh in force."""
-    found: list[Any] = []
-    jax.eval_shape(lambda: found.append(jax.typeof(lax.axis_index(axis_name))))
-    return placements.of(found[0].sharding, found[0].manual_axis_type)
 
 
 def unbound(axis_name: Any) -> UnboundAxisError:

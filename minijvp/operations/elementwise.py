@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from minijvp.core import placements
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import as_constant
 from minijvp.core.types import PYTHON_SCALARS, Array, ArrayType, ScalarType, type_of
@@ -36,6 +35,7 @@ from minijvp.operations.families import (
     zeros,
     zeros_like,
 )
+from minijvp.operations.splitting import SplitAlike
 
 
 def is_complex(x: Any) -> bool:
@@ -453,11 +453,8 @@ def _bound(bound: Array, x: Array) -> Array:
 clamp = Clamp("clamp")
 
 
-class SelectN(Primitive):
+class SelectN(SplitAlike):
     """Element by element, the case that `which` (booleans, or integers from 0) names. `which` may have no axes."""
-
-    def impl(self, which: Array, *cases: Array) -> Array:
-        return self.plain_impl(*placements.alike(which, *cases))
 
     def plain_impl(self, which: Array, *cases: Array) -> Array:
         return lax.select_n(which, *cases)

@@ -7,24 +7,21 @@ from typing import Any
 import numpy as np
 from jax import lax
 
-from minijvp.core import placements
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.types import Array, ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.families import all_batched
 from minijvp.operations.gather import take_along_axis
 from minijvp.operations.shape import iota
+from minijvp.operations.splitting import SplitAlike
 
 INDEX = np.dtype(np.int32)
 
 
-class Sort(Primitive):
+class Sort(SplitAlike):
     """The operands, permuted together along an axis so that the first `num_keys` of them are in lexicographic order."""
 
     recomputable = "moderate"
-
-    def impl(self, *xs: Array, **params: Any) -> Any:
-        return self.plain_impl(*placements.alike(*xs), **params)
 
     def plain_impl(self, *xs: Array, dimension: int, is_stable: bool, num_keys: int) -> Any:
         return tuple(lax.sort(xs, dimension, is_stable, num_keys))

@@ -370,8 +370,8 @@ def recurring_gradient(
 ) -> tuple[Sequence[Any], list[Any]]:
     """What `gradient_flat` gives, by the compiled program of what `fun` does, if that was met before."""
     past = recurs(user_fun) if budget is None and nothing_is_traced() else None
-    root = tree.root(leaves, tuple(flags)) if past is not None else None
-    if past is None or root is None or root.is_spread:  # compiled as a whole, it would lie otherwise on the devices
+    # Compiled as a whole, what is spread over devices would lie otherwise on them.
+    if past is None or (root := tree.root(leaves, tuple(flags))).is_spread:
         return gradient_flat(fun, leaves, flags, budget)
     trace = Recording(root, leaves, flags)
     args = [PendingTracer(trace, v) if flag else x for v, x, flag in zip(trace.root.inputs, leaves, flags, strict=True)]
