@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import wraps
 from typing import Any
 
 from jax.custom_derivatives import CustomVJPPrimal, SymbolicZero, custom_vjp_primal_tree_values
@@ -94,7 +93,7 @@ def custom_gradient(fun: Callable[..., Any]) -> custom_vjp:
     role = place_of(fun)
 
     @custom_vjp
-    @wraps(fun)
+    @trees.wraps(fun)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         return pair(fun(*args, **kwargs), role, "the result, and a function of its cotangent")[0]
 
@@ -135,7 +134,7 @@ def closure_convert(fun: Callable[..., Any], *example_args: Any) -> tuple[Callab
     hoisted = [is_traced(x) and is_inexact(type_of(x).dtype) for x in constants]
     kept = [None if flag else x for x, flag in zip(constants, hoisted, strict=True)]
 
-    @wraps(fun)
+    @trees.wraps(fun)
     def converted(*args: Any) -> Any:
         own, given = groups(args, len(args) - sum(hoisted))
         values = iter(given)

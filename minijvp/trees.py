@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import operator
 from collections.abc import Callable, Iterable, Sequence
@@ -22,6 +23,21 @@ from minijvp.core.tracer import Tracer, usable
 from minijvp.core.tracing import as_constant
 from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, ArrayType, type_of
 from minijvp.errors import ArgumentError
+
+METHODS = frozenset({"clear_cache", "eval_shape", "lower", "trace"})
+"""What jit gives the functions that it returns, and what would be that of another program on one that wraps them."""
+
+
+def wraps(fun: Any) -> Callable[[Any], Any]:
+    """functools.wraps with all attributes of the function that a user has given it, and no methods of jit."""
+
+    def decorate(wrapper: Any) -> Any:
+        given = dict(getattr(fun, "__dict__", {}))
+        methods = METHODS if given.keys() >= METHODS else frozenset()
+        vars(wrapper).update({name: value for name, value in given.items() if name not in methods})
+        return functools.wraps(fun, updated=())(wrapper)
+
+    return decorate
 
 
 def function_name(fun: Any) -> str:

@@ -6,7 +6,6 @@ vmap : (a -> b) -> [a] -> [b]
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 import jax
@@ -61,7 +60,7 @@ def vmap(
     if isinstance(in_axes, list):
         in_axes = tuple(in_axes)
 
-    @wraps(fun, updated=())
+    @trees.wraps(fun)
     def mapped(*args: Any, **kwargs: Any) -> Any:
         leaves, tree, axes, numberless = flatten_mapped(fun, in_axes, args, kwargs)
         size = common_size(fun, leaves, axes, axis_size, trees.call_namer(fun, args, kwargs))

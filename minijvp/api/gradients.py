@@ -7,7 +7,6 @@ grad : (a -> R) -> a -> CT a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import wraps
 from typing import Any
 
 import jax.numpy as jnp
@@ -84,7 +83,7 @@ def grad(
     plain = frozen is None and non_differentiable == "error"
     freeze = None if plain else freezing(frozen, non_differentiable, "grad", allow_int)
 
-    @wraps(fun, updated=())
+    @trees.wraps(fun)
     def gradient(*args: Any, **kwargs: Any) -> Any:
         selection = Selection(fun, argnums, args, kwargs, has_aux, freeze)
         outs, found, tapped = differentiate(selection, holomorphic, allow_int, taps, budget)
@@ -129,7 +128,7 @@ def value_and_grad(
     plain = frozen is None and non_differentiable == "error"
     freeze = None if plain else freezing(frozen, non_differentiable, "value_and_grad", allow_int)
 
-    @wraps(fun, updated=())
+    @trees.wraps(fun)
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         selection = Selection(fun, argnums, args, kwargs, has_aux, freeze)
         outs, gradient, tapped = differentiate(selection, holomorphic, allow_int, taps, budget)

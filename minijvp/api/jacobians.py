@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import wraps
 from typing import Any
 
 import jax.numpy as jnp
@@ -60,7 +59,7 @@ def columns_at_a_time(
 ) -> Callable[..., Any]:
     """What jacfwd returns, in messages called `who`."""
 
-    @wraps(fun, updated=())
+    @trees.wraps(fun)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
         selection = Selection(fun, argnums, args, kwargs, has_aux)
         require_differentiable(selection, who, holomorphic)
@@ -108,7 +107,7 @@ def jacrev(
     """
     trees.require_callable(fun, "jacrev")
 
-    @wraps(fun, updated=())
+    @trees.wraps(fun)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
         selection = Selection(fun, argnums, args, kwargs, has_aux)
         require_differentiable(selection, "jacrev", holomorphic, allow_int)

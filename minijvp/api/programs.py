@@ -6,7 +6,6 @@ make_jaxpr : (a -> b) -> a -> Jaxpr
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import wraps
 from typing import Any
 
 from jax.tree_util import tree_flatten, tree_unflatten
@@ -42,7 +41,7 @@ def make_jaxpr(
 
     trees.require_callable(fun, "make_jaxpr")
 
-    @wraps(fun, updated=())
+    @trees.wraps(fun)
     def jaxpr_maker(*args: Any, **kwargs: Any) -> Any:
         several = trees.entries_of(static_argnums)
         indices = (static_argnums,) if several is None else several

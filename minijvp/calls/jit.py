@@ -168,7 +168,7 @@ def is_checking() -> bool:
 class _Jitted:
     """A function under jit: its compiled form, and its programs for use under a trace.
 
-    What wraps it, with `wraps(fun, updated=())`, has none of its methods: `lower` would give its program.
+    What wraps it, by `trees.wraps`, has none of its methods: `lower` would give its program.
     """
 
     def __init__(self, fun: Callable[..., Any], options: dict[str, Any]):
@@ -218,7 +218,7 @@ class _Jitted:
     def compile(self, in_jax: bool, donating: bool = True) -> Any:
         """The function under jax.jit, which keeps what it compiles by the identity of what it is given."""
 
-        @wraps(self.fun, updated=())  # the methods of a jitted function inside are not those of this one
+        @trees.wraps(self.fun)
         def lowered(*args: Any, **kwargs: Any) -> Any:
             return self.lowered(args, kwargs, in_jax)
 
@@ -350,7 +350,7 @@ class _Jitted:
         if in_shardings is None and out_shardings is None:
             return fun
 
-        @wraps(fun, updated=())
+        @trees.wraps(fun)
         def constrained(*args: Any, **kwargs: Any) -> Any:
             if in_shardings is not None:
                 args = constrain(args, in_shardings, "in_shardings")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial, wraps
+from functools import partial
 from typing import Any
 
 import jax
@@ -84,7 +84,7 @@ def checkpoint(
     static_arguments = StaticArguments(fun, *static)
     held = prevent_cse if isinstance(prevent_cse, bool) else any(prevent_cse)
 
-    @wraps(fun, updated=())
+    @trees.wraps(fun)
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
         if nothing_is_traced() or jit_is_disabled():
             return computed(static_arguments, args, kwargs)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial, wraps
+from functools import partial
 from typing import Any
 
 import jax
@@ -101,7 +101,7 @@ class _Mapped:
     def wrapper(self) -> Callable[..., Any]:
         """The public function."""
 
-        @wraps(self.fun)
+        @trees.wraps(self.fun)
         def mapped(*args: Any) -> Any:
             leaves, tree = trees.flatten_numbers((args, {}))
             leaves = trees.as_arrays(leaves, trees.call_namer(self.fun, args, {}))

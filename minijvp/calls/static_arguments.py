@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Hashable
-from functools import wraps
 from typing import Any
 
 from minijvp import trees
@@ -47,7 +46,7 @@ class StaticArguments:
         by_name = {k: v for k, _, v in static if isinstance(k, str)}
         by_position = {k: v for k, _, v in static if isinstance(k, int)}
 
-        @wraps(self.fun, updated=())
+        @trees.wraps(self.fun)
         def fun(*dynamic: Any, **kwargs: Any) -> Any:
             rest = iter(dynamic)
             n = len(dynamic) + len(by_position)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import wraps
 from typing import Any
 
 import jax
@@ -59,7 +58,7 @@ def explain_nan(fun: Callable[..., Any], *, kinds: str | Sequence[str] = ("nan",
     trees.require_callable(fun, "explain_nan")
     wanted = checked_kinds(kinds)
 
-    @wraps(fun)
+    @trees.wraps(fun)
     def explained(*args: Any, **kwargs: Any) -> NanReport:
         leaves, tree = tree_flatten((args, kwargs))
         refuse_traced(fun, leaves, args, kwargs)

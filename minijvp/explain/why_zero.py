@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import wraps
 from typing import Any
 
 import jax.numpy as jnp
@@ -184,7 +183,7 @@ def why_zero(fun: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = Fals
     """
     trees.require_callable(fun, "why_zero")
 
-    @wraps(fun)
+    @trees.wraps(fun)
     def explain(*args: Any, **kwargs: Any) -> ZeroReport:
         name = innermost_name(fun)
         if not nothing_is_traced():

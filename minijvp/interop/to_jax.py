@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 from jax.tree_util import tree_flatten, tree_unflatten
@@ -37,7 +36,7 @@ def to_jax(fun: Callable[..., Any]) -> Callable[..., Any]:
     """
     trees.require_callable(fun, "to_jax")
 
-    @wraps(fun, updated=())
+    @trees.wraps(fun)
     def bridged(*args: Any, **kwargs: Any) -> Any:
         leaves, tree = tree_flatten((args, kwargs))
         traced = [i for i, x in enumerate(leaves) if is_tracer_of_jax(x)]

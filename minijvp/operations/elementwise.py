@@ -476,14 +476,9 @@ class SelectN(SplitAlike):
         return out, self(which, *[instantiate(t, x) for t, x in zip(tangents[1:], cases, strict=True)])
 
     def transpose(self, ct: Array, which: Array, *cases: Any) -> Any:
-        zeros = zeros_like(ct)
-        return (
-            None,
-            *(
-                self(which, *[ct if i == j else zeros for j in range(len(cases))]) if is_linear(x) else None
-                for i, x in enumerate(cases)
-            ),
-        )
+        zeros, n = zeros_like(ct), len(cases)
+        parts = [[ct if i == j else zeros for j in range(n)] if is_linear(x) else None for i, x in enumerate(cases)]
+        return (None, *[None if part is None else self(which, *part) for part in parts])
 
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...]) -> tuple[Any, Any]:
         which, *cases = args

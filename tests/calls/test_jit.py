@@ -562,3 +562,16 @@ def test_results_without_numbers() -> None:
         np.testing.assert_array_equal(np.squeeze(found), [0.0, 1.0])
         assert np.asarray(none).dtype == jax.dtypes.float0
         assert np.shape(none)[-1:] == (2,)
+
+
+def test_what_wraps_a_compiled_function_has_its_attributes_and_not_its_methods() -> None:
+    double = minijvp.jit(lambda x: 2 * x)
+    double.tag = "mine"
+    mesh = jax.make_mesh((1,), ("i",), axis_types=(jax.sharding.AxisType.Auto,))
+    whole = jax.sharding.PartitionSpec()
+    mapped = lambda fun: minijvp.shard_map(fun, mesh=mesh, in_specs=whole, out_specs=whole)
+    ways = [minijvp.grad, minijvp.value_and_grad, minijvp.jacrev, minijvp.jacfwd, minijvp.vmap, minijvp.checkpoint]
+    for transformation in (*ways, minijvp.to_jax, minijvp.explain_nan, mapped):
+        found = transformation(double)
+        assert found.tag == "mine" and not hasattr(found, "lower")
+        assert found.__wrapped__ is double

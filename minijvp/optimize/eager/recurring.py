@@ -65,9 +65,9 @@ class Root:
 
     __slots__ = ("ends", "following", "inputs", "is_spread")
 
-    def __init__(self, inputs: tuple[Var, ...]):
-        self.inputs = inputs
-        self.is_spread = False
+    def __init__(self, leaves: Sequence[Any]):
+        self.inputs = tuple([Var(type_of(x)) for x in leaves])
+        self.is_spread = any([x.aval.sharding.mesh.size > 1 for x in leaves])
         self.following: dict[Hashable, Operation] = {}
         self.ends: dict[Hashable, RecurringGradient] = {}
 
@@ -314,8 +314,7 @@ class Tree:
         if found is None:
             if self.operations > OPERATIONS or self.programs > PROGRAMS:
                 self.forget()
-            found = self.roots[key] = Root(tuple([Var(type_of(x)) for x in leaves]))
-            found.is_spread = any([x.aval.sharding.mesh.size > 1 for x in leaves])
+            found = self.roots[key] = Root(leaves)
         return found
 
 
