@@ -16,12 +16,20 @@ on the way and the accuracy in the end, and what the compiled step sends, beside
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import socket
 import subprocess
 import sys
 from collections import Counter
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from sklearn.datasets import load_digits
+
+import minijvp
+import minijvp.numpy as mnp
 
 DEVICES = 8
 parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
@@ -30,44 +38,37 @@ parser.add_argument("--member", type=int, default=None, help=argparse.SUPPRESS)
 parser.add_argument("--port", type=int, default=None, help=argparse.SUPPRESS)
 OPTIONS = parser.parse_args()
 
-# JAX counts devices when it starts, so the environment comes first.
-os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count={DEVICES // OPTIONS.processes}"
-os.environ["JAX_PLATFORMS"] = "cpu"
-
-import jax  # noqa: E402
-import numpy as np  # noqa: E402
-from jax.sharding import AxisType, NamedSharding, PartitionSpec  # noqa: E402
-from sklearn.datasets import load_digits  # noqa: E402
-
-import minijvp  # noqa: E402
-import minijvp.numpy as mnp  # noqa: E402
+jax.config.update("jax_platforms", "cpu")
+jax.config.update("jax_num_cpu_devices", DEVICES // OPTIONS.processes)
 
 STEPS, BATCH, RATE = 300, 256, 0.5
 
 
-def predict(params, x):
-    """Logits (examples, 10) for images (examples, 64)."""
+def loss(xp, log_softmax, params, x, y):
+    """The mean cross entropy of images (examples, 64) and labels (examples, 10), by the functions of one library."""
     w1, b1, w2, b2 = params
-    return mnp.tanh(x @ w1 + b1) @ w2 + b2
+    logits = xp.tanh(x @ w1 + b1) @ w2 + b2
+    return -xp.mean(xp.sum(log_softmax(logits) * y, axis=-1))
 
 
-def loss(params, x, y):
-    """The mean cross entropy."""
-    return -mnp.mean(mnp.sum(minijvp.nn.log_softmax(predict(params, x)) * y, axis=-1))
+def updated(params, gradient):
+    """The parameters one step of gradient descent later."""
+    return [p - RATE * g for p, g in zip(params, gradient)]
 
 
 @minijvp.jit
 def step(params, x, y):
-    """One step of gradient descent."""
-    value, gradient = minijvp.value_and_grad(loss)(params, x, y)
-    return value, [p - RATE * g for p, g in zip(params, gradient)]
+    """The loss, and the parameters one step later."""
+    loss_of = lambda params: loss(mnp, minijvp.nn.log_softmax, params, x, y)
+    value, gradient = minijvp.value_and_grad(loss_of)(params)
+    return value, updated(params, gradient)
 
 
 @jax.jit
 def step_of_jax(params, x, y):
     """The same in JAX, to compare what it sends."""
-    value, gradient = jax.value_and_grad(minijvp.to_jax(loss))(params, x, y)
-    return value, [p - RATE * g for p, g in zip(params, gradient)]
+    value, gradient = jax.value_and_grad(lambda params: loss(jnp, jax.nn.log_softmax, params, x, y))(params)
+    return value, updated(params, gradient)
 
 
 def collectives(compiled):

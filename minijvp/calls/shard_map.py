@@ -107,17 +107,16 @@ class _Mapped:
             leaves = trees.as_arrays(leaves, trees.call_namer(self.fun, args, {}))
             types = tuple(map(argument_type, leaves))
             how = self.how()
-            in_specs = self.specs_of(args, types, how)
-            key = tree, types, in_specs, tuple(how.values()), x64_enabled(), named_axes(), hooks.linearizer.key()
+            key = tree, types, tuple(how.values()), x64_enabled(), named_axes(), hooks.linearizer.key()
             found = self.staged.get(key)
             if found is None:
-                found = self.stage(tree, types, in_specs, how)
+                found = self.stage(tree, types, self.specs_of(args, types, how), how)
                 if not any(map(is_traced, found[0].constants)):
                     if len(self.staged) >= STAGED_PER_FUNCTION:
                         self.staged.clear()
                     self.staged[key] = found
-            staged, constant_specs, out_specs = found
-            specs = {"in_specs": (*constant_specs, *in_specs), "out_specs": out_specs}
+            staged, in_specs, out_specs = found
+            specs = {"in_specs": in_specs, "out_specs": out_specs}
             outs = shard_map_primitive(*staged.constants, *leaves, jaxpr=staged.jaxpr, **specs, **how)
             return tree_unflatten(staged.out_tree, outs)
 
@@ -186,7 +185,7 @@ class _Mapped:
                 )
 
     def stage(self, tree: Any, types: Sequence[ArrayType], in_specs: Specs, how: Params) -> tuple[Staged, Specs, Specs]:
-        """The program of parts, and the spec of each of its constants and outputs."""
+        """The program of parts, and the spec of each of its inputs, constants first, and outputs."""
         found: list[Any] = []
         entered = False
 
@@ -229,8 +228,9 @@ class _Mapped:
                     "the spec.",
                 )
         if len(known) < len(staged.constants):
-            return *with_constants(lambda: Staged(*stage_tree(self.fun, tree, part_types)), staged, how), out_specs
-        return staged, (WHOLE,) * len(staged.constants), out_specs
+            staged, specs = with_constants(lambda: Staged(*stage_tree(self.fun, tree, part_types)), staged, how)
+            return staged, (*specs, *in_specs), out_specs
+        return staged, (*[WHOLE] * len(staged.constants), *in_specs), out_specs
 
 
 def with_constants(make: Callable[[], Staged], first: Staged, how: Params) -> tuple[Staged, Specs]:
