@@ -8,6 +8,7 @@ innermost name first. A transformation is such a scope, which wraps the name tha
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from jax.extend.source_info_util import NameStack, current_name_stack, set_name_stack
@@ -28,11 +29,6 @@ def recorders(trace: Trace) -> Iterator[StagingTrace]:
         if not hasattr(trace, "parent"):
             return
         trace = trace.parent
-
-
-def is_lowered_later() -> bool:
-    """Whether what is done now becomes part of a program, of ours or of JAX, and is not only computed."""
-    return not computes(state.trace) or traced_by_jax()
 
 
 class naming:
@@ -58,19 +54,12 @@ class naming:
         leave(getattr(self, "by_jax", None))
 
 
-class transforming(naming):
-    """The same for a transformation, where names are of use: operations that are computed at once need none."""
+UNNAMED = nullcontext()
 
-    __slots__ = ("idle",)
 
-    def __enter__(self) -> None:
-        self.idle = not is_lowered_later()
-        if not self.idle:
-            super().__enter__()
-
-    def __exit__(self, *exception: Any) -> None:
-        if not self.idle:
-            super().__exit__(*exception)
+def transforming(names: NameStack) -> AbstractContextManager[None]:
+    """The same for a transformation. What is computed at once, and part of no program, needs no names."""
+    return UNNAMED if computes(state.trace) and not traced_by_jax() else naming(names)
 
 
 def name_all(equations: list[Equation], names: NameStack) -> None:
@@ -100,7 +89,7 @@ def around(names: NameStack, inner: NameStack) -> NameStack:
 
 def as_tangents(linear: Jaxpr) -> Jaxpr:
     """The linear program of a linearization; where that is of use, its equations say that they are of one."""
-    if state.substitutes is not None or not is_lowered_later():  # equations that are explained say more
+    if state.substitutes is not None or transforming(JVP) is UNNAMED:  # equations that are explained say more
         return linear
     copies = [Equation(e.primitive, e.inputs, e.params, e.outputs, e.source) for e in linear.equations]
     name_all(copies, JVP)

@@ -19,6 +19,7 @@ from minijvp.core.types import PYTHON_SCALARS, Array, ArrayType, ScalarType, typ
 from minijvp.errors import ArgumentError
 from minijvp.operations import accurate
 from minijvp.operations.accurate import like
+from minijvp.operations.alike import SplitAlike
 from minijvp.operations.bitwise import bitwise_and, bitwise_or
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.families import (
@@ -35,7 +36,6 @@ from minijvp.operations.families import (
     zeros,
     zeros_like,
 )
-from minijvp.operations.splitting import SplitAlike
 
 
 def is_complex(x: Any) -> bool:

@@ -10,10 +10,10 @@ from jax import lax
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.types import Array, ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError
+from minijvp.operations.alike import SplitAlike
 from minijvp.operations.families import all_batched
 from minijvp.operations.gather import take_along_axis
 from minijvp.operations.shape import iota
-from minijvp.operations.splitting import SplitAlike
 
 INDEX = np.dtype(np.int32)
 
