@@ -186,6 +186,10 @@ class GraphTrace(JVPTrace):
         with current(self.parent):
             return self.record(primitive, primals, tangents, **params)
 
+    def placed(self, out: Any, tangent: Any) -> Any:
+        """As they are: a place in the graph has no placement on devices."""
+        return tangent
+
     def record(self, primitive: Any, primals: tuple, following: tuple, **params: Any) -> tuple[Any, Any]:
         """The result of an operation, and its place in the graph."""
         jaxpr = one_equation(primitive, primals, params)

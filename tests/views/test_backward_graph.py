@@ -51,6 +51,14 @@ def test_the_chain_of_the_lecture() -> None:
     assert "<table>" in sin._repr_html_() and "keeps 100 bytes" in sin.draw().svg
 
 
+def test_values_on_a_mesh_with_explicit_axes() -> None:
+    mesh = jax.make_mesh((1,), ("d",), axis_types=(jax.sharding.AxisType.Explicit,))
+    w = jax.device_put(W, jax.NamedSharding(mesh, jax.P("d")))
+    gradients = backward_graph(out, w, w).pull_back(jnp.cos(w))
+    np.testing.assert_allclose(gradients["w"], 3 * jnp.cos(4 * W) * jnp.cos(W), atol=1e-4)
+    assert gradients["w"].sharding == w.sharding == gradients["b"].sharding
+
+
 def test_graphs_are_made_anew_and_compiled_programs_are_not() -> None:
     runs = []
 
