@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax.errors
 from jax.errors import (
     InconclusiveDimensionOperation,
     JAXIndexError,
@@ -53,7 +54,7 @@ class MinijvpError(Exception):
 
     def __init__(self, what: str, why: str = "", do: str = ""):
         self.what, self.why, self.do = what, why, do
-        super().__init__("\n".join(part for part in (what, why, do) if part))
+        Exception.__init__(self, "\n".join(part for part in (what, why, do) if part))
 
 
 class ArgumentError(MinijvpError, TypeError, ValueError):
@@ -68,11 +69,11 @@ class UnsupportedArgumentError(ArgumentError, NotImplementedError):
     """An argument that functions of NumPy have was given, and means nothing here: `out`."""
 
 
-class ConcretizationError(MinijvpError, TypeError):
+class ConcretizationError(MinijvpError, jax.errors.TracerBoolConversionError, jax.errors.TracerIntegerConversionError):
     """Python asked a tracer for a concrete value (`if`, `int()`, `float()` ...) that it does not have."""
 
 
-class NonConcreteBooleanIndexError(ConcretizationError, IndexError):
+class NonConcreteBooleanIndexError(ConcretizationError, jax.errors.NonConcreteBooleanIndexError):
     """A traced mask chose the elements of an array: how many those are is not known."""
 
 

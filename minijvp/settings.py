@@ -16,6 +16,7 @@ import jax
 from minijvp.budgets import Budget, checked_budget
 from minijvp.core.hooks import hooks, other_plans
 from minijvp.errors import ArgumentError, UnusedScopeWarning
+from minijvp.tracebacks import border
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,9 @@ class Settings:
 
     check_nans: bool = False
     """Whether calls check that their results are finite."""
+
+    traceback: str = "short"
+    """Which frames the traceback of an error shows: "short", those of the user, or "full", all."""
 
     @property
     def plan(self) -> Plan:
@@ -88,6 +92,10 @@ class Config:
     - `check_nans`: with True, `jit`, `vmap`, derivatives and Jacobians raise NonFiniteError where a result of a call is
       nan or inf; the error has the report of `minijvp.explain_nan`, for which the call is made once more. What is
       called inside of a transformation is not checked by itself. Arguments are not donated then.
+
+    - `traceback`: "short", the default, leaves frames of minijvp, JAX and NumPy out of the tracebacks of errors that
+      leave minijvp, so that the last line is the user's; but for errors that minijvp did not mean to raise. "full"
+      leaves all frames in, as JAX_TRACEBACK_FILTERING=off does, the setting of JAX.
 
     A `with` statement holds in its thread (and asyncio task), and in what inherits the context of that. The memory
     budget is a part of what `minijvp.jit` compiles for: a function that is called under another one is compiled for
@@ -148,6 +156,10 @@ class Config:
     @property
     def nan_safe(self) -> bool:
         return self.plan[2]
+
+    @property
+    def traceback(self) -> str:
+        return (self._scoped.get() or self._process).traceback
 
     @property
     def optimize(self) -> bool:
@@ -219,6 +231,7 @@ class Scope:
             )
 
         @wraps(fun)
+        @border
         def scoped(*args: Any, **kwargs: Any) -> Any:
             with Scope(self._config, self._changes):
                 return fun(*args, **kwargs)
@@ -300,6 +313,17 @@ def checked_outline(value: Any, who: str) -> str:
     )
 
 
+def checked_traceback(value: Any, who: str) -> str:
+    """ "short" or "full"; ArgumentError for others."""
+    if isinstance(value, str) and value in ("short", "full"):
+        return value
+    raise ArgumentError(
+        f"{who} received traceback={value!r:.200}.",
+        "Tracebacks show the frames of the user ('short'), or all ('full').",
+        "Pass one of these.",
+    )
+
+
 def with_nan_safe(fun: Callable[..., Any], value: bool, who: str) -> Callable[..., Any]:
     """A function in whose calls zeros of tangents absorb, or do not."""
     return config(nan_safe=checked_switch(value, who, "nan_safe"))(fun)
@@ -312,6 +336,7 @@ CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "nan_safe": partial(checked_switch, name="nan_safe"),
     "optimize": partial(checked_switch, name="optimize"),
     "outline": checked_outline,
+    "traceback": checked_traceback,
 }
 
 config = Config()
@@ -323,3 +348,4 @@ def safe_trace(plain: Any) -> Any:
 
 
 hooks.nan_safe, hooks.with_nan_safe = safe_trace, with_nan_safe
+hooks.full_tracebacks = lambda: config.traceback == "full"

@@ -23,15 +23,20 @@ from minijvp.core.tracer import Tracer, usable
 from minijvp.core.tracing import as_constant
 from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, ArrayType, type_of
 from minijvp.errors import ArgumentError
+from minijvp.tracebacks import border
 
 METHODS = frozenset({"clear_cache", "eval_shape", "lower", "trace"})
 """What jit gives the functions that it returns, and what would be that of another program on one that wraps them."""
 
 
 def wraps(fun: Any) -> Callable[[Any], Any]:
-    """functools.wraps with all attributes of the function that a user has given it, and no methods of jit."""
+    """functools.wraps with all attributes of the function that a user has given it, and no methods of jit.
+
+    What it decorates is a border: errors that leave it have short tracebacks.
+    """
 
     def decorate(wrapper: Any) -> Any:
+        wrapper = border(wrapper)
         given = dict(getattr(fun, "__dict__", {}))
         methods = METHODS if given.keys() >= METHODS else frozenset()
         vars(wrapper).update({name: value for name, value in given.items() if name not in methods})

@@ -34,7 +34,7 @@ from tests.plain import unplug  # noqa: E402
 from tests.tables import restored  # noqa: E402
 
 # Few gradients recur in tests; those of tests/optimize/test_recurring.py do.
-config.update(compile_gradients_after=1 if as_users else None)
+config.update(compile_gradients_after=1 if as_users else None, traceback="full")
 
 if os.environ.get("MINIJVP_TESTS") == "plain":
     unplug()

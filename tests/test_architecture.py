@@ -22,7 +22,7 @@ FLOORS = [
     {"errors", "versions", "dimensions"},
     {"answers", "missing_rules"},
     {"core"},
-    {"budgets"},
+    {"budgets", "tracebacks"},
     {"settings"},
     {"trees"},
     {"operations"},

@@ -23,11 +23,13 @@ from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.families import instantiate
+from minijvp.tracebacks import border
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.transpose import transpose_flat
 from minijvp.trees import FlatFunction
 
 
+@border
 def jvp(
     fun: Callable[..., Any],
     primals: Sequence[Any],
@@ -108,6 +110,7 @@ class PushForward(LinearMap):
 
     __name__ = "pushforward"
 
+    @border
     def __call__(self, constants: Sequence[Any], *tangents: Any) -> Any:
         leaves, tree = tree_flatten(tuple(tangents))
         require_same_tree(tree, self.in_tree, "the tangents", "the primals of linearize")
@@ -122,6 +125,7 @@ class PushForward(LinearMap):
         return result
 
 
+@border
 def linearize(
     fun: Callable[..., Any],
     *primals: Any,
@@ -160,6 +164,7 @@ class PullBack(LinearMap):
 
     __name__ = "pullback"
 
+    @border
     def __call__(self, constants: Sequence[Any], ct: Any, *others: Any) -> tuple[Any, ...]:
         if others:
             raise ArgumentError(
@@ -197,6 +202,7 @@ def empty(kind: ArrayType) -> Any:
     return np.zeros(kind.shape, FLOAT0)
 
 
+@border
 def vjp(
     fun: Callable[..., Any],
     *primals: Any,

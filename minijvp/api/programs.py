@@ -14,6 +14,7 @@ from minijvp import trees
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.types import ArrayType, ScalarType, abstract_type, type_in_jax
 from minijvp.errors import ArgumentError
+from minijvp.tracebacks import border
 from minijvp.transforms.staging import stage
 
 
@@ -58,6 +59,7 @@ def make_jaxpr(
     return jaxpr_maker
 
 
+@border
 def eval_shape(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """The shapes and dtypes of `fun(*args, **kwargs)` as a pytree of `jax.ShapeDtypeStruct`; nothing is computed.
 

@@ -31,6 +31,7 @@ from minijvp.errors import ArgumentError, EscapedTracerError, NonFiniteError
 from minijvp.operations.families import nonzero
 from minijvp.operations.sharding import sharding_constraint, spread_like
 from minijvp.settings import DEFAULT_PLAN, Plan, config
+from minijvp.tracebacks import border, shorten
 from minijvp.transforms.linearize import linearize_jaxpr
 from minijvp.transforms.staging import argument_type
 
@@ -74,12 +75,16 @@ class Staged:
 
 FIXED_WRAPPER = """
 def jitted({arguments}):
-    if __live_traces and __state.trace is not __evaluation:
-        return __under_trace({packed}, {{}})
     try:
-        return (__to_run() if __other_plans{or_in_jax} else __compiled)({arguments})
-    except __errors as error:
-        return __recover(error, {packed}, {{}})
+        if __live_traces and __state.trace is not __evaluation:
+            return __under_trace({packed}, {{}})
+        try:
+            return (__to_run() if __other_plans{or_in_jax} else __compiled)({arguments})
+        except __errors as error:
+            return __recover(error, {packed}, {{}})
+    except Exception as error:
+        __shorten(error)
+        raise
 """
 
 
@@ -278,7 +283,7 @@ class _Jitted:
             except RECOVERABLE as error:
                 return recover(error, args, kwargs)
 
-        jitted = wraps(self.fun)(self.fixed_wrapper() or jitted)
+        jitted = wraps(self.fun)(self.fixed_wrapper() or border(jitted))
         vars(jitted).update({name: self.method(name) for name in ("trace", "lower", "eval_shape")})
         vars(jitted).update(clear_cache=self.clear_cache)
         return jitted
@@ -287,6 +292,7 @@ class _Jitted:
         """A method of the compiled form that is in force when it is called."""
 
         @wraps(getattr(self.form(DEFAULT_PLAN, False), name))
+        @border
         def method(*args: Any, **kwargs: Any) -> Any:
             return getattr(self.in_force(), name)(*args, **kwargs)
 
@@ -314,6 +320,7 @@ class _Jitted:
             "__under_trace": self.call_under_trace,
             "__recover": self.recover,
             "__errors": RECOVERABLE,
+            "__shorten": shorten,
         }
         for or_in_jax in (" or __find_top_trace(()) is not __jax_evaluation", ""):
             text = FIXED_WRAPPER.format(arguments=arguments, packed=f"({arguments},)", or_in_jax=or_in_jax)

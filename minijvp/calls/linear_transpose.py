@@ -18,6 +18,7 @@ from minijvp.arguments.tangents import for_user, from_user, leaf_namer, require_
 from minijvp.core.types import ArrayType, is_inexact
 from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.operations.families import zeros_like
+from minijvp.tracebacks import border
 from minijvp.transforms.staging import stage
 from minijvp.transforms.transpose import transpose_flat
 from minijvp.trees import FlatFunction
@@ -58,6 +59,7 @@ class Transposed(LinearMap):
         return trees.as_arrays(leaves, where)
 
 
+@border
 def linear_transpose(fun: Callable[..., Any], *primals: Any) -> Callable[[Any], tuple[Any, ...]]:
     """The transpose of a linear function: the map from cotangents of its result to those of its arguments.
 

@@ -15,9 +15,19 @@ class Hooks:
     one of `safe_traces`, or None where that setting is off; `with_nan_safe` sets it for the calls of a function.
     `explainer(fun, args, kwargs)` gives the error that says why results of a call are not finite, and
     `check(result, fun, args, kwargs)` raises it, where the settings in force ask for that.
+    `full_tracebacks()` says whether these want all frames in the tracebacks of errors.
     """
 
-    __slots__ = ("check", "explainer", "faster", "linearizer", "nan_safe", "safe_traces", "with_nan_safe")
+    __slots__ = (
+        "check",
+        "explainer",
+        "faster",
+        "full_tracebacks",
+        "linearizer",
+        "nan_safe",
+        "safe_traces",
+        "with_nan_safe",
+    )
 
     def __init__(self) -> None:
         self.faster: Callable[[Any], Any] | None = None
@@ -27,6 +37,7 @@ class Hooks:
         self.with_nan_safe: Any = None
         self.explainer: Any = None
         self.check: Any = None
+        self.full_tracebacks: Callable[[], bool] = lambda: False
 
 
 hooks = Hooks()

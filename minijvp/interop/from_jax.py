@@ -29,6 +29,7 @@ from minijvp.errors import ArgumentError, EscapedTracerError, ForeignFunctionErr
 from minijvp.interop.closures import standing_in
 from minijvp.interop.rules import TRACING_ERRORS, LostValueError, NeedsValueError, needs_value
 from minijvp.interop.traced import Traced, is_lowered, program_of_jax
+from minijvp.tracebacks import border
 from minijvp.transforms.staging import argument_type
 
 READ_PER_FUNCTION = 512
@@ -80,6 +81,7 @@ def bridged(fun: Callable[..., Any], pure: bool = False) -> Callable[..., Any]:
     bridge = Bridge(fun, pure)
 
     @wraps(fun)
+    @border
     def bridged(*args: Any, **kwargs: Any) -> Any:
         if state.trace is EVALUATION:
             return fun(*args, **kwargs)

@@ -18,11 +18,13 @@ from minijvp.numpy.promotion import converted, normalize_axis
 from minijvp.operations import shape as shapes
 from minijvp.operations.families import reshape
 from minijvp.operations.slicing import slice as slice_primitive
+from minijvp.tracebacks import border
 from minijvp.transforms.staging import stage
 
 __all__ = ["associative_scan"]
 
 
+@border
 def associative_scan(fn: Callable[[Any, Any], Any], elems: Any, reverse: bool = False, axis: int = 0) -> Any:
     """All partial results of an associative operation along an axis, in about twice the logarithm of its size steps.
 

@@ -31,6 +31,7 @@ from minijvp.operations import shape as shapes
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.elementwise import ne
 from minijvp.operations.families import reshape
+from minijvp.tracebacks import border
 
 __all__ = ["cond", "map", "scan", "switch"]
 
@@ -42,6 +43,7 @@ NOT_GIVEN = object()
 # Choices
 
 
+@border
 def cond(
     pred: Array, true_fun: Callable[..., Any], false_fun: Callable[..., Any], *operands: Any, operand: Any = NOT_GIVEN
 ) -> Any:
@@ -73,6 +75,7 @@ def cond(
     return choose("cond", index, named, values) if which is None else named[not which][1](*values)
 
 
+@border
 def switch(index: Array, branches: Sequence[Callable[..., Any]], *operands: Any, operand: Any = NOT_GIVEN) -> Any:
     """`branches[index](*operands)`; only that branch runs. An index that is out of range is clamped.
 
@@ -171,6 +174,7 @@ def choose(function: str, index: Array, named: Sequence[tuple[str, Callable[...,
 # Loops
 
 
+@border
 def scan(
     f: Callable[[Any, Any], tuple[Any, Any]],
     init: Any,
@@ -327,6 +331,7 @@ def promoted_carry(x: Array, t: ArrayType, wanted: ArrayType) -> Array:
     return convert_element_type(x, new_dtype=dtype, weak_type=False)
 
 
+@border
 def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> Any:
     """The stacked results of `f` for one row of `xs` after the other; with `batch_size`, for that many at a time.
 

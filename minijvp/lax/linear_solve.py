@@ -29,6 +29,7 @@ from minijvp.lax.shapes import stop_gradient
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.elementwise import neg
 from minijvp.operations.families import spread, zeros_like
+from minijvp.tracebacks import border
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.staging import stage
 
@@ -39,6 +40,7 @@ OpenProgram = tuple[Jaxpr, tuple[Any, ...]]
 """An open jaxpr, and the constants that its first inputs stand for: what a function closes over."""
 
 
+@border
 def custom_linear_solve(
     matvec: Callable[[Any], Any],
     b: Any,
@@ -206,6 +208,7 @@ def transposed(
     return (turned, constants), vecmat
 
 
+@border
 def custom_root(
     f: Callable[[Any], Any],
     initial_guess: Any,

@@ -19,6 +19,7 @@ from minijvp.lax.vectors import Vectors
 from minijvp.lax.while_loops import while_loop
 from minijvp.numpy.linalg import solve as solve_dense
 from minijvp.scipy.sparse.krylov import gmres, norm
+from minijvp.tracebacks import border
 
 DENSE = 128
 """For so many unknowns at most the matrix of a linear equation is made, and factorized."""
@@ -35,6 +36,7 @@ class Report(NamedTuple):
     converged: Any
 
 
+@border
 def root(
     f: Callable[[Any], Any],
     x0: Any,
@@ -78,6 +80,7 @@ def root(
     return implicit_root("root", f, ("x0", x0), search, tangent, report)
 
 
+@border
 def fixed_point(
     f: Callable[[Any], Any],
     x0: Any,

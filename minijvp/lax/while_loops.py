@@ -22,11 +22,13 @@ from minijvp.lax.plain import count_plainly, while_plainly
 from minijvp.numpy.promotion import array, kind_of
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.elementwise import lt
+from minijvp.tracebacks import border
 from minijvp.transforms.staging import stage
 
 __all__ = ["fori_loop", "while_loop"]
 
 
+@border
 def while_loop(
     cond_fun: Callable[[Any], Any],
     body_fun: Callable[[Any], Any],
@@ -111,6 +113,7 @@ def require_predicate(cond_fun: Callable[..., Any], result: Tree) -> None:
     )
 
 
+@border
 def fori_loop(
     lower: Array,
     upper: Array,

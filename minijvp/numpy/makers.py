@@ -30,6 +30,7 @@ from minijvp.numpy.split_results import is_asked, split_result
 from minijvp.operations import elementwise
 from minijvp.operations.families import broadcast_in_dim
 from minijvp.operations.sharding import sharding_constraint
+from minijvp.tracebacks import shorten
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -50,18 +51,22 @@ def surface(original: Callable[..., Any]) -> Callable[[Function], Function]:
 
         @wraps(traced)
         def function(*args: Any, **kwargs: Any) -> Any:
-            if state.trace is EVALUATION:
-                try:
-                    return original(*args, **kwargs)
-                except (TypeError, ValueError):
-                    if not any([isinstance(x, Tracer) for x in (*args, *kwargs.values())]):
-                        raise
-            if kwargs and is_asked(kwargs):
-                return split_result(original, f"minijvp.{module}.{name}", *args, **kwargs)
-            if kwargs and honoured is not None and not kwargs.keys() <= honoured:
-                args, kwargs, device = fitted(original, module, signature, honoured, args, kwargs)
-                return placed(traced(*args, **kwargs), device)
-            return traced(*args, **kwargs)
+            try:
+                if state.trace is EVALUATION:
+                    try:
+                        return original(*args, **kwargs)
+                    except (TypeError, ValueError):
+                        if not any([isinstance(x, Tracer) for x in (*args, *kwargs.values())]):
+                            raise
+                if kwargs and is_asked(kwargs):
+                    return split_result(original, f"minijvp.{module}.{name}", *args, **kwargs)
+                if kwargs and honoured is not None and not kwargs.keys() <= honoured:
+                    args, kwargs, device = fitted(original, module, signature, honoured, args, kwargs)
+                    return placed(traced(*args, **kwargs), device)
+                return traced(*args, **kwargs)
+            except Exception as error:
+                shorten(error)
+                raise
 
         function.__name__ = function.__qualname__ = name
         function.__doc__ = traced.__doc__ or f"What {original.__module__}.{name} returns, for arrays and tracers."

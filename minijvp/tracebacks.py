@@ -1,0 +1,80 @@
+"""Tracebacks of errors that leave minijvp: the lines of the user's code, without those of the libraries below."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import CodeType, TracebackType
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from jax.errors import JaxRuntimeError
+
+from minijvp.core.hooks import hooks
+from minijvp.core.source import PACKAGE, is_internal
+from minijvp.errors import MinijvpError
+
+MEANT = (MinijvpError, JaxRuntimeError, TypeError, ValueError)
+"""What is raised for a fault of the caller. Another error from a line of minijvp is a fault of that."""
+
+NUMPY = str(Path(np.__file__).parent) + os.sep
+ABOUT_FRAMES = "JAX_TRACEBACK_FILTERING"
+"""What a note of JAX's about frames that it left out names."""
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def border(fun: Function) -> Function:
+    """The function as users call it: an error that leaves it has a short traceback, if that is set."""
+
+    @functools.wraps(fun)
+    def bordered(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return fun(*args, **kwargs)
+        except Exception as error:
+            shorten(error)
+            raise
+
+    return bordered  # type: ignore[return-value]
+
+
+def shorten(error: BaseException) -> None:
+    """Leave the frames of minijvp, JAX and NumPy out of the traceback of an error, and of those that it came from.
+
+    The frame that calls this one goes too, if it raises the error again by `raise` alone.
+    """
+    if hooks.full_tracebacks() or jax.config.jax_traceback_filtering == "off":
+        return
+    seen: set[int] = set()
+    found: BaseException | None = error
+    while found is not None and id(found) not in seen:
+        seen.add(id(found))
+        _shorten_one(found)
+        found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
+
+
+def is_below(code: CodeType) -> bool:
+    """Whether code belongs to minijvp or to what it stands on."""
+    return is_internal(code) or code.co_filename.startswith(NUMPY)
+
+
+def _shorten_one(error: BaseException) -> None:
+    frames: list[TracebackType] = []
+    traceback = error.__traceback__
+    while traceback is not None:
+        frames.append(traceback)
+        traceback = traceback.tb_next
+    if not frames or (not isinstance(error, MEANT) and frames[-1].tb_frame.f_code.co_filename.startswith(PACKAGE)):
+        return
+    following = None
+    for frame in reversed(frames):
+        if not is_below(frame.tb_frame.f_code):
+            frame.tb_next = following
+            following = frame
+    error.__traceback__ = following
+    notes = getattr(error, "__notes__", None)
+    if notes:
+        error.__notes__ = [note for note in notes if ABOUT_FRAMES not in note]
