@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 from collections.abc import Sequence
@@ -219,31 +220,58 @@ def escaped(tracer: Any, used_by: str) -> EscapedTracerError:
     )
 
 
-def foreign(tracer: Any, function: str, entered: FrameType | None, line: Any) -> ForeignFunctionError:
-    """The error for a function of a library, `entered` by a line of the user's, that does not know tracers."""
+def foreign(
+    tracer: Any, function: str, entered: FrameType | None, line: Any, line_of_user: Any
+) -> ForeignFunctionError:
+    """The error for a function of JAX or NumPy, `entered` by a line, that does not know tracers."""
+    package = line_of_user is not None and line_of_user != line  # which calls JAX
+    instead = "" if package else remedy(function, entered, line)
     return ForeignFunctionError(
         f"{function} received a traced {tracer.type!r} of {tracer.owner.description}{used(tracer, line)}.",
-        "It does not know minijvp's tracers, and would have to drop the derivative or the batch axis.",
-        f"{remedy(entered)} Or make the function that calls JAX one of minijvp, minijvp.from_jax(f), and pass it "
-        "every traced value as an argument.",
+        *advice(instead, package and line_of_user.callee),
     )
 
 
-def remedy(entered: FrameType | None) -> str:
-    """What to write in place of a call of a library, given the frame of the function that was called, if it has one.
+def advice(instead: str, callee: str) -> tuple[str, str]:
+    """Why a tracer is refused, and what to do: `instead`, or to make the function that is called one of minijvp."""
+    return (
+        "It does not know minijvp's tracers, and would have to drop the derivative or the batch axis.",
+        f"{instead}{'Or make' if instead else 'Make'} the function that calls JAX one of minijvp, "
+        f"minijvp.from_jax({callee or 'f'}), and pass it every traced value as an argument.",
+    )
 
-    The frame is all there is: a function of JAX does not say its name to what it receives. It steers a text only.
+
+def about_tracers(line: Any) -> str:
+    """What to say in place of an error of JAX, which met a tracer at a line and only knows its class."""
+    where = f" at {line}: {line.text}" if line else ""
+    what = f"{(line and line.callee) or 'a function of JAX'} received a traced value{where}."
+    return "\n".join((what, *advice(remedy("", None, line), "")))
+
+
+MODULES = (jnp, jax.scipy.special, jax.nn, jax.lax, jax.random, jax.debug, jax)
+"""Those of JAX where functions are looked for by their names."""
+
+
+def remedy(function: str, entered: FrameType | None, line: Any) -> str:
+    """What to write in place of a call of NumPy or JAX, given the frame of the function that was called, if it has one.
+
+    A function of JAX does not say its name to what it receives: there is its frame, and the line. They steer a text.
     """
+    name, owner = "", ""
     if entered is not None and entered.f_globals.get("__name__", "").startswith("jax."):
         owner, _, name = entered.f_code.co_qualname.rpartition(".")
         if name == "__getitem__":
-            return "Write minijvp.numpy.asarray(x)[i] for x[i], where x is not traced and i is."
+            return "Write minijvp.numpy.asarray(x)[i] for x[i], where x is not traced and i is. "
         if "IndexUpdate" in owner:
-            return f"Write minijvp.numpy.asarray(x).at[i].{name}(v) for x.at[i].{name}(v), where x is not traced."
-        for module in (jnp, jax.lax, jax.nn):
-            if not owner and hasattr(module, name):
-                return f"Write mini{module.__name__.replace('jax', 'jvp', 1)}.{name}, the same function for tracers."
+            return f"Write minijvp.numpy.asarray(x).at[i].{name}(v) for x.at[i].{name}(v), where x is not traced. "
+    callee = re.match(r"[\w.]*", line.callee if line is not None else "")[0]  # type: ignore[index]
+    for known in ("" if owner else name, callee, function):
+        module, _, known = known.rpartition(".")
+        for found in sorted(MODULES, key=lambda m: m.__name__.rpartition(".")[2] != module.rpartition(".")[2]):
+            if known and hasattr(found, known):
+                ours = found.__name__.replace("jax", "minijvp", 1)
+                return f"Write {ours}.{known}, the same function for tracers. "
     return (
         "Use the function of the same name in minijvp.numpy; for an index or a method of an array x that is not "
-        "traced, write minijvp.numpy.asarray(x)[i]."
+        "traced, write minijvp.numpy.asarray(x)[i]. "
     )

@@ -13,8 +13,9 @@ import jax
 import numpy as np
 from jax.errors import JaxRuntimeError
 
+from minijvp.answers import about_tracers
 from minijvp.core.hooks import hooks
-from minijvp.core.source import PACKAGE, is_internal
+from minijvp.core.source import PACKAGE, is_internal, raised_at
 from minijvp.errors import MinijvpError
 
 MEANT = (MinijvpError, JaxRuntimeError, TypeError, ValueError)
@@ -23,6 +24,9 @@ MEANT = (MinijvpError, JaxRuntimeError, TypeError, ValueError)
 NUMPY = str(Path(np.__file__).parent) + os.sep
 ABOUT_FRAMES = "JAX_TRACEBACK_FILTERING"
 """What a note of JAX's about frames that it left out names."""
+
+OURS = "<class 'minijvp."
+"""What JAX says of a tracer that it met where it does not ask it for an array."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -46,7 +50,9 @@ def shorten(error: BaseException) -> None:
 
     The frame that calls this one goes too, if it raises the error again by `raise` alone.
     """
-    if hooks.full_tracebacks() or jax.config.jax_traceback_filtering == "off":
+    if type(error) is TypeError and OURS in str(error):
+        error.args = (about_tracers(raised_at(error)),)
+    if hooks.full_tracebacks() or jax.config.jax_traceback_filtering == "off":  # type: ignore[attr-defined]
         return
     seen: set[int] = set()
     found: BaseException | None = error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import operator
@@ -116,9 +117,25 @@ def as_arrays(leaves: Sequence[Any], where: Callable[[int], str]) -> list[Any]:
 
 
 FUNCTIONS_APART = (
-    "Functions in a module of Equinox are split off by params, static = eqx.partition(module, eqx.is_inexact_array), "
-    "and put back inside by eqx.combine(params, static)."
+    " Functions in a module of Equinox are split off by params, static = eqx.partition(module, eqx.is_inexact_array), "
+    "and put back inside by eqx.combine(params, static). Of a module of flax, the parameters are an argument, and the "
+    "function calls module.apply(params, x)."
 )
+
+
+def advice(x: Any, name: str) -> str:
+    """What else can be done about a leaf that is no array."""
+    kind = type(x).__name__
+    if dataclasses.is_dataclass(x) and not callable(x):
+        return f" Or make the class a pytree of its fields: jax.tree_util.register_dataclass({kind})."
+    if inspect.iscoroutine(x) or inspect.isgenerator(x) or inspect.isasyncgen(x):
+        return f" What is called is no function that returns its result, but makes a {kind}: write it with `return`."
+    if name.startswith("self,"):
+        return (
+            " For a method of an object that does not change: @functools.partial(minijvp.jit, static_argnums=0). For "
+            f"one that has arrays: make {kind} a pytree (minijvp.tree_util.register_pytree_node_class)."
+        )
+    return FUNCTIONS_APART if callable(x) else ""
 
 
 def with_arrays(tree: Any, where: Callable[[Any], Callable[[int], str]]) -> Any:
@@ -132,8 +149,9 @@ def require_array(x: Any, where: Callable[[], str]) -> ArrayType:
     try:
         return type_of(x)
     except ArgumentError as error:
-        what = f"{where()} is {x!r:.200} of type {type(x).__name__}, which is not an array."
-        raise ArgumentError(what, error.why, f"{error.do} {FUNCTIONS_APART}" if callable(x) else error.do) from None
+        name = where()
+        what = f"{name} is {x!r:.200} of type {type(x).__name__}, which is not an array."
+        raise ArgumentError(what, error.why, error.do + advice(x, name)) from None
 
 
 def needs_conversion(x: Any) -> bool:

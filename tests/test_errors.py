@@ -758,7 +758,7 @@ FOREIGN: dict[str, tuple[Callable[[Any], Any], Any]] = {
 def test_functions_of_numpy_and_jax_take_no_tracers(name: str, use: str) -> None:
     function, x = FOREIGN[use]
     is_derivative = name in ("grad", "jvp", "jit of grad")
-    with fails(ForeignFunctionError, "minijvp.numpy", "[]"):
+    with fails(ForeignFunctionError, "minijvp." if use.startswith(("jax.", "device_put")) else "minijvp.numpy", "[]"):
         run_under(name, function, float(x) if is_derivative else x)
 
 

@@ -11,6 +11,7 @@ import ast
 import linecache
 import os
 import sys
+import sysconfig
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +23,8 @@ from jax.extend.source_info_util import NameStack, current_name_stack, register_
 PACKAGE = str(Path(__file__).resolve().parent.parent)
 register_exclusion(PACKAGE + os.sep)  # our frames are none of a user's, for what JAX tells of an operation
 _is_internal: dict[str, bool] = {}
+INSTALLED = sysconfig.get_path("purelib") + os.sep
+"""Where packages are installed, which are not the user's code."""
 
 
 class Source(NamedTuple):
@@ -49,6 +52,21 @@ class Source(NamedTuple):
     @property
     def text(self) -> str:
         return linecache.getline(self.file, self.line).strip()
+
+    @property
+    def callee(self) -> str:
+        """The function that the instruction calls, as it is written there; empty for what is no call."""
+        line, end, column, end_column = positions(self.code)[self.instruction // 2]
+        lines = [linecache.getline(self.file, i).encode() for i in range(line or 0, (end or 0) + 1)]
+        if not lines or column is None or end_column is None:
+            return ""
+        lines[-1] = lines[-1][:end_column]
+        lines[0] = lines[0][column:]
+        try:
+            found = ast.parse(b"".join(lines).strip(), mode="eval").body
+        except SyntaxError:
+            return ""
+        return ast.unparse(found.func) if isinstance(found, ast.Call) else ""
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line} ({self.function})"
@@ -160,15 +178,23 @@ def capture(depth: int = 2) -> Source | None:
     return None
 
 
-def called(depth: int = 2) -> tuple[FrameType | None, Source | None]:
-    """The frame of the function of a library that user code called, if it has one, and the line of the call."""
+def called(depth: int = 2) -> tuple[FrameType | None, Source | None, Source | None]:
+    """The frame of the function of JAX that was called, if it has one, the line of the call, and that of the user's.
+
+    The two lines differ where the user has called a function of an installed package, which calls JAX.
+    """
     frame: FrameType | None = sys._getframe(depth)
-    entered = None
+    entered = line = None
     while frame is not None:
-        if not is_internal(frame.f_code):
-            return entered, Source(frame.f_code, frame.f_lasti)
-        entered, frame = frame, frame.f_back
-    return entered, None
+        if line is None and is_internal(frame.f_code):
+            entered = frame
+        elif not is_internal(frame.f_code):
+            found = Source(frame.f_code, frame.f_lasti)
+            line = line or found
+            if not frame.f_code.co_filename.startswith(INSTALLED):
+                return entered, line, found
+        frame = frame.f_back
+    return entered, line, None
 
 
 def innermost(codes: Iterable[CodeType], instructions: Iterable[int]) -> Source | None:

@@ -106,7 +106,7 @@ def forward_trace(
             raise ArgumentError(
                 f"{name} of forward_trace is of type {type(value).__name__}.",
                 "It takes the positional arguments of the function in a tuple, and their tangents in another.",
-                "Write forward_trace(f, (x,), (t,)).",
+                "Write forward_trace(f, (x, y), (t_x, t_y)): it needs a direction, as reverse_trace(f, x, y) does not.",
             )
     program = TracedFunction(f, tuple(primals), "forward_trace")
     given, tree = tree_flatten(tuple(tangents))

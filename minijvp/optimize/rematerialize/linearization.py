@@ -175,7 +175,8 @@ def too_small(
         f"{here(whole)} bytes{each}, and it cannot do with less than {here(plan.peak)}.",
         f"At least {here(plan.bytes_after)} bytes are saved and {here(within)} are computed again at one time; the "
         f"largest that are saved: {'; '.join(map(described, largest)) or 'none'}.",
-        f"Give at least {here(plan.peak)} (an int, bytes), or {part:.2g} (a float, the part of the default).",
+        f"Give at least {here(plan.peak)} (an int, bytes), or {part:.2g} (a float, the part of the default)."
+        + (" The int 1 is one byte; the float 1.0 is all." if budget == 1 else ""),
     )
 
 
