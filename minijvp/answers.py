@@ -224,11 +224,11 @@ def foreign(
     tracer: Any, function: str, entered: FrameType | None, line: Any, line_of_user: Any
 ) -> ForeignFunctionError:
     """The error for a function of JAX or NumPy, `entered` by a line, that does not know tracers."""
-    package = line_of_user is not None and line_of_user != line  # which calls JAX
-    instead = "" if package else remedy(function, entered, line)
+    package = line_of_user if line_of_user is not None and line_of_user != line else None  # it calls what calls JAX
+    instead = remedy(function, entered, line) if package is None else ""
     return ForeignFunctionError(
         f"{function} received a traced {tracer.type!r} of {tracer.owner.description}{used(tracer, line)}.",
-        *advice(instead, package and line_of_user.callee),
+        *advice(instead, "" if package is None else package.callee),
     )
 
 

@@ -82,7 +82,9 @@ ARGUMENTS: dict[str, tuple[Callable[[], Any], str]] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:coroutine", "ignore:Python iterable:DeprecationWarning")
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning", "ignore:Python iterable:DeprecationWarning"
+)
 @pytest.mark.parametrize("name", ARGUMENTS)
 def test_arguments(name: str) -> None:
     call, words = ARGUMENTS[name]
