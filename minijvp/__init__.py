@@ -1,10 +1,35 @@
-"""Composable transformations of numerical Python functions: differentiation, batching and compilation, on XLA."""
+"""Composable transformations of numerical Python functions: differentiation, batching and compilation, on XLA.
+
+Functions are written with `minijvp.numpy`, `minijvp.lax`, `minijvp.nn`, `minijvp.scipy` and `minijvp.random`, which
+have what the modules of JAX of these names have; those written for JAX become functions of minijvp by `from_jax`.
+
+Transformations take a function and return one, and may be nested in any order:
+    grad, value_and_grad        gradients, in reverse mode
+    jacfwd, jacrev, hessian     whole Jacobians and Hessians
+    jvp, linearize, vjp         derivatives in directions, forward and backward
+    vmap                        a function of one element for all elements of an axis
+    jit, checkpoint, shard_map  compiled; with less memory; on several devices
+    custom_jvp, custom_vjp      functions with a derivative of their own
+
+What derivatives are made of, and why they are what they are:
+    make_jaxpr, draw, to_python                        the program of a function: as text, as a picture, as Python
+    forward_trace, reverse_trace, backward_graph       each value with its derivative
+    residual_report, remat_plan                        what reverse mode keeps in memory, for which line
+    explain_nan, why_zero, check_grads, debug          where a nan or a zero comes from; whether a derivative is right
+    symbolic, numerical                                derivatives by SymPy, and by differences
+
+Settings are in `config`. `minijvp.extend` is for new primitives and transformations.
+
+>>> import minijvp, minijvp.numpy as mnp
+>>> float(minijvp.jit(minijvp.grad(lambda x: mnp.sum(x**3)))(2.0))
+12.0
+"""
 
 from minijvp import versions  # the check of the installed versions comes first
 
 # isort: split
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 from jax import (
@@ -46,7 +71,7 @@ from jax import (
     transfer_guard,
 )
 
-from minijvp import lax, nan_safe, nn, numerical, numpy, optimize, random, scipy, symbolic
+from minijvp import lax, nan_safe, numpy, optimize
 from minijvp.api.batching import vmap
 from minijvp.api.gradients import grad, value_and_grad
 from minijvp.api.jacobians import hessian, jacfwd, jacobian, jacrev
@@ -82,23 +107,26 @@ from minijvp.errors import (
     UnsupportedVersionError,
     UnusedScopeWarning,
 )
-from minijvp.explain import checking as explain_checking
-from minijvp.explain.explain_nan import explain_nan
+from minijvp.explain import hooked as explain_hooked
 from minijvp.interop import from_jax, to_jax
 from minijvp.interop.surface import bridge
 from minijvp.lax import stop_gradient
 from minijvp.lax.roots import fixed_point, root
 from minijvp.settings import config
 from minijvp.tools import rule_checks
-from minijvp.tools.checking import check_grads, check_rule
-from minijvp.tools.external import external
-from minijvp.tools.rules import check_primitive
-from minijvp.views.backward_graph import backward_graph
-from minijvp.views.draw import draw
-from minijvp.views.python.code import to_python
-from minijvp.views.remat_plan import remat_plan
-from minijvp.views.residuals import residual_report
-from minijvp.views.traces import forward_trace, reverse_trace
+
+if TYPE_CHECKING:  # what is imported when it is first used
+    from minijvp import nn, numerical, random, scipy, symbolic
+    from minijvp.explain.explain_nan import explain_nan
+    from minijvp.tools.checking import check_grads, check_rule
+    from minijvp.tools.external import external
+    from minijvp.tools.rules import check_primitive
+    from minijvp.views.backward_graph import backward_graph
+    from minijvp.views.draw import draw
+    from minijvp.views.python.code import to_python
+    from minijvp.views.remat_plan import remat_plan
+    from minijvp.views.residuals import residual_report
+    from minijvp.views.traces import forward_trace, reverse_trace
 
 device_put = bridge(jax.device_put, jax, "device_put")
 
@@ -117,10 +145,15 @@ MODULES = frozenset(
         "flatten_util",
         "image",
         "monitoring",
+        "nn",
+        "numerical",
         "ops",
         "profiler",
+        "random",
+        "scipy",
         "sharding",
         "stages",
+        "symbolic",
         "test_util",
         "tree",
         "tree_util",
@@ -170,12 +203,28 @@ OF_JAX = frozenset(
 """Other names that are JAX's own: settings for a `with` statement, devices and shardings."""
 
 ELSEWHERE = {
+    "backward_graph": "views.backward_graph",
+    "check_grads": "tools.checking",
+    "check_primitive": "tools.rules",
+    "check_rule": "tools.checking",
     "closure_convert": "custom_derivatives",
     "custom_gradient": "custom_derivatives",
+    "draw": "views.draw",
+    "explain_nan": "explain.explain_nan",
+    "external": "tools.external",
+    "forward_trace": "views.traces",
+    "remat_plan": "views.remat_plan",
     "reshard": "sharding",
+    "residual_report": "views.residuals",
+    "reverse_trace": "views.traces",
+    "to_python": "views.python.code",
     "why_zero": "explain.why_zero",
 }
-"""Names that are modules' too, and are imported with them."""
+"""Where functions are that are imported when they are first used."""
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *MODULES, *OF_JAX, *ELSEWHERE})
 
 
 def __getattr__(name: str) -> Any:
@@ -191,7 +240,9 @@ def __getattr__(name: str) -> Any:
 nan_safe.plug_in()
 optimize.plug_in()
 rule_checks.plug_in()
-explain_checking.plug_in()
+explain_hooked.plug_in()
+
+__version__ = versions.VERSION
 
 __all__ = [
     "ArgumentError",
@@ -218,6 +269,7 @@ __all__ = [
     "UnsupportedArgumentError",
     "UnsupportedVersionError",
     "UnusedScopeWarning",
+    "__version__",
     "backward_graph",
     "block_until_ready",
     "check_grads",

@@ -148,3 +148,7 @@ def inspect(x: Any, name: str, *, ordered: bool = False) -> Any:
             )
     leaves = [inspection.inspect(v, f"{name}{path}", ordered) for v, path in zip(leaves, paths, strict=True)]
     return tree_unflatten(tree, leaves)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -68,3 +68,7 @@ __all__ = [
     "translates",
     "type_of",
 ]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

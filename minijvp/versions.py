@@ -8,6 +8,9 @@ import jax
 
 from minijvp.errors import UnsupportedVersionError
 
+VERSION = "0.1.0"
+"""That of minijvp."""
+
 PYTHON = ((3, 11), (3, 13))
 JAX = ((0, 10), (0, 12))
 

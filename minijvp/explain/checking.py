@@ -11,8 +11,6 @@ import numpy as np
 from jax.tree_util import tree_leaves
 
 from minijvp import trees
-from minijvp.calls.jit import is_checking
-from minijvp.core.hooks import hooks
 from minijvp.core.tracer import is_traced
 from minijvp.core.types import is_inexact
 from minijvp.errors import NonFiniteError
@@ -20,15 +18,8 @@ from minijvp.explain.explain_nan import explain_nan
 from minijvp.explain.report import NanReport
 
 
-def plug_in() -> None:
-    """Have calls ask for it, where they are to be checked."""
-    hooks.explainer, hooks.check = explained, check
-
-
 def check(result: Any, fun: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> None:
-    """Raise NonFiniteError if `result`, that of a call, is not finite, where results are checked."""
-    if not is_checking():
-        return
+    """Raise NonFiniteError if `result`, that of a call, is not finite."""
     leaves = tree_leaves(result)
     if not any(map(is_traced, leaves)) and not are_finite(leaves):
         found = look(fun, args, kwargs)

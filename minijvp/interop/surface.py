@@ -35,8 +35,9 @@ def bridge_all(
     """Fill the namespace of a module with what it lacks of `original`, and return all its public names.
 
     Functions are bridged; `makers` return functions, and those are; so are the methods of `classes`. Other classes,
-    dtypes and constants stay what they are. Modules are omitted.
+    dtypes and constants stay what they are. Modules are omitted. `dir` of the module gives its public names.
     """
+    namespace["__dir__"] = lambda: sorted(namespace["__all__"])
     for name in public_names(original):
         value = getattr(original, name)
         if name in namespace or inspect.ismodule(value):
