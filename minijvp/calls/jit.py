@@ -19,6 +19,7 @@ from minijvp import trees
 from minijvp.api.programs import stage_tree
 from minijvp.calls.call import Call, applied
 from minijvp.calls.in_jax import lower_with_rules
+from minijvp.calls.programs import is_too_deep
 from minijvp.calls.static_arguments import StaticArguments, positional_names
 from minijvp.core.hooks import hooks, other_plans
 from minijvp.core.jaxpr import Jaxpr, evaluate, has_own_derivatives, lower
@@ -344,7 +345,7 @@ class _Jitted:
                 if len(self.staged) >= STAGED_PER_FUNCTION:
                     self.staged.clear()
                 self.staged[key] = staged
-        if self.inline:
+        if self.inline or is_too_deep(staged.jaxpr):
             outs: Sequence[Any] = evaluate(staged.jaxpr, *staged.constants, *leaves)
         else:
             outs = jit_primitive(*staged.constants, *leaves, jaxpr=staged.jaxpr)

@@ -8,6 +8,7 @@ from typing import Any
 from minijvp import trees
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
 from minijvp.core.primitive import Axis, Primitive
+from minijvp.core.tracing import computes, state
 from minijvp.core.types import Array, ArrayType, Params, ScalarType, is_inexact, type_of
 from minijvp.errors import JaxprError
 from minijvp.operations.casting import convert_element_type
@@ -15,6 +16,9 @@ from minijvp.operations.families import add, broadcast_in_dim, instantiate, zero
 from minijvp.transforms.vmap import vmap_jaxpr
 
 Flags = tuple[bool, ...]
+
+DEEPEST = 8
+"""Where programs are called inside of one another, those that call deeper ones become part of what calls them."""
 
 
 def groups(values: Sequence[Any], *sizes: int) -> list[list[Any]]:
@@ -44,6 +48,17 @@ def either(x: Iterable[bool], y: Iterable[bool]) -> Flags:
 def both(x: Iterable[bool], y: Iterable[bool]) -> Flags:
     """Place by place, whether both are true."""
     return tuple([a and b for a, b in zip(x, y, strict=True)])
+
+
+def is_too_deep(jaxpr: Jaxpr) -> bool:
+    """Whether the equations of a program are to stand where it would be called, in another that is recorded.
+
+    Each transformation of a call is one of the call inside, and so on: that takes thirty calls of Python for each.
+    """
+    programs: Iterable[Jaxpr] = (jaxpr,)
+    for _ in range(DEEPEST - 1):
+        programs = {id(p): p for outer in programs for e in outer for p in e.programs}.values()
+    return bool(programs) and not computes(state.trace)
 
 
 class Extension:

@@ -17,6 +17,7 @@ from minijvp.calls.callback import pure_callback as pure_callback_primitive
 from minijvp.calls.checkpoint import checkpoint as checkpoint_primitive
 from minijvp.calls.jit import jit_primitive
 from minijvp.calls.policies import of_jax
+from minijvp.calls.programs import is_too_deep
 from minijvp.control_flow.cond import cond as cond_primitive
 from minijvp.control_flow.reduce import reduce as reduce_primitive
 from minijvp.control_flow.reduce import reduce_windows
@@ -65,7 +66,7 @@ def jit(equation: JaxprEqn, *inputs: Any) -> Any:
         refuse_option("jit", option, next((v for v in params[option] if v is not None), None))
     refuse_option("jit", "compiler_options", params["compiler_options_kvs"] or None)
     operands = held(in_types(inputs, closed.jaxpr.invars), params["in_shardings"])
-    if size(jaxpr) <= INLINED:
+    if size(jaxpr) <= INLINED or is_too_deep(jaxpr):
         outs = evaluate(jaxpr, *constants, *operands)
     else:
         outs = jit_primitive(*constants, *operands, jaxpr=jaxpr)

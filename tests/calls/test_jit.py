@@ -575,3 +575,54 @@ def test_what_wraps_a_compiled_function_has_its_attributes_and_not_its_methods()
         found = transformation(double)
         assert found.tag == "mine" and not hasattr(found, "lower")
         assert found.__wrapped__ is double
+
+
+# Nested
+
+
+def nested(n: int, jit: Any = minijvp.jit, innermost: Any = mnp.sin) -> Any:
+    """The innermost function in so many others, each under jit: sin(x) * 1.01^n."""
+    f = innermost
+    for _ in range(n):
+        f = jit(lambda x, g=f: g(x) * 1.01)
+    return f
+
+
+def count_calls(jaxpr: Any) -> int:
+    return sum(1 + sum(map(count_calls, e.programs)) for e in jaxpr if e.primitive.name == "jit")
+
+
+@pytest.mark.parametrize("jit", [minijvp.jit, jax.jit], ids=["ours", "JAX's"])
+@pytest.mark.parametrize(
+    "transform",
+    [
+        lambda f: f,
+        minijvp.grad,
+        lambda f: minijvp.jit(minijvp.grad(f)),
+        lambda f: minijvp.grad(minijvp.jit(f)),
+        lambda f: minijvp.grad(minijvp.grad(f)),
+        lambda f: lambda x: minijvp.vmap(minijvp.grad(f))(x[None])[0],
+        lambda f: lambda x: minijvp.jvp(f, (x,), (x,))[1],
+    ],
+    ids=["value", "grad", "jit of grad", "grad of jit", "second", "vmap", "jvp"],
+)
+def test_a_hundred_functions_in_one_another(transform: Any, jit: Any) -> None:
+    n, x = 100, jnp.float32(0.3)
+    f = nested(n) if jit is minijvp.jit else minijvp.from_jax(nested(n, jax.jit, jnp.sin))
+    wanted = transform(lambda x: mnp.sin(x) * 1.01**n)(x)
+    np.testing.assert_allclose(transform(f)(x), wanted, rtol=2e-6)
+
+
+def test_functions_in_one_another_that_were_staged_one_by_one() -> None:
+    f: Any = mnp.sin
+    for n in range(1, 101):
+        f = minijvp.jit(lambda x, g=f: g(x) * 1.01)
+        if n % 5 == 0:
+            minijvp.make_jaxpr(f)(0.3)
+    np.testing.assert_allclose(minijvp.jit(minijvp.grad(f))(0.3), np.cos(0.3) * 1.01**100, rtol=2e-6)
+
+
+def test_a_few_functions_in_one_another_remain_calls() -> None:
+    assert count_calls(minijvp.make_jaxpr(nested(6))(0.3)) == 6
+    # The deepest ones do: those are called again and again, while what calls them is called once.
+    assert 6 <= count_calls(minijvp.make_jaxpr(nested(40))(0.3)) <= 10
