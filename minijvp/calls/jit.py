@@ -5,7 +5,6 @@ jit : (a -> b) -> (a -> b)
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial, wraps
 from threading import RLock
@@ -21,10 +20,10 @@ from minijvp.calls.call import Call, applied
 from minijvp.calls.in_jax import lower_with_rules
 from minijvp.calls.programs import is_too_deep
 from minijvp.calls.static_arguments import StaticArguments, positional_names
+from minijvp.calls.written_out import plain_parameters, written_out
 from minijvp.core.hooks import hooks, other_plans
 from minijvp.core.jaxpr import Jaxpr, evaluate, has_own_derivatives, lower
 from minijvp.core.primitive import Primitive
-from minijvp.core.source import PACKAGE
 from minijvp.core.tracer import is_traced, refuse_tracers, resolved
 from minijvp.core.tracing import EVALUATION, JAX_EVALUATION, evaluating, live_traces, named_axes, state, traced_by_jax
 from minijvp.core.types import Array, Params, jit_is_disabled, x64_enabled
@@ -72,35 +71,6 @@ class Staged:
     def __init__(self, closed: Jaxpr, out_tree: Any):
         self.jaxpr, self.constants = closed.hoist_constants()
         self.out_tree = out_tree
-
-
-FIXED_WRAPPER = """
-def jitted({arguments}):
-    try:
-        if __live_traces and __state.trace is not __evaluation:
-            return __under_trace({packed}, {{}})
-        try:
-            return (__to_run() if __other_plans{or_in_jax} else __compiled)({arguments})
-        except __errors as error:
-            return __recover(error, {packed}, {{}})
-    except Exception as error:
-        __shorten(error)
-        raise
-"""
-
-
-def plain_parameters(fun: Callable[..., Any]) -> list[str] | None:
-    """The parameters as they are written, one at least, if they have no defaults and none is by name only."""
-    # Our own wrappers take what they wrap takes. Another's, though it names what it wraps, may take more.
-    while hasattr(fun, "__wrapped__") and hasattr(fun, "__code__") and fun.__code__.co_filename.startswith(PACKAGE):
-        fun = fun.__wrapped__
-    try:
-        parameters = list(inspect.signature(fun, follow_wrapped=False).parameters.values())
-    except (TypeError, ValueError):
-        return None
-    kinds = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.VAR_POSITIONAL
-    plain = all(p.kind in kinds and p.default is p.empty and not p.name.startswith("__") for p in parameters)
-    return list(map(str, (p.replace(annotation=p.empty) for p in parameters))) if plain and parameters else None
 
 
 def jit(
@@ -300,33 +270,25 @@ class _Jitted:
         return method
 
     def fixed_wrapper(self) -> Callable[..., Any] | None:
-        """The public function with the parameters of `fun` written out, if it has plain ones only.
-
-        Half of what a wrapper costs is packing its arguments and unpacking them again; this one is made from its
-        source, as dataclasses make their methods, and does neither.
-        """
+        """The public function with the parameters of `fun` written out, if it has plain ones only."""
         names = plain_parameters(self.fun)
         if names is None or self.tells_positions_from_names:
             return None
-        arguments = ", ".join(names)
         scope: dict[str, Any] = {
-            "__live_traces": live_traces,
-            "__state": state,
-            "__evaluation": EVALUATION,
-            "__compiled": self.form(DEFAULT_PLAN, False),
-            "__to_run": self.to_run,
-            "__other_plans": other_plans,
-            "__find_top_trace": find_top_trace,
-            "__jax_evaluation": JAX_EVALUATION,
-            "__under_trace": self.call_under_trace,
-            "__recover": self.recover,
-            "__errors": RECOVERABLE,
-            "__shorten": shorten,
+            "live_traces": live_traces,
+            "state": state,
+            "evaluation": EVALUATION,
+            "compiled": self.form(DEFAULT_PLAN, False),
+            "to_run": self.to_run,
+            "other_plans": other_plans,
+            "find_top_trace": find_top_trace,
+            "jax_evaluation": JAX_EVALUATION,
+            "under_trace": self.call_under_trace,
+            "recover": self.recover,
+            "errors": RECOVERABLE,
+            "shorten": shorten,
         }
-        for or_in_jax in (" or __find_top_trace(()) is not __jax_evaluation", ""):
-            text = FIXED_WRAPPER.format(arguments=arguments, packed=f"({arguments},)", or_in_jax=or_in_jax)
-            exec(compile(text, f"{__file__} (wrapper)", "exec"), scope)  # the name marks its frame as one of ours
-            self.fixed.append(scope["jitted"])
+        self.fixed += written_out(names, scope)
         return self.fixed[0]
 
     def call_under_trace(self, args: tuple, kwargs: dict[str, Any]) -> Any:

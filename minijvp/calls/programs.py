@@ -55,10 +55,12 @@ def is_too_deep(jaxpr: Jaxpr) -> bool:
 
     Each transformation of a call is one of the call inside, and so on: that takes thirty calls of Python for each.
     """
+    if computes(state.trace):
+        return False
     programs: Iterable[Jaxpr] = (jaxpr,)
     for _ in range(DEEPEST - 1):
         programs = {id(p): p for outer in programs for e in outer for p in e.programs}.values()
-    return bool(programs) and not computes(state.trace)
+    return bool(programs)
 
 
 class Extension:
