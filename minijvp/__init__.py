@@ -218,6 +218,9 @@ ELSEWHERE = {
     "residual_report": "views.residuals",
     "reverse_trace": "views.traces",
     "to_python": "views.python.code",
+    "sparse_hessian": "sparse",
+    "sparse_jacobian": "sparse",
+    "sparsity": "sparse",
     "why_zero": "explain.why_zero",
 }
 """Where functions are that are imported when they are first used."""
@@ -346,6 +349,9 @@ __all__ = [
     "scipy",
     "set_mesh",
     "shard_map",
+    "sparse_hessian",
+    "sparse_jacobian",
+    "sparsity",
     "stop_gradient",
     "symbolic",
     "tap",
