@@ -92,6 +92,7 @@ def only(pattern: Matrix, rows: np.ndarray) -> Matrix:
 def star_colours(pattern: Matrix) -> np.ndarray:
     """A colour for each column of a symmetric pattern, by which every entry can be read from one of two columns.
 
+    Columns without entries have -1.
     It is a star colouring of the graph whose edges are the entries beside the diagonal: neighbours differ, and no path
     of four has two colours only. For each vertex are kept: the colours of its neighbours; those that two or more of
     them have; and the colours of neighbours that have two or more of the colour of this vertex, which another neighbour
@@ -103,7 +104,10 @@ def star_colours(pattern: Matrix) -> np.ndarray:
     once, twice, beyond = [0] * n, [0] * n, [0] * n
     first: list[dict[int, int]] = [{} for _ in range(n)]
     for v in np.argsort(-np.diff(pattern.indptr), kind="stable").tolist():
-        near = [w for w in columns[starts[v] : starts[v + 1]] if w != v]
+        own = columns[starts[v] : starts[v + 1]]
+        if not own:
+            continue
+        near = [w for w in own if w != v]
         coloured = [w for w in near if colours[w] >= 0]
         forbidden = once[v]
         for w in coloured:

@@ -34,6 +34,9 @@ from minijvp.trees import Argnums
 
 FORMATS = "bcoo", "scipy"
 
+WRITTEN_OUT = 8
+"""So many colours are computed one by one: XLA fuses what belongs to each, where a batch of them would be stored."""
+
 
 def sparsity(
     fun: Callable[..., Any], argnums: Argnums = 0, *, order: int = 1, local: bool = False
@@ -249,17 +252,18 @@ def program_of_entries(
 
 def along(fun: Callable[[Any], Any], n: int, chunk_size: int | None) -> Any:
     """The results of a function of each of n numbers, in one flat array; so many of them at a time."""
-    numbers = mnp.arange(n)
-    found = (
-        vmap(fun)(numbers) if chunk_size is None or chunk_size >= n else loop_map(fun, numbers, batch_size=chunk_size)
-    )
-    return found.reshape(-1)
+    if chunk_size is not None and chunk_size < n:
+        return loop_map(fun, mnp.arange(n), batch_size=chunk_size).reshape(-1)
+    if n > WRITTEN_OUT:
+        return vmap(fun)(mnp.arange(n)).reshape(-1)
+    parts = list(map(fun, range(n)))
+    return parts[0] if n == 1 else mnp.concatenate(parts)
 
 
 def seeds(k: Any, colours: np.ndarray, types: Sequence[ArrayType]) -> list[Any]:
     """A tangent for each type: 1 where elements have the colour k, and 0 elsewhere."""
     starts = accumulate([t.size for t in types], initial=0)
-    small = colours.astype(np.int16 if colours.max(initial=0) < 2**15 else np.int32)
+    small = mnp.asarray(colours.astype(np.int16 if colours.max(initial=0) < 2**15 else np.int32))
     return [(small[s : s + t.size] == k).astype(t.dtype).reshape(t.shape) for s, t in zip(starts, types)]
 
 

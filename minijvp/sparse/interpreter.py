@@ -98,8 +98,9 @@ def by_jvp(e: Equation, operands: Sequence[Value], by_rule: frozenset[Primitive]
     flags = tuple([v.sets is not None for v in operands])
     if e.primitive not in by_rule:
         try:
-            params = tuple(e.params.items())
-            program, moved = jvp_program(e.primitive, tuple([v.type for v in operands]), flags, params)
+            literals = tuple([v.value if type(v) is Literal else None for v in e.inputs])
+            types = tuple([v.type for v in operands])
+            program, moved = jvp_program(e.primitive, types, flags, literals, tuple(e.params.items()))
         except MissingRuleError:
             pass  # of what has no derivative here, nothing is known
         else:
@@ -112,14 +113,17 @@ def by_jvp(e: Equation, operands: Sequence[Value], by_rule: frozenset[Primitive]
 
 @cached(maxsize=1024)
 def jvp_program(
-    primitive: Primitive, types: tuple[ArrayType, ...], flags: tuple[bool, ...], params: tuple
+    primitive: Primitive, types: tuple[ArrayType, ...], flags: tuple[bool, ...], literals: tuple, params: tuple
 ) -> tuple[Jaxpr, tuple[bool, ...]]:
-    """The program from operands, and tangents of those with a flag, to tangents of results; and which have one."""
+    """The program from operands, and tangents of those with a flag, to tangents of results; and which have one.
+
+    It takes `literals` too, and does not read them: rules see them as numbers.
+    """
     moved: tuple[bool, ...] = ()
 
     def push(*args: Any) -> list[Any]:
         nonlocal moved
-        primals = args[: len(types)]
+        primals = tuple([x if n is None else n for x, n in zip(args, literals)])
         _, found = primitive.jvp(primals, spread(args[len(types) :], flags), **dict(params))
         tangents = found if type(found) is tuple else (found,)
         moved = nonzero(tangents)

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
+
 from minijvp.calls.linear_call import linear_call
 from minijvp.calls.programs import groups
 from minijvp.control_flow.bodies import Body
@@ -17,12 +19,12 @@ from minijvp.control_flow.scan import body_of
 from minijvp.control_flow.while_programs import LoopPrograms
 from minijvp.core.jaxpr import Equation, Jaxpr
 from minijvp.core.primitive import Axis
-from minijvp.core.types import is_inexact
+from minijvp.core.types import ArrayType, is_inexact
 from minijvp.custom_rules.custom_vjp import custom_vjp_linear
 from minijvp.errors import MissingRuleError
 from minijvp.sparse.products import anything
 from minijvp.sparse.sets import Sets, closure, identity, merge, numbers, product, stacked, take, union, union_of
-from minijvp.sparse.values import Value
+from minijvp.sparse.values import Known, Value
 from minijvp.transforms.vmap import vmap_jaxpr
 
 Follow = Callable[[Jaxpr, Sequence[Value]], list[Value]]
@@ -84,9 +86,17 @@ def step_by_step(e: Equation, body: Body, values: Sequence[Value], follow: Follo
         outs = follow(body.jaxpr, [*x.constants, *carry, *[v.row(i, length) for v in x.xs]])
         carry = [Value(v.type, out.sets, out.known) for v, out in zip(x.carry, outs)]
         steps.append(outs[body.n_carry :])
-    ys = zip(*steps[:: -1 if e.params["reverse"] else 1], strict=True) if steps else [()] * len(e.outputs)
-    pairs = zip(e.outputs[body.n_carry :], ys)
-    return [*carry, *[Value(out.type, stacked([v.sets for v in y], [v.type.size for v in y])) for out, y in pairs]]
+    if not steps:
+        return [*carry, *[Value(v.type) for v in e.outputs[body.n_carry :]]]
+    ys = zip(*steps[:: -1 if e.params["reverse"] else 1], strict=True)
+    return [*carry, *[stack(v.type, rows) for v, rows in zip(e.outputs[body.n_carry :], ys, strict=True)]]
+
+
+def stack(t: ArrayType, rows: Sequence[Value]) -> Value:
+    """Rows as one value of a type."""
+    known = [v.known for v in rows if v.known is not None]
+    whole = Known(lambda *xs: np.stack(list(map(np.asarray, xs))), known) if len(known) == len(rows) else None
+    return Value(t, stacked([v.sets for v in rows], [v.type.size for v in rows]), whole)
 
 
 def loop(e: Equation, values: Sequence[Value], follow: Follow) -> list[Value]:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 from minijvp.core.jaxpr import Equation
+from minijvp.core.primitive import Primitive
 from minijvp.operations.convolution import Convolution
 from minijvp.operations.families import Elementwise
 from minijvp.operations.windows import window_count
@@ -28,10 +30,9 @@ QUOTIENTS = {"div", "safe_div"}
 def elementwise(e: Equation, values: Sequence[Value]) -> list[Sets]:
     """The sets of the operands by which there is a derivative."""
     primitive, n = e.primitive, e.outputs[0].type.size
-    derivatives = primitive.derivatives if isinstance(primitive, Elementwise) else ()
     found = None
     for i, v in enumerate(values):
-        if v.sets is None or (i < len(derivatives) and derivatives[i] is None):
+        if v.sets is None or is_constant(primitive, i):
             continue
         sets = spread(v.sets, n)
         if len(values) == 2 and (primitive.name in FACTORS or (primitive.name in QUOTIENTS and i == 1)):
@@ -40,6 +41,14 @@ def elementwise(e: Equation, values: Sequence[Value]) -> list[Sets]:
             sets = where_chosen(sets, v, values[1 - i], n, EXTREMA[primitive.name])
         found = union(found, sets)
     return [found]
+
+
+def is_constant(primitive: Primitive, i: int) -> bool:
+    """Whether an elementwise operation has no derivative by an operand: none is given, where its jvp is of these."""
+    if not isinstance(primitive, Elementwise) or type(primitive).jvp is not Elementwise.jvp:
+        return False
+    derivatives = primitive.derivatives
+    return derivatives[i] is None if i < len(derivatives) else not primitive.made_outside
 
 
 def where_nonzero(sets: Sets, factor: Value, n: int) -> Sets:
@@ -165,7 +174,7 @@ def crossed(tables: Sequence[np.ndarray], sizes: Sequence[int]) -> np.ndarray:
     for table, n in zip(tables, sizes, strict=True):
         both = found[:, None, :, None] * n + table[None, :, None, :]
         outside = (found[:, None, :, None] < 0) | (table[None, :, None, :] < 0)
-        found = np.where(outside, -1, both).reshape(len(found) * len(table), -1)
+        found = np.where(outside, -1, both).reshape(len(found) * len(table), found.shape[1] * table.shape[1])
     return found
 
 
@@ -186,7 +195,7 @@ def reduce_window(e: Equation, values: Sequence[Value]) -> list[Sets]:
 def convolution(e: Equation, values: Sequence[Value]) -> list[Sets]:
     """Each result depends on the elements and on the taps that are multiplied for it."""
     x, y = values
-    p = Convolution(**e.params)
+    p = Convolution(**{f.name: e.params[f.name] for f in fields(Convolution) if f.name in e.params})
     x_axes, y_axes, out_axes = p.dimension_numbers
     x_numbers, y_numbers = numbers(x.type.shape).transpose(x_axes), numbers(y.type.shape).transpose(y_axes)
     batch, features = x_numbers.shape[:2]
