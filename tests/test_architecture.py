@@ -39,7 +39,7 @@ FLOORS = [
     {"custom_batching", "custom_derivatives", "debug", "experimental", "flatten_util"},
     {"distributed", "dlpack", "dtypes", "export", "monitoring", "profiler", "sharding", "stages", "tree", "tree_util"},
     {"typing"},
-    {"explain", "numerical", "symbolic", "tools", "views"},
+    {"explain", "numerical", "sparse", "symbolic", "tools", "views"},
     {"ad_checkpoint", "extend", "test_util"},
     {""},
 ]

@@ -28,9 +28,8 @@ class Pattern:
     >>> import minijvp, minijvp.numpy as mnp
     >>> pattern = minijvp.sparsity(lambda x: x[1:] * x[:-1])(mnp.ones(4))
     >>> pattern
-    pattern of 3 x 4 with 6 non-zeros (50%)
-    ⠣⡢
-    ⠀⠀
+    pattern of 3 x 4 with 6 non-zeros (50 %)
+    ⠙⠦
     >>> pattern.colouring().n
     2
     """

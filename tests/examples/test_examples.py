@@ -51,6 +51,17 @@ def test_three_gradients_are_explained_and_mended() -> None:
     assert out.count("all results are finite") == out.count("\nmended: ") == 3
 
 
+def test_newtons_method_uses_a_sparse_hessian(tmp_path: Path) -> None:
+    (tmp_path / "sparse_newton.py").write_text((ROOT / "examples" / "sparse_newton.py").read_text())
+    out = run("sparse_newton.py", tmp_path, "60")
+    assert "3600 unknowns: 17760 entries" in out
+    assert int(found(r"(\d+) Hessian-vector products", out)[0]) <= 6
+    assert float(found(r"closed solution (\S+)", out)[0]) < 3e-4
+    assert float(found(r"difference (\S+)", out)[0]) < 1e-12
+    assert int(found(r"dense / sparse (\d+) x", out)[0]) >= 2
+    assert (tmp_path / "output" / "sparse_newton.svg").stat().st_size > 2_000
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 2])
 def test_digits_are_learned_on_several_devices(processes: int) -> None:
