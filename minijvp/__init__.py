@@ -77,6 +77,7 @@ from minijvp.api.gradients import grad, value_and_grad
 from minijvp.api.jacobians import hessian, jacfwd, jacobian, jacrev
 from minijvp.api.linear_maps import jvp, linearize, vjp
 from minijvp.api.programs import eval_shape, make_jaxpr
+from minijvp.api.taylor import jet, taylor
 from minijvp.calls import policies as checkpoint_policies
 from minijvp.calls.host_calls import pure_callback
 from minijvp.calls.jit import jit
@@ -316,6 +317,7 @@ __all__ = [
     "jacfwd",
     "jacobian",
     "jacrev",
+    "jet",
     "jit",
     "jvp",
     "lax",
@@ -355,6 +357,7 @@ __all__ = [
     "stop_gradient",
     "symbolic",
     "tap",
+    "taylor",
     "to_jax",
     "to_python",
     "transfer_guard",

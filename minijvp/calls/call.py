@@ -16,6 +16,7 @@ from minijvp.core.types import Array, ArrayType
 from minijvp.operations.families import is_linear, nonzero, spread
 from minijvp.transforms.jvp import jvp_jaxpr
 from minijvp.transforms.linearize import LinearizedJaxpr, residuals_of
+from minijvp.transforms.taylor import taylor_jaxpr
 from minijvp.transforms.transpose import transpose_jaxpr
 from minijvp.transforms.vmap import vmap_jaxpr
 
@@ -73,6 +74,13 @@ class Call(ProgramCall):
         outs = self.call(jvp, *primals, *present(tangents), **options)
         n = len(jaxpr.outputs)
         return outs[:n], spread(outs[n:], out_nonzero)
+
+    def taylor_to(self, order: int, primals: tuple, series: tuple, *, jaxpr: Jaxpr, **options: Any) -> tuple[Any, Any]:
+        flags = tuple([(False,) * order if s is None else nonzero(s) for s in series])
+        taylor, out_flags = taylor_jaxpr(jaxpr, order, flags)
+        outs = self.call(taylor, *primals, *[c for s in series if s for c in present(s)], **options)
+        rest = iter(outs[len(jaxpr.outputs) :])
+        return outs[: len(jaxpr.outputs)], [spread(rest, flags) if any(flags) else None for flags in out_flags]
 
     def linearize(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, **options: Any) -> tuple[Any, Any]:
         linearization = self.linearized(jaxpr, nonzero(tangents))

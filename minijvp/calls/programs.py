@@ -40,6 +40,23 @@ def present(tangents: Sequence[Any]) -> list[Any]:
     return [t for t in tangents if t is not None]
 
 
+def flat(series: Iterable[Sequence[Any] | None]) -> list[Any]:
+    """The coefficients of all series that are there."""
+    return [c for s in series if s is not None for c in s]
+
+
+def in_series(coefficients: Sequence[Any], flags: Iterable[bool], order: int) -> list[list[Any] | None]:
+    """Coefficients by the series that they belong to, of which these are there."""
+    rest = iter(coefficients)
+    return [[next(rest) for _ in range(order)] if flag else None for flag in flags]
+
+
+def filled(series: Sequence[Any], primals: Sequence[Any], flags: Sequence[bool], order: int) -> list[list[Any] | None]:
+    """The series at the places that are true, with zeros for the coefficients that are None."""
+    places = zip(series, primals, flags, strict=True)
+    return [[instantiate(c, x) for c in s or (None,) * order] if flag else None for s, x, flag in places]
+
+
 def either(x: Iterable[bool], y: Iterable[bool]) -> Flags:
     """Place by place, whether one of the two is true."""
     return tuple([a or b for a, b in zip(x, y, strict=True)])

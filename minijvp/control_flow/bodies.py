@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from minijvp.calls.dependence import fixpoint, reached, reaching, spread_around
-from minijvp.calls.programs import Extension, Flags, chosen, groups, instantiated, present
+from minijvp.calls.programs import Extension, Flags, chosen, filled, flat, groups, in_series, present
+from minijvp.calls.taylor import pushed
 from minijvp.core.caching import cached, cached_by_linearizer
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import as_constant
 from minijvp.core.types import PYTHON_SCALARS
-from minijvp.operations.families import instantiate, leading_axis, spread
-from minijvp.transforms.jvp import jvp_jaxpr
+from minijvp.operations.families import instantiate, leading_axis, nonzero
 from minijvp.transforms.vmap import vmap_jaxpr
 
 
@@ -58,6 +58,12 @@ class Body(NamedTuple):
         constants = [*x.constants, *present(t.constants)]
         return [*constants, *x.carry, *started(t.carry, x.carry, carried), *x.xs, *present(t.xs)]
 
+    def of_series(self, primals: Sequence[Any], series: Sequence[Any], carried: Flags, order: int) -> list[Any]:
+        """The same for coefficients up to an order, of each that has some all of them."""
+        wanted = with_carry(nonzero(series), self.n_constants, carried)
+        x, s = self.inputs(primals), self.inputs(filled(series, primals, wanted, order))
+        return [*x.constants, *flat(s.constants), *x.carry, *flat(s.carry), *x.xs, *flat(s.xs)]
+
 
 class Transformed(NamedTuple):
     """The body that a transformation makes of another. Its first constants are the arrays `extra`.
@@ -93,27 +99,32 @@ def batched_carry(axis: Axis, init: Sequence[Any], batched: Iterable[bool], want
 
 
 @cached_by_linearizer(maxsize=4096)
-def jvp_body(body: Body, flags: Flags) -> Transformed:
-    """The body on duals. Behind each group of its inputs, and of its outputs, are the tangents of it."""
+def jvp_body(body: Body, flags: Flags, order: int | None = None) -> Transformed:
+    """The body on duals. Behind each group of its inputs, and of its outputs, are the tangents of it.
+
+    For an order these are so many Taylor coefficients of each.
+    """
+    n = order or 1
 
     def turn(carry: Flags) -> Any:
-        program, out_nonzero = jvp_jaxpr(body.jaxpr, with_carry(flags, body.n_constants, carry))
+        program, out_nonzero = pushed(body.jaxpr, with_carry(flags, body.n_constants, carry), order)
         return out_nonzero[: body.n_carry], carry, program, out_nonzero
 
     _, carried, program, out_nonzero = fixpoint(turn, body.carry(flags), body.depending(flags, differentiable=True))
     opened, extra = program.hoist_constants()
     head, primals, tangents = groups(opened.inputs, len(extra), len(body.jaxpr.inputs))
     x = body.inputs(primals)
-    t = body.inputs(spread(tangents, with_carry(flags, body.n_constants, carried)))
-    constants = [*head, *x.constants, *present(t.constants)]
+    t = body.inputs(in_series(tangents, with_carry(flags, body.n_constants, carried), n))
+    constants = [*head, *x.constants, *flat(t.constants)]
     carry, ys = body.outputs(opened.outputs[: len(body.jaxpr.outputs)])
-    t_carry, t_ys = body.outputs(spread(opened.outputs[len(body.jaxpr.outputs) :], out_nonzero))
+    t_carry, t_ys = body.outputs(in_series(opened.outputs[len(body.jaxpr.outputs) :], out_nonzero, n))
     duals = Extension(opened)
+    places = zip(t_carry, body.jaxpr.out_types, carried)
+    t_carry = [s or [duals.zeros(kind) for _ in range(n)] for s, kind, flag in places if flag]
     program = duals.finish(
-        [*constants, *x.carry, *present(t.carry), *x.xs, *present(t.xs)],
-        [*carry, *instantiated(duals, t_carry, body.jaxpr.out_types, carried), *ys, *present(t_ys)],
+        [*constants, *x.carry, *flat(t.carry), *x.xs, *flat(t.xs)], [*carry, *flat(t_carry), *ys, *flat(t_ys)]
     )
-    made = Body(program, len(constants), body.n_carry + sum(carried))
+    made = Body(program, len(constants), body.n_carry + n * sum(carried))
     return Transformed(made, extra, carried, carried + out_nonzero[body.n_carry :])
 
 

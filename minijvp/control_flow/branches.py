@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from minijvp.calls.programs import Extension, Flags, either, groups, instantiated
+from minijvp.calls.programs import Extension, Flags, either, flat, groups, in_series, instantiated
+from minijvp.calls.taylor import pushed
 from minijvp.core.caching import cached, cached_by_linearizer
 from minijvp.core.jaxpr import Jaxpr, Var
 from minijvp.core.primitive import Axis
 from minijvp.core.types import PYTHON_SCALARS, type_of
 from minijvp.operations.families import spread
-from minijvp.transforms.jvp import jvp_jaxpr
 from minijvp.transforms.transpose import transpose_jaxpr
 from minijvp.transforms.vmap import vmap_jaxpr
 
@@ -68,15 +68,16 @@ def completed(
 
 
 @cached_by_linearizer(maxsize=4096)
-def jvp_branches(branches: Branches, flags: Flags) -> TransformedBranches:
-    """The branches on duals; which results have a tangent."""
+def jvp_branches(branches: Branches, flags: Flags, order: int | None = None) -> TransformedBranches:
+    """The branches on duals, or with Taylor coefficients up to an order; which results have a tangent, or some."""
     types = branches[0].out_types
     n = len(types)
 
     def outputs(body: Extension, outs: Sequence[Any], own: Flags, found: Flags) -> list[Any]:
-        return [*outs[:n], *instantiated(body, spread(outs[n:], own), types, found)]
+        places = zip(in_series(outs[n:], own, order or 1), types, found, strict=True)
+        return [*outs[:n], *flat([s or [body.zeros(t) for _ in range(order or 1)] for s, t, flag in places if flag])]
 
-    return completed([jvp_jaxpr(branch, flags) for branch in branches], outputs)
+    return completed([pushed(branch, flags, order) for branch in branches], outputs)
 
 
 @cached_by_linearizer(maxsize=4096)

@@ -19,7 +19,10 @@ from minijvp.calls.programs import (
     array_types,
     chosen,
     either,
+    filled,
+    flat,
     groups,
+    in_series,
     instantiated,
     present,
     require_types,
@@ -81,6 +84,13 @@ class Cond(ControlFlow):
         outs = self(index, *extra, *operands, *present(tangents[1:]), branches=programs)
         outs, t_outs = groups(outs, len(out_nonzero))
         return tuple(outs), spread(t_outs, out_nonzero)
+
+    def taylor_to(self, order: int, primals: tuple, series: tuple, *, branches: Branches) -> tuple[Any, Any]:
+        (index, *operands), flags = primals, nonzero(series[1:])
+        programs, extra, found = jvp_branches(branches, flags, order)
+        given = flat(filled(series[1:], operands, flags, order))
+        outs, coefficients = groups(self(index, *extra, *operands, *given, branches=programs), len(found))
+        return tuple(outs), in_series(coefficients, found, order)
 
     def linearize(self, primals: tuple, tangents: tuple, *, branches: Branches) -> tuple[Any, Any]:
         index, *operands = primals

@@ -20,6 +20,7 @@ from minijvp.calls.programs import (
     both,
     chosen,
     groups,
+    in_series,
     instantiated,
     present,
     require_types,
@@ -97,6 +98,15 @@ class Scan(ControlFlow):
         n_ys = len(made.outputs) - body.n_carry
         carry, t_carry, ys, t_ys = groups(outs, body.n_carry, sum(made.carried), n_ys)
         return (*carry, *ys), spread([*t_carry, *t_ys], made.outputs)
+
+    def taylor_to(self, order: int, primals: tuple, series: tuple, **params: Any) -> tuple[Any, Any]:
+        body = body_of(params)
+        made = jvp_body(body, nonzero(series), order)
+        args = body.of_series(primals, series, made.carried, order)
+        outs = self(*made.extra, *args, **changed(params, made.body))
+        n_ys = len(made.outputs) - body.n_carry
+        carry, s_carry, ys, s_ys = groups(outs, body.n_carry, order * sum(made.carried), n_ys)
+        return (*carry, *ys), in_series([*s_carry, *s_ys], made.outputs, order)
 
     def linearize(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
         body, length, unroll = body_of(params), params["length"], params["unroll"]

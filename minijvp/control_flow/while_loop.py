@@ -14,10 +14,10 @@ from jax.core import eval_context
 
 from minijvp.calls.dependence import reached
 from minijvp.calls.linear_call import LinearCall
-from minijvp.calls.programs import Flags, array_types, chosen, groups, present, require_types, typed
+from minijvp.calls.programs import Flags, array_types, chosen, groups, in_series, present, require_types, typed
 from minijvp.calls.silence import silent
 from minijvp.control_flow.base import ControlFlow
-from minijvp.control_flow.bodies import Body, batched_carry, jvp_body, of_carries, started, vmap_body
+from minijvp.control_flow.bodies import Body, Transformed, batched_carry, jvp_body, of_carries, started, vmap_body
 from minijvp.control_flow.reverse_loop import Curvature, Pull, curvature_of, differentiated, pull_loop, pull_program
 from minijvp.control_flow.while_programs import (
     BOOL,
@@ -73,13 +73,24 @@ class While(ControlFlow):
         return tuple(carry)
 
     def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
-        condition, k, body = LoopPrograms.of(params)
+        _, k, body = LoopPrograms.of(params)
         made = jvp_body(body, nonzero(tangents[k:]))
-        more = made.body.inputs(made.body.jaxpr.in_types).carry[body.n_carry :]
-        args = body.of_duals(primals[k:], tangents[k:], made.carried)
-        programs = LoopPrograms(with_more_carries(condition, tuple(more)), k, made.body)
-        outs, t_outs = groups(self(*primals[:k], *made.extra, *args, **programs.params), body.n_carry)
+        outs, t_outs = self.of_duals(made, primals, body.of_duals(primals[k:], tangents[k:], made.carried), params)
         return tuple(outs), spread(t_outs, made.carried)
+
+    def of_duals(self, made: Transformed, primals: tuple, args: Sequence[Any], params: Params) -> list[list[Any]]:
+        """The last carries, and their tangents, of the loop of duals, whose condition reads the primals only."""
+        condition, k, body = LoopPrograms.of(params)
+        more = made.body.inputs(made.body.jaxpr.in_types).carry[body.n_carry :]
+        programs = LoopPrograms(with_more_carries(condition, tuple(more)), k, made.body)
+        return groups(self(*primals[:k], *made.extra, *args, **programs.params), body.n_carry)
+
+    def taylor_to(self, order: int, primals: tuple, series: tuple, **params: Any) -> tuple[Any, Any]:
+        _, k, body = LoopPrograms.of(params)
+        made = jvp_body(body, nonzero(series[k:]), order)
+        args = body.of_series(primals[k:], series[k:], made.carried, order)
+        outs, found = self.of_duals(made, primals, args, params)
+        return tuple(outs), in_series(found, made.carried, order)
 
     def linearize(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
         condition, k, plain = LoopPrograms.of(params)

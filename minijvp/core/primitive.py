@@ -72,6 +72,7 @@ class Primitive:
     - `type_rule(*types, **params)`: the type of the result; asks `impl` by default.
     - `jvp(primals, tangents, **params)`: result and tangent; a tangent that is None is zero.
     - `linearize`: like `jvp`, for primitives that carry functions: two binds, a primal and a linear one.
+    - `taylor(primals, series, **params)`: the result and its Taylor coefficients; by default they follow from `jvp`.
     - `transpose(ct, *args, **params)`: the cotangents of the arguments that are an `ArrayType` (those are linear, their
       value is not known), None for the others. A bare cotangent belongs to the first argument.
     - `batch(axis, args, batched, **params)`: the result and whether it is batched; batch axes are leading.
@@ -112,6 +113,9 @@ class Primitive:
 
     is_call = False
     """Whether it is its body, on all operands: its results are, and its derivatives as well."""
+
+    restated: Callable[..., Any] | None = None
+    """A function that gives the same as this primitive, if series take less by the operations that it does."""
 
     evaluate_in_jax: ClassVar[Callable[[Primitive, tuple, dict[str, Any]], Any]]
     """The result where JAX traces: with the derivative that the rules give. The transformations bring it along."""
@@ -244,6 +248,13 @@ class Primitive:
     def linearize(self, primals: tuple, tangents: tuple, /, **params: Any) -> tuple[Any, Any]:
         return self.jvp(primals, tangents, **params)
 
+    def taylor(self, primals: tuple, series: tuple, /, **params: Any) -> Any:
+        """The result, and a function of k that gives coefficient k of it; None where the rule for tangents says that.
+
+        Of each argument there is a series, `series[i][k]`, or None, if it is constant; so are coefficients, if they are
+        zero, and that function, if all are. It is asked for one coefficient after the other, from k = 1 on.
+        """
+
     def transpose(self, ct: Any, /, *args: Any, **params: Any) -> Any:
         raise self.missing("transpose")
 
@@ -303,6 +314,9 @@ class Nondifferentiable(Primitive):
     def jvp(self, primals: tuple, tangents: tuple, /, **params: Any) -> tuple[Any, Any]:
         out = self(*primals, **params)
         return out, (None,) * len(out) if type(out) is tuple else None
+
+    def taylor(self, primals: tuple, series: tuple, /, **params: Any) -> Any:
+        return self(*primals, **params), None
 
 
 @lru_cache(maxsize=8192)

@@ -42,6 +42,12 @@ class ProgramPrimitive(Primitive):
     rules: ClassVar[tuple[str, ...]] = ()
     """The parameters with programs, or what makes them, by which it is transformed. Results do not depend on these."""
 
+    taylor_to: ClassVar[Any] = None
+    """A rule `taylor_to(order, primals, series, **params)`, which finds all coefficients up to an order together.
+
+    It gives the results and their series: here a list of coefficients from number 1 on, or None, as what is given is.
+    """
+
     takes_more = False
     """Whether the body may be another one that takes more, from as many more operands behind the others."""
 

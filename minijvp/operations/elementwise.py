@@ -28,6 +28,7 @@ from minijvp.operations.families import (
     add,
     add_tangents,
     broadcast_in_dim,
+    convolution,
     differ_in_jax,
     instantiate,
     is_linear,
@@ -65,12 +66,53 @@ def is_scalar(x: Array) -> bool:
 class Multiply(Elementwise):
     """The product. Bilinear."""
 
+    def taylor(self, primals: tuple, series: tuple) -> tuple[Any, Any]:
+        x, y = series
+        return squares(self(*primals), x) if x is y and x is not None else convolution(self, primals, series, {})
+
     def transpose(self, ct: Array, x: Any, y: Any) -> Any:
         return (mul(ct, y), None) if is_linear(x) else (None, mul(x, ct))
 
 
+def squares(out: Array, x: Any) -> tuple[Any, Any]:
+    """The Taylor rule of `out`, the product of x and itself: equal products are computed once."""
+
+    def find(k: int) -> Any:
+        found = None
+        for j in range((k + 1) // 2):
+            if x[j] is not None and x[k - j] is not None:
+                found = add_tangents(found, mul(x[j], x[k - j]))
+        found = None if found is None else mul(found, 2.0)
+        return found if k % 2 or x[k // 2] is None else add_tangents(found, square(x[k // 2]))
+
+    return out, find
+
+
+class Square(Elementwise):
+    """The square."""
+
+    def taylor(self, primals: tuple, series: tuple) -> tuple[Any, Any]:
+        return squares(self(*primals), series[0])
+
+
 class Divide(Elementwise):
     """The quotient. Linear in the first argument."""
+
+    def taylor(self, primals: tuple, series: tuple) -> tuple[Any, Any]:
+        (x, y), (s_x, s_y) = primals, series
+        out = self(x, y)
+        found = [out]
+
+        def find(k: int) -> Any:
+            rest = None if s_x is None else s_x[k]
+            for j in range(1, k + 1):
+                if s_y is not None and s_y[j] is not None and found[k - j] is not None:
+                    product = mul(s_y[j], found[k - j])
+                    rest = neg(product) if rest is None else sub(rest, product)
+            found.append(None if rest is None else div(rest, y))
+            return found[k]
+
+        return out, find
 
     def jvp(self, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
         (x, y), (t_x, t_y) = primals, tangents
@@ -101,8 +143,39 @@ class Slope(Transcendental):
         self.by_result = by_result
 
 
+class Sigmoid(Transcendental):
+    """A function y whose derivative is `slope(x, y)`, which is y - y*y, or 1 - y*y."""
+
+    def __init__(self, name: str, function: Any, slope: Slope):
+        super().__init__(name, function, lambda t, out, x: mul(t, slope(x, out)))
+        self.slope = slope
+
+    def taylor(self, primals: tuple, series: tuple, **params: Any) -> tuple[Any, Any]:
+        out, (x,) = self(*primals, **params), series
+        found, slopes = [out], [self.slope(*primals, out)]
+        square_of = squares(out, found)[1]
+
+        def find(k: int) -> Any:
+            total = None
+            for j in range(1, k + 1):
+                if x[j] is not None and slopes[k - j] is not None:
+                    total = add_tangents(total, mul(mul(x[j], j / k), slopes[k - j]))
+            found.append(total)
+            # The square has no other part than products of coefficients, of which none cancels where y is large.
+            part = square_of(k)
+            slopes.append(part if part is None else neg(part))
+            if total is not None and self.slope.by_result is times_one_minus:
+                slopes[k] = add_tangents(total, slopes[k])
+            return total
+
+        return out, find
+
+
 class AbsorbingMultiply(Elementwise):
     """The product in which a zero of x absorbs: 0 times infinity or nan is 0."""
+
+    def taylor(self, primals: tuple, series: tuple) -> tuple[Any, Any]:
+        return convolution(self, primals, series, {})
 
     def transpose(self, ct: Array, x: Any, y: Any) -> Any:
         return (absorbing_mul(ct, y), None) if is_linear(x) else (None, absorbing_mul(x, ct))
@@ -195,7 +268,7 @@ sign = Elementwise("sign", lax.sign, _sign_tangent)
 
 # Powers
 
-square = Elementwise("square", lax.square, lambda t, out, x: mul(t, mul(x, 2.0)))
+square = Square("square", lax.square, lambda t, out, x: mul(t, mul(x, 2.0)))
 sqrt = Elementwise("sqrt", lax.sqrt, lambda t, out, x: mul(t, div(0.5, out)))
 rsqrt = Elementwise("rsqrt", lax.rsqrt, lambda t, out, x: mul(t, div(mul(out, -0.5), x)))
 cbrt = Transcendental("cbrt", lax.cbrt, lambda t, out, x: div(t, mul(square(out), 3.0)))
@@ -208,7 +281,22 @@ def _integer_pow_tangent(t: Array, out: Array, x: Array, *, y: int) -> Any:
     return mul(t, mul(lower, float(y)))
 
 
-integer_pow = Elementwise("integer_pow", lambda x, *, y: lax.integer_pow(x, y), _integer_pow_tangent)
+class IntegerPower(Elementwise):
+    """x to the power y, an integer."""
+
+    def restated(self, x: Array, *, y: int) -> Array:
+        if y < 0:
+            return div(1.0, self.restated(x, y=-y))
+        found, power = None, x
+        while y:
+            if y % 2:
+                found = power if found is None else mul(found, power)
+            y //= 2
+            power = square(power) if y else power
+        return full_like(x, 1.0) if found is None else found
+
+
+integer_pow = IntegerPower("integer_pow", lambda x, *, y: lax.integer_pow(x, y), _integer_pow_tangent)
 
 
 class Power(Transcendental):
@@ -290,7 +378,7 @@ logistic_slope = Slope(
     lambda t, out, x, y: mul(t, mul(out, tanh(mul(x, -0.5)))),
     times_one_minus,
 )
-logistic = Transcendental("logistic", lax.logistic, lambda t, out, x: mul(t, logistic_slope(x, out)))
+logistic = Sigmoid("logistic", lax.logistic, logistic_slope)
 
 # Circular and hyperbolic functions, and their inverses
 
@@ -312,7 +400,7 @@ cosh = Transcendental("cosh", lax.cosh, lambda t, out, x: mul(t, sinh(x)))
 tanh_slope = Slope(
     "tanh_slope", accurate.tanh_slope, lambda t, out, x, y: mul(t, mul(mul(y, out), -2.0)), one_minus_square
 )
-tanh = Transcendental("tanh", lax.tanh, lambda t, out, x: mul(t, tanh_slope(x, out)))
+tanh = Sigmoid("tanh", lax.tanh, tanh_slope)
 asinh_slope = Transcendental(
     "asinh_slope", accurate.asinh_slope, lambda t, out, x: neg(mul(t, mul(mul(x, out), square(out))))
 )

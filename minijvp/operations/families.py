@@ -166,6 +166,11 @@ class Elementwise(Primitive):
                 tangent = found if tangent is None else add_tangents(tangent, found)
         return out, tangent
 
+    def taylor(self, primals: tuple, series: tuple, /, **params: Any) -> Any:
+        if self.made_outside or any([d is not None for d in self.derivatives]):
+            return None
+        return self(*primals, **params), None
+
     def require_derivatives(self, tangents: Sequence[Any]) -> None:
         """Raise MissingRuleError for an argument with a tangent, of which no derivative was given, not even None."""
         n, given = len(tangents), len(self.derivatives)
@@ -211,6 +216,18 @@ class LinearElementwise(Elementwise):
     ):
         super().__init__(name, function, *derivatives, doc=doc)
         self.transposes = transposes
+
+    def taylor(self, primals: tuple, series: tuple, /, **params: Any) -> Any:
+        out, moving = self(*primals, **params), [s and (s, d) for s, d in zip(series, self.derivatives, strict=True)]
+
+        def find(k: int) -> Any:
+            found = None
+            for s, derivative in filter(None, moving):
+                if derivative is not None and (c := s[k]) is not None:
+                    found = add_tangents(found, derivative(c, out, *primals, **params))
+            return found
+
+        return out, find
 
     def transpose(self, ct: Array, /, *args: Any, **params: Any) -> Any:
         return tuple(
@@ -295,6 +312,21 @@ class LinearPrimitive(Primitive):
             arguments[i] = instantiate(tangents[i], primals[i])
         return out, self(*arguments, **params)
 
+    def taylor(self, primals: tuple, series: tuple, /, **params: Any) -> Any:
+        if type(self).jvp is not LinearPrimitive.jvp:
+            return None
+        out = self(*primals, **params)
+        positions = range(len(primals)) if self.linear_arguments is None else self.linear_arguments
+
+        def find(k: int) -> Any:
+            given = {i: None if series[i] is None else series[i][k] for i in positions}
+            if all([c is None for c in given.values()]):
+                return (None,) * len(out) if type(out) is tuple else None
+            arguments = [instantiate(given[i], x) if i in given else x for i, x in enumerate(primals)]
+            return self(*arguments, **params)
+
+        return out, find
+
 
 class BilinearPrimitive(Primitive):
     """A primitive that is linear in each of its two arguments while the other is fixed.
@@ -322,6 +354,9 @@ class BilinearPrimitive(Primitive):
         tangent = None if t_x is None else self(t_x, y, **params)
         return out, tangent if t_y is None else add_tangents(tangent, self(x, t_y, **params))
 
+    def taylor(self, primals: tuple, series: tuple, /, **params: Any) -> Any:
+        return None if type(self).jvp is not BilinearPrimitive.jvp else convolution(self, primals, series, params)
+
     def transpose(self, ct: Array, x: Any, y: Any, /, **params: Any) -> Any:
         return (
             (self.transpose_x(ct, x, y, **params), None)
@@ -334,6 +369,26 @@ class BilinearPrimitive(Primitive):
 
     def transpose_y(self, ct: Array, x: Array, y: ArrayType, /, **params: Any) -> Array:
         raise self.missing("transpose_y")
+
+
+def convolution(primitive: Primitive, primals: tuple, series: tuple, params: Params) -> tuple[Any, Any]:
+    """The Taylor rule of a product: coefficient k is the sum of the products of coefficients j and k - j."""
+    (x, y), (s_x, s_y) = primals, series
+
+    def product(a: Any, b: Any) -> Any:
+        return None if a is None or b is None else primitive(a, b, **params)
+
+    def find(k: int) -> Any:
+        if s_x is None:
+            return product(x, s_y[k])
+        if s_y is None:
+            return product(s_x[k], y)
+        found = None
+        for j in range(k + 1):
+            found = add_tangents(found, product(s_x[j], s_y[k - j]))
+        return found
+
+    return primitive(x, y, **params), find
 
 
 class Zeros(Primitive):
