@@ -8,6 +8,7 @@ from typing import Any
 
 from minijvp.calls.dependence import reached
 from minijvp.calls.programs import array_types, chosen, present
+from minijvp.calls.taylor import by_call, flags_of
 from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, lower
 from minijvp.core.primitive import Axis
@@ -76,11 +77,8 @@ class Call(ProgramCall):
         return outs[:n], spread(outs[n:], out_nonzero)
 
     def taylor_to(self, order: int, primals: tuple, series: tuple, *, jaxpr: Jaxpr, **options: Any) -> tuple[Any, Any]:
-        flags = tuple([(False,) * order if s is None else nonzero(s) for s in series])
-        taylor, out_flags = taylor_jaxpr(jaxpr, order, flags)
-        outs = self.call(taylor, *primals, *[c for s in series if s for c in present(s)], **options)
-        rest = iter(outs[len(jaxpr.outputs) :])
-        return outs[: len(jaxpr.outputs)], [spread(rest, flags) if any(flags) else None for flags in out_flags]
+        taylor, out_flags = taylor_jaxpr(jaxpr, order, flags_of(series, order))
+        return by_call(partial(self.call, taylor, **options), primals, series, out_flags)
 
     def linearize(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, **options: Any) -> tuple[Any, Any]:
         linearization = self.linearized(jaxpr, nonzero(tangents))

@@ -7,7 +7,8 @@ from typing import Any
 
 from minijvp.calls.jit import jit_primitive
 from minijvp.calls.programs import array_types, as_arrays, vmap_all
-from minijvp.core.jaxpr import Jaxpr, Var, lower
+from minijvp.calls.taylor import at
+from minijvp.core.jaxpr import Jaxpr, Var, evaluate, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.program_primitive import ProgramPrimitive
 from minijvp.core.types import Array, ArrayType, Params
@@ -94,6 +95,16 @@ class LinearCall(ProgramPrimitive):
         outs, ts = getattr(jit_primitive, mode)(primals, by_residuals, jaxpr=forward)
         more = self.pushed(primals, tangents, params, len(outs))
         return as_arrays(outs, array_types(forward.out_types)), tuple(map(add_tangents, ts, more))
+
+    def taylor(self, primals: tuple, series: tuple, **params: Any) -> Any:
+        n = self.n_residuals(params)
+        if any(nonzero(series[:n])):
+            return None
+        outs = self(*primals, **params)
+        return outs, lambda k: self.pushed(primals, at(k, series), params, len(outs))
+
+    def restated(self, *args: Any, **params: Any) -> Any:
+        return tuple(evaluate(self.forward(params), *self.read(args, params)))
 
     def transpose(self, ct: tuple, *args: Any, **params: Any) -> tuple[Any, ...]:
         n = self.n_residuals(params)

@@ -33,6 +33,10 @@ class Region(Call):
         with use_abstract_mesh(options["mesh"]):
             return super().jvp(primals, tangents, **options)
 
+    def taylor_to(self, order: int, primals: tuple, series: tuple, **options: Any) -> tuple[Any, Any]:
+        with use_abstract_mesh(options["mesh"]):
+            return super().taylor_to(order, primals, series, **options)
+
     def linearize(self, primals: tuple, tangents: tuple, **options: Any) -> tuple[Any, Any]:
         with use_abstract_mesh(options["mesh"]):
             return super().linearize(primals, tangents, **options)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
 from jax.sharding import PartitionSpec, get_abstract_mesh
 
 from minijvp.calls.dependence import reached
-from minijvp.calls.programs import chosen, present
+from minijvp.calls.programs import Flags, chosen, present
+from minijvp.calls.taylor import by_call, flags_of
 from minijvp.core import placements
 from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Equation, Jaxpr, evaluate, lower
@@ -30,6 +32,7 @@ from minijvp.operations.sharding import spread_over
 from minijvp.transforms.jvp import jvp_jaxpr
 from minijvp.transforms.linearize import residuals_of
 from minijvp.transforms.staging import stage
+from minijvp.transforms.taylor import taylor_jaxpr
 from minijvp.transforms.transpose import transpose_jaxpr
 from minijvp.transforms.vmap import vmap_jaxpr
 
@@ -43,6 +46,11 @@ def names_in(spec: Iterable[Any]) -> list[Any]:
     """The axes of a mesh that a spec names."""
     entries = [e if isinstance(e, tuple) else (e,) for e in spec if e is not None and e != PartitionSpec.UNCONSTRAINED]
     return [name for entry in entries for name in entry]
+
+
+def repeated(specs: Specs, flags: Sequence[Flags]) -> Specs:
+    """The spec of each coefficient that is not zero: that of the value that it belongs to."""
+    return tuple([spec for spec, own in zip(specs, flags, strict=True) for flag in own if flag])
 
 
 class ShardMap(ProgramPrimitive):
@@ -72,6 +80,25 @@ class ShardMap(ProgramPrimitive):
         outs = self.call(pushed, *primals, *present(tangents), **specs, **how)
         n = len(jaxpr.outputs)
         return outs[:n], spread(outs[n:], out_flags)
+
+    def taylor_to(
+        self,
+        order: int,
+        primals: tuple,
+        series: tuple,
+        *,
+        jaxpr: Jaxpr,
+        in_specs: Specs,
+        out_specs: Specs,
+        **how: Any,
+    ) -> tuple[Any, Any]:
+        flags = flags_of(series, order)
+        taylor, out_flags = inside(lambda: taylor_jaxpr(jaxpr, order, flags), how)
+        specs = {
+            "in_specs": (*in_specs, *repeated(in_specs, flags)),
+            "out_specs": (*out_specs, *repeated(out_specs, out_flags)),
+        }
+        return by_call(partial(self.call, taylor, **specs, **how), primals, series, out_flags)
 
     def linearize(
         self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, in_specs: Specs, out_specs: Specs, **how: Any

@@ -169,6 +169,9 @@ class LoopDerivative(ControlFlow, LinearCall):
     def for_evaluation(self, params: Params) -> dict[str, Any]:
         return params
 
+    def restated(self, *args: Any, **params: Any) -> Any:
+        return None
+
 
 class WhileTangents(LoopDerivative):
     """The last tangents of carries, of a loop that is known to take `n` steps.
@@ -202,6 +205,10 @@ class WhileTangents(LoopDerivative):
         tangents = [t.strong() for t in chosen(body.in_types, wrt)]
         require_types("the arguments of while_tangents", types, (INT32, *body.in_types, *tangents))
         return tuple(tangents[sum(wrt[:n_constants]) :])
+
+    def restated(self, *args: Any, **params: Any) -> Any:
+        arguments, how = self.as_while(args, itself, params)
+        return self.picked(while_loop(*arguments, **how), params)
 
     def moved(self, mode: str, primals: tuple, tangents: tuple, params: Params) -> tuple[Any, Any]:
         arguments, how = self.as_while(primals, itself, params)

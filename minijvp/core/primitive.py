@@ -114,9 +114,6 @@ class Primitive:
     is_call = False
     """Whether it is its body, on all operands: its results are, and its derivatives as well."""
 
-    restated: Callable[..., Any] | None = None
-    """A function that gives the same as this primitive, if series take less by the operations that it does."""
-
     evaluate_in_jax: ClassVar[Callable[[Primitive, tuple, dict[str, Any]], Any]]
     """The result where JAX traces: with the derivative that the rules give. The transformations bring it along."""
 
@@ -254,6 +251,9 @@ class Primitive:
         Of each argument there is a series, `series[i][k]`, or None, if it is constant; so are coefficients, if they are
         zero, and that function, if all are. It is asked for one coefficient after the other, from k = 1 on.
         """
+
+    def restated(self, *args: Any, **params: Any) -> Any:
+        """The result by other operations, if their Taylor rules take less than one that follows from `jvp`; or None."""
 
     def transpose(self, ct: Any, /, *args: Any, **params: Any) -> Any:
         raise self.missing("transpose")

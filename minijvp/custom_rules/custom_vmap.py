@@ -13,7 +13,8 @@ from typing import Any
 from jax.custom_batching import custom_vmap
 
 from minijvp.calls.call import ProgramCall
-from minijvp.calls.programs import Flags, chosen, either, groups, present
+from minijvp.calls.programs import Flags, either, filled, flat, groups, in_series, present
+from minijvp.calls.taylor import pushed
 from minijvp.core.jaxpr import Jaxpr, evaluate, lower
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import traced_by_jax
@@ -73,6 +74,14 @@ class CustomVmapCall(ProgramCall):
         outs, ts = groups(outs, len(jaxpr.outputs))
         return tuple(outs), spread(ts, out_nonzero)
 
+    def taylor_to(self, order: int, primals: tuple, series: tuple, *, jaxpr: Jaxpr, rule: BatchRule) -> tuple[Any, Any]:
+        flags = nonzero(series)
+        program, out_nonzero = pushed(jaxpr, flags, order)
+        given = flat(filled(series, primals, flags, order))
+        outs = self(*primals, *given, jaxpr=program, rule=duals(rule, flags, out_nonzero, order))
+        outs, coefficients = groups(outs, len(jaxpr.outputs))
+        return tuple(outs), in_series(coefficients, out_nonzero, order)
+
     def linearize(self, primals: tuple, tangents: tuple, *, jaxpr: Jaxpr, rule: BatchRule) -> tuple[Any, Any]:
         flags, n = nonzero(tangents), len(jaxpr.outputs)
         pushed, out_nonzero = jvp_jaxpr(jaxpr, flags)
@@ -100,19 +109,22 @@ class CustomVmapCall(ProgramCall):
 custom_vmap_call = CustomVmapCall("custom_vmap_call")
 
 
-def duals(rule: BatchRule, flags: Flags, out_nonzero: Flags) -> BatchRule:
-    """The rule of the jvp, where these arguments and results have tangents: batched, if what they belong to is."""
+def duals(rule: BatchRule, flags: Flags, out_nonzero: Flags, order: int | None = None) -> BatchRule:
+    """The rule of the jvp, where these arguments and results have tangents: batched, if what they belong to is.
+
+    For an order, tangents are so many Taylor coefficients, one of which may be batched.
+    """
+    n = order or 1
 
     def make(axis: Axis, batched: Flags) -> Jaxpr:
         of_primals, of_tangents = batched[: len(flags)], batched[len(flags) :]
-        wanted = either(of_primals, map(bool, spread(of_tangents, flags)))
-        program, own = jvp_jaxpr(rule(axis, wanted), flags)
-        inputs = wanted + tuple(chosen(wanted, flags))
+        wanted = either(of_primals, [any(own or ()) for own in in_series(of_tangents, flags, n)])
+        program, own = pushed(rule(axis, wanted), flags, order)
+        inputs = wanted + tuple([w for w, flag in zip(wanted, flags, strict=True) if flag for _ in range(n)])
 
         def fun(*args: Array) -> list[Any]:
             outs, ts = groups(evaluate(program, *with_axis(axis, args, batched, inputs)), len(own))
-            places = zip(spread(ts, own), outs, out_nonzero, strict=True)
-            return [*outs, *[instantiate(t, x) for t, x, flag in places if flag]]
+            return [*outs, *flat(filled(in_series(ts, own, n), outs, out_nonzero, n))]
 
         return stage(fun, unbatched(axis, program.in_types, batched, inputs), program.name)
 

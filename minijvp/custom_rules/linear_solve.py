@@ -9,12 +9,14 @@ Source: A. Griewank and A. Walther, Evaluating Derivatives, 2nd edition, SIAM 20
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from minijvp.calls.jit import jit_primitive
 from minijvp.calls.linear_call import LinearCall, vmap_linear
 from minijvp.calls.programs import groups
-from minijvp.core.jaxpr import Jaxpr
+from minijvp.calls.taylor import at
+from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import state
 from minijvp.core.types import Params
@@ -22,6 +24,7 @@ from minijvp.custom_rules.custom_vjp import transposed_program
 from minijvp.errors import MissingRuleError
 from minijvp.operations.elementwise import neg
 from minijvp.operations.families import add_tangents, instantiate, nonzero
+from minijvp.transforms.taylor import taylor_flat
 
 PROGRAMS = "matvec", "vecmat", "solve", "transpose_solve"
 
@@ -62,6 +65,28 @@ class CustomLinearSolve(LinearCall):
         # Auxiliary outputs have no derivative.
         found = self.pushed(primals, (*[None] * sum(lengths), *rhs), params, len(outs))
         return outs, (*found[:n], *[None] * (len(outs) - n))
+
+    def taylor(self, primals: tuple, series: tuple, **params: Any) -> Any:
+        lengths = params["const_lengths"]
+        outs, n = self(*primals, **params), len(primals) - sum(lengths)
+        constants, moving = primals[: lengths[0]], series[: lengths[0]]
+        found: list[Any] = [outs[:n]]
+
+        def find(k: int) -> tuple[Any, ...]:
+            # Of coefficient k of A x = b all but A x_k, where A is that of number 0, is known.
+            rhs = at(k, series[sum(lengths) :])
+            if any(nonzero(moving)):
+                below = [[*[xs[i] for xs in found[1:]], None] for i in range(n)]
+                given = [s and [s[j] for j in range(1, k + 1)] for s in moving]
+                run = partial(evaluate, params["matvec"])
+                _, products = taylor_flat(run, (*constants, *outs[:n]), (*given, *below), k)
+                known = [s and s[k - 1] for s in products]
+                rhs = [add_tangents(t, None if y is None else neg(y)) for t, y in zip(rhs, known, strict=True)]
+            xs = self.pushed(primals, (*[None] * sum(lengths), *rhs), params, len(outs))[:n]
+            found.append(xs)
+            return (*xs, *[None] * (len(outs) - n))
+
+        return outs, find
 
     def pulled(self, ct: tuple, residuals: tuple, linear: tuple, params: Params) -> Sequence[Any]:
         matvec, vecmat, solve, transpose_solve, _ = groups(residuals, *params["const_lengths"])

@@ -202,37 +202,31 @@ class TaylorTrace(Trace):
             out, find = rule
             return self.pack(out, None if find is None else Series([out], find))
         out = primitive(*primals, **params)
-        return self.pack(
-            out,
-            Series(
-                [out],
-                self.restated(primitive, args, params) if primitive.restated else self.derived(primitive, args, params),
-            ),
-        )
+        return self.pack(out, Series([out], self.derived(primitive, args, params)))
 
     def run(self, primitive: Any, primals: tuple, series: tuple, params: Params, order: int) -> tuple[tuple, Any]:
         """What the rule of a primitive with programs gives for coefficients up to an order."""
         given = [s and [s[k] for k in range(1, order + 1)] for s in series]
         return primitive.taylor_to(order, primals, given, **params)
 
-    def restated(self, primitive: Any, args: tuple, params: Params) -> Callable[[int], Any]:
-        """The coefficients, by the operations that a primitive is restated as."""
-        with current(self):
-            other = primitive.restated(*args, **params)
-        return other.series.__getitem__ if self.owns(other) else nothing
-
     def derived(self, primitive: Any, args: tuple, params: Params) -> Callable[[int], Any]:
-        """The coefficients by the rule for tangents, which is not run before one is asked for."""
-        makes: Any = None
+        """The coefficients by other operations of this trace, which do not run before one is asked for."""
+        made: Any = None
 
         def find(k: int) -> Any:
-            nonlocal makes
-            if makes is None:
+            nonlocal made
+            if made is None:
                 with current(self):
-                    makes = self.by_tangents(primitive, args, params)
-            return makes(k)
+                    other = primitive.restated(*args, **params)
+                    made = self.by_tangents(primitive, args, params) if other is None else self.coefficients(other)
+            return made(k)
 
         return find
+
+    def coefficients(self, out: Any) -> Callable[[int], Any]:
+        """The coefficients of results, one or several."""
+        one = lambda x, k: x.series[k] if self.owns(x) else None
+        return (lambda k: tuple([one(x, k) for x in out])) if type(out) is tuple else partial(one, out)
 
     def by_tangents(self, primitive: Any, args: tuple, params: Params) -> Callable[[int], Any]:
         """The coefficients by the rule for tangents, run in this trace."""
