@@ -24,6 +24,7 @@ from minijvp.operations.families import BilinearPrimitive, all_batched, shifted
 from minijvp.operations.shape import transpose
 from minijvp.operations.sharding import number_of_devices
 from minijvp.operations.splitting import split_as, split_batches
+from minijvp.operations.together import products
 
 Labels = tuple[int, ...]
 Pairs = tuple[tuple[int, ...], tuple[int, ...]]
@@ -78,6 +79,9 @@ class DotGeneral(BilinearPrimitive):
                 )
         dtype = _result_dtype(x.dtype, y.dtype, precision, preferred_element_type)
         return ArrayType(tuple([sizes[label] for label in out_labels]), dtype, x.weak_type and y.weak_type)
+
+    def taylor(self, primals: tuple, series: tuple, **params: Any) -> Any:
+        return products(self, primals, series, params)
 
     def transpose_x(
         self,

@@ -20,6 +20,7 @@ from minijvp.operations.contraction import cast_like
 from minijvp.operations.families import BilinearPrimitive, is_linear, reshape, zeros, zeros_like
 from minijvp.operations.shape import rev, transpose
 from minijvp.operations.splitting import split_as
+from minijvp.operations.together import products
 from minijvp.operations.windows import dilated, transposed_padding, window_count
 
 
@@ -105,6 +106,9 @@ class ConvGeneralDilated(BilinearPrimitive):
             # XLA has no windows of no elements.
             return (zeros_like(x), None) if is_linear(x) else (None, zeros_like(y))
         return super().transpose(ct, x, y, **params)
+
+    def taylor(self, primals: tuple, series: tuple, **params: Any) -> Any:
+        return products(self, primals, series, params)
 
     def transpose_x(self, ct: Array, x: ArrayType, y: Array, **params: Any) -> Array:
         p = Convolution(**params)

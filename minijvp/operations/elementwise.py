@@ -152,14 +152,16 @@ class Sigmoid(Transcendental):
 
     def taylor(self, primals: tuple, series: tuple, **params: Any) -> tuple[Any, Any]:
         out, (x,) = self(*primals, **params), series
-        found, slopes = [out], [self.slope(*primals, out)]
+        found, slopes, steps = [out], [self.slope(*primals, out)], [None]
         square_of = squares(out, found)[1]
 
         def find(k: int) -> Any:
+            steps.append(None if x[k] is None else mul(x[k], float(k)))
             total = None
             for j in range(1, k + 1):
-                if x[j] is not None and slopes[k - j] is not None:
-                    total = add_tangents(total, mul(mul(x[j], j / k), slopes[k - j]))
+                if steps[j] is not None and slopes[k - j] is not None:
+                    total = add_tangents(total, mul(steps[j], slopes[k - j]))
+            total = None if total is None else mul(total, 1 / k)
             found.append(total)
             # The square has no other part than products of coefficients, of which none cancels where y is large.
             part = square_of(k)

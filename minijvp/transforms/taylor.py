@@ -43,6 +43,11 @@ class Series:
         self.found = found
         self.find = find
 
+    @property
+    def ready(self) -> int:
+        """The number of the last coefficient that is there already."""
+        return len(self.found) - 1
+
     def __getitem__(self, k: int) -> Any:
         found = self.found
         while len(found) <= k:
@@ -58,6 +63,11 @@ class Runs:
     def __init__(self, run: Callable[[int], tuple[tuple, Sequence[Coefficients | None]]]):
         self.found: list[tuple] = []
         self.run = run
+
+    @property
+    def ready(self) -> int:
+        """The number of the last coefficient that is there already."""
+        return len(self.found) - 1
 
     def __getitem__(self, k: int) -> Any:
         if len(self.found) <= k:
@@ -78,6 +88,11 @@ class Part:
     def __init__(self, whole: Any, i: int):
         self.whole = whole
         self.i = i
+
+    @property
+    def ready(self) -> int:
+        """The number of the last coefficient that is there already."""
+        return self.whole.ready
 
     def __getitem__(self, k: int) -> Any:
         return self.whole[k][self.i]
