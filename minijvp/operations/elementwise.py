@@ -88,6 +88,24 @@ def squares(out: Array, x: Any) -> tuple[Any, Any]:
     return out, find
 
 
+def solution(out: Array, b: Any, product: Any, solve: Any) -> tuple[Any, Any]:
+    """The Taylor rule of the solution `out` of a x = b: the sum of all a_j x_(k - j) is b_k.
+
+    `product(j, x)` is a_j x, or None; `solve` gives x for a_0 x.
+    """
+    found = [out]
+
+    def find(k: int) -> Any:
+        rest = None if b is None else b[k]
+        for j in range(1, k + 1):
+            if found[k - j] is not None and (known := product(j, found[k - j])) is not None:
+                rest = neg(known) if rest is None else sub(rest, known)
+        found.append(None if rest is None else solve(rest))
+        return found[k]
+
+    return out, find
+
+
 class Square(Elementwise):
     """The square."""
 
@@ -99,20 +117,9 @@ class Divide(Elementwise):
     """The quotient. Linear in the first argument."""
 
     def taylor(self, primals: tuple, series: tuple) -> tuple[Any, Any]:
-        (x, y), (s_x, s_y) = primals, series
-        out = self(x, y)
-        found = [out]
-
-        def find(k: int) -> Any:
-            rest = None if s_x is None else s_x[k]
-            for j in range(1, k + 1):
-                if s_y is not None and s_y[j] is not None and found[k - j] is not None:
-                    product = mul(s_y[j], found[k - j])
-                    rest = neg(product) if rest is None else sub(rest, product)
-            found.append(None if rest is None else div(rest, y))
-            return found[k]
-
-        return out, find
+        x, y = series
+        product = lambda j, z: None if y is None or y[j] is None else mul(y[j], z)
+        return solution(self(*primals), x, product, lambda change: div(change, primals[1]))
 
     def jvp(self, primals: tuple, tangents: tuple) -> tuple[Any, Any]:
         (x, y), (t_x, t_y) = primals, tangents

@@ -8,7 +8,7 @@ using triangular factorization (2011), for lu.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
@@ -16,7 +16,7 @@ from jax import lax
 
 from minijvp.core.primitive import Axis, Nondifferentiable
 from minijvp.core.types import Array
-from minijvp.operations.elementwise import eq, full_like, is_complex, mul, neg, select_n, sub
+from minijvp.operations.elementwise import eq, full_like, is_complex, mul, neg, select_n, solution, sub
 from minijvp.operations.families import (
     add,
     add_tangents,
@@ -94,14 +94,21 @@ class TriangularSolve(MatrixPrimitive):
     def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
         (a, b), (t_a, t_b) = primals, tangents
         out = self(a, b, **params)
-        change = t_b
-        if t_a is not None:
-            offset = 1 if params["unit_diagonal"] else 0
-            t_a = lower_triangle(t_a, -offset) if params["lower"] else upper_triangle(t_a, offset)
-            t_a = matrix_transpose(t_a) if params["transpose_a"] else t_a
-            t_a = neg(conjugate(t_a) if params["conjugate_a"] else t_a)
-            change = add_tangents(matmul(t_a, out) if params["left_side"] else matmul(out, t_a), t_b)
+        change = t_b if t_a is None else add_tangents(neg(self.product(t_a, out, **params)), t_b)
         return out, None if change is None else self(a, change, **params)
+
+    def product(self, a: Array, x: Array, *, left_side: bool, lower: bool, unit_diagonal: bool, **params: Any) -> Array:
+        """op(a) x, or x op(a) unless `left_side`, where only what is read of `a` is not zero."""
+        offset = 1 if unit_diagonal else 0
+        a = lower_triangle(a, -offset) if lower else upper_triangle(a, offset)
+        a = matrix_transpose(a) if params["transpose_a"] else a
+        a = conjugate(a) if params["conjugate_a"] else a
+        return matmul(a, x) if left_side else matmul(x, a)
+
+    def taylor(self, primals: tuple, series: tuple, **params: Any) -> Any:
+        a, b = series
+        product = lambda j, x: None if a is None or a[j] is None else self.product(a[j], x, **params)
+        return solution(self(*primals, **params), b, product, lambda change: self(primals[0], change, **params))
 
     def transpose(self, ct: Array, a: Any, b: Any, *, transpose_a: bool, **params: Any) -> Any:
         if is_linear(a):
@@ -132,11 +139,22 @@ class TridiagonalSolve(MatrixPrimitive):
 
     def jvp(self, primals: tuple, tangents: tuple, **params: Any) -> tuple[Any, Any]:
         out = self(*primals, **params)
-        change = tangents[3]
-        for t, x in zip(tangents, (shifted_rows(out, 1), out, shifted_rows(out, -1)), strict=False):
-            if t is not None:
-                change = add_tangents(change, neg(mul(along_rows(t, x), x)))
+        product = self.product(tangents[:3], out)
+        change = tangents[3] if product is None else add_tangents(neg(product), tangents[3])
         return out, None if change is None else self(*primals[:3], change, **params)
+
+    def product(self, diagonals: Sequence[Any], x: Array) -> Any:
+        """The product of a matrix with the vectors x, None if all of its diagonals are."""
+        found = None
+        for d, rows in zip(diagonals, (shifted_rows(x, 1), x, shifted_rows(x, -1)), strict=True):
+            if d is not None:
+                found = add_tangents(found, mul(along_rows(d, rows), rows))
+        return found
+
+    def taylor(self, primals: tuple, series: tuple, **params: Any) -> Any:
+        product = lambda j, x: self.product([s and s[j] for s in series[:3]], x)
+        solve = lambda change: self(*primals[:3], change, **params)
+        return solution(self(*primals, **params), series[3], product, solve)
 
     def transpose(self, ct: Array, lower: Any, middle: Any, upper: Any, b: Any, **params: Any) -> Any:
         if any(map(is_linear, (lower, middle, upper))):
