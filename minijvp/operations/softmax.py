@@ -75,6 +75,23 @@ class Center(LinearPrimitive):
             tangent = add_tangents(tangent, neg(by_y))
         return out, tangent
 
+    def taylor(self, primals: tuple, series: tuple, *, axes: Axes, adjoint: bool) -> tuple[Any, Any]:
+        (t, y), (s_t, s_y) = primals, series
+
+        def find(k: int) -> Any:
+            found = None if s_t is None or s_t[k] is None else self(s_t[k], y, axes=axes, adjoint=adjoint)
+            by_y = None
+            for j in range(k):
+                part = None if s_y is None else s_y[k - j]
+                other = s_t[j] if s_t is not None else t if j == 0 else None
+                if part is not None and other is not None:
+                    by_y = add_tangents(by_y, mul(part, _sum(other, axes) if adjoint else other))
+            if by_y is None:
+                return found
+            return add_tangents(found, neg(by_y if adjoint else _sum(by_y, axes)))
+
+        return self(t, y, axes=axes, adjoint=adjoint), find
+
     def transpose(self, ct: Array, t: Any, y: Array, *, axes: Axes, adjoint: bool) -> Any:
         return self(ct, y, axes=axes, adjoint=not adjoint), None
 
