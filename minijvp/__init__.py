@@ -74,7 +74,6 @@ from jax import (
 from minijvp import lax, nan_safe, numpy, optimize
 from minijvp.api.batching import vmap
 from minijvp.api.gradients import grad, value_and_grad
-from minijvp.api.jacobians import hessian, jacfwd, jacobian, jacrev
 from minijvp.api.linear_maps import jvp, linearize, vjp
 from minijvp.api.programs import eval_shape, make_jaxpr
 from minijvp.api.taylor import jet, taylor
@@ -90,6 +89,14 @@ from minijvp.calls.tap import tap
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.tracer import Tracer, typeof
 from minijvp.custom_rules.decorators import custom_jvp, custom_vjp
+from minijvp.derivatives.jacobians import (
+    hessian,
+    jacfwd,
+    jacobian,
+    jacrev,
+    value_and_jacobian,
+    value_grad_and_hessian,
+)
 from minijvp.errors import (
     ArgumentError,
     ConcretizationError,
@@ -363,6 +370,8 @@ __all__ = [
     "transfer_guard",
     "typeof",
     "value_and_grad",
+    "value_and_jacobian",
+    "value_grad_and_hessian",
     "versions",
     "vjp",
     "vmap",

@@ -32,6 +32,7 @@ FLOORS = [
     {"calls"},
     {"control_flow"},
     {"custom_rules"},
+    {"derivatives"},
     {"nan_safe", "optimize"},
     {"interop"},
     {"numpy"},

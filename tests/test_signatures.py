@@ -236,6 +236,10 @@ OWN_DEFAULTS = {
 OWN = {
     "checkpoint": {"memory_budget", "concrete"},
     "grad": {"taps", "memory_budget", "nan_safe", "frozen", "non_differentiable"},
+    "hessian": {"chunk_size"},
+    "jacfwd": {"chunk_size"},
+    "jacobian": {"mode", "chunk_size"},
+    "jacrev": {"chunk_size"},
     "jvp": {"nan_safe"},
     "linearize": {"memory_budget", "nan_safe"},
     "remat": {"memory_budget", "concrete", "static_argnames"},
@@ -319,8 +323,8 @@ UNREAD = {
 }
 """Parameters that functions do not read, with the reasons why their results do not depend on them."""
 
-PUBLIC_FILES = ["calls/jit.py", "calls/remat.py", "custom_rules/decorators.py"]
-PUBLIC_FILES += [f"api/{n}.py" for n in ("batching", "gradients", "jacobians", "linear_maps", "programs")]
+PUBLIC_FILES = ["calls/jit.py", "calls/remat.py", "custom_rules/decorators.py", "derivatives/jacobians.py"]
+PUBLIC_FILES += [f"api/{n}.py" for n in ("batching", "gradients", "linear_maps", "programs")]
 
 
 def unread(path: Path) -> Iterator[str]:

@@ -117,12 +117,15 @@ class PushForward(LinearMap):
         given = from_user(leaves, self.in_types, "tangent", leaf_namer(tuple(tangents), "tangents"))
         inexact = [is_inexact(t.dtype) for t in self.in_types]
         flat = [instantiate(t, kind) for t, kind, i in zip(given, self.in_types, inexact, strict=True) if i]
-        outs = iter(evaluate(self.jaxpr, *constants, *flat))
-        tangents_out = [next(outs) if n else None for n in self.nonzero]
-        result = tree_unflatten(self.out_tree, list(map(for_user, tangents_out, self.out_types)))
+        result = tree_unflatten(self.out_tree, list(map(for_user, self.flat(constants, flat), self.out_types)))
         if other_plans:
             hooks.check(result, self, (constants, *tangents), {})
         return result
+
+    def flat(self, constants: Sequence[Any], tangents: Sequence[Any]) -> list[Any]:
+        """Flat tangents of the results for those of the floating arguments; None is zero."""
+        outs = iter(evaluate(self.jaxpr, *constants, *tangents))
+        return [next(outs) if n else None for n in self.nonzero]
 
 
 @border

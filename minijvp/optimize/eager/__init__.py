@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from minijvp.api.gradients import gradient_flat
-from minijvp.api.jacobians import Spaces, split_all, unit_vectors
+from minijvp.derivatives.chunks import Spaces, unit_vectors
+from minijvp.derivatives.jacobians import split_all
 from minijvp.optimize.eager.recurring import recurring_gradient
 from minijvp.optimize.eager.steps import in_one_step
 from minijvp.optimize.eager.traces import TRACES
