@@ -120,6 +120,9 @@ from minijvp.interop import from_jax, to_jax
 from minijvp.interop.surface import bridge
 from minijvp.lax import stop_gradient
 from minijvp.lax.roots import fixed_point, root
+from minijvp.products.diagonals import divergence, hessian_diagonal
+from minijvp.products.operators import ggn_operator, hessian_operator, jacobian_operator
+from minijvp.products.products import elementwise_grad, fishervp, ggnvp, hvp
 from minijvp.settings import config
 from minijvp.tools import rule_checks
 
@@ -307,22 +310,31 @@ __all__ = [
     "device_put",
     "devices",
     "disable_jit",
+    "divergence",
     "draw",
     "effects_barrier",
+    "elementwise_grad",
     "enable_x64",
     "ensure_compile_time_eval",
     "eval_shape",
     "explain_nan",
     "external",
+    "fishervp",
     "fixed_point",
     "float0",
     "forward_trace",
     "from_jax",
     "fwd_and_bwd",
+    "ggn_operator",
+    "ggnvp",
     "grad",
     "hessian",
+    "hessian_diagonal",
+    "hessian_operator",
+    "hvp",
     "jacfwd",
     "jacobian",
+    "jacobian_operator",
     "jacrev",
     "jet",
     "jit",

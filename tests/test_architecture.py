@@ -37,7 +37,7 @@ FLOORS = [
     {"interop"},
     {"numpy"},
     {"lax", "nn", "random", "scipy", "image", "ops"},
-    {"custom_batching", "custom_derivatives", "debug", "experimental", "flatten_util"},
+    {"custom_batching", "custom_derivatives", "debug", "experimental", "flatten_util", "products"},
     {"distributed", "dlpack", "dtypes", "export", "monitoring", "profiler", "sharding", "stages", "tree", "tree_util"},
     {"typing"},
     {"explain", "numerical", "sparse", "symbolic", "tools", "views"},

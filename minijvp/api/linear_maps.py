@@ -60,20 +60,7 @@ def jvp(
     (0.0, 2.0)
     """
     trees.require_callable(fun, "jvp")
-    for value, name in ((primals, "primals"), (tangents, "tangents")):
-        if not isinstance(value, (tuple, list)):
-            raise ArgumentError(
-                f"{name} of jvp is of type {type(value).__name__}.",
-                "jvp takes the positional arguments of the function in a tuple, and their tangents in another.",
-                "Write jvp(f, (x,), (t,)).",
-            )
-    leaves, tree = tree_flatten(tuple(primals))
-    tangent_leaves, tangent_tree = tree_flatten(tuple(tangents))
-    require_same_tree(tangent_tree, tree, "tangents", "primals")
-    leaves = trees.as_arrays(leaves, leaf_namer(tuple(primals), "primals"))
-    directions = from_user(
-        tangent_leaves, [type_of(x) for x in leaves], "tangent", leaf_namer(tuple(tangents), "tangents")
-    )
+    leaves, tree, directions = point_and_direction(primals, tangents, "jvp")
     flat_fun = FlatFunction(fun, tree, has_aux)
     push = jvp_flat if nan_safe is None else hooks.with_nan_safe(jvp_flat, nan_safe, "jvp")
     with transforming(JVP):
@@ -82,6 +69,23 @@ def jvp(
     if other_plans:
         hooks.check(result, partial(jvp, fun, has_aux=has_aux, nan_safe=nan_safe), (primals, tangents), {})
     return result
+
+
+def point_and_direction(primals: Any, tangents: Any, who: str) -> tuple[list[Any], Any, list[Any]]:
+    """The leaves of tuples of arguments and of their tangents, and the tree; ArgumentError if they do not fit."""
+    for value, name in ((primals, "primals"), (tangents, "tangents")):
+        if not isinstance(value, (tuple, list)):
+            raise ArgumentError(
+                f"{name} of {who} is of type {type(value).__name__}.",
+                f"{who} takes the positional arguments of the function in a tuple, and their tangents in another.",
+                f"Write {who}(f, (x,), (t,)).",
+            )
+    leaves, tree = tree_flatten(tuple(primals))
+    tangent_leaves, tangent_tree = tree_flatten(tuple(tangents))
+    require_same_tree(tangent_tree, tree, "tangents", "primals")
+    leaves = trees.as_arrays(leaves, leaf_namer(tuple(primals), "primals"))
+    types = [type_of(x) for x in leaves]
+    return leaves, tree, from_user(tangent_leaves, types, "tangent", leaf_namer(tuple(tangents), "tangents"))
 
 
 class LinearMap:

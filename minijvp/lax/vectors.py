@@ -16,8 +16,14 @@ class Vectors:
 
     def __init__(self, tree: Any):
         leaves, self.structure = tree_flatten(tree)
-        self.types = [type_of(x) for x in leaves]
+        self.types = tuple([type_of(x) for x in leaves])
         self.size = sum(t.size for t in self.types)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vectors) and (self.structure, self.types) == (other.structure, other.types)
+
+    def __hash__(self) -> int:
+        return hash((self.structure, self.types))
 
     def ravel(self, tree: Any) -> Array:
         """The entries of a tree in one vector, in the dtype that holds them all."""
