@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 from minijvp.arguments.known_inputs import KnownInputs
@@ -141,7 +140,7 @@ def read_backwards(jaxpr: Jaxpr) -> Jaxpr:
             return as_part(e.source, COTANGENT)
         return mark(e.source, "", COTANGENT, True)  # it was linearized before
 
-    return jaxpr.with_equations([replace(e, source=backward(e), params=ruled(e)) for e in jaxpr.equations])
+    return jaxpr.with_equations([Equation(e.primitive, e.inputs, ruled(e), e.outputs, backward(e)) for e in jaxpr])
 
 
 def ruled(e: Equation) -> Params:

@@ -8,6 +8,7 @@ from functools import cached_property
 from heapq import heappop, heappush
 from typing import Any
 
+import jax
 import numpy as np
 
 from minijvp.calls.silence import Silence
@@ -77,7 +78,9 @@ class Run:
         values.update(zip(self.jaxpr.inputs, self.inputs, strict=True))
         # What is inside of an equation has run before, and shown what it shows.
         with evaluating(), current(state.trace if self.around is None else Silence(state.trace)):
-            for e in parts_of(self.jaxpr.equations):
+            # Compiled as a whole, what is spread over devices would lie otherwise on them.
+            spread = len({d for x in values.values() if isinstance(x, jax.Array) for d in x.devices()}) > 1
+            for e in self.jaxpr.equations if spread else parts_of(self.jaxpr.equations):
                 if isinstance(e, Stretch):
                     e.run(values)
                     continue

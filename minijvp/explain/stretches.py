@@ -1,16 +1,24 @@
-"""Stretches of a long program that it has many times over: each is compiled once, and gives all of its values."""
+"""Stretches of programs that come again: each is compiled once, and gives all of its values.
+
+In a long program such stretches are looked for. Of another, those between calls and loops are compiled when it is run
+for the second time. Operations are kept apart in them, so that the values are those of one at a time.
+"""
 
 from __future__ import annotations
 
 import gc
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
+from jax import lax
 
-from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal
-from minijvp.explain.loops import compiled_program
+from minijvp.core.caching import cached
+from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, run
 from minijvp.optimize.outline.detection import best_repeat, tokens
 
 LONG = 20_000
@@ -21,6 +29,13 @@ SIZE = 128
 
 TIMES = 16
 """So often a stretch has to be there."""
+
+FEW, SHORT = 8, 512
+"""Equations that come again are compiled if they are not fewer, and more take too long to compile."""
+
+
+APART = {"xla_disable_hlo_passes": "algsimp,fusion"}
+"""How XLA keeps operations apart: it would compute log(exp(x)) as x, and round a product and a sum once."""
 
 
 class Stretch(NamedTuple):
@@ -39,25 +54,70 @@ class Stretch(NamedTuple):
 Part = Equation | Stretch
 
 
+class Known:
+    """How often equations were met that are these besides their operands, and their program, once it was asked for."""
+
+    __slots__ = ("program", "times")
+
+    def __init__(self) -> None:
+        self.times = 0
+        self.program: Any = None
+
+    def compiled(self, equations: Sequence[Equation], operands: Sequence[Atom]) -> Stretch:
+        """The equations as a stretch."""
+        if self.program is None:
+            jaxpr = whole(equations, operands)
+            self.program = jax.jit(lambda *args: run(jaxpr, args, apart), compiler_options=APART)
+        return Stretch(equations, self.program, operands)
+
+
+@cached(maxsize=256)
+def known(key: Hashable) -> Known:
+    """What is known of equations that are these, as `written` has them."""
+    return Known()
+
+
+def apart(e: Equation, inputs: Sequence[Any]) -> Any:
+    """The results of an operation whose operands are for the compiler as if they were arguments."""
+    return e.primitive.impl(*lax.optimization_barrier(tuple(inputs)), **e.params)
+
+
 def parts_of(equations: Sequence[Equation]) -> Sequence[Part]:
-    """What runs one after the other: equations, and in place of such as come again and again, stretches of them."""
+    """What runs one after the other: equations, and in place of such as come again, stretches of them."""
     if len(equations) < LONG:
-        return equations
+        return met_again(equations) if FEW <= len(equations) <= SHORT else equations
     parts: list[Part] = []
     for start, end, size in repeated(tokens(equations), 0, len(equations)):
         chunks = [equations[i : i + size] for i in range(start, end, size)]
         read = [written(chunk) for chunk in chunks]
-        groups: dict[Hashable, list[int]] = {}
-        for i, (key, _) in enumerate(read):
-            groups.setdefault(key, []).append(i)
-        programs = {
-            key: compiled_program(whole(chunks[members[0]], read[members[0]][1]))
-            for key, members in groups.items()
-            if key is not None and len(members) >= TIMES
-        }
+        times = Counter([key for key, _ in read])
         for chunk, (key, operands) in zip(chunks, read, strict=True):
-            parts += [Stretch(chunk, programs[key], operands)] if key in programs else chunk
+            often = key is not None and times[key] >= TIMES
+            parts += [known(key).compiled(chunk, operands)] if often else chunk
     return parts
+
+
+def met_again(equations: Sequence[Equation]) -> Sequence[Part]:
+    """The same for a program of which those between calls and loops may have been met before."""
+    parts: list[Part] = []
+    for plain, group in groupby(equations, is_plain):
+        chunk = tuple(group)
+        if not plain or len(chunk) < FEW:
+            parts += chunk
+            continue
+        key, operands = written(chunk)
+        try:
+            found = known(key)
+        except TypeError:  # a parameter cannot be hashed, and the operation says so
+            return equations
+        found.times += 1
+        parts += [found.compiled(chunk, operands)] if found.times > 1 else chunk
+    return parts
+
+
+def is_plain(e: Equation) -> bool:
+    """Whether an operation only computes, and has no programs inside, into which one looks."""
+    return not (e.params and (e.programs or e.has_effects))
 
 
 def repeated(found: np.ndarray, start: int, end: int) -> Iterator[tuple[int, int, int]]:
@@ -76,15 +136,12 @@ def repeated(found: np.ndarray, start: int, end: int) -> Iterator[tuple[int, int
 
 
 def written(equations: Sequence[Equation]) -> tuple[Hashable, list[Atom]]:
-    """What equations are besides their operands, which come from elsewhere, and these; None for what is run one by one.
-
-    Those have programs inside, into which one looks, or do something besides computing.
-    """
+    """What equations are besides their operands, which come from elsewhere, and these; None if one is not plain."""
     numbers: dict[Atom, int] = {}
     operands: list[Atom] = []
     key: list[Any] = []
     for e in equations:
-        if e.params and (e.programs or e.has_effects):
+        if not is_plain(e):
             return None, []
         for v in e.inputs:
             if type(v) is Literal:

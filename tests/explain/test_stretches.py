@@ -11,10 +11,11 @@ import pytest
 
 import minijvp
 import minijvp.numpy as mnp
-from minijvp.core.jaxpr import evaluate
+from minijvp.core.jaxpr import Equation, evaluate
 from minijvp.explain import stretches
 from minijvp.explain.runs import Run
-from minijvp.explain.stretches import Stretch, parts_of, seldom_collected
+from minijvp.explain.stretches import FEW, Stretch, known, parts_of, seldom_collected
+from tests.several_devices import run_on_four_devices
 
 
 @pytest.fixture
@@ -92,6 +93,67 @@ def test_what_has_effects_happens_once(short: None, capsys: pytest.CaptureFixtur
 
     assert minijvp.explain_nan(fun)(1.0)
     assert capsys.readouterr().out.count("turn") == 30
+
+
+def attention(x: Any) -> Any:
+    scores = mnp.where(mnp.tri(3) > 0, x @ x.T / 2.0, -mnp.inf)
+    return mnp.sum(minijvp.nn.softmax(scores) @ mnp.log(x))
+
+
+MET_AGAIN = [attention, minijvp.grad(attention), minijvp.jit(minijvp.grad(attention)), minijvp.vmap(with_numbers)]
+
+
+@pytest.mark.parametrize("fun", MET_AGAIN)
+def test_reports_on_what_was_met_before_are_the_same(fun: Callable[..., Any]) -> None:
+    known.cache_clear()
+    x = np.eye(3, dtype=np.float32)
+    first, *others = [str(minijvp.explain_nan(fun)(x)) for _ in range(4)]
+    assert others == [first] * 3 and "arises" in first
+    assert known.cache_info().hits >= 3
+
+
+def test_values_of_what_was_met_before_are_those_of_one_operation_at_a_time() -> None:
+    def fun(x: Any) -> Any:
+        y = mnp.log(mnp.exp(x)) ** 0.5 + x / 1e-39
+        z = 1.1 * x * x - 1.1 * x * x + (x * x + 0.1) * mnp.sin(x)
+        return y, z, mnp.arange(3) * 2, x.astype("int32") + 1
+
+    x = np.float32([200.0, 0.0, -mnp.inf])
+    jaxpr = minijvp.make_jaxpr(fun)(x)
+    known.cache_clear()
+    first, second = Run(jaxpr, [x]), Run(jaxpr, [x])
+    assert [type(part) for part in parts_of(jaxpr.equations)] == [Stretch]
+    for v in (v for e in jaxpr for v in e.outputs):
+        np.testing.assert_array_equal(second.value(v), first.value(v), strict=True)
+    assert not np.isfinite(np.asarray(first.value(jaxpr.outputs[0]))).any()
+
+
+def test_what_lies_on_several_devices_is_run_an_operation_at_a_time() -> None:
+    run_on_four_devices("""
+import jax, minijvp, minijvp.numpy as mnp, numpy as np
+from minijvp.explain.stretches import known
+x, y = [jax.device_put(np.ones(3, np.float32), d) for d in jax.devices()[:2]]
+fun = lambda x, y: (mnp.sum(mnp.sin(mnp.cos(x) * 2) + 1), mnp.sum(mnp.log(mnp.cos(y) * 0) - 1) * 0)
+assert [minijvp.explain_nan(fun)(x, y).primitive for _ in range(3)] == ["log"] * 3
+assert known.cache_info().currsize == 0
+assert [minijvp.explain_nan(fun)(x, x).primitive for _ in range(3)] == ["log"] * 3
+assert known.cache_info().hits == 2
+""")
+
+
+def test_calls_and_what_is_short_are_not_compiled() -> None:
+    def fun(x: Any) -> Any:
+        for _ in range(2):
+            for _ in range(FEW):
+                x = mnp.sin(x) + 1
+            x = minijvp.jit(mnp.cos)(x)
+        return x
+
+    known.cache_clear()
+    equations = minijvp.make_jaxpr(fun)(1.0).equations
+    assert list(parts_of(equations)) != list(parts_of(equations))
+    assert [type(part) for part in parts_of(equations)] == [Stretch, Equation] * 2
+    assert list(parts_of(equations[:3])) == list(parts_of(equations[:3])) == list(equations[:3])
 
 
 def test_a_program_of_many_operations_has_few_parts() -> None:
