@@ -20,7 +20,7 @@ from minijvp.core.jaxpr import Equation, Var
 from minijvp.core.types import ArrayType
 from minijvp.operations.elementwise import add
 from minijvp.optimize import planner
-from minijvp.optimize.rematerialize.cut import minimum_cut
+from minijvp.optimize.rematerialize.cut import Numbered, minimum_cut
 from minijvp.optimize.rematerialize.forward import Forward
 
 
@@ -61,7 +61,7 @@ def cost(saved: set[Var], equations: Any, prices: Any, needed: Any, inputs: Any)
 @given(programs())
 def test_the_cut_is_the_cheapest_choice(program: Any) -> None:
     equations, prices, needed, inputs = program
-    saved = minimum_cut(equations, needed, inputs.__contains__, lambda e: prices[id(e)])
+    saved = minimum_cut(Numbered(equations), needed, inputs.__contains__, [prices[id(e)] for e in equations])
     made = [v for e in equations for v in e.outputs]
     choices = chain.from_iterable(combinations(made, n) for n in range(len(made) + 1))
     best = min(cost(set(c), equations, prices, needed, inputs) for c in choices)

@@ -15,31 +15,61 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 
-from minijvp.core.jaxpr import Atom, Equation, Var
+from minijvp.core.jaxpr import Equation, Var
 
 # scipy.sparse.csgraph.maximum_flow takes capacities of 32 bits only, which bytes exceed without an error, and with its
 # matrix to build it takes 1.1 to 5 times as long for programs of up to 300 equations (half as long for 1,000 and more).
-Price = Callable[[Equation], float | None]
-"""What computing an equation again costs, in bytes; None where it must not be."""
+INFINITE = math.inf
+
+
+class Numbered:
+    """A program, of which cuts are asked for again and again: its values by numbers."""
+
+    def __init__(self, equations: Sequence[Equation]):
+        self.variables: list[Var] = []
+        self.bytes: list[int] = []
+        self.operands: list[Sequence[int]] = []
+        """Of each value, those of the equation that gives it, if one does."""
+        self.readers: list[int] = []
+        """Of each value, the number of equations that read it."""
+        self.equations: list[tuple[list[int], set[int]]] = []
+        """Results and operands."""
+        self.numbers: dict[Var, int] = {}
+        for e in equations:
+            operands = [self.number(v) for v in e.inputs if type(v) is Var]
+            results = [self.number(v) for v in e.outputs]
+            self.equations.append((results, set(operands)))
+            for i in results:
+                self.operands[i] = operands
+            for i in self.equations[-1][1]:
+                self.readers[i] += 1
+
+    def number(self, v: Var) -> int:
+        """The number of a value, which is a new one where no equation has it."""
+        i = self.numbers.setdefault(v, len(self.variables))
+        if i == len(self.variables):
+            self.variables.append(v)
+            self.bytes.append(v.type.bytes)
+            self.operands.append(())
+            self.readers.append(0)
+        return i
 
 
 def minimum_cut(
-    equations: Sequence[Equation], needed: Iterable[Var], at_hand: Callable[[Var], bool], price: Price
+    program: Numbered, needed: Iterable[Var], at_hand: Callable[[Var], bool], prices: Iterable[float | None]
 ) -> set[Var]:
     """The variables to save. From these and those `at_hand` the equations give all that is `needed` besides.
 
-    A variable that no equation gives can only be saved or at hand.
+    A price is what computing an equation again costs, in bytes; None where it must not be. A variable that no equation
+    gives can only be saved or at hand.
     """
-    needed = [v for v in dict.fromkeys(needed) if not at_hand(v)]
-    plain = Plain(equations, needed, at_hand, price)
-    network = Network(plain)
-    for v in needed:
-        if v not in plain.there:
-            network.demand(v)
-    return plain.saved | network.saved()
-
-
-INFINITE = math.inf
+    wanted = [program.number(v) for v in dict.fromkeys(needed) if not at_hand(v)]
+    plain = Plain(program, wanted, bytearray(map(at_hand, program.variables)), prices)
+    network = Network(program, plain)
+    for i in wanted:
+        if not plain.there[i]:
+            network.demand(i)
+    return {program.variables[i] for i in plain.saved | network.saved()}
 
 
 class Plain:
@@ -51,129 +81,117 @@ class Plain:
     without its operands, where that may be better than saving it.
     """
 
-    def __init__(
-        self, equations: Sequence[Equation], needed: Sequence[Var], at_hand: Callable[[Var], bool], price: Price
-    ):
-        self.producer = {v: e for e in equations for v in e.outputs}
-        self.bytes = {v: v.type.bytes for e in equations for v in (*e.inputs, *e.outputs)}
-        self.bytes.update({v: v.type.bytes for v in needed})
-        self.prices: dict[Var, float] = {}
-        self.saved: set[Var] = set()
-        self.there = {v for e in equations for v in e.inputs if type(v) is Var and at_hand(v)}
-        self.there.update([v for v in self.producer if at_hand(v)])
+    def __init__(self, program: Numbered, needed: Iterable[int], there: bytearray, prices: Iterable[float | None]):
+        self.there = there
+        self.prices = [INFINITE] * len(there)
+        self.saved: set[int] = set()
         wanted = set(needed)
-        readers: dict[Atom, int] = {}
-        for e in equations:
-            for v in set(e.inputs):
-                readers[v] = readers.get(v, 0) + 1
-        there, prices = self.there, self.prices
-        least: dict[Atom, float] = {}  # what having a value costs
-        for e in equations:
-            found = price(e)
-            if found is None or len(e.outputs) != 1:
-                for v in e.outputs:
-                    least[v] = self.bytes[v] if found is None else 0.0
-                    if found is not None:
-                        prices[v] = found / len(e.outputs)
-                    elif v in wanted and v not in there:
-                        self.saved.add(v)
-                        there.add(v)
+        bytes, readers = program.bytes, program.readers
+        least: list[float] = list(bytes)  # what having a value costs
+        for (results, operands), price in zip(program.equations, prices, strict=True):
+            if price is None or len(results) != 1:
+                for i in results:
+                    if price is not None:
+                        least[i] = 0.0
+                        self.prices[i] = price / len(results)
+                    elif i in wanted and not there[i]:
+                        self.saved.add(i)
+                        there[i] = True
                 continue
-            v = e.outputs[0]
-            if v in there:
+            (i,) = results
+            if there[i]:
                 continue
-            missing = [u for u in e.inputs if type(u) is Var and u not in there]
-            alone = {u for u in missing if readers[u] == 1 and u not in wanted}
-            again = found + sum([least.get(u, self.bytes[u]) for u in alone])
-            size = self.bytes[v]
-            least[v] = min(size, again)
+            missing = [u for u in operands if not there[u]]
+            again = price + sum([least[u] for u in missing if readers[u] == 1 and u not in wanted])
+            size = bytes[i]
+            least[i] = min(size, again)
             if again < size:
-                prices[v] = found
-            if v in wanted and (again >= size or not missing):
-                there.add(v)
+                self.prices[i] = price
+            if i in wanted and (again >= size or not missing):
+                there[i] = True
                 if again >= size:
-                    self.saved.add(v)
+                    self.saved.add(i)
 
 
 class Network:
     """The flow network of a program, explored from the values that are needed, as far as they make it necessary.
 
-    A value is two nodes, `(v, True)` where it is read and `(v, False)` where it is made, and its bytes are the
-    capacity between them. Flow is looked for backwards: from a demand to a value that was there before.
+    A value is two nodes, `2 * i + 1` where it is read and `2 * i` where it is made, and its bytes are the capacity
+    between them. Flow is looked for backwards: from a demand to a value that was there before.
     """
 
-    def __init__(self, plain: Plain):
-        self.producer = plain.producer
-        self.there = plain.there
-        self.bytes: dict[Atom, int] = plain.bytes
-        self.prices = plain.prices
-        self.inside: dict[Var, float] = {}  # what flows through a value, of its bytes
-        self.made: dict[Var, float] = {}  # what flows into it from nowhere, of its price
-        self.between: dict[tuple[Var, Var], float] = {}  # what flows from an operand to a result
-        self.readers: dict[Var, list[Var]] = {}  # where some flows to
-        self.dead: set[tuple[Var, bool]] = set()
+    def __init__(self, program: Numbered, plain: Plain):
+        n = len(program.variables)
+        self.operands, self.bytes = program.operands, program.bytes
+        self.there, self.prices = plain.there, plain.prices
+        self.inside = [0.0] * n  # what flows through a value, of its bytes
+        self.made = [0.0] * n  # what flows into it from nowhere, of its price
+        self.between: dict[int, dict[int, float]] = {}  # what flows from an operand to results
+        self.dead = bytearray(2 * n)
 
-    def demand(self, needed: Var) -> None:
+    def demand(self, needed: int) -> None:
         """Send as much as possible from nowhere to the reader of a value; what cannot be reached any more is dead."""
-        while (path := self.search((needed, True))) is not None:
+        while (path := self.search(2 * needed + 1)) is not None:
             self.augment(path)
 
-    def search(self, start: tuple[Var, bool]) -> list[tuple[Var, bool]] | None:
-        """The nodes from `start` back to one that more can flow into from nowhere; None marks what was seen as dead."""
-        if start in self.dead:
+    def search(self, start: int) -> list[int] | None:
+        """The nodes from `start` back to one that more can flow into from nowhere; None marks what was seen as dead.
+
+        From one node it goes on to those from which more can flow there, or to which less can flow from there.
+        """
+        dead, inside, made, prices, there = self.dead, self.inside, self.made, self.prices, self.there
+        if dead[start]:
             return None
-        before: dict[tuple[Var, bool], tuple[Var, bool] | None] = {start: None}
+        before = {start: -1}
         stack = [start]
         while stack:
             node = stack.pop()
-            v, read = node
-            if not read and self.made.get(v, 0.0) < self.prices.get(v, INFINITE):
+            i = node >> 1
+            if node & 1:
+                others = [2 * j for j, flow in self.between[i].items() if flow > 0] if i in self.between else []
+                if inside[i] < self.bytes[i]:
+                    others.append(node - 1)
+            elif made[i] < prices[i]:
                 path = []
-                found: tuple[Var, bool] | None = node
-                while found is not None:
-                    path.append(found)
-                    found = before[found]
+                while node >= 0:
+                    path.append(node)
+                    node = before[node]
                 return path
-            for other in self.sources(v, read):
-                if other not in before and other not in self.dead:
+            else:
+                others = [node + 1] if inside[i] > 0 else []
+                if prices[i] < INFINITE:
+                    others += [2 * u + 1 for u in self.operands[i] if not there[u]]
+            for other in others:
+                if other not in before and not dead[other]:
                     before[other] = node
                     stack.append(other)
-        self.dead.update(before)
+        for node in before:
+            dead[node] = True
         return None
 
-    def sources(self, v: Var, read: bool) -> list[tuple[Var, bool]]:
-        """The nodes from which more can flow to this one, or to which less can flow from it."""
-        if read:
-            found = [(w, False) for w in self.readers.get(v, ()) if self.between[v, w] > 0]
-            if self.inside.get(v, 0.0) < self.bytes[v]:
-                found.append((v, False))
-            return found
-        found = [(v, True)] if self.inside.get(v, 0.0) > 0 else []
-        if self.prices.get(v, INFINITE) < INFINITE:
-            found += [(u, True) for u in self.producer[v].inputs if type(u) is Var and u not in self.there]
-        return found
-
-    def augment(self, path: list[tuple[Var, bool]]) -> None:
+    def augment(self, path: list[int]) -> None:
         """Send along a path, which begins where the flow does, as much as it takes."""
-        first = path[0][0]
-        amount = self.prices.get(first, INFINITE) - self.made.get(first, 0.0)
-        for (v, read), (w, read_next) in pairwise(path):
-            if v is w:
-                amount = min(amount, self.bytes[v] - self.inside.get(v, 0.0) if read_next else self.inside[v])
-            elif not read:
-                amount = min(amount, self.between[w, v])
-        if first in self.made or amount:
-            self.made[first] = self.made.get(first, 0.0) + amount
-        for (v, read), (w, read_next) in pairwise(path):
-            if v is w:
-                self.inside[v] = self.inside.get(v, 0.0) + (amount if read_next else -amount)
-            elif read:
-                if (v, w) not in self.between:
-                    self.readers.setdefault(v, []).append(w)
-                self.between[v, w] = self.between.get((v, w), 0.0) + amount
+        inside, between = self.inside, self.between
+        first = path[0] >> 1
+        amount = self.prices[first] - self.made[first]
+        for node, following in pairwise(path):
+            i, j = node >> 1, following >> 1
+            if i == j:
+                amount = min(amount, self.bytes[i] - inside[i] if following & 1 else inside[i])
+            elif not node & 1:
+                amount = min(amount, between[j][i])
+        self.made[first] += amount
+        for node, following in pairwise(path):
+            i, j = node >> 1, following >> 1
+            if i == j:
+                inside[i] += amount if following & 1 else -amount
+            elif node & 1:
+                flows = between.setdefault(i, {})
+                flows[j] = flows.get(j, 0.0) + amount
             else:
-                self.between[w, v] -= amount
+                between[j][i] -= amount
 
-    def saved(self) -> set[Var]:
+    def saved(self) -> set[int]:
         """The values on whose inside the cut runs."""
-        return {v for v, read in self.dead if read and (v, False) not in self.dead}
+        dead = self.dead
+        return {i for i in range(len(self.made)) if dead[2 * i + 1] and not dead[2 * i]}

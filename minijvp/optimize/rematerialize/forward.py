@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from copy import copy
 from functools import cached_property
 
 from minijvp.calls.call import work_of
@@ -45,7 +44,6 @@ class Forward:
         self.results = tuple(results)
         self.equations = equations
         self.producer = {v: e for e in equations for v in e.outputs}
-        self.order = {id(e): i for i, e in enumerate(equations)}
         self.kept = set(kept)
         self.carried = set(carried) - self.kept
 
@@ -122,12 +120,6 @@ class Forward:
             for e in self.equations
         }
 
-    def keeping(self, more: set[Var]) -> Forward:
-        """The same program, of which more values are there."""
-        found = copy(self)
-        found.kept = self.kept | more
-        return found
-
     @cached_property
     def readers(self) -> dict[Atom, list[Equation]]:
         """The equations that read each value."""
@@ -146,21 +138,31 @@ class Forward:
         """Whether reading a value in the reverse pass costs nothing."""
         return v in self.kept or (v not in self.producer and v not in self.carried)
 
+    @cached_property
+    def ways(self) -> dict[Var, tuple[int, list[Var]]]:
+        """For each value that is not there, the number of its equation, and the operands that are not there either."""
+        absent = self.producer.keys() - self.kept
+        return {
+            v: (i, [u for u in dict.fromkeys(e.inputs) if u in absent])  # type: ignore[misc]
+            for i, e in enumerate(self.equations)
+            for v in e.outputs
+            if v in absent
+        }
+
     def again(self, wanted: Iterable[Var], saved: set[Var]) -> tuple[list[Equation], set[Var]]:
         """The equations that give the values that are wanted, from what is saved or at hand, and all that they make."""
         made: set[Var] = set()
-        equations: dict[int, Equation] = {}
-        producer, kept, order = self.producer, self.kept, self.order
-        pending = list(wanted)
+        numbers: set[int] = set()
+        ways = self.ways
+        pending = [v for v in wanted if v in ways]
         while pending:
             v = pending.pop()
-            if v in made or v in saved or v in kept or v not in producer:
-                continue
-            made.add(v)
-            e = producer[v]
-            equations[order[id(e)]] = e
-            pending += [u for u in e.inputs if type(u) is Var]
-        return [equations[i] for i in sorted(equations)], made
+            if v not in made and v not in saved:
+                made.add(v)
+                i, operands = ways[v]
+                numbers.add(i)
+                pending += operands
+        return [self.equations[i] for i in sorted(numbers)], made
 
     def takes_longer(self, wanted: Var, saved: set[Var], time: float) -> bool:
         """Whether the equations that give a value again take longer than some time; no more are looked at than tell."""
@@ -238,8 +240,10 @@ def reduces(e: Equation) -> bool:
 
 def spreads(e: Equation) -> bool:
     """Whether an operation makes a large array from little at no cost: zeros, or one number in many places."""
+    if e.primitive.recomputable != "free":
+        return False
     read = sum([v.type.bytes for v in e.inputs if type(v) is Var])
-    return e.primitive.recomputable == "free" and 8 * read <= sum([v.type.bytes for v in e.outputs])
+    return 8 * read <= sum([v.type.bytes for v in e.outputs])
 
 
 def gathers(e: Equation, linear: set[Atom]) -> bool:

@@ -20,7 +20,7 @@ from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
 from minijvp.operations.families import broadcast_in_dim
 from minijvp.operations.sharding import number_of_devices
 from minijvp.optimize.kept_call import kept_call
-from minijvp.optimize.rematerialize.cut import minimum_cut
+from minijvp.optimize.rematerialize.cut import Numbered, minimum_cut
 from minijvp.optimize.rematerialize.forward import (
     Forward,
     Loop,
@@ -117,10 +117,11 @@ class Plan:
     def peak(self) -> int:
         """The most that is there at one time, saved or computed again, while the regions go backward."""
         alive: set[Var] = set()
-        found = 0
+        size, found = 0, 0
         for r in self.regions:
+            size += sum([v.type.bytes for v in r.saved - alive])
             alive |= r.saved
-            found = max(found, sum([v.type.bytes for v in alive]) + r.bytes)
+            found = max(found, size + r.bytes)
         return found
 
     @property
@@ -204,11 +205,10 @@ class PlanningProblem:
         What two regions would both compute again, at more than a small price, is saved between them.
         """
         while True:
-            inner = self.forward.keeping(extra)
-            saved = self.cut(terms, frozenset(extra))
-            crossing = crossings(inner, reads, saved, REPEATED / DEFAULT.exchange)
+            saved = self.cut(terms, frozenset(extra)) | extra
+            crossing = crossings(self.forward, reads, saved, REPEATED / DEFAULT.exchange)
             if not crossing:
-                return saved | extra
+                return saved
             extra = extra | crossing
 
     def cut(self, terms: Terms, extra: frozenset[Var]) -> set[Var]:
@@ -216,11 +216,16 @@ class PlanningProblem:
         key = terms._replace(regions=0), extra
         found = self.cuts.get(key)
         if found is None:
-            prices = self.forward.prices(terms.exchange, terms.expensive, terms.sums)
-            at_hand = self.forward.keeping(set(extra)).at_hand
-            found = minimum_cut(self.forward.equations, self.needed, at_hand, lambda e: prices[id(e)])
+            prices = self.forward.prices(terms.exchange, terms.expensive, terms.sums).values()
+            at_hand = self.forward.at_hand
+            found = minimum_cut(self.numbered, self.needed, lambda v: v in extra or at_hand(v), prices)
             self.cuts[key] = found
         return found
+
+    @cached_property
+    def numbered(self) -> Numbered:
+        """The forward program, as cuts take it."""
+        return Numbered(self.forward.equations)
 
     def saved_at_last(self, start: int, end: int, reads: Sequence[Var], saved: set[Var]) -> set[Var]:
         """What the last region, which goes backward first, may as well save: all else that is saved is there then.
