@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
+from jax.sharding import get_abstract_mesh
 from jax.tree_util import tree_unflatten
 
 from minijvp import trees
@@ -252,14 +253,15 @@ def gradient_flat(
         return outs, transpose_flat(linear, [True] * n, [None] * n, [seed(outs[0].dtype)])
 
 
-_ones: dict[Any, Any] = {}
+_ones: dict[tuple[Any, Any], Any] = {}
 
 
 def seed(dtype: Any) -> Any:
     """The number 1, the cotangent that a gradient starts from: an array to compute with, or a literal in a program."""
     if state.trace is not EVALUATION:
         return dtype.type(1)
-    if dtype not in _ones:
+    where = dtype, get_abstract_mesh()  # that mesh is part of the type of an array that is made here
+    if where not in _ones:
         with detached():
-            _ones[dtype] = jnp.ones((), dtype)
-    return _ones[dtype]
+            _ones[where] = jnp.ones((), dtype)
+    return _ones[where]

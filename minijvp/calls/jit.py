@@ -25,7 +25,7 @@ from minijvp.core.hooks import hooks, other_plans
 from minijvp.core.jaxpr import Jaxpr, evaluate, has_own_derivatives, lower
 from minijvp.core.primitive import Primitive
 from minijvp.core.tracer import is_traced, refuse_tracers, resolved
-from minijvp.core.tracing import EVALUATION, JAX_EVALUATION, evaluating, live_traces, named_axes, state, traced_by_jax
+from minijvp.core.tracing import EVALUATION, JAX_EVALUATION, axes_here, evaluating, live_traces, state, traced_by_jax
 from minijvp.core.types import Array, Params, jit_is_disabled, x64_enabled
 from minijvp.errors import ArgumentError, EscapedTracerError, NonFiniteError
 from minijvp.operations.families import nonzero
@@ -298,7 +298,7 @@ class _Jitted:
         leaves, tree = trees.flatten_numbers((dynamic, dynamic_kwargs))
         leaves = self.require_arrays(leaves, args, kwargs)
         types = tuple(map(argument_type, leaves))
-        key = (tree, types, static, x64_enabled(), named_axes(), hooks.linearizer.key())
+        key = (tree, types, static, x64_enabled(), axes_here(), hooks.linearizer.key())
         staged = self.staged.get(key)
         if staged is None:
             staged = Staged(*stage_tree(self.constrained(static), tree, types))

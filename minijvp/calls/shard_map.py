@@ -31,7 +31,7 @@ from minijvp.calls.shard_map_programs import (
 from minijvp.core import placements
 from minijvp.core.hooks import hooks
 from minijvp.core.tracer import is_traced, is_tracer_of_jax
-from minijvp.core.tracing import named_axes
+from minijvp.core.tracing import axes_here
 from minijvp.core.types import ArrayType, Params, type_in_jax, type_of, x64_enabled
 from minijvp.errors import ArgumentError
 from minijvp.operations.sharding import spread_over
@@ -107,7 +107,7 @@ class _Mapped:
             leaves = trees.as_arrays(leaves, trees.call_namer(self.fun, args, {}))
             types = tuple(map(argument_type, leaves))
             how = self.how()
-            key = tree, types, tuple(how.values()), x64_enabled(), named_axes(), hooks.linearizer.key()
+            key = tree, types, tuple(how.values()), x64_enabled(), axes_here(), hooks.linearizer.key()
             found = self.staged.get(key)
             if found is None:
                 found = self.stage(tree, types, self.specs_of(args, types, how), how)
@@ -206,7 +206,7 @@ class _Mapped:
         closed, out_tree, part_types = found
         staged = Staged(closed, out_tree)
         known = [x for x in staged.constants if not is_tracer_of_jax(x)]
-        split = next((x for x in known if type_of(x).placement is not None), None)
+        split = next((x for x in known if (p := type_of(x).placement) and p.is_split), None)
         if split is not None:
             raise ArgumentError(
                 f"the function {self.name} under shard_map closes over {type_of(split)!r}.",

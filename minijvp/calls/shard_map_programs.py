@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 import jax
-from jax.sharding import PartitionSpec, get_abstract_mesh
+from jax.sharding import NamedSharding, PartitionSpec, get_abstract_mesh
 
 from minijvp.calls.dependence import reached
 from minijvp.calls.programs import Flags, chosen, present
@@ -163,26 +163,37 @@ class ShardMap(ProgramPrimitive):
         **how: Any,
     ) -> tuple[Any, Any]:
         along = axis.split.spec[0] if axis.split else axis.mesh_axes
-        if names_in((along,)) and axis.name is not None and self.uses_axis(axis.name, {"jaxpr": jaxpr, **how}):
+        seen = placements.entry_of(along, how["manual"])
+        if seen is not None and axis.name is not None and self.uses_axis(axis.name, {"jaxpr": jaxpr, **how}):
             raise ArgumentError(
                 f"a collective along {axis.name!r}, the axis of a vmap that is split along {along!r}, in a shard_map.",
                 "Each device has some of its lanes only.",
                 f"Map over an axis that is not split, or speak along {along!r} inside.",
             )
-        outside = [name for name in names_in((along,)) if name not in how["manual"]] if axis.split else []
-        if outside:
+        twice = next((s for s in (*in_specs, *out_specs) if set(names_in((seen,))) & set(names_in(s))), None)
+        if twice is not None:
             raise ArgumentError(
-                f"vmap over an axis that is split along {outside[0]!r}, of a shard_map that maps over "
-                f"{sorted(map(str, how['manual']))}.",
-                "Its lanes would be split by an axis of the mesh that the function does not see.",
-                f"Name {outside[0]!r} in axis_names too, or first put the lanes on all devices: minijvp.reshard.",
+                f"vmap over an axis that is split along {along!r}, of a shard_map with the spec {twice}.",
+                "No axis of a mesh splits an array twice.",
+                "First put the lanes on all devices, by minijvp.reshard, or map over them in the specs, too.",
             )
-        lanes = axis.size // math.prod([how["mesh"].shape[name] for name in names_in((along,))])
-        local = Axis(lanes, axis.name)
-        mapped, out_batched = inside(lambda: vmap_jaxpr(jaxpr, local, batched), how)
+        rest = placements.entry_of(along, set(how["mesh"].axis_names) - how["manual"])
+        if rest is not None and axis.split is None:
+            raise ArgumentError(
+                f"vmap with spmd_axis_name={along!r}, of a shard_map that maps over {sorted(map(str, how['manual']))}.",
+                "Its lanes would be spread by an axis of the mesh that the function does not see.",
+                f"Name {rest!r} in axis_names too, or leave it to the compiler: no spmd_axis_name.",
+            )
+        lanes = axis.size // math.prod([how["mesh"].shape[name] for name in names_in((seen,))])
+
+        def make() -> Any:
+            split = placements.of(NamedSharding(get_abstract_mesh(), PartitionSpec(rest)), placements.NOT_VARYING)
+            return vmap_jaxpr(jaxpr, Axis(lanes, axis.name, split=split), batched)
+
+        mapped, out_batched = inside(make, how)
 
         def with_lanes(specs: Specs, flags: Sequence[bool]) -> Specs:
-            return tuple([PartitionSpec(along, *s) if b else s for s, b in zip(specs, flags, strict=True)])
+            return tuple([PartitionSpec(seen, *s) if b else s for s, b in zip(specs, flags, strict=True)])
 
         specs = {"in_specs": with_lanes(in_specs, batched), "out_specs": with_lanes(out_specs, out_batched)}
         return self.call(mapped, *args, **specs, **how), out_batched

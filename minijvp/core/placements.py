@@ -103,6 +103,18 @@ def where_manual(mesh: Any, make: Callable[[], Any]) -> Any:
     return inside(make, whole, frozenset(mesh.manual_axes))
 
 
+def lane_in_jax(axes: Any) -> Any:
+    """The type, in JAX, of the number of a device along manual axes. It varies along these, unless check_vma=False."""
+    found: list[Any] = []
+
+    def body() -> tuple[()]:
+        found.append(jax.typeof(jax.lax.axis_index(axes)))
+        return ()
+
+    jax.eval_shape(body)
+    return found[0]
+
+
 def refuse_conflict(error: Exception, what: str, types: Iterable[object]) -> None:
     """Raise ArgumentError where an error of JAX says that the operation `what` cannot place its result."""
     if type(error).__name__ != "ShardingTypeError":  # which is not public
@@ -120,8 +132,13 @@ def varying(placement: Placement | None) -> Axes:
     return frozenset() if placement is None else placement.manual.varying
 
 
-def entry_on(mesh: Any, names: Any) -> Any:
-    """What splits an axis along these axes of a mesh, or a tuple of them: those that are explicit, or None."""
+def entry_of(names: Any, allowed: Iterable[Any]) -> Any:
+    """What splits an axis along these axes of a mesh, or a tuple of them: those that are allowed, or None."""
     given = names if isinstance(names, tuple) else (names,)
-    kept = tuple([name for name in given if name in mesh.explicit_axes])
-    return None if not kept else names if kept == given else kept
+    kept = tuple([name for name in given if name in allowed])
+    return names if kept == given else kept or None
+
+
+def entry_on(mesh: Any, names: Any) -> Any:
+    """Those of these axes that are explicit."""
+    return entry_of(names, mesh.explicit_axes)

@@ -17,10 +17,11 @@ import jax.numpy as jnp
 from jax.core import eval_context
 from jax.extend.core import find_top_trace
 from jax.extend.core import unsafe_get_axis_names_DO_NOT_USE as names_of_axes  # type: ignore[attr-defined]
+from jax.sharding import get_abstract_mesh
 
 from minijvp.core import source
 from minijvp.core.hooks import hooks, other_plans
-from minijvp.core.placements import refuse_conflict
+from minijvp.core.placements import lane_in_jax, refuse_conflict
 from minijvp.core.tracer import refuse_tracers, resolved
 from minijvp.core.types import Params, type_of
 from minijvp.errors import ArgumentError, EscapedTracerError
@@ -253,6 +254,13 @@ class detached(evaluating):
 def named_axes() -> tuple[tuple[Any, int], ...]:
     """The names and sizes of the axes that collectives find here: those of minijvp's vmap, and those that JAX binds."""
     return (*state.axis_sizes.items(), *[(name, jax.lax.axis_size(name)) for name in names_of_axes()])
+
+
+def axes_here() -> tuple[Any, ...]:
+    """What a program depends on that is staged here: the axes, and whether types tell what varies between devices."""
+    named = named_axes()
+    manual = [name for name in get_abstract_mesh().manual_axes if name in dict(named)]
+    return (*named, bool(lane_in_jax(manual[0]).manual_axis_type.varying)) if manual else named
 
 
 def refuse_types(primitive: Any, args: Sequence[Any], params: Params) -> None:

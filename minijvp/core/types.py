@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding, get_abstract_mesh
 
 from minijvp.core import placements
 from minijvp.core.placements import NO_MESH, Placement
@@ -141,6 +142,15 @@ def type_of(value: Any) -> ArrayType:
     """
     reader = _type_readers.get(type(value))
     return (reader or _new_reader(value))(value)
+
+
+def type_here(value: Any) -> ArrayType:
+    """The type of a value inside of the shard_map in force, which may be within the one that made it."""
+    t = type_of(value)
+    p = t.placement
+    if p is None or p.is_split or p.sharding.mesh == (mesh := get_abstract_mesh()) or not mesh.manual_axes:
+        return t
+    return ArrayType(t.shape, t.dtype, t.weak_type, placements.of(NamedSharding(mesh, p.sharding.spec), p.manual))
 
 
 def abstract_type(value: Any) -> ArrayType:

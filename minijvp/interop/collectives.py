@@ -11,10 +11,7 @@ from minijvp.core.primitive import Primitive, registry
 from minijvp.core.types import type_of
 from minijvp.interop.first_order import refuse_option, static
 from minijvp.interop.reading import TABLE, translates
-from minijvp.operations import (
-    collectives,
-    families,
-)
+from minijvp.operations import collectives, families, varying
 from minijvp.operations import shape as shapes
 
 
@@ -44,7 +41,7 @@ TABLE["psum_invariant"] = TABLE["psum"]
 def vary(*xs: Any, axes: Any) -> list[Any]:
     """The values, as such that may differ along axes of a mesh. Ours may already, where JAX's did not."""
     lacking = [tuple([a for a in axes if a not in placements.varying(type_of(x).placement)]) for x in xs]
-    return [collectives.vary(x, axis_name=names) if names else x for x, names in zip(xs, lacking, strict=True)]
+    return [varying.vary(x, axis_name=names) if names else x for x, names in zip(xs, lacking, strict=True)]
 
 
 def single_name(primitive: str, axis_name: Any, axis_index_groups: Any = None) -> Any:
@@ -69,23 +66,28 @@ def ppermute(*xs: Any, axis_name: Any, perm: Any) -> list[Any]:
     return [collectives.ppermute(x, axis_name=name, perm=static(perm)) for x in xs]
 
 
-@translates("all_gather", "all_gather_invariant")
-def all_gather(
-    *xs: Any,
-    all_gather_dimension: int,
-    axis_name: Any,
-    axis_size: int,
-    tiled: bool,
-    axis_index_groups: Any = None,
-) -> list[Any]:
-    """The values of all lanes along a new axis, or, tiled, one after the other along an old one."""
-    name = single_name("all_gather", axis_name, axis_index_groups)
-    outs = []
-    for x in xs:
-        out = collectives.all_gather(x, axis_name=name, axis_size=axis_size)
-        out = shapes.move_axis(out, 0, all_gather_dimension)
-        outs.append(merged(out, all_gather_dimension) if tiled else out)
-    return outs
+def gathering(is_alike: bool) -> Callable[..., Any]:
+    """The translation of all_gather: the values of all lanes along a new axis, or, tiled, joined along an old one.
+
+    Where types do not say what varies, that it `is_alike` everywhere says nothing, as in JAX from 0.11 on.
+    """
+
+    def translation(
+        *xs: Any, all_gather_dimension: int, axis_name: Any, axis_size: int, tiled: bool, axis_index_groups: Any = None
+    ) -> list[Any]:
+        name = single_name("all_gather", axis_name, axis_index_groups)
+        outs = []
+        for x in xs:
+            out = varying.gathered(x, name, axis_size, is_alike)
+            out = shapes.move_axis(out, 0, all_gather_dimension)
+            outs.append(merged(out, all_gather_dimension) if tiled else out)
+        return outs
+
+    return translation
+
+
+TABLE["all_gather"] = gathering(False)
+TABLE["all_gather_invariant"] = gathering(True)
 
 
 @translates("reduce_scatter")

@@ -20,7 +20,7 @@ from minijvp.answers import Capturing, for_jax
 from minijvp.calls.programs import are_inexact
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.tracer import Tracer, is_convertible, is_traced
-from minijvp.core.tracing import EVALUATION, as_constant, computes, evaluating, named_axes, state
+from minijvp.core.tracing import EVALUATION, as_constant, axes_here, computes, evaluating, state
 from minijvp.core.types import PYTHON_SCALARS, is_arraylike, is_key, type_in_jax, type_of, x64_enabled
 from minijvp.custom_rules.captures import reaches_tracer
 from minijvp.custom_rules.deferred import ByZeros, Deferred
@@ -137,7 +137,7 @@ class Bridge:
             except (TypeError, ValueError, ForeignFunctionError):
                 if not reaches_tracer((self.fun, leaves)):
                     raise
-        key = tree, tuple([describe(x) for x in leaves]), named_axes(), x64_enabled(), is_lowered(state.trace)
+        key = tree, tuple([describe(x) for x in leaves]), axes_here(), x64_enabled(), is_lowered(state.trace)
         key = (*key, get_abstract_mesh())
         try:
             programs = self.programs.get(key)

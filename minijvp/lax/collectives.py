@@ -21,7 +21,7 @@ from minijvp.numpy.promotion import (
     refuse,
 )
 from minijvp.operations import collectives as ops
-from minijvp.operations import elementwise
+from minijvp.operations import elementwise, varying
 from minijvp.operations.families import reduce_sum, reshape
 from minijvp.operations.reduction import reduce_max, reduce_min
 from minijvp.operations.shape import move_axis
@@ -161,16 +161,24 @@ def all_gather(
 ) -> Any:
     """The values of all lanes, along a new axis, or one after the other along an axis they have (`tiled`).
 
-    Raises ArgumentError if no such axis is bound, for `axis_index_groups`, and for a `to` that only devices have.
+    In shard_map, where types say what varies between devices, the result does, or not, with `to="invarying"`. Its
+    cotangent is then known to be the same everywhere, and each device takes its part, where else they send and add.
+
+    Raises ArgumentError if no such axis is bound, for `axis_index_groups`, and for another `to`.
     """
     refuse_groups("all_gather", axis_index_groups)
-    refuse("all_gather", "to", to, "varying", module="lax")
+    if to not in ("varying", "invarying"):
+        raise ArgumentError(
+            f"all_gather received to={to!r}.",
+            "Its result varies between devices, or does not: 'varying', or 'invarying'.",
+            "Pass one of these; with 'varying', the cotangents of all devices are added, as those of 'reduced' are.",
+        )
     name = one_axis(axis_name, "all_gather")
     n = ops.axis_size(name)
 
     def leaf(v: Array) -> Array:
         v = array(v, "all_gather")
-        gathered = ops.all_gather(v, axis_name=name, axis_size=n)
+        gathered = varying.gathered(v, name, n, to == "invarying")
         place = normalize_axis(axis, len(type_of(gathered).shape) - tiled, "all_gather")
         gathered = move_axis(gathered, 0, place)
         if not tiled:

@@ -27,4 +27,5 @@ from minijvp.operations import slicing as slicing
 from minijvp.operations import softmax as softmax
 from minijvp.operations import sorting as sorting
 from minijvp.operations import special as special
+from minijvp.operations import varying as varying
 from minijvp.operations import windows as windows

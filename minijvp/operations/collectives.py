@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.sharding import get_abstract_mesh
+from jax.sharding import PartitionSpec, auto_axes, get_abstract_mesh
 
 from minijvp.core import placements
 from minijvp.core.placements import Placement
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import named_axes, state
-from minijvp.core.types import Array, ArrayType, Params, type_of
+from minijvp.core.types import Array, ArrayType, Params, array_type_in_jax, type_of
 from minijvp.errors import ArgumentError, UnboundAxisError
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.elementwise import div, eq, mul, select_n
@@ -37,11 +38,20 @@ class Collective:
 
     function: Callable[..., Any]
     on_mesh: Callable[..., Any] | None = None
+    type_rule: Callable[..., Any]
 
     def impl(self, *args: Any, axis_name: Any, **params: Any) -> Any:
         axis_size(axis_name)
         function = self.on_mesh if self.on_mesh is not None and is_of_mesh(axis_name) else self.function
         return function(*args, axis_name, **params)
+
+    def type_for(self, types: Sequence[ArrayType], params: Params) -> Any:
+        # What JAX makes vary, where its types tell; it does not know the lanes of our vmap.
+        name = params["axis_name"]
+        vary = {a for t in types for a in placements.varying(t.placement)}
+        if not vary.isdisjoint(names_in(name)) or types_tell(name):
+            return Primitive.type_rule(self, *types, **params)  # type: ignore[arg-type]
+        return self.type_rule(*types, **params)
 
     def uses_axis(self, name: Any, params: Params) -> bool:
         return name == params["axis_name"] or (type(params["axis_name"]) is tuple and name in params["axis_name"])
@@ -49,8 +59,18 @@ class Collective:
 
 def lane_number(axis_name: Any) -> Array:
     """The number of the lane along an axis."""
-    placement = Primitive.type_rule(axis_index, axis_name=axis_name).placement if is_of_mesh(axis_name) else None
+    placement = lane_type(axis_name).placement if is_of_mesh(axis_name) else None
     return axis_index(axis_name=axis_name, **({} if placement is None else {"placement": placement}))
+
+
+def lane_type(axis_name: Any) -> ArrayType:
+    """The type of the number of a device along axes of a mesh."""
+    return array_type_in_jax(placements.lane_in_jax(axis_name))
+
+
+def types_tell(axis_name: Any) -> bool:
+    """Whether these are axes of a mesh, and types say what varies along them: not with check_vma=False."""
+    return is_of_mesh(axis_name) and lane_type(axis_name).placement is not None
 
 
 def unbound(axis_name: Any) -> UnboundAxisError:
@@ -161,6 +181,7 @@ class AllGather(Collective, LinearPrimitive):
     """The values of all lanes along a new leading axis, the same in every lane."""
 
     function = staticmethod(lambda x, name, axis_size: lax.all_gather(x, name))
+    on_mesh = staticmethod(lambda x, name, axis_size: lax.all_gather(lax.expand_dims(x, (0,)), name, tiled=True))
     recomputable = "never"
 
     def type_rule(self, x: ArrayType, *, axis_name: Any, axis_size: int) -> ArrayType:
@@ -224,12 +245,12 @@ class ReduceScatter(Collective, LinearPrimitive):
     """The sum over all lanes of the row that has the number of the lane: the leading axis has one for each."""
 
     function = staticmethod(lambda x, name, axis_size: lax.psum(x, name)[lax.axis_index(name)])
-    on_mesh = staticmethod(lambda x, name, axis_size: lax.psum_scatter(x, name))
+    on_mesh = staticmethod(lambda x, name, axis_size: scattered(x, name))
     recomputable = "never"
 
     def type_rule(self, x: ArrayType, *, axis_name: Any, axis_size: int) -> ArrayType:
         require_rows(self.name, x, axis_name, axis_size)
-        return x.with_shape(x.shape[1:])
+        return x.row()
 
     def transpose(self, ct: Array, x: ArrayType, *, axis_name: Any, axis_size: int) -> Array:
         return all_gather(ct, axis_name=axis_name, axis_size=axis_size)
@@ -305,6 +326,16 @@ def permuted(x: Array, axis_name: Any, perm: tuple[tuple[int, int], ...]) -> Arr
     return jnp.where(receives[lax.axis_index(axis_name)], out, jnp.zeros_like(out)) if left_out else out
 
 
+def scattered(x: Array, axis_name: Any) -> Array:
+    """psum_scatter by JAX, which lowers that where no explicit axis of the mesh splits the operand."""
+    scatter = lambda x: lax.squeeze(lax.psum_scatter(x, axis_name, tiled=True), (0,))
+    sharding = jax.typeof(x).sharding
+    if all([entry is None for entry in sharding.spec]):
+        return scatter(x)
+    axes = sharding.mesh.explicit_axes
+    return auto_axes(scatter, axes=axes, out_sharding=PartitionSpec(*sharding.spec[1:]))(x)
+
+
 def require_rows(name: str, x: ArrayType, axis_name: Any, axis_size: int) -> None:
     """Raise ArgumentError unless the leading axis has a row for each lane."""
     if x.shape[:1] != (axis_size,):
@@ -333,22 +364,6 @@ def one_row(x: Array, i: int) -> Array:
     return slice_primitive(x, start_indices=starts, limit_indices=(i + 1, *shape[1:]), strides=None)
 
 
-class Vary(Collective, LinearPrimitive):
-    """The same value, as one that may differ along an axis of a mesh, as far as types are concerned."""
-
-    function = staticmethod(lambda x, name: lax.pcast(x, name, to="varying"))
-    recomputable = "free"
-
-    def type_rule(self, x: ArrayType, *, axis_name: Any) -> ArrayType:
-        return super().type_rule(x, axis_name=axis_name)
-
-    def transpose(self, ct: Array, x: ArrayType, *, axis_name: Any) -> Array:
-        return ct  # summed where it is brought to the operand's type
-
-    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, axis_name: Any) -> tuple[Any, bool]:
-        return self(*args, axis_name=axis_name), True
-
-
 psum = PSum("psum")
 pmax = PExtremum("pmax", reduce_max, lax.pmax)
 pmin = PExtremum("pmin", reduce_min, lax.pmin)
@@ -358,4 +373,3 @@ ppermute = PPermute("ppermute")
 reduce_scatter = ReduceScatter("reduce_scatter")
 all_to_all = AllToAll("all_to_all")
 pbroadcast = PBroadcast("pbroadcast")
-vary = Vary("vary")

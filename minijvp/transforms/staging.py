@@ -9,11 +9,11 @@ import numpy as np
 
 from minijvp.answers import escaped
 from minijvp.arguments.known_inputs import KnownInputs
-from minijvp.core import source
+from minijvp.core import placements, source
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import Trace, current, state
-from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, ArrayType, Params, ScalarType, type_of
+from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, ArrayType, Params, ScalarType, type_here, type_of
 from minijvp.errors import ArgumentError, ConcretizationError
 
 
@@ -109,7 +109,7 @@ class StagingTrace(Trace):
                 if value is x:
                     raise escaped(x, self.description)
                 x = value
-            known = self.constants[id(x)] = (Var(type_of(x)), x)
+            known = self.constants[id(x)] = (Var(type_here(x) if placements.met else type_of(x)), x)
         return known[0]
 
     def finish(self, outputs: Sequence[Any]) -> Jaxpr:

@@ -18,7 +18,9 @@ from tests.devices.beside import Comparison, uniform
 MESH = jax.make_mesh((4, 2), ("d", "m"), axis_types=(AxisType.Auto,) * 2)
 BOTH = ("d", "m")
 RING = [(i, (i + 1) % 4) for i in range(4)]
-W, X, ROWS = uniform(6, 4), uniform(8, 6, seed=1), uniform(8, 8, seed=2)
+W, X, ROWS, FOUR = uniform(6, 4), uniform(8, 6, seed=1), uniform(8, 8, seed=2), uniform(4, 6, seed=3)
+SHARED: dict[Any, Any] = {}
+"""Functions under jit, by library and name: one for all maps."""
 
 compare = Comparison()
 
@@ -173,6 +175,46 @@ def alike_on_devices(how: dict[str, Any]) -> None:
         compare(f"numbers {name}, jit {how}", lambda api, np, f=scaled: api.jit(f(api, np)), X)
 
 
+def gathered_alike() -> None:
+    """all_gather whose result is typed as the same on all devices: transposed, each device takes its part."""
+    for names, tiled, axis in (("d", True, 0), (BOTH, False, 1), ("m", True, 1)):
+        part = lambda api, np, names=names, tiled=tiled, axis=axis: (
+            lambda x: np.sin(api.lax.all_gather(x * x, names, tiled=tiled, axis=axis, to="invarying")) * 2
+        )
+        square = lambda f: lambda x: (f(x) ** 2).sum()
+        whole = lambda api, np, part=part, names=names: mapped(api, part(api, np), P(names), P())
+        there = lambda api, np, part=part, names=names: mapped(api, api.grad(square(part(api, np))), P(names), P(names))
+        gradient = lambda api, np, whole=whole: api.grad(square(whole(api, np)))
+        case = f"alike {names} {tiled} {axis}"
+        compare(f"{case}, grad", gradient, X)
+        compare(f"{case}, jit", lambda api, np, f=gradient: api.jit(f(api, np)), X)
+        compare(f"{case}, inside", there, X)
+        compare(f"{case}, from_jax", lambda api, np, f=there: ours(api, f(jax, jnp)), X)
+        compare(
+            f"{case}, hvp", lambda api, np, f=gradient: lambda x: api.jvp(f(api, np), (x,), (x,)), X, tolerance=1e-5
+        )
+        compare(f"{case}, vmap", lambda api, np, f=gradient: api.vmap(f(api, np)), uniform(3, 8, 6))
+    # Without types it is all_gather, as in JAX from 0.11 on.
+    sums = lambda to: lambda x: (minijvp.lax.all_gather(x, "d", tiled=True, to=to) ** 2).sum()
+    untyped = lambda to: mapped(minijvp, minijvp.grad(sums(to)), P("d"), P("d"), check_vma=False)
+    compare("alike, untyped", lambda api, np: untyped("varying" if api is jax else "invarying"), X)
+
+
+def alike_before(how: dict[str, Any]) -> None:
+    """Collectives of what all devices have. The same functions serve with types and without."""
+    for name, spec in (("all_gather", P("d")), ("psum_scatter", P("d")), ("psum", P())):
+        local = lambda api, np, name=name: lambda x: np.sin(getattr(api.lax, name)(x, "d"))
+        total = lambda api, np, f=local: lambda x: (f(api, np)(x) ** 2).sum()
+        around = lambda api, np, f=local, spec=spec: mapped(api, f(api, np), P(), spec, **how)
+        inside = lambda api, np, f=total: mapped(api, api.grad(f(api, np)), P(), P(), **how)
+        shared = lambda api, np, name=name, f=total: SHARED.setdefault((api, name), api.jit(f(api, np)))
+        in_jax = lambda api, np, f=shared: mapped(jax, api.grad(f(api, np)), P(), P(), **how)
+        case = f"{name} of alike {how}"
+        compare(case, lambda api, np, f=around: api.grad(lambda x: (f(api, np)(x) ** 2).sum()), FOUR)
+        compare(f"{case}, inside", inside, FOUR)
+        compare(f"{case}, inside of JAX's", in_jax, FOUR)
+
+
 def solved(api: Any, np: Any) -> Any:
     """Equations that all devices have, with right-hand sides of each."""
     local = lambda w, x: np.linalg.solve(w @ w.T + np.eye(6), x.T).T
@@ -243,6 +285,9 @@ if __name__ == "__main__":
         transformations(how)
         programs(how)
         alike_on_devices(how)
+        alike_before(how)
+    alike_before({"check_vma": True})
+    gathered_alike()
     one_in_another()
     compare("solve", lambda api, np: api.grad(solved(api, np)), W, tolerance=1e-4)
     gradients_of_parts()

@@ -11,7 +11,7 @@ import pytest
 from tests.several_devices import environment, run_on_eight_devices
 
 
-@pytest.mark.parametrize("module", ["shard_maps", "training"])
+@pytest.mark.parametrize("module", ["against_one_device", "shard_maps", "training"])
 def test_script(module: str) -> None:
     run_on_eight_devices(f"tests.devices.{module}")
 
