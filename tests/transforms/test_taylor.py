@@ -42,7 +42,7 @@ def nested(
 
 def line(directions: Sequence[Any], order: int) -> list[list[Any]]:
     """The series of arguments that move along a line."""
-    return [[t, *[np.zeros_like(t)] * (order - 1)] for t in directions]
+    return [[t, *[np.zeros(t.shape, t.dtype)] * (order - 1)] for t in directions]
 
 
 # Every primitive
@@ -82,9 +82,13 @@ def check(sample: Sample, order: int) -> None:
         require_close(found, expected[k], 20 * tolerance(sample), f"{sample}: derivative {k + 1}")
 
 
+SLOW = "eig igamma igammac random_gamma while_cotangents while_curvature".split()
+"""Primitives whose nested derivatives take long to compile: here they are of a lower order."""
+
+
 @pytest.mark.parametrize("sample", first_of_each(), ids=str)
 def test_every_primitive(sample: Sample) -> None:
-    check(sample, ORDER)
+    check(sample, ORDER - (sample.primitive.name in SLOW))
 
 
 @pytest.mark.slow
@@ -291,10 +295,7 @@ def test_roots_fixed_points_and_functions_of_jax() -> None:
     cases: list[tuple[Any, Any]] = [
         (lambda x: minijvp.root(lambda y: y**2 - x, 1.0), jnp.sqrt),
         (lambda x: minijvp.fixed_point(lambda y: y - 0.3 * (y**2 - x), 1.0, tol=1e-15), jnp.sqrt),
-        (
-            minijvp.from_jax(lambda x: jax.lax.fori_loop(0, 3, lambda i, c: c * jnp.sin(x), x)),
-            lambda x: x * jnp.sin(x) ** 3,
-        ),
+        (loop, lambda x: x * jnp.sin(x) ** 3),
     ]
     for ours, theirs in cases:
         found = minijvp.jit(lambda x, f=ours: minijvp.taylor(f, x, 1.0, 4))(1.3)
