@@ -121,6 +121,7 @@ from minijvp.interop.surface import bridge
 from minijvp.lax import stop_gradient
 from minijvp.lax.roots import fixed_point, root
 from minijvp.products.diagonals import divergence, hessian_diagonal
+from minijvp.products.laplacians import biharmonic, laplacian
 from minijvp.products.operators import ggn_operator, hessian_operator, jacobian_operator
 from minijvp.products.products import elementwise_grad, fishervp, ggnvp, hvp
 from minijvp.settings import config
@@ -285,6 +286,7 @@ __all__ = [
     "UnusedScopeWarning",
     "__version__",
     "backward_graph",
+    "biharmonic",
     "block_until_ready",
     "check_grads",
     "check_primitive",
@@ -339,6 +341,7 @@ __all__ = [
     "jet",
     "jit",
     "jvp",
+    "laplacian",
     "lax",
     "linear_transpose",
     "linearize",
