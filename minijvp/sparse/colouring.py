@@ -55,14 +55,16 @@ def fewest_colours(pattern: Matrix) -> tuple[np.ndarray, np.ndarray]:
     """Colours for columns and for rows, such that each entry can be read from its column or from its row.
 
     The densest rows are computed as rows and all others by columns, or the densest columns as columns and all others by
-    rows. How many these are, none or a power of two, is tried, those first that may need the fewest.
+    rows. How many these are is tried: none, or a power of two that leaves none as dense, and those first that may need
+    the fewest colours.
     """
     turned = csr_array(pattern.T)
     tried = []
     for side, matrix in enumerate((pattern, turned)):
-        degrees = np.sort(np.diff(matrix.indptr))[::-1]
-        powers = [0, *[2**i for i in range(len(degrees).bit_length()) if 2**i < len(degrees) and degrees[2**i - 1]]]
-        tried += [(int(degrees[k] if len(degrees) else 0) + (k > 0), k, side, matrix) for k in powers]
+        degrees = [*np.sort(np.diff(matrix.indptr))[::-1].tolist(), 0]
+        powers = [2**i for i in range(len(degrees).bit_length()) if 2**i < len(degrees)]
+        sizes = [0, *[k for k in powers if 0 < degrees[k] < degrees[0]]]
+        tried += [(degrees[k] + (k > 0), k, side, matrix) for k in sizes]
     best: tuple[np.ndarray, np.ndarray] | None = None
     for least, k, side, matrix in sorted(tried, key=lambda t: t[:3]):
         if best is None or least < sum(map(count, best)):

@@ -44,7 +44,7 @@ def sparsity(
     """A function of the arguments of `fun` that says where its Jacobian may have entries that are not zero.
 
     Args:
-        fun: takes pytrees of arrays, and returns one of real floating numbers.
+        fun: takes pytrees of arrays, and returns one of real floating numbers. It is staged, as by jit.
         argnums: the arguments to differentiate by: a position, a name, or a sequence of these.
         order: 1 for the Jacobian; 2 for the Hessian, of a `fun` that returns one number.
         local: at these arguments, following their values through branches, selections and products by zero, in place of
@@ -91,7 +91,7 @@ def sparse_jacobian(
     sparse_jacobian : (a -> b) -> a -> BCOO
 
     Args:
-        fun: takes pytrees of arrays, and returns one of real floating numbers.
+        fun: takes pytrees of arrays, and returns one of real floating numbers. It is staged, as by jit.
         argnums: the arguments to differentiate by: a position, a name, or a sequence of these.
         mode: "fwd" for columns, "rev" for rows, or "auto" for what has the fewest colours, which may be some of both.
         format: "bcoo" for `jax.experimental.sparse.BCOO`, "scipy" for `scipy.sparse.csr_array`.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import jax.numpy as jnp
@@ -17,6 +18,7 @@ from minijvp.api.gradients import grad
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.tracer import Tracer
 from minijvp.core.types import ARRAY_CLASSES, ArrayType, type_of
+from minijvp.dimensions import is_symbolic
 from minijvp.errors import ArgumentError
 from minijvp.sparse.interpreter import follow
 from minijvp.sparse.pattern import Pattern
@@ -29,7 +31,7 @@ KEPT = 256
 """How many patterns are kept."""
 
 SMALL = 2**20
-"""Constants of so many bytes are compared by what they hold, larger ones by what they are."""
+"""Arrays of JAX of fewer bytes are compared by what they hold, as those of NumPy are, larger ones by what they are."""
 
 patterns: dict[Any, tuple[Pattern, Any]] = {}
 """The patterns that were found, by program and constants, with these constants."""
@@ -106,10 +108,11 @@ def is_traced(x: Any) -> bool:
 
 
 def by_content(x: Any) -> Any:
-    """A key for a constant: what it holds if it is small, and else what it is."""
-    if is_traced(x) or getattr(x, "nbytes", SMALL) >= SMALL or not hasattr(x, "dtype") or x.dtype.kind not in "biufc":
+    """A key for a constant: what it holds, or what it is if that is large and cannot change, or is not known."""
+    changes = isinstance(x, np.ndarray)
+    if not changes and (is_traced(x) or not hasattr(x, "dtype") or x.dtype.kind not in "biufc" or x.nbytes >= SMALL):
         return id(x)
-    return x.dtype.name, np.shape(x), np.asarray(x).tobytes()
+    return x.dtype.name, np.shape(x), sha256(np.asarray(x).tobytes()).digest()
 
 
 def problem_of(
@@ -135,6 +138,7 @@ def problem_of(
         return outs
 
     types = list(map(argument_type, [*selection.leaves, *others]))
+    require_sizes(types, selection, who)
     opened, constants = stage(flat, types, trees.function_name(fun)).hoist_constants()
     return Problem(opened, constants, selection.leaves, others)
 
@@ -153,6 +157,17 @@ def require_real_floats(selection: Selection, who: str) -> None:
                 "Differentiate by two real arguments: lambda x, y: f(x + 1j * y)."
                 if complex_
                 else "Pass floats (1.0 for 1; x.astype(float)), or choose another argument with argnums.",
+            )
+
+
+def require_sizes(types: Sequence[ArrayType], selection: Selection, who: str) -> None:
+    """Raise ArgumentError for an argument one of whose sizes is symbolic."""
+    for t in types:
+        if any(map(is_symbolic, t.shape)):
+            raise ArgumentError(
+                f"{who} of {trees.function_name(selection.fun)} received {t!r}, of which a size is symbolic.",
+                "A pattern has a row or a column for each element, so their number must be known.",
+                "Export the program for sizes that are numbers, or use jacfwd, jacrev or hessian.",
             )
 
 

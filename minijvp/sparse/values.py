@@ -8,9 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from jax import dtypes
 
+from minijvp.calls.callback import Callback
 from minijvp.core.jaxpr import Equation
 from minijvp.core.tracing import detached
 from minijvp.core.types import ArrayType
+from minijvp.operations.collectives import Collective
 from minijvp.sparse.sets import Sets
 
 
@@ -74,9 +76,9 @@ def constant(x: Any, t: ArrayType) -> Value:
 
 
 def results_of(e: Equation, values: Sequence[Value]) -> list[Known | None]:
-    """The results of an equation as known values, if its operands are."""
+    """The results of an equation as known values, if its operands are; not what a host or other lanes say."""
     operands = [v.known for v in values if v.known is not None]
-    if len(operands) < len(values) or e.has_effects:
+    if len(operands) < len(values) or e.has_effects or isinstance(e.primitive, (Callback, Collective)):
         return [None] * len(e.outputs)
     whole = Known(lambda *xs: computed(e, xs), operands)
     if not e.returns_tuple:

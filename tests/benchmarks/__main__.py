@@ -28,6 +28,7 @@ from tests.benchmarks import (
     published,
     quaternion,
     rematerialisation,
+    sparse,
     staging,
 )
 from tests.benchmarks.benchmark import Benchmark
@@ -50,6 +51,7 @@ MODULES = (
     libraries,
     quaternion,
     rematerialisation,
+    sparse,
 )
 BENCHMARKS: list[Benchmark] = [b for module in MODULES for b in module.BENCHMARKS]
 

@@ -52,6 +52,7 @@ LOOPS = "loops beyond JAX"
 BRIDGE = "bridge"
 QUATERNION = "quaternion"
 REMATERIALISATION = "rematerialisation"
+SPARSE = "sparse derivatives"
 LIBRARIES_STAGING = "libraries: trace + lower"
 LIBRARIES_RUN = "libraries: compiled run time"
 
@@ -92,10 +93,11 @@ GROUPS: dict[str, Goal | None] = {
     BRIDGE: None,
     QUATERNION: None,
     REMATERIALISATION: None,
+    SPARSE: None,
 }
 """In the order of the report; rows of a group without a goal may have goals of their own."""
 
-MIXED = (GROWTH, LOOPS, BRIDGE, QUATERNION, REMATERIALISATION)
+MIXED = (GROWTH, LOOPS, BRIDGE, QUATERNION, REMATERIALISATION, SPARSE)
 """Groups of different figures, which have no mean."""
 
 

@@ -112,6 +112,11 @@ def test_a_constant_that_changes_is_seen() -> None:
     assert jacobian(x).nse == 2
     box["mask"][:] = [0.0, 1.0, 1.0]
     assert np.diag(jacobian(x).todense()).tolist() == [0.0, 2.0, 2.0]
+    large = np.zeros(2**19, np.float32)
+    whole = minijvp.sparse_jacobian(lambda x: x * large)
+    assert whole(mnp.ones(2**19)).nse == 0
+    large[5] = 1.0
+    assert whole(mnp.ones(2**19)).nse == 1
     box["mask"] = np.ones(3, np.float32)
     assert np.diag(jacobian(x).todense()).tolist() == [2.0, 2.0, 2.0]
 
@@ -160,6 +165,12 @@ def test_derivatives_that_are_not_symmetric_are_not_taken_for_it() -> None:
     np.testing.assert_allclose(minijvp.sparse_hessian(f)(x).todense(), minijvp.hessian(f)(x), rtol=1e-6)
 
 
+def exported(fun: Any) -> Any:
+    """The program for any number of elements."""
+    (n,) = jax.export.symbolic_shape("n")
+    return minijvp.export.export(minijvp.jit(fun))(jax.ShapeDtypeStruct((n,), np.float32))
+
+
 BAD = {
     "integers": (lambda: minijvp.sparse_jacobian(lambda x: x)(mnp.arange(3)), "x"),
     "complex argument": (lambda: minijvp.sparsity(lambda z: z)(mnp.ones(3) * 1j), "two real arguments"),
@@ -177,6 +188,7 @@ BAD = {
     "values while traced": (lambda: minijvp.jit(minijvp.sparsity(mnp.sin, local=True))(mnp.ones(3)), "local"),
     "mode of a colouring": (lambda: minijvp.sparsity(mnp.sin)(mnp.ones(3)).colouring("star"), "'star'"),
     "not symmetric": (lambda: minijvp.sparsity(mnp.cumsum)(mnp.ones(3)).colouring("symmetric"), "not symmetric"),
+    "symbolic size": (lambda: exported(minijvp.sparse_jacobian(mnp.sin)), "symbolic"),
     "no such argument": (lambda: minijvp.sparse_jacobian(mnp.sin, argnums=4)(mnp.ones(3)), "argnums"),
 }
 
