@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import inspect
 import operator
@@ -24,6 +23,7 @@ from minijvp.core.tracer import Tracer, usable
 from minijvp.core.tracing import as_constant
 from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, ArrayType, type_of
 from minijvp.errors import ArgumentError
+from minijvp.no_arrays import advice
 from minijvp.tracebacks import border
 
 METHODS = frozenset({"clear_cache", "eval_shape", "lower", "trace"})
@@ -114,28 +114,6 @@ def as_arrays(leaves: Sequence[Any], where: Callable[[int], str]) -> list[Any]:
             x = as_constant(x) if needs_conversion(x) else x
         arrays.append(x)
     return arrays
-
-
-FUNCTIONS_APART = (
-    " Functions in a module of Equinox are split off by params, static = eqx.partition(module, eqx.is_inexact_array), "
-    "and put back inside by eqx.combine(params, static). Of a module of flax, the parameters are an argument, and the "
-    "function calls module.apply(params, x)."
-)
-
-
-def advice(x: Any, name: str) -> str:
-    """What else can be done about a leaf that is no array."""
-    kind = type(x).__name__
-    if dataclasses.is_dataclass(x) and not callable(x):
-        return f" Or make the class a pytree of its fields: jax.tree_util.register_dataclass({kind})."
-    if inspect.iscoroutine(x) or inspect.isgenerator(x) or inspect.isasyncgen(x):
-        return f" What is called is no function that returns its result, but makes a {kind}: write it with `return`."
-    if name.startswith("self,"):
-        return (
-            " For a method of an object that does not change: @functools.partial(minijvp.jit, static_argnums=0). For "
-            f"one that has arrays: make {kind} a pytree (minijvp.tree_util.register_pytree_node_class)."
-        )
-    return FUNCTIONS_APART if callable(x) else ""
 
 
 def with_arrays(tree: Any, where: Callable[[Any], Callable[[int], str]]) -> Any:

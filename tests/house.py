@@ -62,7 +62,7 @@ def lines(*paths: Path) -> int:
     return sum(len(path.read_text().splitlines()) for path in paths)
 
 
-AROUND = ("answers", "missing_rules", "trees", "arguments", "api")
+AROUND = ("answers", "missing_rules", "no_arrays", "trees", "arguments", "api")
 """What was taken out of core and transforms, or may be, is in one of these rooms: moving it makes nothing smaller."""
 
 
