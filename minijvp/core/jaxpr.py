@@ -289,7 +289,7 @@ def evaluate(jaxpr: Jaxpr, *args: Any) -> list[Any]:
 
     def apply(e: Equation, inputs: list[Any]) -> Any:
         state.source = e.source or outer
-        return call(e.source, e.primitive, inputs, e.params) if call else e.primitive(*inputs, **e.params)
+        return call(e.source)(e.primitive, inputs, e.params) if call else e.primitive(*inputs, **e.params)
 
     outer = state.source
     with attributed_to(outer), at_lines() if traced_by_jax() and computes(state.trace) else nullcontext() as call:
@@ -309,7 +309,7 @@ def lower(jaxpr: Jaxpr, *args: Any) -> list[Any]:
     """
 
     with at_lines() as call:
-        return run(jaxpr, args, lambda e, inputs: call(e.source, e.primitive.impl, inputs, e.params))
+        return run(jaxpr, args, lambda e, inputs: call(e.source)(e.primitive.impl, inputs, e.params))
 
 
 def _fits(x: Any, t: ArrayType, wanted: ArrayType) -> bool:

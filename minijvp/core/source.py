@@ -13,7 +13,6 @@ import os
 import sys
 import sysconfig
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType
 from typing import Any, NamedTuple
@@ -43,11 +42,7 @@ class Source(NamedTuple):
 
     @property
     def line(self) -> int:
-        number = self.code.co_firstlineno
-        for start, end, line in self.code.co_lines():
-            if start <= self.instruction < end and line is not None:
-                number = line
-        return number
+        return positions(self.code)[self.instruction // 2][0] or self.code.co_firstlineno
 
     @property
     def text(self) -> str:
@@ -92,6 +87,12 @@ CALLERS = 8192
 
 _callers: dict[tuple[int, int], tuple[CodeType, Callable[..., Any]]] = {}
 
+CODES = 256
+"""Of so many, the positions of instructions are kept."""
+
+Position = tuple[int | None, int | None, int | None, int | None]
+_positions: dict[int, tuple[CodeType, list[Position]]] = {}
+
 
 class at_lines:
     """Context manager: what is called through it is, for JAX, called by an instruction of the user, inside its scopes.
@@ -105,8 +106,8 @@ class at_lines:
         self.before, self.scope, self.entered = current_name_stack(), None, None
         return self
 
-    def __call__(self, source: Source | None, fun: Callable[..., Any], args: Iterable[Any], params: Any) -> Any:
-        """`fun(*args, **params)`."""
+    def __call__(self, source: Source | None) -> Callable[..., Any]:
+        """A function `call(fun, args, params)`, which is `fun(*args, **params)`, of that instruction."""
         scope = source.scope if type(source) is ScopedSource else None
         if scope is not self.scope:
             self.__exit__()
@@ -115,14 +116,14 @@ class at_lines:
                 self.entered = set_name_stack(self.before + scope)
                 self.entered.__enter__()
         if source is None:
-            return fun(*args, **params)
+            return applied
         code, instruction = source
         known = _callers.get((id(code), instruction))
         if known is None:
             if len(_callers) >= CALLERS:
                 _callers.clear()
             known = _callers[id(code), instruction] = code, caller(source)
-        return known[1](fun, args, params)
+        return known[1]
 
     def __exit__(self, *exception: object) -> None:
         leave(self.entered)
@@ -141,7 +142,12 @@ def leave(entered: Any) -> None:
 def run_at(source: Source | None, fun: Callable[..., Any], args: Iterable[Any], params: Any) -> Any:
     """`fun(*args, **params)`, which JAX takes to be called by that instruction, inside of its scopes."""
     with at_lines() as call:
-        return call(source, fun, args, params)
+        return call(source)(fun, args, params)
+
+
+def applied(fun: Callable[..., Any], args: Iterable[Any], params: Any) -> Any:
+    """`fun(*args, **params)`."""
+    return fun(*args, **params)
 
 
 def caller(source: Source) -> Callable[..., Any]:
@@ -157,10 +163,14 @@ def caller(source: Source) -> Callable[..., Any]:
     return FunctionType(made.replace(co_name=code.co_name, co_qualname=code.co_qualname), {})
 
 
-@lru_cache(maxsize=16)
-def positions(code: CodeType) -> list[tuple[int | None, int | None, int | None, int | None]]:
+def positions(code: CodeType) -> list[Position]:
     """Where each instruction of code is: first and last line, first and last column."""
-    return list(code.co_positions())
+    known = _positions.get(id(code))  # by what it is, and not by its value, of which to ask takes long
+    if known is None:
+        if len(_positions) >= CODES:
+            _positions.clear()
+        known = _positions[id(code)] = code, list(code.co_positions())
+    return known[1]
 
 
 def capture(depth: int = 2) -> Source | None:

@@ -14,6 +14,7 @@ import pytest
 
 import minijvp
 import minijvp.numpy as mnp
+from minijvp.core.source import Source
 
 SIZE = 5
 FORWARD, BACKWARD = "jvp(", "transpose("
@@ -198,6 +199,12 @@ def test_columns_and_errors() -> None:
     source = next(text for text in linecache.getlines(__file__) if line in text)
     calls = {source[int(a) - 1 : int(b) - 1] for a, b in columns} | {source[int(a) : int(b)] for a, b in columns}
     assert {"mnp.sin(x)", "mnp.cos(x)"} <= calls
+
+
+def test_lines_of_instructions_are_those_of_python() -> None:
+    for code in (table.__code__, linecache.getline.__code__, minijvp.grad.__code__):
+        wanted = {i: line or code.co_firstlineno for start, end, line in code.co_lines() for i in range(start, end, 2)}
+        assert {i: Source(code, i).line for i in wanted} == wanted
 
 
 def test_the_lower_of_a_gradient_of_a_compiled_function_is_that_of_the_gradient() -> None:

@@ -15,6 +15,7 @@ from minijvp.operations.elementwise import Slope
 from minijvp.operations.families import Elementwise, broadcast_in_dim, reshape, zeros
 from minijvp.operations.shape import iota, squeeze, transpose
 from minijvp.operations.sharding import number_of_devices
+from minijvp.optimize.rematerialize.cut import Numbered
 from minijvp.transforms.linearize import Loop
 
 SLIGHT = 1 << 10
@@ -137,6 +138,11 @@ class Forward:
     def at_hand(self, v: Var) -> bool:
         """Whether reading a value in the reverse pass costs nothing."""
         return v in self.kept or (v not in self.producer and v not in self.carried)
+
+    @cached_property
+    def numbered(self) -> Numbered:
+        """The program, as cuts take it."""
+        return Numbered(self.equations)
 
     @cached_property
     def ways(self) -> dict[Var, tuple[int, list[Var]]]:

@@ -20,7 +20,7 @@ from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
 from minijvp.operations.families import broadcast_in_dim
 from minijvp.operations.sharding import number_of_devices
 from minijvp.optimize.kept_call import kept_call
-from minijvp.optimize.rematerialize.cut import Numbered, minimum_cut
+from minijvp.optimize.rematerialize.cut import minimum_cut
 from minijvp.optimize.rematerialize.forward import (
     Forward,
     Loop,
@@ -117,7 +117,7 @@ class Plan:
     def peak(self) -> int:
         """The most that is there at one time, saved or computed again, while the regions go backward."""
         alive: set[Var] = set()
-        size, found = 0, 0
+        size = found = 0
         for r in self.regions:
             size += sum([v.type.bytes for v in r.saved - alive])
             alive |= r.saved
@@ -218,14 +218,9 @@ class PlanningProblem:
         if found is None:
             prices = self.forward.prices(terms.exchange, terms.expensive, terms.sums).values()
             at_hand = self.forward.at_hand
-            found = minimum_cut(self.numbered, self.needed, lambda v: v in extra or at_hand(v), prices)
+            found = minimum_cut(self.forward.numbered, self.needed, lambda v: v in extra or at_hand(v), prices)
             self.cuts[key] = found
         return found
-
-    @cached_property
-    def numbered(self) -> Numbered:
-        """The forward program, as cuts take it."""
-        return Numbered(self.forward.equations)
 
     def saved_at_last(self, start: int, end: int, reads: Sequence[Var], saved: set[Var]) -> set[Var]:
         """What the last region, which goes backward first, may as well save: all else that is saved is there then.
