@@ -10,6 +10,7 @@ from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp import trees
 from minijvp.calls.programs import fits
+from minijvp.core import placements
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.tracer import Tracer
 from minijvp.core.types import Array, ArrayType, type_of
@@ -108,10 +109,20 @@ def staged(
     return stage(flat_fun, [t for _, types in args for t in types], name), results
 
 
-def require_same(what: str, names: tuple[str, str], x: Tree, y: Tree, why: str, do: str) -> None:
-    """Raise ArgumentError, with both trees side by side, if structures or types differ. Weak types count as strong."""
+def require_same(
+    what: str, names: tuple[str, str], x: Tree, y: Tree, why: str, do: str, on_devices: bool = False
+) -> None:
+    """Raise ArgumentError, with both trees side by side, if structures or types differ. Weak types count as strong.
+
+    If it matters `on_devices`, values must vary along the same axes of a mesh, where types tell that.
+    """
     if x.structure == y.structure and all(map(fits, x.types, y.types)):
-        return
+        along = [placements.varying(a.placement) ^ placements.varying(b.placement) for a, b in zip(x.types, y.types)]
+        if not (on_devices and any(along)):
+            return
+        axis = min(next(filter(None, along)), key=str)
+        why = f"Along {axis!r}, an axis of devices, one varies and the other is the same on all, by their types."
+        do = f"Let that vary too, before it gets there: minijvp.lax.pcast(x, {axis!r}, to='varying')."
     left, right = x.cells(), y.cells()
     nothing = "-", ""
     rows = [("", *names, "")]

@@ -163,6 +163,7 @@ def choose(function: str, index: Array, named: Sequence[tuple[str, Callable[...,
             result,
             "Which of them runs is not known yet, and what follows must fit both.",
             "Make them return the same containers, shapes and dtypes (x.astype(...), mnp.zeros_like).",
+            on_devices=True,
         )
     # A false predicate is the index 0.
     programs, constants = joined([jaxpr for jaxpr, _ in (made if function == "switch" else reversed(made))])
@@ -319,6 +320,7 @@ def stage_loop(
         results[0],
         "What a step returns, the next one receives: a loop is one program for all its steps.",
         "Return the containers, shapes and dtypes that came in (x.astype(...)), or begin with what is returned.",
+        on_devices=True,
     )
     return jaxpr, carry, results
 

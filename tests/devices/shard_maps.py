@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import pytest
 from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
@@ -215,6 +216,27 @@ def alike_before(how: dict[str, Any]) -> None:
         compare(f"{case}, inside of JAX's", in_jax, FOUR)
 
 
+def refused_loops() -> None:
+    """Carries and branches that vary between devices here, and there not: what, why, and what to do."""
+    lax, zeros = minijvp.lax, jnp.zeros((2, 6))
+    WRONG: dict[str, Any] = {
+        "scan": lambda x: lax.scan(lambda c, r: (c + r, c), zeros[0], x)[1],
+        "while_loop": lambda x: lax.while_loop(lambda c: c[0] < 3, lambda c: (c[0] + 1, c[1] + x), (0, zeros))[1],
+        "fori_loop": lambda x: lax.fori_loop(0, 3, lambda i, c: c + x, zeros),
+        "cond": lambda x: lax.cond(x.sum() > 0, lambda: x, lambda: zeros),
+        "switch": lambda x: lax.switch(1, [lambda: x, lambda: zeros]),
+    }
+    for name, fun in WRONG.items():
+        with pytest.raises(minijvp.ArgumentError) as caught:
+            mapped(minijvp, fun, P("d"), P("d"))(X)
+        for text in (name, "{V:d}", "<- differs", "Along 'd', an axis of devices", "minijvp.lax.pcast(x, 'd', to="):
+            assert text in str(caught.value), (name, text, caught.value)
+    mended = lambda api, np: (
+        lambda x: api.lax.fori_loop(0, 3, lambda i, c: c + x, api.lax.pcast(zeros, "d", to="varying"))
+    )
+    compare("a carry that is made to vary", lambda api, np: mapped(api, mended(api, np), P("d"), P("d")), X)
+
+
 def solved(api: Any, np: Any) -> Any:
     """Equations that all devices have, with right-hand sides of each."""
     local = lambda w, x: np.linalg.solve(w @ w.T + np.eye(6), x.T).T
@@ -288,6 +310,7 @@ if __name__ == "__main__":
         alike_before(how)
     alike_before({"check_vma": True})
     gathered_alike()
+    refused_loops()
     one_in_another()
     compare("solve", lambda api, np: api.grad(solved(api, np)), W, tolerance=1e-4)
     gradients_of_parts()
