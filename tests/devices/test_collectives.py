@@ -88,7 +88,14 @@ for name, (mesh, *specs) in layouts.items():
         for u, v in zip(*leaves, strict=True):
             np.testing.assert_allclose(u, v, rtol=1e-4, atol=1e-6)
             assert u.sharding.is_equivalent_to(v.sharding, u.ndim), (name, ours is compiled[0], u.sharding, v.sharding)
-minijvp.config.update(compile_gradients_after=3)
+# What recurs is compiled, once for each way to lie on devices, and takes other values each time.
+from minijvp.optimize.eager import recurring
+assert recurring.tree.programs == len(layouts), recurring.tree.programs
+for name, (mesh, *specs) in layouts.items():
+    a, b, c = (jax.device_put(v / 2, NamedSharding(mesh, s)) for v, s in zip((w0, w1, x), specs))
+    for u, v in zip(*[jax.tree.leaves(f([a, b], c)) for f in eager], strict=True):
+        np.testing.assert_allclose(u, v, rtol=1e-4, atol=1e-6)
+assert recurring.tree.programs == len(layouts), recurring.tree.programs
 
 # What vmap maps over lies along the axis of the mesh that it names, in operations of every kind.
 hold = lambda y, *s: jax.lax.with_sharding_constraint(y, NamedSharding(square, P(*s)))

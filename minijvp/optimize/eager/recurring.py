@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -28,6 +28,7 @@ from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import EVALUATION, Trace, current, evaluating, nothing_is_traced, state
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, Params, type_of
 from minijvp.errors import ConcretizationError, MinijvpError
+from minijvp.operations.sharding import spread_like
 from minijvp.optimize.eager.steps import compiled, n_operations, repetitions
 from minijvp.settings import config
 from minijvp.transforms.linearize import with_tangent
@@ -65,25 +66,33 @@ class Root:
 
     __slots__ = ("ends", "following", "inputs", "is_spread")
 
-    def __init__(self, leaves: Sequence[Any]):
+    def __init__(self, leaves: Sequence[Any], is_spread: bool):
         self.inputs = tuple([Var(type_of(x)) for x in leaves])
-        self.is_spread = any([x.aval.sharding.mesh.size > 1 for x in leaves])
+        self.is_spread = is_spread
         self.following: dict[Hashable, Operation] = {}
         self.ends: dict[Hashable, RecurringGradient] = {}
 
 
-class RecurringGradient:
-    """The gradient of a path: how often it was met, and its compiled form."""
+class Spread(NamedTuple):
+    """What is known of a constant on a mesh of several devices: its type, and where it lies."""
 
-    __slots__ = ("met", "nonzero", "run")
+    aval: Any
+    sharding: Any
+
+
+class RecurringGradient:
+    """The gradient of a path: how often it was met, its compiled form, and how what it gives lies on devices."""
+
+    __slots__ = ("met", "nonzero", "run", "shardings")
 
     def __init__(self) -> None:
         self.met = 0
+        self.shardings: tuple[Any, ...] | None = None
         self.run: Callable[..., tuple[Any, ...]] | None = None
         self.nonzero: tuple[bool, ...] = ()
 
-    def compile(self, jaxpr: Jaxpr, differentiated: Sequence[bool]) -> bool:
-        """Compile the gradient of an open jaxpr: its outputs, and the cotangents that are not zero.
+    def compile(self, jaxpr: Jaxpr, args: Sequence[Any], differentiated: Sequence[bool]) -> bool:
+        """Compile the gradient of an open jaxpr at such arguments: its outputs, and the cotangents that are not zero.
 
         Returns whether that could be done: not if a rule in it asks for values.
         """
@@ -94,7 +103,8 @@ class RecurringGradient:
             return [*outs, *[ct for ct in cts if ct is not None]]
 
         try:
-            self.run = compiled(stage(flat, jaxpr.in_types, jaxpr.name))
+            with spread_like(args):
+                self.run = compiled(stage(flat, jaxpr.in_types, jaxpr.name), self.shardings)
         except ConcretizationError:
             return False
         tree.programs += 1
@@ -210,7 +220,9 @@ class Recording(Trace):
         known = self.known.get(id(x))
         if known is not None:
             return known
-        return x.aval if isinstance(x, jax.Array) else type_of(x)
+        if not isinstance(x, jax.Array):
+            return type_of(x)
+        return Spread(x.aval, x.sharding) if self.root.is_spread else x.aval
 
     def usable(self, x: Any) -> Any:
         """An argument, or the value that a tracer of another trace stands for; EscapedTracerError if there is none."""
@@ -309,12 +321,15 @@ class Tree:
 
     def root(self, leaves: Sequence[Any], differentiated: tuple[bool, ...]) -> Root:
         """The root for arguments of these types."""
-        key = tuple([x.aval for x in leaves]), differentiated, config.memory_budget
+        avals = tuple([x.aval for x in leaves])
+        is_spread = any([a.sharding.mesh.size > 1 for a in avals])
+        where = tuple([x.sharding for x in leaves]) if is_spread else None
+        key = avals, where, differentiated, config.memory_budget
         found = self.roots.get(key)
         if found is None:
             if self.operations > OPERATIONS or self.programs > PROGRAMS:
                 self.forget()
-            found = self.roots[key] = Root(leaves)
+            found = self.roots[key] = Root(leaves, is_spread)
         return found
 
 
@@ -369,10 +384,9 @@ def recurring_gradient(
 ) -> tuple[Sequence[Any], list[Any]]:
     """What `gradient_flat` gives, by the compiled program of what `fun` does, if that was met before."""
     past = recurs(user_fun) if budget is None and nothing_is_traced() else None
-    # Compiled as a whole, what is spread over devices would lie otherwise on them.
-    if past is None or (root := tree.root(leaves, tuple(flags))).is_spread:
+    if past is None:
         return gradient_flat(fun, leaves, flags, budget)
-    trace = Recording(root, leaves, flags)
+    trace = Recording(tree.root(leaves, tuple(flags)), leaves, flags)
     args = [PendingTracer(trace, v) if flag else x for v, x, flag in zip(trace.root.inputs, leaves, flags, strict=True)]
     try:
         with current(trace):
@@ -402,9 +416,14 @@ def run(trace: Recording, variables: tuple[Var, ...], past: History) -> tuple[Se
         flags = [*trace.differentiated, *[False] * len(trace.constants)]
         after = config.compile_gradients_after
         recurring = after is not None and program.met >= min(after, 2) and worth_compiling(trace.path, jaxpr)
-        if not recurring or not program.compile(jaxpr, flags):
+        if trace.root.is_spread and program.shardings is None:
+            recurring = False  # the compiler is to leave what it gives where this call does
+        if not recurring or not program.compile(jaxpr, trace.arguments(), flags):
             past.misses += 1
-            return gradient_flat(lambda *xs: evaluate(jaxpr, *xs), trace.arguments(), flags)
+            outs, cts = gradient_flat(lambda *xs: evaluate(jaxpr, *xs), trace.arguments(), flags)
+            if trace.root.is_spread:
+                program.shardings = tuple([x.sharding for x in (*outs, *cts) if x is not None])
+            return outs, cts
     past.misses = 0
     assert program.run is not None
     results = program.run(*trace.arguments())

@@ -30,8 +30,11 @@ Flags = tuple[bool, ...]
 Make = Callable[[Any, Sequence[Any], dict[str, Any]], Jaxpr]
 
 
-def compiled(jaxpr: Jaxpr) -> Callable[..., tuple[Any, ...]]:
-    """What an open jaxpr computes, as one call of XLA, or as none if it only hands on some of its inputs."""
+def compiled(jaxpr: Jaxpr, shardings: tuple[Any, ...] | None = None) -> Callable[..., tuple[Any, ...]]:
+    """What an open jaxpr computes, as one call of XLA, or as none if it only hands on some of its inputs.
+
+    With `shardings`, one for each output, these lie so on devices.
+    """
     numbers = {v: i for i, v in enumerate(jaxpr.inputs)}
     if all(v in numbers for v in jaxpr.outputs):
         places = [numbers[v] for v in jaxpr.outputs]  # type: ignore[index]
@@ -41,7 +44,7 @@ def compiled(jaxpr: Jaxpr) -> Callable[..., tuple[Any, ...]]:
         return tuple(lower(jaxpr, *args))
 
     step.__name__ = jaxpr.name or "step"
-    return jax.jit(step)
+    return jax.jit(step) if shardings is None else jax.jit(step, out_shardings=shardings)
 
 
 class CompiledProgram:
