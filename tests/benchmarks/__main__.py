@@ -30,6 +30,7 @@ from tests.benchmarks import (
     rematerialisation,
     sparse,
     staging,
+    taylor,
 )
 from tests.benchmarks.benchmark import Benchmark
 from tests.benchmarks.chart import draw
@@ -46,6 +47,7 @@ MODULES = (
     defaults,
     growth,
     published,
+    taylor,
     control_flow,
     bridge,
     libraries,

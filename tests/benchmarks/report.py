@@ -48,6 +48,7 @@ ALONE = "trace + lower, first in its process"
 TINY = "eager gradients, hot, < 20 operations"
 GROWTH = "growth of costs"
 ORDER = "tracing derivatives of order n"
+TAYLOR = "taylor: high order, to first result"
 LOOPS = "loops beyond JAX"
 BRIDGE = "bridge"
 QUATERNION = "quaternion"
@@ -89,6 +90,7 @@ GROUPS: dict[str, Goal | None] = {
     ALONE: None,
     GROWTH: None,
     ORDER: None,
+    TAYLOR: None,
     LOOPS: None,
     BRIDGE: None,
     QUATERNION: None,
@@ -97,7 +99,7 @@ GROUPS: dict[str, Goal | None] = {
 }
 """In the order of the report; rows of a group without a goal may have goals of their own."""
 
-MIXED = (GROWTH, LOOPS, BRIDGE, QUATERNION, REMATERIALISATION, SPARSE)
+MIXED = (GROWTH, TAYLOR, LOOPS, BRIDGE, QUATERNION, REMATERIALISATION, SPARSE)
 """Groups of different figures, which have no mean."""
 
 
