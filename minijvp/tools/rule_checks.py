@@ -28,7 +28,7 @@ def check_rules(primitive: Primitive) -> None:
             f"It is one of {', '.join(map(repr, COSTS))}.",
         )
     checks = RuleChecks(primitive)
-    for name in ("impl", "type_rule", "jvp", "linearize", "transpose", "batch"):
+    for name in ("impl", "type_rule", "jvp", "linearize", "taylor", "transpose", "batch"):
         rule = getattr(primitive, name)
         setattr(primitive, name, wraps(rule)(partial(getattr(checks, name), rule)))
 
@@ -102,6 +102,26 @@ class RuleChecks:
                 )
             self.fit(name, t, kind, "a tangent has the type of its result; None is zero")
         return result
+
+    def taylor(self, rule: Callable[..., Any], primals: tuple, series: tuple, /, **params: Any) -> Any:
+        result = rule(primals, series, **params)
+        if result is None:
+            return None
+        if type(result) is not tuple or len(result) != 2 or not (result[1] is None or callable(result[1])):
+            raise self.wrong("taylor", f"{result!r:.99}", "It returns a pair, (result, coefficient), or None.")
+        out, find = result
+        expected = as_tuple(self.primitive.type_rule(*map(type_of, primals), **params))
+        self.compare("taylor", self.entries("taylor", out, "results"), expected, "Its type rule says of the result:")
+
+        def checked(k: int) -> Any:
+            coefficient = find(k)
+            found = self.entries("taylor", coefficient, "coefficients")
+            self.count("taylor", found, expected, "coefficients")
+            for c, kind in zip(found, expected, strict=True):
+                self.fit("taylor", c, kind, "a coefficient has the type of its result; None is zero")
+            return coefficient
+
+        return out, find and checked
 
     def transpose(self, rule: Callable[..., Any], ct: Any, /, *args: Any, **params: Any) -> Any:
         result = rule(ct, *args, **params)

@@ -356,6 +356,22 @@ def test_primitives_from_outside() -> None:
             (x,) = series
             return self(*primals), lambda k: None if x[k] is None else 7.0 * x[k]
 
+    class Lost(Elementwise):
+        """Its coefficients lose the axes of the result."""
+
+        def taylor(self, primals: tuple, series: tuple) -> Any:
+            return self(*primals), lambda k: 1.0
+
+    class Alone(Elementwise):
+        """It does not give the result."""
+
+        def taylor(self, primals: tuple, series: tuple) -> Any:
+            return lambda k: series[0][k]
+
+    for kind, what in ((Lost, r"returned f64\[\]. for a value of type f64\[3\]"), (Alone, "returned <function")):
+        wrong = kind(f"taylor_{kind.__name__}", lambda x: 2 * x, lambda t, out, x: 2.0 * t)
+        with pytest.raises(ArgumentError, match=f"the taylor rule of the primitive 'taylor_{kind.__name__}' {what}"):
+            minijvp.taylor(wrong, X, X, 2)
     doubled = Doubled("taylor_doubled", lambda x: 2 * x, lambda t, out, x: 2.0 * t)
     assert [float(c) for c in minijvp.taylor(doubled, 1.0, 1.0, 2)] == [2.0, 7.0, 0.0]
 
