@@ -50,6 +50,7 @@ GROWTH = "growth of costs"
 ORDER = "tracing derivatives of order n"
 TAYLOR = "taylor: high order, to first result"
 LOOPS = "loops beyond JAX"
+PRODUCTS = "products"
 BRIDGE = "bridge"
 QUATERNION = "quaternion"
 REMATERIALISATION = "rematerialisation"
@@ -92,6 +93,7 @@ GROUPS: dict[str, Goal | None] = {
     ORDER: None,
     TAYLOR: None,
     LOOPS: None,
+    PRODUCTS: None,
     BRIDGE: None,
     QUATERNION: None,
     REMATERIALISATION: None,
@@ -99,7 +101,7 @@ GROUPS: dict[str, Goal | None] = {
 }
 """In the order of the report; rows of a group without a goal may have goals of their own."""
 
-MIXED = (GROWTH, TAYLOR, LOOPS, BRIDGE, QUATERNION, REMATERIALISATION, SPARSE)
+MIXED = (GROWTH, TAYLOR, LOOPS, PRODUCTS, BRIDGE, QUATERNION, REMATERIALISATION, SPARSE)
 """Groups of different figures, which have no mean."""
 
 
