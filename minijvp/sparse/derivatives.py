@@ -127,6 +127,7 @@ def sparse_hessian(
     fun: Callable[..., Any],
     argnums: Argnums = 0,
     *,
+    mode: str = "symmetric",
     format: str = "bcoo",
     pattern: Any = None,
     chunk_size: int | None = None,
@@ -136,7 +137,9 @@ def sparse_hessian(
     sparse_hessian : (a -> R) -> a -> BCOO
 
     Arguments and result are those of `sparse_jacobian`; `fun` returns one real number. Since the matrix is symmetric,
-    an entry is read from its column or from that of its row, and a star colouring says from which.
+    an entry is read from its column or from that of its row, and a star colouring says from which. Where `fun` calls
+    functions with rules that are not their derivatives, its gradient is none, and the matrix need not be symmetric:
+    say mode="auto", by which every entry is computed as that of a Jacobian.
 
     Raises ArgumentError for a function whose result is not one real number, and as `sparse_jacobian`.
 
@@ -148,7 +151,13 @@ def sparse_hessian(
     >>> hessian.todense().tolist()
     [[4.0, 2.0, 0.0], [2.0, 6.0, 4.0], [0.0, 4.0, 0.0]]
     """
-    return sparse(fun, argnums, 2, "symmetric", format, pattern, chunk_size, "sparse_hessian")
+    if mode not in ("symmetric", "auto"):
+        raise ArgumentError(
+            f"sparse_hessian received mode={mode!r}.",
+            "Entries are read by symmetry, or each from its own column or row.",
+            "Say 'symmetric', or 'auto' to make no use of symmetry.",
+        )
+    return sparse(fun, argnums, 2, mode, format, pattern, chunk_size, "sparse_hessian")
 
 
 def sparse(
@@ -181,7 +190,6 @@ def sparse(
     def derivative(*args: Any, **kwargs: Any) -> Any:
         problem = problem_of(fun, argnums, args, kwargs, order, who)
         found = problem.pattern() if given is None else Pattern.of(given, problem.shape)
-        # Rules of users may give a gradient whose derivative is not symmetric: it is that of any function then.
         colours = found.colouring("auto" if mode == "symmetric" and not found.symmetric else mode)
         data = entries(problem, colours, chunk_size)
         return as_scipy(data, found, who) if format == "scipy" else as_bcoo(data, found)

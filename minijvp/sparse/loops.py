@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ def choice(e: Equation, values: Sequence[Value], follow: Follow) -> list[Value]:
 def scan(e: Equation, values: Sequence[Value], follow: Follow) -> list[Value]:
     """scan."""
     body, length = body_of(e.params), e.params["length"]
-    if length * (len(body.jaxpr.equations) + 1) <= STEPS:
+    if length * (equations_in(body.jaxpr) + 1) <= STEPS:
         return step_by_step(e, body, values, follow)
     x = body.inputs(values)
     rows = [Value(t, merged_rows(v, t.size)) for v, t in zip(x.xs, body.inputs(body.jaxpr.in_types).xs, strict=True)]
@@ -65,6 +66,13 @@ def scan(e: Equation, values: Sequence[Value], follow: Follow) -> list[Value]:
     found = follow(batched, [*x.constants, *repeated, *x.xs])[body.n_carry :]
     outs = zip(found, e.outputs[body.n_carry :], out_batched[body.n_carry :], strict=True)
     return [*carry, *[Value(out.type, v.sets if flag else lanes(v, length).sets) for v, out, flag in outs]]
+
+
+@lru_cache(maxsize=1024)
+def equations_in(jaxpr: Jaxpr) -> int:
+    """How many equations a program runs, those of loops at each step."""
+    inside = [e.primitive.trip_count(e.params) * sum(map(equations_in, e.primitive.bodies(e.params))) for e in jaxpr]
+    return len(jaxpr.equations) + sum(inside)
 
 
 def lanes(v: Value, n: int) -> Value:

@@ -40,11 +40,21 @@ class Pattern:
 
     @classmethod
     def of(cls, matrix: Any, shape: tuple[int, int] | None = None) -> Pattern:
-        """A pattern given by a matrix, dense or of scipy.sparse, or by a pattern; ArgumentError for another shape."""
+        """A pattern given by a matrix, dense, of scipy.sparse or a BCOO; or by a pattern.
+
+        Raises ArgumentError for what is none of these, and for one of another shape.
+        """
         if isinstance(matrix, Pattern):
             found = matrix
         else:
-            where = csr_array(matrix)
+            try:
+                where = csr_array(matrix) if not hasattr(matrix, "indices_sorted") else from_bcoo(matrix)
+            except (TypeError, ValueError) as error:
+                raise ArgumentError(
+                    f"a pattern was given as {matrix!r:.200}.",
+                    "It is a matrix that is not zero where there may be entries.",
+                    "Pass a Pattern, a matrix of NumPy, scipy.sparse or jax.experimental.sparse.",
+                ) from error
             where = csr_array((np.ones(where.nnz, bool), where.indices, where.indptr), shape=where.shape)
             where.sum_duplicates()
             found = cls(where)
@@ -157,6 +167,12 @@ class Pattern:
         return f"{self.title}\n{braille(self.matrix)}"
 
     __repr__ = __str__
+
+
+def from_bcoo(matrix: Any) -> Matrix:
+    """The places of the entries of a matrix of jax.experimental.sparse."""
+    rows, columns = np.asarray(matrix.indices).T
+    return csr_array((np.ones(len(rows), bool), (rows, columns)), shape=matrix.shape)
 
 
 @dataclass(frozen=True, eq=False)

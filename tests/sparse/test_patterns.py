@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import reduce
 from typing import Any
+from xml.etree.ElementTree import fromstring
 
 import jax
 import numpy as np
@@ -17,7 +18,7 @@ import minijvp
 import minijvp.numpy as mnp
 from minijvp.errors import ArgumentError
 from minijvp.extend import Elementwise, LinearPrimitive, Primitive
-from minijvp.sparse import Pattern, programs, sets
+from minijvp.sparse import Pattern, loops, programs, sets
 from tests.tables import restored
 
 N = 6
@@ -163,6 +164,21 @@ def test_long_loops_are_a_fixed_point() -> None:
     assert (every == [True, True, True, True, False, False]).all()
 
 
+def test_loops_in_loops_are_not_followed_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes too many equations as a whole is a fixed point outside, and steps inside."""
+    steps = []
+    by_step = loops.step_by_step
+    monkeypatch.setattr(loops, "step_by_step", lambda e, *rest: steps.append(e.params["length"]) or by_step(e, *rest))
+
+    def nested(x: Any) -> Any:
+        inner = lambda c, _: (mnp.concatenate([c[:1], c[:-1] * c[1:]]), None)
+        outer = lambda c, _: (minijvp.lax.scan(inner, c, None, length=100)[0], None)
+        return minijvp.lax.scan(outer, x, None, length=1_000)[0]
+
+    assert np.array_equal(minijvp.sparsity(nested)(mnp.asarray(POINT)).toarray(), np.tril(np.ones((6, 6), bool)))
+    assert steps == [100]
+
+
 def test_primitives_from_outside_are_followed_by_their_derivatives() -> None:
     class Doubled(Primitive):
         def impl(self, x: Any) -> Any:
@@ -271,6 +287,7 @@ def test_patterns_show_themselves() -> None:
     for shown, kinds in ((pattern, 1), (colouring, 2)):
         assert shown.draw().svg.count("<path") == kinds
         assert sum(line.count("M") for line in shown.draw().svg.splitlines() if "<path" in line) == 8
+        assert fromstring(shown.draw().svg).tag.endswith("svg")
         assert "<svg" in shown._repr_html_()
     large = minijvp.sparsity(mnp.sin)(mnp.ones(100_000))
     assert len(large.draw().svg) < 20_000
