@@ -53,12 +53,8 @@ def follow(jaxpr: Jaxpr, inputs: Sequence[Value], by_rule: frozenset[Primitive] 
 def followed(e: Equation, operands: Sequence[Value], by_rule: frozenset[Primitive]) -> list[Value]:
     """What is known of the results of an equation."""
     known = results_of(e, operands)
-    dependent = any([v.sets is not None for v in operands])
-    if (
-        not dependent
-        or isinstance(e.primitive, Nondifferentiable)
-        or not any([is_inexact(v.type.dtype) for v in e.outputs])
-    ):
+    dependent = any([v.sets is not None for v in operands]) and any([is_inexact(v.type.dtype) for v in e.outputs])
+    if not dependent or type(e.primitive).jvp is Nondifferentiable.jvp:
         return [Value(v.type, None, x) for v, x in zip(e.outputs, known, strict=True)]
     found = dependences(e, operands, by_rule)
     triples = zip(e.outputs, found, known, strict=True)

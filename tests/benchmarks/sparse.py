@@ -116,7 +116,7 @@ DETECTIONS = {
 
 BENCHMARKS = [
     Benchmark("sparse: tridiagonal Jacobian", (SPARSE,), jacobian),
-    *[Benchmark(f"sparse: {kind} Hessian", (SPARSE,), partial(hessian, kind)) for kind in FUNCTIONS],
+    *[Benchmark(f"sparse: {kind} Hessian", (SPARSE,), partial(hessian, kind), True) for kind in FUNCTIONS],
     *[
         Benchmark(f"sparse: {what}", (SPARSE,), partial(detection, what, *args), True)
         for what, args in DETECTIONS.items()
