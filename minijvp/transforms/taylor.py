@@ -99,7 +99,10 @@ class Part:
 
 
 class TaylorTracer(Tracer):
-    """A primal with the series of coefficients that it begins. One of None is zero, number 0 of the primal too."""
+    """A primal with the series of coefficients that it begins, or with None: a lifted constant.
+
+    A coefficient of None is zero, number 0 too, beside a primal of zeros.
+    """
 
     __slots__ = ("primal", "series")
 
@@ -126,7 +129,7 @@ class TaylorTracer(Tracer):
     def known_value(self, wanted_by: str, as_number: bool = False) -> Any:
         if self.owner.finished():
             raise self.foreign(wanted_by)
-        if as_number:
+        if as_number and self.series is not None:
             raise no_number(self, wanted_by)
         return self.primal.known_value(wanted_by, as_number) if isinstance(self.primal, Tracer) else self.primal
 
@@ -160,17 +163,21 @@ class TaylorTrace(Trace):
             self.ties = {}
             out = self.tied(primitive, args, primals, series, params)
             for x in out if type(out) is tuple else (out,):
-                if self.owns(x):
+                if self.moves(x):
                     x.series[self.order]
             return out
         finally:
             state.trace, self.ties = previous, ties
 
     def lift(self, value: Any) -> Any:
-        return value if isinstance(value, Tracer) else TaylorTracer(self, value, Series([value], nothing))
+        return value if isinstance(value, Tracer) else TaylorTracer(self, value, None)
 
     def owns(self, x: Any) -> bool:
         return type(x) is TaylorTracer and x.owner is self
+
+    def moves(self, x: Any) -> bool:
+        """Whether this is a value that changes along the curve, as far as is known."""
+        return self.owns(x) and x.series is not None
 
     def unpack(self, args: Sequence[Any]) -> tuple[tuple, tuple]:
         """Primals, and their series; None for those of constants."""
@@ -192,7 +199,7 @@ class TaylorTrace(Trace):
     def tied(self, primitive: Any, args: tuple, primals: tuple, series: tuple, params: Params) -> Any:
         """The result of an operation, the one that it had before if it is done again in one rule."""
         assert self.ties is not None
-        operands = tuple([(type(x), x) if type(x) in PYTHON_SCALARS else id(x) for x in args])
+        operands = tuple([(type(x), repr(x)) if type(x) in PYTHON_SCALARS else id(x) for x in args])
         key = primitive, operands, tuple(params.items())
         known = self.ties.get(key)
         if known is None:
@@ -240,12 +247,12 @@ class TaylorTrace(Trace):
 
     def coefficients(self, out: Any) -> Callable[[int], Any]:
         """The coefficients of results, one or several."""
-        one = lambda x, k: x.series[k] if self.owns(x) else None
+        one = lambda x, k: x.series[k] if self.moves(x) else None
         return (lambda k: tuple([one(x, k) for x in out])) if type(out) is tuple else partial(one, out)
 
     def by_tangents(self, primitive: Any, args: tuple, params: Params) -> Callable[[int], Any]:
         """The coefficients by the rule for tangents, run in this trace."""
-        active = [self.owns(x) for x in args]
+        active = [self.moves(x) for x in args]
         if isinstance(primitive, ProgramPrimitive):
             out, slopes = primitive.jvp(
                 args, tuple([self.slope(x) if a else None for x, a in zip(args, active)]), **params
@@ -282,9 +289,9 @@ class TaylorTrace(Trace):
         """The coefficients of values whose derivatives along the curve are `slopes`; None is zero."""
 
         def one(slope: Any, k: int) -> Any:
-            if self.owns(slope):
+            if self.moves(slope):
                 return scaled(slope.series[k - 1], 1 / k)
-            return slope if k == 1 else None
+            return self.unpack([slope])[0][0] if k == 1 else None
 
         return (lambda k: tuple([one(t, k) for t in slopes])) if several else partial(one, slopes)
 

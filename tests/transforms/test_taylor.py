@@ -452,5 +452,7 @@ def test_directions_that_do_not_fit() -> None:
 def test_values_are_asked_for() -> None:
     with pytest.raises(minijvp.ConcretizationError):
         minijvp.taylor(lambda x: float(x), 1.0, 1.0, 2)
+    lifted = minijvp.taylor(lambda x: x * float(mnp.ones(()) * 2.0), 1.0, 1.0, 1)
+    assert [float(c) for c in lifted] == [2.0, 2.0]
     found = minijvp.taylor(lambda x: x * x if x > 0 else -x, 1.0, 1.0, 2)
     assert [float(c) for c in found] == [1.0, 2.0, 1.0]
