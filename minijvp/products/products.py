@@ -54,7 +54,7 @@ def hvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
 def ggnvp(
     loss: Callable[[Any], Any], model: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
 ) -> Any:
-    """The product of the generalized Gauss-Newton matrix of loss(model(*primals)) with `tangents`.
+    """The product of the generalized Gauss-Newton matrix of `loss(model(*primals))` with `tangents`.
 
     ggnvp : (b -> R) -> (a -> b) -> (a, T a) -> CT a
 
