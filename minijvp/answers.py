@@ -245,9 +245,14 @@ def about_tracers(line: Any) -> str:
     """What to say in place of an error of JAX, which met a tracer at a line and only knows its class."""
     where = f" at {line}: {line.text}" if line else ""
     what = f"{(line and line.callee) or 'a function of JAX'} received a traced value{where}."
-    return "\n".join((what, *advice(remedy("", None, line), "")))
+    instead = remedy("", None, line)
+    return "\n".join((what, *advice("" if instead is BY_NAME else instead, (line and line.callee) or "")))
 
 
+BY_NAME = (
+    "Use the function of the same name in minijvp.numpy; for an index or a method of an array x that is not "
+    "traced, write minijvp.numpy.asarray(x)[i]. "
+)
 MODULES = (jnp, jax.scipy.special, jax.nn, jax.lax, jax.random, jax.debug, jax)
 """Those of JAX where functions are looked for by their names."""
 
@@ -271,7 +276,4 @@ def remedy(function: str, entered: FrameType | None, line: Any) -> str:
             if known and hasattr(found, known):
                 ours = found.__name__.replace("jax", "minijvp", 1)
                 return f"Write {ours}.{known}, the same function for tracers. "
-    return (
-        "Use the function of the same name in minijvp.numpy; for an index or a method of an array x that is not "
-        "traced, write minijvp.numpy.asarray(x)[i]. "
-    )
+    return BY_NAME

@@ -20,6 +20,7 @@ from minijvp import ArgumentError, ForeignFunctionError, grad, jit
 from minijvp.views.traces import forward_trace
 
 X = jnp.ones(3)
+_, unravel = jax.flatten_util.ravel_pytree([X])
 ADAM = optax.adam(1e-3)
 
 
@@ -66,6 +67,7 @@ OF_JAX: dict[str, Callable[[], Any]] = {
     "minijvp.scipy.special.logsumexp": lambda: grad(lambda x: jax.scipy.special.logsumexp(x))(X),
     "minijvp.numpy.cos": lambda: grad(lambda x: np.sum(np.cos(x)))(X),
     "minijvp.scipy.special.erf": lambda: grad(lambda x: scipy.special.erf(x).sum())(X),
+    "minijvp.from_jax(unravel)": lambda: grad(lambda x: unravel(x)[0].sum())(X),
     "minijvp.from_jax(ADAM.update)": lambda: jit(lambda p, g: ADAM.update(g, ADAM.init(np.ones(3)), p))(X, X),
 }
 

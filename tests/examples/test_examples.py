@@ -108,6 +108,14 @@ def found(pattern: str, out: str) -> list[str]:
 
 
 @pytest.mark.slow
+def test_networks_solve_equations(tmp_path: Path) -> None:
+    out, size = run_copy("pinn.py", tmp_path, 150)
+    membrane, beam = map(float, found(r"closed solution (\S+)", out))
+    assert membrane < 1e-2 and beam < 1e-3
+    assert size > 20_000
+
+
+@pytest.mark.slow
 def test_predators_and_prey_are_fitted(tmp_path: Path) -> None:
     out, size = run_copy("lotka_volterra.py", tmp_path, 200)
     assert all(float(x) < 1e-6 for x in found(r"largest relative difference (\S+)", out))
