@@ -18,10 +18,12 @@ from minijvp.arguments.tangents import for_user, from_user, leaf_namer, require_
 from minijvp.core.types import type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.elementwise import mul
+from minijvp.tracebacks import border
 from minijvp.transforms.taylor import taylor_flat
 from minijvp.trees import FlatFunction
 
 
+@border
 def taylor(fun: Callable[[Any], Any], x: Any, direction: Any, order: int) -> tuple[Any, ...]:
     """The Taylor coefficients of `fun` at `x` in a direction, normalised: those of fun(x + t * direction) in t.
 
@@ -66,6 +68,7 @@ def taylor(fun: Callable[[Any], Any], x: Any, direction: Any, order: int) -> tup
     return tuple([tree_unflatten(flat.out_tree, row) for row in rows])
 
 
+@border
 def jet(
     fun: Callable[..., Any],
     primals: Sequence[Any],

@@ -20,6 +20,7 @@ from minijvp.calls.callback import pure_callback as pure_callback_primitive
 from minijvp.core.tracing import nothing_is_traced
 from minijvp.core.types import Array, is_arraylike
 from minijvp.errors import ArgumentError
+from minijvp.tracebacks import border
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class ResultCall(HostCall):
         return outs
 
 
+@border
 def pure_callback(
     callback: Callable[..., Any],
     result_shape_dtypes: Any,

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 import minijvp.lax as lax
 import minijvp.numpy as mnp
 from minijvp import random, trees
 from minijvp.api.gradients import grad
 from minijvp.api.linear_maps import PullBack, PushForward, linear_map_at
-from minijvp.core.types import Array, type_of
+from minijvp.core.types import Array, is_arraylike, is_key, type_of
 from minijvp.derivatives.chunks import ChunkSize, automatic_size, checked_chunk_size, over_basis
 from minijvp.errors import ArgumentError
 from minijvp.operations.families import instantiate
@@ -119,14 +121,26 @@ def hessian_diagonal(
     return diagonal
 
 
+def is_random_key(key: Any) -> bool:
+    """Whether this is a random key: one of its own dtype, or of two integers as in former times."""
+    t = type_of(key) if is_arraylike(key) else None
+    return t is not None and (is_key(t.dtype) if not t.shape else (t.shape, t.dtype) == ((2,), np.uint32))
+
+
 def checked_samples(samples: Any, key: Any) -> int:
     """The number of random vectors; ArgumentError for one that cannot be."""
     if key is None and samples is None:
         return 0
     number = 100 if samples is None else trees.as_index(samples)
+    if key is not None and not is_random_key(key):
+        raise ArgumentError(
+            f"hessian_diagonal received a key of type {type(key).__name__}.",
+            "Its random vectors come from a key, as all random numbers do.",
+            "Pass key=minijvp.random.key(seed), or none for the exact diagonal.",
+        )
     if key is None or number is None or number < 2:
         raise ArgumentError(
-            f"hessian_diagonal received samples={samples!r:.200} and key={key!r:.200}.",
+            f"hessian_diagonal received samples={samples!r:.200} and {'no' if key is None else 'a'} key.",
             "An estimate is made of random vectors, for which a key is needed, and two of them at least for its error.",
             "Pass key=minijvp.random.key(seed) and an integer from 2 on, or neither for the exact diagonal.",
         )

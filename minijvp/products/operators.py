@@ -19,6 +19,7 @@ from minijvp.calls.jit import jit
 from minijvp.errors import ArgumentError
 from minijvp.lax.vectors import Vectors
 from minijvp.products.checks import require_real_arguments, require_real_results
+from minijvp.tracebacks import border
 from minijvp.trees import Selection
 
 Tree = Any
@@ -122,6 +123,7 @@ def applied(linear_map: Partial, tree: Tree) -> Tree:
     return linear_map(tree)
 
 
+@border
 def jacobian_operator(fun: Callable[[Any], Any], x: Any) -> DerivativeOperator:
     """The Jacobian of `fun` at `x` as a linear operator, for one run of `fun`.
 
@@ -141,6 +143,7 @@ def jacobian_operator(fun: Callable[[Any], Any], x: Any) -> DerivativeOperator:
     return DerivativeOperator(push, pull, Vectors(x), Vectors(out))
 
 
+@border
 def hessian_operator(fun: Callable[[Any], Any], x: Any) -> DerivativeOperator:
     """The Hessian of `fun` at `x` as a linear operator, for one run of its gradient.
 
@@ -162,6 +165,7 @@ def hessian_operator(fun: Callable[[Any], Any], x: Any) -> DerivativeOperator:
     return DerivativeOperator(push, push, Vectors(x), Vectors(x))
 
 
+@border
 def ggn_operator(loss: Callable[[Any], Any], model: Callable[[Any], Any], x: Any) -> DerivativeOperator:
     """The generalized Gauss-Newton matrix of loss(model(x)) as a linear operator: see `ggnvp`.
 

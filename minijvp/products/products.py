@@ -20,10 +20,12 @@ from minijvp.core.types import type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.families import instantiate
 from minijvp.products.checks import require_real_arguments, require_real_results
+from minijvp.tracebacks import border
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.trees import FlatFunction, Selection
 
 
+@border
 def hvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
     """The product of the Hessian of `fun` at `primals` with `tangents`, by forward mode over reverse mode.
 
@@ -51,6 +53,7 @@ def hvp(fun: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
     return found[0] if len(primals) == 1 else found
 
 
+@border
 def ggnvp(
     loss: Callable[[Any], Any], model: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]
 ) -> Any:
@@ -87,6 +90,7 @@ def ggnvp(
     return there_and_back(curvature, model, primals, tangents, "ggnvp")
 
 
+@border
 def fishervp(log_likelihoods: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
     """The product of the empirical Fisher matrix, the mean of g g^T over examples, with `tangents`.
 

@@ -30,6 +30,7 @@ from minijvp.lax import map as loop_map
 from minijvp.operations.gather import take_along_axis
 from minijvp.sparse.pattern import Colouring, Pattern
 from minijvp.sparse.programs import Problem, is_traced, problem_of
+from minijvp.tracebacks import border
 from minijvp.trees import Argnums
 
 FORMATS = "bcoo", "scipy"
@@ -38,6 +39,7 @@ WRITTEN_OUT = 8
 """So many colours are computed one by one: XLA fuses what belongs to each, where a batch of them would be stored."""
 
 
+@border
 def sparsity(
     fun: Callable[..., Any], argnums: Argnums = 0, *, order: int = 1, local: bool = False
 ) -> Callable[..., Pattern]:
@@ -77,6 +79,7 @@ def sparsity(
     return pattern
 
 
+@border
 def sparse_jacobian(
     fun: Callable[..., Any],
     argnums: Argnums = 0,
@@ -123,6 +126,7 @@ def sparse_jacobian(
     return sparse(fun, argnums, 1, mode, format, pattern, chunk_size, "sparse_jacobian")
 
 
+@border
 def sparse_hessian(
     fun: Callable[..., Any],
     argnums: Argnums = 0,

@@ -161,7 +161,7 @@ class Pattern:
     def title(self) -> str:
         at = "" if self.global_ else " at a point"
         m, n = self.shape
-        return f"pattern{at} of {m} x {n} with {self.nnz} non-zeros ({100 * self.density:.2g} %)"
+        return f"pattern{at} of {m} x {n} with {self.nnz} non-zeros ({100 * self.density:.3g} %)"
 
     def __str__(self) -> str:
         return f"{self.title}\n{braille(self.matrix)}"

@@ -11,8 +11,10 @@ from minijvp.core.types import x64_enabled
 from minijvp.errors import ArgumentError
 from minijvp.tools.levels import Level, Subject, widest_types
 from minijvp.tools.reports import Report
+from minijvp.tracebacks import border
 
 
+@border
 def check_grads(
     f: Callable[..., Any],
     args: Sequence[Any],
@@ -56,6 +58,7 @@ def check_grads(
     return report.required()
 
 
+@border
 def check_rule(
     f: Any, *args: Any, rtol: float | None = None, atol: float | None = None, seed: int = 0, **kwargs: Any
 ) -> Report:

@@ -27,6 +27,7 @@ from minijvp.core.types import PYTHON_SCALARS, ArrayType, Params, is_inexact, ty
 from minijvp.errors import ArgumentError
 from minijvp.operations.families import add_tangents, instantiate
 from minijvp.optimize.rematerialize.budgets import within
+from minijvp.tracebacks import border
 from minijvp.transforms.jvp import JVPTrace
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.transforms.transpose import transpose_flat
@@ -214,6 +215,7 @@ class GraphTrace(JVPTrace):
         return (tuple(outs), tangents) if e.returns_tuple else (outs[0], tangents[0])
 
 
+@border
 def backward_graph(fun: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """The node that made the result of `fun(*args, **kwargs)`, from where its backward graph can be walked.
 

@@ -13,6 +13,7 @@ from minijvp import trees
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr
 from minijvp.core.primitive import registry
 from minijvp.errors import ArgumentError
+from minijvp.tracebacks import border
 from minijvp.views.graph import Node, Style, describe, graph_of, runs, source_text
 from minijvp.views.programs import gradient_programs, program_of
 from minijvp.views.svg import Picture, picture, side_by_side
@@ -23,6 +24,7 @@ FEW = 40
 Unfold = bool | int | str | Collection[str]
 
 
+@border
 def draw(
     fun: Callable[..., Any] | Jaxpr,
     *args: Any,

@@ -18,6 +18,7 @@ from minijvp.optimize.planner import as_differentiated, as_written, is_outlining
 from minijvp.optimize.rematerialize.budgets import budget_in_force, within
 from minijvp.optimize.rematerialize.linearization import Parts, TooSmallError, planned
 from minijvp.optimize.rematerialize.planning import SMALL, WORTHWHILE, Plan, PlanningProblem
+from minijvp.tracebacks import border
 from minijvp.views.draw import fewer_boxes, require_group
 from minijvp.views.graph import FATES, Mark, Style, graph_of
 from minijvp.views.plan_marks import Inside, Marks, Value
@@ -188,6 +189,7 @@ def has_marks(jaxpr: Jaxpr, marks: dict[Atom, Mark]) -> bool:
     return any(v in marks for v in (*jaxpr.inputs, *made)) or any(has_marks(p, marks) for p in inner)
 
 
+@border
 def remat_plan(
     fun: Callable[..., Any] | Jaxpr, *args: Any, memory_budget: Budget | None = None, **kwargs: Any
 ) -> RematPlan:

@@ -16,6 +16,7 @@ from minijvp.errors import ArgumentError
 from minijvp.optimize.kept_call import kept_call
 from minijvp.optimize.planner import as_differentiated
 from minijvp.optimize.rematerialize.budgets import within
+from minijvp.tracebacks import border
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.views.programs import program_of
 from minijvp.views.svg import FAINT, FONT, INK, Picture, safe
@@ -199,6 +200,7 @@ def reader_text(r: Residual) -> str:
     return "; ".join(texts if len(texts) <= 3 else [*texts[:2], f"{len(texts) - 2} other lines"])
 
 
+@border
 def residual_report(fun: Callable[..., Any] | Jaxpr, *args: Any, **kwargs: Any) -> ResidualReport:
     """A `ResidualReport`: what reverse mode of `fun` keeps between its two passes, if nothing is computed again.
 

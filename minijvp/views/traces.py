@@ -21,6 +21,7 @@ from minijvp.core.source import Source
 from minijvp.core.tracer import Tracer
 from minijvp.core.types import is_key, type_of
 from minijvp.errors import ArgumentError
+from minijvp.tracebacks import border
 from minijvp.views.python.text import comment
 from minijvp.views.tables import Table, Tabular
 from minijvp.views.trace_walk import Row, Scope, Walk
@@ -78,6 +79,7 @@ class Trace(Tabular):
         return INDENT * node.depth + node.name, node.operation, value, derivative, source_text(node.source)
 
 
+@border
 def forward_trace(
     f: Callable[..., Any], primals: Sequence[Any], tangents: Sequence[Any], *, unfold: bool = False
 ) -> Trace:
@@ -117,6 +119,7 @@ def forward_trace(
     return program.trace(f"forward trace of {program.name}", "tangent", tree_unflatten(program.out_tree, out_tangents))
 
 
+@border
 def reverse_trace(f: Callable[..., Any], *primals: Any, cotangent: Any = None, unfold: bool = False) -> Trace:
     """The trace of reverse mode: each node of `f` at the primals, with its value and its adjoint.
 
