@@ -261,7 +261,7 @@ FOREIGN: dict[str, Any] = {
     "minijvp.numpy.asarray(x).at[i].set(v)": lambda i: X_UNTRACED.at[i].set(1.0),
     "minijvp.numpy.asarray(x).at[i].add(v)": lambda i: X_UNTRACED.at[0].add(i[0]),
     "minijvp.numpy.asarray(x)[i]": lambda i: V[i],
-    "in minijvp.numpy": lambda i: jnp.sin(i),
+    "Write minijvp.numpy.sin": lambda i: jnp.sin(i),
     "Write minijvp.numpy.sum": lambda i: jnp.sum(i),
     "Write minijvp.numpy.concatenate": lambda i: jnp.concatenate([X_UNTRACED, i]),
     "Write minijvp.nn.one_hot": lambda i: jax.nn.one_hot(i, 3),

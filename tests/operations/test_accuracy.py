@@ -56,6 +56,8 @@ def test_rules_are_differentiable_where_the_function_is(reference: Reference) ->
 def test_every_elementwise_primitive_has_a_reference() -> None:
     measured = {r.name for r in REFERENCES}
     for name, primitive in registry.items():
+        if name == "sinc_":  # of a doctest
+            continue
         if isinstance(primitive, Elementwise) and name not in measured and not primitive.made_outside:
             # A linear function is its own derivative; the others are flat.
             assert isinstance(primitive, LinearElementwise) or not any(primitive.derivatives), name

@@ -184,7 +184,7 @@ def test_what_is_refused() -> None:
         reverse_trace(mnp.sin, jnp.ones(3), cotangent=jnp.ones(2))
     with pytest.raises(minijvp.ArgumentError, match="tree of tangents"):
         forward_trace(f, POINT, (1.0, 0.0))
-    with pytest.raises(minijvp.ArgumentError, match=r"Write forward_trace\(f, \(x,\), \(t,\)\)"):
+    with pytest.raises(minijvp.ArgumentError, match=r"Write forward_trace\(f, \(x, y\), \(t_x, t_y\)\)"):
         forward_trace(mnp.sin, 1.0, 1.0)
     with pytest.raises(minijvp.ArgumentError, match="received 3"):
         reverse_trace(3, 1.0)

@@ -26,6 +26,7 @@ from minijvp import trees
 from minijvp.api.programs import abstract_types, stage_tree
 from minijvp.core.jaxpr import Atom, Jaxpr, Var
 from minijvp.core.source import PACKAGE
+from minijvp.tracebacks import within_border
 from minijvp.views.python.higher_order import rule_of
 from minijvp.views.python.text import (
     MODULES,
@@ -261,7 +262,7 @@ def _word(key: Any) -> str:
     return str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", key))))
 
 
-MAKERS = (f"{PACKAGE}/api", f"{PACKAGE}/transforms")
+MAKERS = tuple([f"{PACKAGE}/{room}" for room in ("api", "derivatives", "products", "transforms")])
 """Where the functions are made that transformations return."""
 
 
@@ -269,8 +270,9 @@ def identifier(fun: Any) -> str:
     """A name for a function that says which transformations made it: grad_loss."""
     words, name = [], trees.function_name(fun)
     while fun is not None:
-        made_by = getattr(getattr(fun, "__code__", None), "co_qualname", "")
-        if "<locals>" in made_by and fun.__code__.co_filename.startswith(MAKERS):
+        code = getattr(within_border(fun), "__code__", None)
+        made_by = getattr(code, "co_qualname", "")
+        if "<locals>" in made_by and code.co_filename.startswith(MAKERS):  # type: ignore[union-attr]
             words.append(made_by.partition(".")[0])
         fun = getattr(fun, "__wrapped__", None)
     text = "_".join([*words, "function" if not name.isidentifier() else name])
