@@ -7,9 +7,11 @@ hessian_diagonal : (a -> R) -> a -> CT a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.sparse import csr_array
 
 import minijvp.lax as lax
 import minijvp.numpy as mnp
@@ -72,6 +74,7 @@ def hessian_diagonal(
     *,
     key: Any = None,
     samples: int | None = None,
+    pattern: Any = None,
     chunk_size: ChunkSize = "auto",
 ) -> Callable[..., Any]:
     """A function that returns the diagonal of the Hessian of `fun`: exact, or with a `key` an estimate.
@@ -84,11 +87,14 @@ def hessian_diagonal(
             each element of the argument. With one it is an estimate by Hutchinson's method, for one product for each
             sample, and the result says so: it is a `DiagonalEstimate` of two trees, `mean` and `standard_error`.
         samples: the number of random vectors; 100, if there is a key.
+        pattern: where the Hessian may have entries, as `minijvp.sparsity(fun, order=2)(x)` finds it, or a matrix of
+            NumPy or SciPy that is not zero there: then the exact diagonal takes one product for each of a few colours.
+            An entry that it misses makes the diagonal wrong.
         chunk_size: how many unit vectors go through the linear program at once, as in `jacobian`.
 
     The diagonal has the tree, shapes and dtypes of the argument. With `has_aux` it is the first of a pair.
 
-    Raises ArgumentError as `grad` does, and for samples without a key.
+    Raises ArgumentError as `grad` does, for samples without a key, and for a pattern of another size or beside a key.
 
     Source: C. Bekas, E. Kokiopoulou and Y. Saad, An estimator for the diagonal of a matrix, Applied Numerical
     Mathematics 57, 2007.
@@ -100,11 +106,15 @@ def hessian_diagonal(
     >>> found = minijvp.hessian_diagonal(f, key=minijvp.random.key(0), samples=2)(mnp.array([1.0, 2.0]))
     >>> found.mean.tolist(), found.standard_error.tolist()
     ([12.0, 48.0], [0.0, 0.0])
+    >>> chain, x = lambda x: (x[1:] * x[:-1]).sum() + (x**2).sum(), mnp.ones(1000)
+    >>> minijvp.hessian_diagonal(chain, pattern=minijvp.sparsity(chain, order=2)(x))(x)[:2].tolist()  # two products
+    [2.0, 2.0]
     """
     who = "hessian_diagonal"
     trees.require_callable(fun, who)
     chunk_size = checked_chunk_size(chunk_size, who)
     number = checked_samples(samples, key)
+    colours = None if pattern is None else apart(pattern, key)
     gradient = grad(fun, argnums, has_aux)
 
     @trees.wraps(fun)
@@ -113,6 +123,9 @@ def hessian_diagonal(
         if key is not None:
             outs, *both = estimated(selection, key, number)
             found = DiagonalEstimate(*map(selection.unflatten, both))
+        elif colours is not None:
+            outs, entries = by_colours(selection, colours)
+            found = selection.unflatten(entries)
         else:
             outs, entries = diagonal_of(selection, chunk_size, who)
             found = selection.unflatten(cut(entries, selection.leaves))
@@ -197,10 +210,59 @@ def estimated(selection: Selection, key: Any, number: int) -> tuple[Sequence[Any
     return outs, means, [mnp.sqrt(s / (number * (number - 1))) for s in squares]
 
 
-def cut(entries: Array, leaves: Sequence[Any]) -> list[Any]:
-    """A vector in parts of the shapes and dtypes of some arrays."""
+def apart(pattern: Any, key: Any) -> np.ndarray:
+    """A colour for each variable, from 0, such that no entry of a symmetric matrix joins two of one colour."""
+    matrix = csr_array(getattr(pattern, "matrix", pattern))
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or key is not None:
+        raise ArgumentError(
+            f"hessian_diagonal received a pattern of shape {matrix.shape} and {'no' if key is None else 'a'} key.",
+            "A Hessian is square, and a pattern is for the exact diagonal, for which no key is needed.",
+            "Pass pattern=minijvp.sparsity(fun, order=2)(x), or a key.",
+        )
+    both = csr_array(abs(matrix) + abs(matrix.T))
+    starts, others = both.indptr.tolist(), both.indices.tolist()
+    found = [-1] * matrix.shape[0]
+    for i in np.argsort(-np.diff(both.indptr), kind="stable").tolist():
+        taken = {found[j] for j in others[starts[i] : starts[i + 1]]}
+        found[i] = next(c for c in count() if c not in taken)
+    return np.array(found, np.int32)
+
+
+def by_colours(selection: Selection, colours: np.ndarray) -> tuple[Sequence[Any], list[Any]]:
+    """The flat results of a gradient, and the diagonal of its Jacobian, which joins no two arguments of one colour.
+
+    Times the vector that is 1 for these and 0 for others, the matrix gives the diagonal there.
+    """
+    require_real_arguments(selection, "hessian_diagonal")
+    leaves = selection.leaves
+    total = sum([x.size for x in leaves])
+    if len(colours) != total:
+        raise ArgumentError(
+            f"hessian_diagonal received a pattern of {len(colours)} columns for arguments of {total} elements.",
+            "There is a column for each element of the arguments, one leaf after the other.",
+            "Find the pattern for arguments of these shapes.",
+        )
+    outs, pullback, constants = linear_map_at(PullBack, selection, leaves, "off")
+    push = PushForward(*pullback.key()).flat
+    parts = cut_as(mnp.asarray(colours), leaves)
+
+    def add(sums: Any, colour: Any) -> Any:
+        seeds = [(part == colour).astype(x.dtype) for part, x in zip(parts, leaves, strict=True)]
+        images = push(constants, seeds)
+        return [s + z * instantiate(image, z) for s, z, image in zip(sums, seeds, images, strict=True)], None
+
+    return outs, lax.scan(add, list(map(mnp.zeros_like, leaves)), mnp.arange(int(colours.max(initial=-1)) + 1))[0]
+
+
+def cut_as(entries: Array, leaves: Sequence[Any]) -> list[Any]:
+    """A vector in parts of the shapes of some arrays."""
     parts, start = [], 0
     for x in leaves:
-        parts.append(entries[start : start + x.size].reshape(x.shape).astype(x.dtype))
+        parts.append(entries[start : start + x.size].reshape(x.shape))
         start += x.size
     return parts
+
+
+def cut(entries: Array, leaves: Sequence[Any]) -> list[Any]:
+    """A vector in parts of the shapes and dtypes of some arrays."""
+    return [part.astype(x.dtype) for part, x in zip(cut_as(entries, leaves), leaves, strict=True)]
