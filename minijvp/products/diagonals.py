@@ -212,14 +212,14 @@ def estimated(selection: Selection, key: Any, number: int) -> tuple[Sequence[Any
 
 def apart(pattern: Any, key: Any) -> np.ndarray:
     """A colour for each variable, from 0, such that no entry of a symmetric matrix joins two of one colour."""
-    matrix = csr_array(getattr(pattern, "matrix", pattern))
+    matrix: Any = csr_array(getattr(pattern, "matrix", pattern))
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or key is not None:
         raise ArgumentError(
             f"hessian_diagonal received a pattern of shape {matrix.shape} and {'no' if key is None else 'a'} key.",
             "A Hessian is square, and a pattern is for the exact diagonal, for which no key is needed.",
             "Pass pattern=minijvp.sparsity(fun, order=2)(x), or a key.",
         )
-    both = csr_array(abs(matrix) + abs(matrix.T))
+    both: Any = csr_array(abs(matrix) + abs(matrix.T))
     starts, others = both.indptr.tolist(), both.indices.tolist()
     found = [-1] * matrix.shape[0]
     for i in np.argsort(-np.diff(both.indptr), kind="stable").tolist():
