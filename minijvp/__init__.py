@@ -120,16 +120,16 @@ from minijvp.interop import from_jax, to_jax
 from minijvp.interop.surface import bridge
 from minijvp.lax import stop_gradient
 from minijvp.lax.roots import fixed_point, root
-from minijvp.products.diagonals import divergence, hessian_diagonal
-from minijvp.products.laplacians import biharmonic, laplacian
-from minijvp.products.operators import ggn_operator, hessian_operator, jacobian_operator
-from minijvp.products.products import elementwise_grad, fishervp, ggnvp, hvp
 from minijvp.settings import config
 from minijvp.tools import rule_checks
 
 if TYPE_CHECKING:  # what is imported when it is first used
     from minijvp import nn, numerical, random, scipy, symbolic
     from minijvp.explain.explain_nan import explain_nan
+    from minijvp.products.diagonals import divergence, hessian_diagonal
+    from minijvp.products.laplacians import biharmonic, laplacian
+    from minijvp.products.operators import ggn_operator, hessian_operator, jacobian_operator
+    from minijvp.products.products import elementwise_grad, fishervp, ggnvp, hvp
     from minijvp.tools.checking import check_grads, check_rule
     from minijvp.tools.external import external
     from minijvp.tools.rules import check_primitive
@@ -216,23 +216,34 @@ OF_JAX = frozenset(
 
 ELSEWHERE = {
     "backward_graph": "views.backward_graph",
+    "biharmonic": "products.laplacians",
     "check_grads": "tools.checking",
     "check_primitive": "tools.rules",
     "check_rule": "tools.checking",
     "closure_convert": "custom_derivatives",
     "custom_gradient": "custom_derivatives",
+    "divergence": "products.diagonals",
     "draw": "views.draw",
+    "elementwise_grad": "products.products",
     "explain_nan": "explain.explain_nan",
     "external": "tools.external",
+    "fishervp": "products.products",
     "forward_trace": "views.traces",
+    "ggn_operator": "products.operators",
+    "ggnvp": "products.products",
+    "hessian_diagonal": "products.diagonals",
+    "hessian_operator": "products.operators",
+    "hvp": "products.products",
+    "jacobian_operator": "products.operators",
+    "laplacian": "products.laplacians",
     "remat_plan": "views.remat_plan",
     "reshard": "sharding",
     "residual_report": "views.residuals",
     "reverse_trace": "views.traces",
-    "to_python": "views.python.code",
     "sparse_hessian": "sparse",
     "sparse_jacobian": "sparse",
     "sparsity": "sparse",
+    "to_python": "views.python.code",
     "why_zero": "explain.why_zero",
 }
 """Where functions are that are imported when they are first used."""
