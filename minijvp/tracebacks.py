@@ -33,8 +33,12 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def border(fun: Function) -> Function:
     """The function as users call it: an error that leaves it has a short traceback, if that is set."""
+    return functools.wraps(fun)(nameless_border(fun))
 
-    @functools.wraps(fun)
+
+def nameless_border(fun: Function) -> Function:
+    """The same without the name, the text and the attributes of the function, which cost time to copy."""
+
     def bordered(*args: Any, **kwargs: Any) -> Any:
         try:
             return fun(*args, **kwargs)
@@ -45,7 +49,7 @@ def border(fun: Function) -> Function:
     return bordered  # type: ignore[return-value]
 
 
-_BORDER = border(lambda: None).__code__  # type: ignore[attr-defined]
+_BORDER = nameless_border(lambda: None).__code__  # type: ignore[attr-defined]
 
 
 def within_border(fun: Any) -> Any:

@@ -24,7 +24,7 @@ from minijvp.core.tracing import as_constant
 from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, ArrayType, type_of
 from minijvp.errors import ArgumentError
 from minijvp.no_arrays import advice
-from minijvp.tracebacks import border
+from minijvp.tracebacks import nameless_border
 
 METHODS = frozenset({"clear_cache", "eval_shape", "lower", "trace"})
 """What jit gives the functions that it returns, and what would be that of another program on one that wraps them."""
@@ -37,7 +37,7 @@ def wraps(fun: Any) -> Callable[[Any], Any]:
     """
 
     def decorate(wrapper: Any) -> Any:
-        wrapper = border(wrapper)
+        wrapper = nameless_border(wrapper)
         given = dict(getattr(fun, "__dict__", {}))
         methods = METHODS if given.keys() >= METHODS else frozenset()
         vars(wrapper).update({name: value for name, value in given.items() if name not in methods})

@@ -11,7 +11,7 @@ LINES = 400
 LONGER = {
     "operations/elementwise.py": (591, "one table, whose rules refer to each other"),
     "operations/families.py": (508, "families refer to each other"),
-    "optimize/eager/recurring.py": (438, "one mechanism"),
+    "optimize/eager/recurring.py": (444, "one mechanism"),
 }
 """The most lines of files that have more than the others may, and why."""
 

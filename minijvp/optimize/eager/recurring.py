@@ -73,6 +73,10 @@ class Root:
         self.ends: dict[Hashable, RecurringGradient] = {}
 
 
+SPREAD: Any = object()
+"""In the place of a root for arguments on a mesh of several devices, which have one for each way in which they lie."""
+
+
 class Spread(NamedTuple):
     """What is known of a constant on a mesh of several devices: its type, and where it lies."""
 
@@ -321,11 +325,13 @@ class Tree:
 
     def root(self, leaves: Sequence[Any], differentiated: tuple[bool, ...]) -> Root:
         """The root for arguments of these types."""
-        avals = tuple([x.aval for x in leaves])
-        is_spread = any([a.sharding.mesh.size > 1 for a in avals])
-        where = tuple([x.sharding for x in leaves]) if is_spread else None
-        key = avals, where, differentiated, config.memory_budget
+        key: Hashable = tuple([x.aval for x in leaves]), differentiated, config.memory_budget
         found = self.roots.get(key)
+        is_spread = found is SPREAD or (found is None and any([x.aval.sharding.mesh.size > 1 for x in leaves]))
+        if is_spread:
+            self.roots[key] = SPREAD
+            key = key, tuple([x.sharding for x in leaves])
+            found = self.roots.get(key)
         if found is None:
             if self.operations > OPERATIONS or self.programs > PROGRAMS:
                 self.forget()
