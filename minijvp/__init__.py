@@ -216,26 +216,15 @@ OF_JAX = frozenset(
 
 ELSEWHERE = {
     "backward_graph": "views.backward_graph",
-    "biharmonic": "products.laplacians",
     "check_grads": "tools.checking",
     "check_primitive": "tools.rules",
     "check_rule": "tools.checking",
     "closure_convert": "custom_derivatives",
     "custom_gradient": "custom_derivatives",
-    "divergence": "products.diagonals",
     "draw": "views.draw",
-    "elementwise_grad": "products.products",
     "explain_nan": "explain.explain_nan",
     "external": "tools.external",
-    "fishervp": "products.products",
     "forward_trace": "views.traces",
-    "ggn_operator": "products.operators",
-    "ggnvp": "products.products",
-    "hessian_diagonal": "products.diagonals",
-    "hessian_operator": "products.operators",
-    "hvp": "products.products",
-    "jacobian_operator": "products.operators",
-    "laplacian": "products.laplacians",
     "remat_plan": "views.remat_plan",
     "reshard": "sharding",
     "residual_report": "views.residuals",
@@ -245,6 +234,10 @@ ELSEWHERE = {
     "sparsity": "sparse",
     "to_python": "views.python.code",
     "why_zero": "explain.why_zero",
+    **dict.fromkeys(("divergence", "hessian_diagonal"), "products.diagonals"),
+    **dict.fromkeys(("biharmonic", "laplacian"), "products.laplacians"),
+    **dict.fromkeys(("ggn_operator", "hessian_operator", "jacobian_operator"), "products.operators"),
+    **dict.fromkeys(("elementwise_grad", "fishervp", "ggnvp", "hvp"), "products.products"),
 }
 """Where functions are that are imported when they are first used."""
 

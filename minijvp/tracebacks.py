@@ -33,7 +33,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 def border(fun: Function) -> Function:
     """The function as users call it: an error that leaves it has a short traceback, if that is set."""
-    return functools.wraps(fun)(nameless_border(fun))
+    return functools.wraps(fun)(nameless_border(fun))  # type: ignore[return-value]
 
 
 def nameless_border(fun: Function) -> Function:
