@@ -269,7 +269,7 @@ def remedy(function: str, entered: FrameType | None, line: Any) -> str:
             return "Write minijvp.numpy.asarray(x)[i] for x[i], where x is not traced and i is. "
         if "IndexUpdate" in owner:
             return f"Write minijvp.numpy.asarray(x).at[i].{name}(v) for x.at[i].{name}(v), where x is not traced. "
-    callee = re.match(r"[\w.]*", line.callee if line is not None else "")[0]  # type: ignore[index]
+    callee = "" if line is None else re.split(r"[^\w.]", line.callee, maxsplit=1)[0]
     for known in (callee, "" if owner else name, function if function.startswith("numpy.") else ""):
         module, _, known = known.rpartition(".")
         for found in sorted(MODULES, key=lambda m: m.__name__.rpartition(".")[2] != module.rpartition(".")[2]):

@@ -59,13 +59,13 @@ def test_a_wrong_rule_is_found_and_made_small(name: str, rule: str) -> None:
 
 def test_the_deck_has_every_primitive() -> None:
     met: set[str] = set()
-    with covering() as coverage:  # of collectives only the rules are met, of those along meshes not even these
-        for plan in islice(plans(SEED, "float64"), BLOCK):
+    with covering() as coverage:  # of collectives only the rules are met
+        for plan in islice(plans(SEED, "float64"), 2 * BLOCK):
             program = build(plan)
             jaxpr = minijvp.make_jaxpr(OURS.function(program.source))(*program.arguments)
             met.update(primitives_of(jaxpr))
     missing = sorted(set(registry).difference(met, *coverage.called.values()))
-    assert len(set(missing) - {"all_gather_invariant", "pbroadcast"}) <= 0.05 * len(registry), missing
+    assert len(missing) <= 0.05 * len(registry), missing
 
 
 def primitives_of(jaxpr: Jaxpr) -> Iterator[str]:
