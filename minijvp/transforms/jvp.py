@@ -9,39 +9,26 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from minijvp.answers import no_number
 from minijvp.core import placements
 from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.source import Source
-from minijvp.core.tracer import Tracer
+from minijvp.core.tracer import PrimalTracer, Tracer
 from minijvp.core.tracing import Trace, current, state
-from minijvp.core.types import ArrayType, Params, type_of
+from minijvp.core.types import Params, type_of
 from minijvp.operations.placing import brought
 from minijvp.transforms.staging import stage_as
 
 
-class JVPTracer(Tracer):
+class JVPTracer(PrimalTracer):
     """A primal with its tangent. A tangent of None is zero."""
 
-    __slots__ = ("primal", "tangent")
+    __slots__ = ("tangent",)
 
     def __init__(self, trace: JVPTrace, primal: Any, tangent: Any):
         self.owner = trace
         self.primal = primal
         self.tangent = tangent
-
-    @property
-    def type(self) -> ArrayType:
-        return type_of(self.primal)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.primal.shape
-
-    @property
-    def dtype(self) -> Any:
-        return self.primal.dtype
 
     def made_at(self) -> Source | None:
         for x in (self.primal, self.tangent):
@@ -49,12 +36,9 @@ class JVPTracer(Tracer):
                 return line
         return None
 
-    def known_value(self, wanted_by: str, as_number: bool = False) -> Any:
-        if self.owner.finished():
-            raise self.foreign(wanted_by)
-        if as_number and self.tangent is not None:
-            raise no_number(self, wanted_by)
-        return self.primal.known_value(wanted_by, as_number) if isinstance(self.primal, Tracer) else self.primal
+    @property
+    def moves(self) -> bool:
+        return self.tangent is not None
 
 
 class JVPTrace(Trace):

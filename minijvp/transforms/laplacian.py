@@ -15,15 +15,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from minijvp.answers import no_number
 from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.hooks import hooks, other_plans
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Axis
-from minijvp.core.source import Source
-from minijvp.core.tracer import Tracer
+from minijvp.core.tracer import PrimalTracer, Tracer
 from minijvp.core.tracing import Trace, current, state
-from minijvp.core.types import ArrayType, Params, type_of
+from minijvp.core.types import Params, type_of
 from minijvp.operations.elementwise import full_like, mul
 from minijvp.operations.families import (
     Elementwise,
@@ -40,38 +38,20 @@ from minijvp.transforms.vmap import vmap_flat
 from minijvp.trees import replaced
 
 
-class LaplacianTracer(Tracer):
-    """A value with its derivatives, along a leading axis of directions, and the sum of its second ones (None: zero)."""
+class LaplacianTracer(PrimalTracer):
+    """A primal with its derivatives, along a leading axis of directions, and the sum of its second ones. None: zero."""
 
-    __slots__ = ("derivatives", "laplacian", "value")
+    __slots__ = ("derivatives", "laplacian")
 
-    def __init__(self, trace: LaplacianTrace, value: Any, derivatives: Any, laplacian: Any):
+    def __init__(self, trace: LaplacianTrace, primal: Any, derivatives: Any, laplacian: Any):
         self.owner = trace
-        self.value = value
+        self.primal = primal
         self.derivatives = derivatives
         self.laplacian = laplacian
 
     @property
-    def type(self) -> ArrayType:
-        return type_of(self.value)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.value.shape
-
-    @property
-    def dtype(self) -> Any:
-        return self.value.dtype
-
-    def made_at(self) -> Source | None:
-        return self.value.made_at() if isinstance(self.value, Tracer) else None
-
-    def known_value(self, wanted_by: str, as_number: bool = False) -> Any:
-        if self.owner.finished():
-            raise self.foreign(wanted_by)
-        if as_number:
-            raise no_number(self, wanted_by)
-        return self.value.known_value(wanted_by) if isinstance(self.value, Tracer) else self.value
+    def moves(self) -> bool:
+        return self.derivatives is not None
 
 
 class LaplacianTrace(Trace):
@@ -109,7 +89,7 @@ class LaplacianTrace(Trace):
         """Values, derivatives and Laplacians."""
         mine = [type(x) is LaplacianTracer and x.owner is self for x in args]
         return (
-            tuple([x.value if m else x for x, m in zip(args, mine, strict=True)]),
+            tuple([x.primal if m else x for x, m in zip(args, mine, strict=True)]),
             tuple([x.derivatives if m else None for x, m in zip(args, mine, strict=True)]),
             tuple([x.laplacian if m else None for x, m in zip(args, mine, strict=True)]),
         )

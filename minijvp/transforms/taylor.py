@@ -17,14 +17,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from minijvp.answers import no_number
 from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.program_primitive import ProgramPrimitive
-from minijvp.core.source import Source
-from minijvp.core.tracer import Tracer
+from minijvp.core.tracer import PrimalTracer, Tracer
 from minijvp.core.tracing import Trace, current, state
-from minijvp.core.types import PYTHON_SCALARS, ArrayType, Params, is_inexact, type_of
+from minijvp.core.types import PYTHON_SCALARS, Params, is_inexact, type_of
 from minijvp.operations.elementwise import mul
 from minijvp.operations.families import instantiate, spread, zeros_like
 from minijvp.transforms.linearize import linearize_flat
@@ -98,13 +96,13 @@ class Part:
         return self.whole[k][self.i]
 
 
-class TaylorTracer(Tracer):
+class TaylorTracer(PrimalTracer):
     """A primal with the series of coefficients that it begins, or with None: a lifted constant.
 
     A coefficient of None is zero, number 0 too, beside a primal of zeros.
     """
 
-    __slots__ = ("primal", "series")
+    __slots__ = ("series",)
 
     def __init__(self, trace: TaylorTrace, primal: Any, series: Any):
         self.owner = trace
@@ -112,26 +110,8 @@ class TaylorTracer(Tracer):
         self.series = series
 
     @property
-    def type(self) -> ArrayType:
-        return type_of(self.primal)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.primal.shape
-
-    @property
-    def dtype(self) -> Any:
-        return self.primal.dtype
-
-    def made_at(self) -> Source | None:
-        return self.primal.made_at() if isinstance(self.primal, Tracer) else None
-
-    def known_value(self, wanted_by: str, as_number: bool = False) -> Any:
-        if self.owner.finished():
-            raise self.foreign(wanted_by)
-        if as_number and self.series is not None:
-            raise no_number(self, wanted_by)
-        return self.primal.known_value(wanted_by, as_number) if isinstance(self.primal, Tracer) else self.primal
+    def moves(self) -> bool:
+        return self.series is not None
 
 
 class TaylorTrace(Trace):
