@@ -7,20 +7,20 @@ hessian_diagonal : (a -> R) -> a -> CT a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import count
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_array
 
 import minijvp.lax as lax
 import minijvp.numpy as mnp
 from minijvp import random, trees
 from minijvp.api.gradients import grad
 from minijvp.api.linear_maps import PullBack, PushForward, linear_map_at
+from minijvp.core.hooks import hooks, other_plans
 from minijvp.core.types import Array, is_arraylike, is_key, type_of
 from minijvp.derivatives.chunks import ChunkSize, automatic_size, checked_chunk_size, over_basis
 from minijvp.errors import ArgumentError
+from minijvp.lax.vectors import Vectors
 from minijvp.operations.families import instantiate
 from minijvp.products.checks import require_real_arguments, require_real_results
 from minijvp.trees import Argnums, Selection
@@ -55,7 +55,10 @@ def divergence(
     def of(*args: Any, **kwargs: Any) -> Any:
         selection = Selection(fun, argnums, args, kwargs, has_aux)
         outs, diagonal = diagonal_of(selection, chunk_size, "divergence")
-        return (diagonal.sum(), selection.aux(outs)) if has_aux else diagonal.sum()
+        result = (diagonal.sum(), selection.aux(outs)) if has_aux else diagonal.sum()
+        if other_plans:
+            hooks.check(result, of, args, kwargs)
+        return result
 
     return of
 
@@ -87,14 +90,14 @@ def hessian_diagonal(
             each element of the argument. With one it is an estimate by Hutchinson's method, for one product for each
             sample, and the result says so: it is a `DiagonalEstimate` of two trees, `mean` and `standard_error`.
         samples: the number of random vectors; 100, if there is a key.
-        pattern: where the Hessian may have entries, as `minijvp.sparsity(fun, order=2)(x)` finds it, or a matrix of
-            NumPy or SciPy that is not zero there: then the exact diagonal takes one product for each of a few colours.
-            An entry that it misses makes the diagonal wrong.
+        pattern: where the Hessian may have entries, as `minijvp.sparsity(fun, order=2)(x)` finds it: then the exact
+            diagonal takes one product for each of a few colours. An entry that it misses makes the diagonal wrong.
         chunk_size: how many unit vectors go through the linear program at once, as in `jacobian`.
 
     The diagonal has the tree, shapes and dtypes of the argument. With `has_aux` it is the first of a pair.
 
-    Raises ArgumentError as `grad` does, for samples without a key, and for a pattern of another size or beside a key.
+    Raises ArgumentError as `grad` does, for samples without a key, and for a pattern of another type
+    or size, or beside a key.
 
     Source: C. Bekas, E. Kokiopoulou and Y. Saad, An estimator for the diagonal of a matrix, Applied Numerical
     Mathematics 57, 2007.
@@ -114,7 +117,7 @@ def hessian_diagonal(
     trees.require_callable(fun, who)
     chunk_size = checked_chunk_size(chunk_size, who)
     number = checked_samples(samples, key)
-    colours = None if pattern is None else apart(pattern, key)
+    colours = None if pattern is None else colours_of(pattern, key)
     gradient = grad(fun, argnums, has_aux)
 
     @trees.wraps(fun)
@@ -128,8 +131,11 @@ def hessian_diagonal(
             found = selection.unflatten(entries)
         else:
             outs, entries = diagonal_of(selection, chunk_size, who)
-            found = selection.unflatten(cut(entries, selection.leaves))
-        return (found, selection.aux(outs)) if has_aux else found
+            found = selection.unflatten(Vectors(list(selection.leaves)).unravel(entries))
+        result = (found, selection.aux(outs)) if has_aux else found
+        if other_plans:
+            hooks.check(result, diagonal, args, kwargs)
+        return result
 
     return diagonal
 
@@ -210,22 +216,17 @@ def estimated(selection: Selection, key: Any, number: int) -> tuple[Sequence[Any
     return outs, means, [mnp.sqrt(s / (number * (number - 1))) for s in squares]
 
 
-def apart(pattern: Any, key: Any) -> np.ndarray:
-    """A colour for each variable, from 0, such that no entry of a symmetric matrix joins two of one colour."""
-    matrix: Any = csr_array(getattr(pattern, "matrix", pattern))
-    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or key is not None:
+def colours_of(pattern: Any, key: Any) -> np.ndarray:
+    """A colour for each variable, such that no entry of the pattern joins two of one colour."""
+    colours = getattr(pattern, "apart", None)
+    if colours is None or key is not None:
         raise ArgumentError(
-            f"hessian_diagonal received a pattern of shape {matrix.shape} and {'no' if key is None else 'a'} key.",
-            "A Hessian is square, and a pattern is for the exact diagonal, for which no key is needed.",
-            "Pass pattern=minijvp.sparsity(fun, order=2)(x), or a key.",
+            f"hessian_diagonal received a pattern of type {type(pattern).__name__} and {'no' if key is None else 'a'} "
+            "key.",
+            "A pattern is for the exact diagonal, for which no key is needed.",
+            "Pass pattern=minijvp.sparsity(fun, order=2)(x), or minijvp.sparse.Pattern.of(matrix); or a key.",
         )
-    both: Any = csr_array(abs(matrix) + abs(matrix.T))
-    starts, others = both.indptr.tolist(), both.indices.tolist()
-    found = [-1] * matrix.shape[0]
-    for i in np.argsort(-np.diff(both.indptr), kind="stable").tolist():
-        taken = {found[j] for j in others[starts[i] : starts[i + 1]]}
-        found[i] = next(c for c in count() if c not in taken)
-    return np.array(found, np.int32)
+    return colours
 
 
 def by_colours(selection: Selection, colours: np.ndarray) -> tuple[Sequence[Any], list[Any]]:
@@ -244,25 +245,11 @@ def by_colours(selection: Selection, colours: np.ndarray) -> tuple[Sequence[Any]
         )
     outs, pullback, constants = linear_map_at(PullBack, selection, leaves, "off")
     push = PushForward(*pullback.key()).flat
-    parts = cut_as(mnp.asarray(colours), leaves)
+    space, given = Vectors(list(leaves)), mnp.asarray(colours)
 
     def add(sums: Any, colour: Any) -> Any:
-        seeds = [(part == colour).astype(x.dtype) for part, x in zip(parts, leaves, strict=True)]
+        seeds = space.unravel(given == colour)
         images = push(constants, seeds)
         return [s + z * instantiate(image, z) for s, z, image in zip(sums, seeds, images, strict=True)], None
 
     return outs, lax.scan(add, list(map(mnp.zeros_like, leaves)), mnp.arange(int(colours.max(initial=-1)) + 1))[0]
-
-
-def cut_as(entries: Array, leaves: Sequence[Any]) -> list[Any]:
-    """A vector in parts of the shapes of some arrays."""
-    parts, start = [], 0
-    for x in leaves:
-        parts.append(entries[start : start + x.size].reshape(x.shape))
-        start += x.size
-    return parts
-
-
-def cut(entries: Array, leaves: Sequence[Any]) -> list[Any]:
-    """A vector in parts of the shapes and dtypes of some arrays."""
-    return [part.astype(x.dtype) for part, x in zip(cut_as(entries, leaves), leaves, strict=True)]

@@ -16,6 +16,7 @@ from minijvp import trees
 from minijvp.api.gradients import grad
 from minijvp.api.linear_maps import PullBack, PushForward, jvp, linear_map_at, point_and_direction
 from minijvp.api.names import JVP, transforming
+from minijvp.core.hooks import hooks, other_plans
 from minijvp.core.types import type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.families import instantiate
@@ -176,6 +177,9 @@ def elementwise_grad(fun: Callable[..., Any], argnums: int | str = 0) -> Callabl
                 "A function that works element by element takes one real array and returns one of its shape.",
                 "Take grad of a number, and jacobian of other arrays.",
             )
-        return tree_unflatten(selection.out_tree, [instantiate(tangents[0], outs[0])])
+        result = tree_unflatten(selection.out_tree, [instantiate(tangents[0], outs[0])])
+        if other_plans:
+            hooks.check(result, derivative, args, kwargs)
+        return result
 
     return derivative

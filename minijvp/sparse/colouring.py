@@ -134,6 +134,19 @@ def star_colours(pattern: Matrix) -> np.ndarray:
     return np.array(colours, int)
 
 
+def apart(pattern: Matrix) -> np.ndarray:
+    """A colour for each variable of a square pattern, from 0: two of one colour meet in no entry.
+
+    Such two share no row of a matrix that has one for each variable, and one with both ends for each entry.
+    """
+    n = pattern.shape[0]
+    rows = np.repeat(np.arange(n), np.diff(pattern.indptr))
+    ends = np.stack([rows, pattern.indices], 1)[rows != pattern.indices]
+    indices = np.concatenate([np.arange(n), ends.ravel()])
+    indptr = np.concatenate([np.arange(n), np.arange(n, len(indices) + 1, 2)])
+    return column_colours(csr_array((np.ones(len(indices), bool), indices, indptr), shape=(n + len(ends), n)))
+
+
 def readable(pattern: Matrix, colours: np.ndarray) -> np.ndarray:
     """For each entry whether no other one in its row has a column of the same colour."""
     rows = np.repeat(np.arange(pattern.shape[0]), np.diff(pattern.indptr))

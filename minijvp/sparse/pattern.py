@@ -100,6 +100,17 @@ class Pattern:
         other.sort_indices()
         return np.array_equal(other.indptr, self.matrix.indptr) and np.array_equal(other.indices, self.matrix.indices)
 
+    @cached_property
+    def apart(self) -> np.ndarray:
+        """A colour for each variable of a square pattern: two of one colour meet in no entry beside the diagonal."""
+        if self.shape[0] != self.shape[1]:
+            raise ArgumentError(
+                f"the pattern of {self.shape[0]} x {self.shape[1]} is not square.",
+                "Of another one a row and a column do not belong to the same variable.",
+                "Take the pattern of a Hessian: minijvp.sparsity(fun, order=2)(x).",
+            )
+        return colouring.apart(self.matrix)
+
     def toarray(self) -> np.ndarray:
         """The pattern as a dense array of booleans."""
         return self.matrix.toarray()

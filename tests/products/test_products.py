@@ -13,7 +13,7 @@ from jax.flatten_util import ravel_pytree
 import minijvp
 import minijvp.numpy as mnp
 from minijvp import ArgumentError
-from minijvp.products import diagonals
+from minijvp.sparse import Pattern
 from tests.side_by_side import same
 
 X, V = jnp.array([0.3, -1.2, 2.0]), jnp.array([1.0, 0.5, -2.0])
@@ -274,7 +274,7 @@ def test_diagonals_by_colours(name: str) -> None:
     f, x = functions[name], jnp.linspace(0.3, 1.2, 9)
     pattern = minijvp.sparsity(f, order=2)(x)
     wanted = jnp.diagonal(minijvp.hessian(f)(x))
-    for given in (pattern, pattern.matrix, pattern.toarray()):
+    for given in (pattern, Pattern.of(pattern.toarray())):
         np.testing.assert_allclose(minijvp.hessian_diagonal(f, pattern=given)(x), wanted, rtol=1e-10, atol=1e-12)
     by_colours = minijvp.hessian_diagonal(f, pattern=pattern)
     np.testing.assert_allclose(minijvp.jit(by_colours)(x), wanted, rtol=1e-10, atol=1e-12)
@@ -288,17 +288,18 @@ def test_diagonals_by_colours(name: str) -> None:
 def test_a_diagonal_takes_a_product_for_each_colour() -> None:
     x = jnp.ones(5000)
     for f, n in ((lambda x: mnp.sum(x[1:] * x[:-1]), 2), (lambda x: mnp.sum(x[0] * x[1:]), 2), (mnp.sum, 1)):
-        colours = diagonals.apart(minijvp.sparsity(f, order=2)(x), None)
-        assert colours.max() + 1 == n
+        assert minijvp.sparsity(f, order=2)(x).apart.max() + 1 == n
 
 
 def test_patterns_that_cannot_be() -> None:
     f = lambda x: mnp.sum(x**2)
     with pytest.raises(minijvp.ArgumentError, match="a pattern of 4 columns for arguments of 3 elements"):
-        minijvp.hessian_diagonal(f, pattern=np.eye(4))(jnp.ones(3))
-    with pytest.raises(minijvp.ArgumentError, match=r"a pattern of shape \(3, 4\) and no key"):
-        minijvp.hessian_diagonal(f, pattern=np.ones((3, 4)))
+        minijvp.hessian_diagonal(f, pattern=Pattern.of(np.eye(4)))(jnp.ones(3))
+    with pytest.raises(minijvp.ArgumentError, match="3 x 4 is not square"):
+        minijvp.hessian_diagonal(f, pattern=Pattern.of(np.ones((3, 4))))
+    with pytest.raises(minijvp.ArgumentError, match="of type ndarray and no key"):
+        minijvp.hessian_diagonal(f, pattern=np.eye(3))
     with pytest.raises(minijvp.ArgumentError, match="and a key"):
-        minijvp.hessian_diagonal(f, pattern=np.eye(3), key=minijvp.random.key(0))
+        minijvp.hessian_diagonal(f, pattern=Pattern.of(np.eye(3)), key=minijvp.random.key(0))
     with pytest.raises(minijvp.ArgumentError, match="a key of type int"):
         minijvp.hessian_diagonal(f, key=0)
