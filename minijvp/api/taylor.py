@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from jax.tree_util import tree_flatten, tree_unflatten
@@ -15,6 +16,7 @@ from jax.tree_util import tree_flatten, tree_unflatten
 from minijvp import trees
 from minijvp.api.names import JVP, transforming
 from minijvp.arguments.tangents import for_user, from_user, leaf_namer, require_same_tree
+from minijvp.core.hooks import hooks, other_plans
 from minijvp.core.types import type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.elementwise import mul
@@ -65,7 +67,10 @@ def taylor(fun: Callable[[Any], Any], x: Any, direction: Any, order: int) -> tup
     with transforming(JVP):
         outs, found = taylor_flat(flat.positional, leaves, series, n)
     rows = [outs, *[[for_user(s and s[k], out) for s, out in zip(found, outs, strict=True)] for k in range(n)]]
-    return tuple([tree_unflatten(flat.out_tree, row) for row in rows])
+    result = tuple([tree_unflatten(flat.out_tree, row) for row in rows])
+    if other_plans:
+        hooks.check(result, partial(taylor, fun, order=order), (x, direction), {})
+    return result
 
 
 @border
@@ -119,7 +124,10 @@ def jet(
     lists = [
         [for_user(s and times(s[k], f), out) for k, f in enumerate(factors)] for s, out in zip(found, outs, strict=True)
     ]
-    return tree_unflatten(flat.out_tree, outs), tree_unflatten(flat.out_tree, lists)
+    result = tree_unflatten(flat.out_tree, outs), tree_unflatten(flat.out_tree, lists)
+    if other_plans:
+        hooks.check(result, partial(jet, fun, factorial_scaled=factorial_scaled), (primals, series), {})
+    return result
 
 
 def times(x: Any, factor: float) -> Any:

@@ -31,7 +31,23 @@ CALLS: dict[str, Callable[[Any], Any]] = {
     "jacfwd": minijvp.jacfwd(root),
     "jacrev": minijvp.jacrev(root),
     "hessian": minijvp.hessian(root),
+    "value_and_jacobian": minijvp.value_and_jacobian(root, chunk_size=2),
+    "value_grad_and_hessian": minijvp.value_grad_and_hessian(root),
+    "taylor": lambda x: minijvp.taylor(root, x, mnp.ones_like(x), 2),
+    "jet": lambda x: minijvp.jet(root, (x,), ((mnp.ones_like(x),) * 2,)),
+    "laplacian": minijvp.laplacian(root),
+    "hessian_diagonal": minijvp.hessian_diagonal(root),
+    "sparse_hessian": minijvp.sparse_hessian(root),
 }
+
+
+@pytest.mark.parametrize("name", ["elementwise_grad", "divergence", "sparse_jacobian"])
+def test_derivatives_of_functions_of_many_numbers(name: str) -> None:
+    call = getattr(minijvp, name)(mnp.sqrt)
+    with minijvp.config(check_nans=True):
+        with pytest.raises(NonFiniteError, match="inf"):
+            call(ZEROS)
+        call(ZEROS + 1)
 
 
 @pytest.mark.parametrize("name", CALLS)
