@@ -220,12 +220,10 @@ def escaped(tracer: Any, used_by: str) -> EscapedTracerError:
     )
 
 
-def foreign(
-    tracer: Any, function: str, entered: FrameType | None, line: Any, line_of_user: Any
-) -> ForeignFunctionError:
-    """The error for a function of JAX or NumPy, `entered` by a line, that does not know tracers."""
-    package = line_of_user if line_of_user is not None and line_of_user != line else None  # it calls what calls JAX
-    instead = remedy(function, entered, line) if package is None else ""
+def foreign(tracer: Any, function: str, entered: FrameType | None, line: Any, own: Any) -> ForeignFunctionError:
+    """The error for a function of JAX or NumPy, `entered` by a line, below one of the user's `own` code."""
+    package = own if own is not None and own != line else None  # what the user calls is a function of a package
+    instead = remedy(function, entered, line) or BY_NAME if package is None else ""
     return ForeignFunctionError(
         f"{function} received a traced {tracer.type!r} of {tracer.owner.description}{used(tracer, line)}.",
         *advice(instead, "" if package is None else package.callee),
@@ -245,8 +243,7 @@ def about_tracers(line: Any) -> str:
     """What to say in place of an error of JAX, which met a tracer at a line and only knows its class."""
     where = f" at {line}: {line.text}" if line else ""
     what = f"{(line and line.callee) or 'a function of JAX'} received a traced value{where}."
-    instead = remedy("", None, line)
-    return "\n".join((what, *advice("" if instead is BY_NAME else instead, (line and line.callee) or "")))
+    return "\n".join((what, *advice(remedy("", None, line), (line and line.callee) or "")))
 
 
 BY_NAME = (
@@ -258,7 +255,7 @@ MODULES = (jnp, jax.scipy.special, jax.nn, jax.lax, jax.random, jax.debug, jax)
 
 
 def remedy(function: str, entered: FrameType | None, line: Any) -> str:
-    """What to write in place of a call of NumPy or JAX, given the frame of the function that was called, if it has one.
+    """What to write in place of a call of NumPy or JAX, given the frame of the function that was called, or nothing.
 
     A function of JAX does not say its name to what it receives: there is its frame, and the line. They steer a text.
     """
@@ -276,4 +273,4 @@ def remedy(function: str, entered: FrameType | None, line: Any) -> str:
             if known and hasattr(found, known):
                 ours = found.__name__.replace("jax", "minijvp", 1)
                 return f"Write {ours}.{known}, the same function for tracers. "
-    return BY_NAME
+    return ""

@@ -302,24 +302,13 @@ def checked_switch(value: Any, who: str, name: str) -> bool:
     )
 
 
-def checked_outline(value: Any, who: str) -> str:
-    """ "auto" or "off"; ArgumentError for others."""
-    if isinstance(value, str) and value in ("auto", "off"):
+def checked_choice(value: Any, who: str, name: str, meanings: dict[str, str]) -> str:
+    """One of some words, each with what it means; ArgumentError for others."""
+    if isinstance(value, str) and value in meanings:
         return value
     raise ArgumentError(
-        f"{who} received outline={value!r:.200}.",
-        "Equal parts of a program are outlined where it pays ('auto'), or never ('off').",
-        "Pass one of these.",
-    )
-
-
-def checked_traceback(value: Any, who: str) -> str:
-    """ "short" or "full"; ArgumentError for others."""
-    if isinstance(value, str) and value in ("short", "full"):
-        return value
-    raise ArgumentError(
-        f"{who} received traceback={value!r:.200}.",
-        "Tracebacks show the frames of the user ('short'), or all ('full').",
+        f"{who} received {name}={value!r:.200}.",
+        f"This setting is {', or '.join([f'{word!r}, {meaning}' for word, meaning in meanings.items()])}.",
         "Pass one of these.",
     )
 
@@ -329,14 +318,17 @@ def with_nan_safe(fun: Callable[..., Any], value: bool, who: str) -> Callable[..
     return config(nan_safe=checked_switch(value, who, "nan_safe"))(fun)
 
 
+OUTLINE = {"auto": "which outlines equal parts of a program where it pays", "off": "which never does"}
+TRACEBACK = {"short": "the frames of the user", "full": "all frames"}
+
 CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "check_nans": partial(checked_switch, name="check_nans"),
     "compile_gradients_after": checked_count,
     "memory_budget": checked_budget,
     "nan_safe": partial(checked_switch, name="nan_safe"),
     "optimize": partial(checked_switch, name="optimize"),
-    "outline": checked_outline,
-    "traceback": checked_traceback,
+    "outline": partial(checked_choice, name="outline", meanings=OUTLINE),
+    "traceback": partial(checked_choice, name="traceback", meanings=TRACEBACK),
 }
 
 config = Config()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
-from pathlib import Path
-from types import CodeType, TracebackType
+from types import TracebackType
 from typing import Any, TypeVar
 
 import jax
@@ -21,10 +20,7 @@ from minijvp.errors import MinijvpError
 MEANT = (MinijvpError, JaxRuntimeError, TypeError, ValueError)
 """What is raised for a fault of the caller. Another error from a line of minijvp is a fault of that."""
 
-NUMPY = str(Path(np.__file__).parent) + os.sep
-ABOUT_FRAMES = "JAX_TRACEBACK_FILTERING"
-"""What a note of JAX's about frames that it left out names."""
-
+NUMPY = os.path.dirname(np.__file__) + os.sep
 OURS = "<class 'minijvp."
 """What JAX says of a tracer that it met where it does not ask it for an array."""
 
@@ -49,14 +45,6 @@ def nameless_border(fun: Function) -> Function:
     return bordered  # type: ignore[return-value]
 
 
-_BORDER = nameless_border(lambda: None).__code__  # type: ignore[attr-defined]
-
-
-def within_border(fun: Any) -> Any:
-    """The function that a border was put around; another one as it is."""
-    return fun.__closure__[0].cell_contents if getattr(fun, "__code__", None) is _BORDER else fun
-
-
 def shorten(error: BaseException) -> None:
     """Leave the frames of minijvp, JAX and NumPy out of the traceback of an error, and of those that it came from.
 
@@ -74,11 +62,6 @@ def shorten(error: BaseException) -> None:
         found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
 
 
-def is_below(code: CodeType) -> bool:
-    """Whether code belongs to minijvp or to what it stands on."""
-    return is_internal(code) or code.co_filename.startswith(NUMPY)
-
-
 def _shorten_one(error: BaseException) -> None:
     frames: list[TracebackType] = []
     traceback = error.__traceback__
@@ -89,10 +72,11 @@ def _shorten_one(error: BaseException) -> None:
         return
     following = None
     for frame in reversed(frames):
-        if not is_below(frame.tb_frame.f_code):
+        code = frame.tb_frame.f_code
+        if not is_internal(code) and not code.co_filename.startswith(NUMPY):
             frame.tb_next = following
             following = frame
     error.__traceback__ = following
     notes = getattr(error, "__notes__", None)
     if notes:
-        error.__notes__ = [note for note in notes if ABOUT_FRAMES not in note]
+        error.__notes__ = [note for note in notes if "JAX_TRACEBACK_FILTERING" not in note]

@@ -9,9 +9,9 @@ import jax
 import numpy as np
 from jax.core import Tracer as JaxTracer
 
-from minijvp.answers import Answers, escaped, for_jax, foreign, no_number, not_concrete
+from minijvp.answers import Answers, escaped, for_jax, foreign, not_concrete
 from minijvp.core import source
-from minijvp.core.types import ARRAY_CLASSES, ArrayType, register_type_reader, type_of
+from minijvp.core.types import ARRAY_CLASSES, ArrayType, register_type_reader
 from minijvp.errors import ConcretizationError, MinijvpError
 
 
@@ -114,44 +114,6 @@ class Tracer(Answers):
     def foreign(self, used_by: str) -> MinijvpError:
         """The error for a library that this was handed to, which does not know tracers."""
         return escaped(self, used_by) if self.owner.finished() else foreign(self, used_by, *source.called())
-
-
-class PrimalTracer(Tracer):
-    """A tracer of a primal, with what a transformation carries beside it: what is known of the primal is known of it.
-
-    It is a number for Python only if it does not move, since a number would have no derivative.
-    """
-
-    __slots__ = ("primal",)
-
-    primal: Any
-
-    @property
-    def moves(self) -> bool:
-        """Whether there is a derivative of it that may not be zero."""
-        raise NotImplementedError
-
-    @property
-    def type(self) -> ArrayType:
-        return type_of(self.primal)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.primal.shape
-
-    @property
-    def dtype(self) -> Any:
-        return self.primal.dtype
-
-    def made_at(self) -> source.Source | None:
-        return self.primal.made_at() if isinstance(self.primal, Tracer) else None
-
-    def known_value(self, wanted_by: str, as_number: bool = False) -> Any:
-        if self.owner.finished():
-            raise self.foreign(wanted_by)
-        if as_number and self.moves:
-            raise no_number(self, wanted_by)
-        return self.primal.known_value(wanted_by, as_number) if isinstance(self.primal, Tracer) else self.primal
 
 
 def typeof(x: Any) -> Any:

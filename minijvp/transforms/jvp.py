@@ -9,15 +9,50 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from minijvp.answers import no_number
 from minijvp.core import placements
 from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.source import Source
-from minijvp.core.tracer import PrimalTracer, Tracer
+from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import Trace, current, state
-from minijvp.core.types import Params, type_of
+from minijvp.core.types import ArrayType, Params, type_of
 from minijvp.operations.placing import brought
 from minijvp.transforms.staging import stage_as
+
+
+class PrimalTracer(Tracer):
+    """A tracer of a primal, with what a transformation carries beside it: what is known of the primal is known of it.
+
+    It is a number for Python only if it does not move, since a number would have no derivative.
+    """
+
+    __slots__ = ("primal",)
+
+    primal: Any
+    moves: Any  # whether there is a derivative of it that may not be zero
+
+    @property
+    def type(self) -> ArrayType:
+        return type_of(self.primal)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.primal.shape
+
+    @property
+    def dtype(self) -> Any:
+        return self.primal.dtype
+
+    def made_at(self) -> Source | None:
+        return self.primal.made_at() if isinstance(self.primal, Tracer) else None
+
+    def known_value(self, wanted_by: str, as_number: bool = False) -> Any:
+        if self.owner.finished():
+            raise self.foreign(wanted_by)
+        if as_number and self.moves:
+            raise no_number(self, wanted_by)
+        return self.primal.known_value(wanted_by, as_number) if isinstance(self.primal, Tracer) else self.primal
 
 
 class JVPTracer(PrimalTracer):

@@ -19,7 +19,7 @@ from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.hooks import hooks, other_plans
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Axis
-from minijvp.core.tracer import PrimalTracer, Tracer
+from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import Trace, current, state
 from minijvp.core.types import Params, type_of
 from minijvp.operations.elementwise import full_like, mul
@@ -32,7 +32,7 @@ from minijvp.operations.families import (
     reduce_sum,
     spread,
 )
-from minijvp.transforms.jvp import JVPTrace, jvp_flat
+from minijvp.transforms.jvp import JVPTrace, PrimalTracer, jvp_flat
 from minijvp.transforms.staging import stage_as
 from minijvp.transforms.vmap import vmap_flat
 from minijvp.trees import replaced

@@ -20,11 +20,12 @@ from typing import Any
 from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.program_primitive import ProgramPrimitive
-from minijvp.core.tracer import PrimalTracer, Tracer
+from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import Trace, current, state
 from minijvp.core.types import PYTHON_SCALARS, Params, is_inexact, type_of
 from minijvp.operations.elementwise import mul
 from minijvp.operations.families import instantiate, spread, zeros_like
+from minijvp.transforms.jvp import PrimalTracer
 from minijvp.transforms.linearize import linearize_flat
 from minijvp.transforms.staging import stage_as
 
