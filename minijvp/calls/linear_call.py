@@ -125,6 +125,14 @@ class LinearCall(ProgramPrimitive):
 linear_call = LinearCall("linear_call")
 
 
+def goes_forward(jaxpr: Jaxpr) -> bool:
+    """Whether a linear program runs forward as well as backward. Primitives that may not have a method that says so."""
+    asked = [(getattr(e.primitive, "goes_forward", None), e) for e in jaxpr]
+    return all(
+        [all(map(goes_forward, e.primitive.bodies(e.params))) if ask is None else ask(e.params) for ask, e in asked]
+    )
+
+
 def vmap_linear(jaxpr: Jaxpr, axis: Axis, residuals: tuple[bool, ...]) -> Jaxpr:
     """The batched program, of residuals that are batched or not, and of batched other inputs."""
     return vmap_all(jaxpr, axis, residuals + (True,) * (len(jaxpr.inputs) - len(residuals)))

@@ -13,7 +13,7 @@ from jax import lax
 from jax.core import eval_context
 
 from minijvp.calls.dependence import reached
-from minijvp.calls.linear_call import LinearCall
+from minijvp.calls.linear_call import LinearCall, goes_forward
 from minijvp.calls.programs import Flags, array_types, chosen, groups, in_series, present, require_types, typed
 from minijvp.calls.silence import silent
 from minijvp.control_flow.base import ControlFlow
@@ -179,6 +179,10 @@ class WhileTangents(LoopDerivative):
     The arguments are `n` (int32), the constants and the first carries of the loop, and tangents of those that `wrt`
     names. In the tangents it is linear. It is a loop of duals; its transpose is `while_cotangents`.
     """
+
+    def goes_forward(self, params: Params) -> bool:
+        """Whether its body does."""
+        return goes_forward(jvp_body(loop_of(params), params["wrt"]).body.jaxpr)
 
     def as_while(self, args: Sequence[Any], added: Any, params: Params) -> tuple[tuple, dict[str, Any]]:
         """The arguments and parameters of the loop of duals; `added(x)` is what goes with an argument more."""

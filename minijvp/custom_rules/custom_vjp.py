@@ -73,6 +73,14 @@ class CustomVJPLinear(LinearCall):
     def forward(self, params: Params) -> Jaxpr:
         return forward(**params)
 
+    def goes_forward(self, params: Params) -> bool:
+        """Whether there is such a program: not where `bwd` is not linear."""
+        try:
+            self.forward(params)
+        except MissingRuleError:
+            return False
+        return True
+
     def for_evaluation(self, params: Params) -> dict[str, Any]:
         return params  # what runs is transposed first, for which rules are needed
 

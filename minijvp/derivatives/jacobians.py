@@ -17,6 +17,7 @@ from minijvp.api.gradients import require_differentiable, value_and_grad
 from minijvp.api.linear_maps import PullBack, PushForward, linear_map_at
 from minijvp.api.names import JVP, transforming
 from minijvp.arguments.tangents import for_user
+from minijvp.calls.linear_call import goes_forward
 from minijvp.core.hooks import hooks, other_plans
 from minijvp.core.tracing import state
 from minijvp.core.types import is_inexact, type_of
@@ -98,7 +99,8 @@ def jacobian(
 
     Args:
         mode: "fwd" pushes tangents forward, "rev" pulls cotangents back, "auto" takes what needs fewer of them: "fwd",
-            if there are no more arguments than results. Of complex arguments it takes "rev", as `jacrev` does.
+            if there are no more arguments than results. Of complex arguments it takes "rev", as `jacrev` does, and
+            where a custom rule for cotangents is not linear in them, which has no forward mode.
         chunk_size: how many unit vectors go through the linear program at once, inside of one loop: memory grows with
             that, and with the result, but not with their product. None is all of them; "auto" chooses by the sizes of
             what is computed, so that the values take no more than the result, or than 16 MiB.
@@ -282,7 +284,7 @@ def through_linear_map(
     symbolic = is_symbolic(n * m)
     if mode == "auto":
         two_modes = any([x.dtype.kind == "c" for x in leaves]) and not holomorphic
-        mode = "rev" if two_modes or symbolic or n > m else "fwd"
+        mode = "rev" if two_modes or symbolic or n > m or not goes_forward(pullback.jaxpr) else "fwd"
     size = chunk_size if isinstance(chunk_size, int) else None
     if chunk_size == "auto" and not symbolic:
         width = max([type_of(x).dtype.itemsize for x in results], default=1)

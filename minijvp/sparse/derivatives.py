@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from itertools import accumulate
 from typing import Any
 
 import jax.numpy as jnp
@@ -24,9 +23,9 @@ from minijvp.api.linear_maps import jvp, vjp
 from minijvp.calls.jit import jit
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.tracing import detached
-from minijvp.core.types import ArrayType
 from minijvp.errors import ArgumentError
 from minijvp.lax import map as loop_map
+from minijvp.lax.vectors import Vectors
 from minijvp.operations.gather import take_along_axis
 from minijvp.sparse.pattern import Colouring, Pattern
 from minijvp.sparse.programs import Problem, is_traced, problem_of
@@ -96,7 +95,8 @@ def sparse_jacobian(
     Args:
         fun: takes pytrees of arrays, and returns one of real floating numbers. It is staged, as by jit.
         argnums: the arguments to differentiate by: a position, a name, or a sequence of these.
-        mode: "fwd" for columns, "rev" for rows, or "auto" for what has the fewest colours, which may be some of both.
+        mode: "fwd" for columns, "rev" for rows, or "auto" for what has the fewest colours, which may be some of both;
+            it is "rev" where a custom rule for cotangents is not linear in them, which has no forward mode.
         format: "bcoo" for `jax.experimental.sparse.BCOO`, "scipy" for `scipy.sparse.csr_array`.
         pattern: where there may be entries, if that is known: a `Pattern`, or a matrix. It must contain them all.
         chunk_size: how many colours are computed at a time; all at once, if it is None.
@@ -194,7 +194,8 @@ def sparse(
     def derivative(*args: Any, **kwargs: Any) -> Any:
         problem = problem_of(fun, argnums, args, kwargs, order, who)
         found = problem.pattern() if given is None else Pattern.of(given, problem.shape)
-        colours = found.colouring("auto" if mode == "symmetric" and not found.symmetric else mode)
+        chosen = "auto" if mode == "symmetric" and not found.symmetric else mode
+        colours = found.colouring("rev" if chosen == "auto" and not problem.goes_forward else chosen)
         data = entries(problem, colours, chunk_size)
         return as_scipy(data, found, who) if format == "scipy" else as_bcoo(data, found)
 
@@ -241,22 +242,23 @@ def program_of_entries(
 ) -> Callable[..., Any]:
     """The function, compiled, from constants, arguments and others to the entries."""
     end = n_constants + n_leaves
-    types = jaxpr.in_types[n_constants:end]
 
     @jit
     def sparse_entries(*args: Any) -> Any:
-        leaves = args[n_constants:end]
+        leaves = list(args[n_constants:end])
+        space = Vectors(leaves)
         fun = lambda *xs: evaluate(jaxpr, *args[:n_constants], *xs, *args[end:])
         lines = []
         if colours.n_columns:
-            push = lambda k: flattened(jvp(fun, leaves, seeds(k, colours.columns, types))[1])
+            columns = small(colours.columns)
+            push = lambda k: space.ravel(jvp(fun, leaves, space.unravel(columns == k))[1])
             lines.append(along(push, colours.n_columns, chunk_size))
         if colours.n_rows:
-            _, pull = vjp(fun, *leaves)
-            pulled = lambda k: flattened(pull(seeds(k, colours.rows, jaxpr.out_types)))
+            rows, (outs, pull) = small(colours.rows), vjp(fun, *leaves)
+            pulled = lambda k: space.ravel(pull(Vectors(outs).unravel(rows == k)))
             lines.append(along(pulled, colours.n_rows, chunk_size))
         if not lines:
-            return mnp.zeros(0, types[0].dtype if types else None)
+            return mnp.zeros(0, leaves[0].dtype if leaves else None)
         return read(lines, colours)
 
     return sparse_entries
@@ -272,17 +274,9 @@ def along(fun: Callable[[Any], Any], n: int, chunk_size: int | None) -> Any:
     return parts[0] if n == 1 else mnp.concatenate(parts)
 
 
-def seeds(k: Any, colours: np.ndarray, types: Sequence[ArrayType]) -> list[Any]:
-    """A tangent for each type: 1 where elements have the colour k, and 0 elsewhere."""
-    starts = accumulate([t.size for t in types], initial=0)
-    small = mnp.asarray(colours.astype(np.int16 if colours.max(initial=0) < 2**15 else np.int32))
-    return [(small[s : s + t.size] == k).astype(t.dtype).reshape(t.shape) for s, t in zip(starts, types)]
-
-
-def flattened(leaves: Sequence[Any]) -> Any:
-    """All elements, in one array."""
-    parts = [x.reshape(-1) for x in leaves]
-    return parts[0] if len(parts) == 1 else mnp.concatenate(parts)
+def small(colours: np.ndarray) -> Any:
+    """The colours in as few bytes as will do."""
+    return mnp.asarray(colours.astype(np.int16 if colours.max(initial=0) < 2**15 else np.int32))
 
 
 def read(lines: Sequence[Any], colours: Colouring) -> Any:

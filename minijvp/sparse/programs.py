@@ -15,7 +15,8 @@ from scipy.sparse import csr_array
 
 from minijvp import trees
 from minijvp.api.gradients import grad
-from minijvp.core.jaxpr import Jaxpr
+from minijvp.calls.linear_call import goes_forward
+from minijvp.core.jaxpr import Jaxpr, has_own_derivatives
 from minijvp.core.tracer import Tracer
 from minijvp.core.types import ARRAY_CLASSES, ArrayType, type_of
 from minijvp.dimensions import is_symbolic
@@ -24,6 +25,7 @@ from minijvp.sparse.interpreter import follow
 from minijvp.sparse.pattern import Pattern
 from minijvp.sparse.sets import identity, stacked
 from minijvp.sparse.values import Value, constant
+from minijvp.transforms.linearize import linearize_jaxpr
 from minijvp.transforms.staging import argument_type, stage
 from minijvp.trees import Argnums, Selection
 
@@ -60,6 +62,15 @@ class Problem:
     def args(self) -> list[Any]:
         """All arguments of the program."""
         return [*self.constants, *self.leaves, *self.others]
+
+    @property
+    def goes_forward(self) -> bool:
+        """Whether it has derivatives in forward mode."""
+        if not has_own_derivatives(self.jaxpr):
+            return True
+        places = range(len(self.constants), len(self.constants) + len(self.leaves))
+        moving = tuple([i in places for i in range(len(self.jaxpr.inputs))])
+        return goes_forward(linearize_jaxpr(self.jaxpr, moving)[1])
 
     def pattern(self) -> Pattern:
         """Where the derivative may have entries, whatever the arguments are."""

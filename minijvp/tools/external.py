@@ -18,7 +18,7 @@ from minijvp.calls.callback import Callback, EachLane, pure_callback, stacked, s
 from minijvp.calls.programs import are_inexact, instantiate_inexact, tangent_types
 from minijvp.core.primitive import Axis
 from minijvp.core.tracing import state
-from minijvp.core.types import ArrayType, is_inexact, type_of
+from minijvp.core.types import ArrayType, Params, is_inexact, type_of
 from minijvp.custom_rules.decorators import custom_jvp
 from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.operations.families import all_batched, instantiate, is_linear, spread
@@ -35,13 +35,15 @@ class CallbackLinear(Callback):
     have `result_types`.
     """
 
+    def goes_forward(self, params: Params) -> bool:
+        """Not as well as backward, if that takes a call for each unit vector."""
+        forward = params["forward"]
+        while isinstance(forward, Lanes):
+            forward = forward.callback
+        return not isinstance(forward, ByColumns)
+
     def impl(
-        self,
-        *args: Any,
-        forward: HostMap | Lanes,
-        backward: HostMap | Lanes,
-        n: int,
-        result_types: Types,
+        self, *args: Any, forward: HostMap | Lanes, backward: HostMap | Lanes, n: int, result_types: Types
     ) -> tuple[Any, ...]:
         forward.require_real()
         call = lambda *xs: tuple(forward(*xs))
@@ -70,26 +72,18 @@ class CallbackLinear(Callback):
         found = self(*args[:n], *cts, forward=backward, backward=forward, n=n, result_types=types)
         return (None,) * n + tuple([c if is_linear(x) else None for c, x in zip(found, ts, strict=True)])
 
-    def batch(
-        self,
-        axis: Axis,
-        args: tuple,
-        batched: tuple[bool, ...],
-        *,
-        forward: Any,
-        backward: Any,
-        n: int,
-        result_types: Types,
-    ) -> tuple[Any, Any]:
+    def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], **params: Any) -> tuple[Any, Any]:
+        n, result_types = params["n"], params["result_types"]
         ts = all_batched(axis, args[n:], batched[n:])
         lanes = batched[:n] + (True,) * len(ts)
         back = batched[:n] + (True,) * len(result_types)
-        types = tuple([type_of(x) for x in ts])
         outs = self(
             *args[:n],
             *ts,
-            forward=Lanes(forward, axis.size, lanes, result_types),
-            backward=Lanes(backward, axis.size, back, tuple([t.with_shape(t.shape[1:]) for t in types])),
+            forward=Lanes(params["forward"], axis.size, lanes, result_types),
+            backward=Lanes(
+                params["backward"], axis.size, back, tuple([t.with_shape(t.shape[1:]) for t in map(type_of, ts)])
+            ),
             n=n,
             result_types=stacked(axis, result_types),
         )

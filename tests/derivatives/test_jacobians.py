@@ -232,3 +232,64 @@ def test_wrong_arguments_and_results() -> None:
     for fun in (minijvp.jacobian, minijvp.value_and_jacobian, minijvp.value_grad_and_hessian):
         with pytest.raises(ArgumentError, match="cannot be called"):
             fun(3.0)
+
+
+@minijvp.custom_vjp
+def clipped(x: Any) -> Any:
+    return mnp.sin(x)
+
+
+clipped.defvjp(lambda x: (mnp.sin(x), x), lambda x, ct: (mnp.clip(ct * mnp.cos(x), -0.5, 0.5),))
+
+
+@jax.custom_vjp
+def clipped_by_jax(x: Any) -> Any:
+    return jnp.sin(x)
+
+
+clipped_by_jax.defvjp(lambda x: (jnp.sin(x), x), lambda x, ct: (jnp.clip(ct * jnp.cos(x), -0.5, 0.5),))
+BACKWARD_ONLY: dict[str, Any] = {
+    "custom_vjp": clipped,
+    "from_jax": minijvp.from_jax(clipped_by_jax),
+    "jit": minijvp.jit(clipped),
+    "checkpoint": minijvp.checkpoint(clipped),
+    "scan": lambda x: minijvp.lax.scan(lambda c, _: (clipped(c), None), x, None, length=2)[0],
+    "while": lambda x: minijvp.lax.while_loop(lambda c: c[0] < 2, lambda c: (c[0] + 1, clipped(c[1])), (0, x))[1],
+    "cond": lambda x: minijvp.lax.cond(x[0] > 5, clipped, lambda x: clipped(x) * x, x),
+}
+
+
+@pytest.mark.parametrize("name", BACKWARD_ONLY)
+def test_by_themselves_rules_without_forward_mode_are_run_backward(name: str) -> None:
+    f, x = BACKWARD_ONLY[name], jnp.linspace(0.0, 2.0, 3)
+    wanted = minijvp.jacrev(f)(x)
+    for chunk_size in (None, 2):
+        jacobian = minijvp.jacobian(f, chunk_size=chunk_size)
+        np.testing.assert_array_equal(jacobian(x), wanted)
+        np.testing.assert_allclose(minijvp.jit(jacobian)(x), wanted, rtol=1e-12)
+        np.testing.assert_array_equal(minijvp.value_and_jacobian(f, chunk_size=chunk_size)(x)[1], wanted)
+    np.testing.assert_allclose(minijvp.sparse_jacobian(f)(x).todense(), wanted, rtol=1e-12)
+    np.testing.assert_allclose(minijvp.jit(minijvp.sparse_jacobian(f))(x).todense(), wanted, rtol=1e-12)
+    with pytest.raises(minijvp.MissingRuleError):
+        minijvp.jacobian(f, mode="fwd")(x)
+
+
+def test_rules_on_the_host_are_called_once_for_each_vector() -> None:
+    calls: list[None] = []
+
+    def pull(primals: Any, ct: Any) -> Any:
+        calls.append(None)
+        return (np.cos(primals[0]) * ct,)
+
+    def push(primals: Any, tangents: Any) -> Any:
+        calls.append(None)
+        return np.cos(primals[0]) * tangents[0]
+
+    x = np.linspace(0.0, 1.0, 6)
+    for rules in ({"vjp": pull}, {"jvp": push}, {"vjp": pull, "jvp": push}):
+        f = minijvp.external(np.sin, lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), **rules)
+        for fun in (f, minijvp.jit(f), lambda x: f(x[::-1])[::-1]):
+            calls.clear()
+            np.testing.assert_allclose(minijvp.jacobian(fun)(x), np.diag(np.cos(x)), rtol=1e-12)
+            assert len(calls) == 6, rules
+        np.testing.assert_allclose(minijvp.sparse_jacobian(f)(x).todense(), np.diag(np.cos(x)), rtol=1e-12)
