@@ -31,6 +31,7 @@ from minijvp.operations.elementwise import (
     sub,
 )
 from minijvp.operations.families import LinearPrimitive, add, zeros_like
+from minijvp.operations.reduction import shared
 from minijvp.operations.slicing import pad
 from minijvp.operations.windows import start_of
 
@@ -107,7 +108,7 @@ class CumulativeExtremum(CumulativeDual):
         return x, t, full_like(x, 1.0)
 
     def tangent(self, dual: Dual) -> Array:
-        return div(dual[1], dual[2])
+        return shared(dual[1], dual[2], dual[0])
 
 
 def dual_of(primitive: Primitive) -> Callable[[Dual, Dual], Dual]:

@@ -14,7 +14,7 @@ from minijvp.core.primitive import Axis, Nondifferentiable, Primitive
 from minijvp.core.types import Array, ArrayType, Axes, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.casting import convert_element_type
-from minijvp.operations.elementwise import div, eq, mul, select_n
+from minijvp.operations.elementwise import bitwise_or, div, eq, full_like, mul, ne, select_n
 from minijvp.operations.families import add_tangents, broadcast_in_dim, reduce_sum, reshape, shifted, zeros_like
 from minijvp.operations.shape import transpose
 from minijvp.operations.slicing import pad
@@ -61,9 +61,19 @@ class ReduceExtremum(Reduction):
             return out, None
         shape = type_of(x).shape
         kept = tuple(d for d in range(len(shape)) if d not in axes)
-        chosen = eq(x, broadcast_in_dim(out, shape=shape, broadcast_dimensions=kept))
+        chosen = winners(x, broadcast_in_dim(out, shape=shape, broadcast_dimensions=kept))
         count = reduce_sum(convert_element_type(chosen, new_dtype=type_of(t).dtype, weak_type=False), axes=axes)
-        return out, div(reduce_sum(select_n(chosen, zeros_like(t), t), axes=axes), count)
+        return out, shared(reduce_sum(select_n(chosen, zeros_like(t), t), axes=axes), count, out)
+
+
+def winners(x: Array, out: Array) -> Array:
+    """Which elements are the extremum: all of them, where that is nan."""
+    return bitwise_or(eq(x, out), ne(out, out))
+
+
+def shared(total: Array, count: Array, out: Array) -> Array:
+    """The tangent of an extremum, by the sum of those of its winners: nan, where it is nan, in both modes."""
+    return div(total, select_n(ne(out, out), count, full_like(count, np.nan)))
 
 
 class ReduceProd(Reduction):

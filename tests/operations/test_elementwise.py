@@ -38,6 +38,28 @@ def test_ties_nan_and_infinities_of_extrema(name: str, dtype: str) -> None:
     same(found[1][~known], (ts[0] + ts[1])[~known])
 
 
+EXTREMA: dict[str, Any] = {
+    "max": lambda x: mnp.max(x, 1),
+    "min": lambda x: -mnp.min(-x, 1),
+    "ptp": lambda x: mnp.ptp(x, 1),
+    "cummax": lambda x: minijvp.lax.cummax(x, 1)[:, -1],
+    "scatter": lambda x: mnp.asarray(x[:, 2]).at[jnp.array([[0, 0], [1, 1]])].max(x[:, :2]),
+    "pmax": lambda x: minijvp.vmap(lambda x: minijvp.lax.pmax(x, "i"), 1, axis_name="i")(x)[0],
+}
+
+
+@pytest.mark.parametrize("name", EXTREMA)
+def test_a_nan_shows_in_both_modes_of_extrema_of_many(name: str) -> None:
+    # A cotangent was divided by no winners, and then given to none.
+    f, x = EXTREMA[name], jnp.array([[1.0, jnp.nan, 2.0], [1.0, 3.0, 2.0]])
+    forward, backward = minijvp.jacfwd(f)(x), minijvp.jacrev(f)(x)
+    assert jnp.isnan(forward[0, 0]).any() and jnp.isnan(backward[0, 0]).any()
+    for found in (forward[1, 1], backward[1, 1]):
+        same(found, jnp.array([0.0, 1.0, 0.0]) - (name == "ptp") * jnp.array([1.0, 0.0, 0.0]))
+    if name in ("max", "ptp"):
+        same(backward, jax.jacrev(lambda x: getattr(jnp, name)(x, 1))(x))
+
+
 def divides_tangents(jaxpr: Any, active: list[bool]) -> bool:
     """Whether an equation of a program divides what depends on the inputs that are active."""
     known = {v for v, flag in zip(jaxpr.inputs, active, strict=True) if flag}
