@@ -8,7 +8,6 @@ with the tag "varies", as times and rounding errors, may be others each time.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 from copy import deepcopy
@@ -41,7 +40,7 @@ def path_of(name: str) -> Path:
 
 def text_of(notebook: NotebookNode) -> str:
     """The notebook as its file has it."""
-    return json.dumps(notebook, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    return nbformat.writes(notebook) + "\n"
 
 
 def executed(notebook: NotebookNode) -> NotebookNode:
@@ -52,7 +51,7 @@ def executed(notebook: NotebookNode) -> NotebookNode:
     notebook = deepcopy(notebook)
     client = NotebookClient(notebook, kernel_name="python3", timeout=None, record_timing=False, coalesce_streams=True)
     client.resources = {"metadata": {"path": str(FOLDER)}}
-    client.extra_arguments = ["--log-level=ERROR"]
+    client.extra_arguments, client.startup_timeout = ["--log-level=ERROR"], 300
     environment = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
     environment["PYTHONPATH"] = os.pathsep.join([str(FOLDER.parents[1]), environment.get("PYTHONPATH", "")])
     with TemporaryDirectory() as folder:
@@ -142,7 +141,9 @@ def merged(before: NotebookNode, after: NotebookNode) -> tuple[NotebookNode, lis
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; all, if none is named")
-    names = parser.parse_args().names or NAMES
+    names = [Path(name).stem for name in parser.parse_args().names] or NAMES
+    if unknown := set(names) - set(NAMES):
+        parser.error(f"no notebook is named {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
     for path in map(path_of, names):
         before = nbformat.read(path, as_version=4)
         notebook, differences = merged(before, executed(before))
