@@ -122,6 +122,7 @@ from minijvp.lax import stop_gradient
 from minijvp.lax.roots import fixed_point, root
 from minijvp.settings import config
 from minijvp.tools import rule_checks
+from minijvp.views import hooked as views_hooked
 
 if TYPE_CHECKING:  # what is imported when it is first used
     from minijvp import nn, numerical, random, scipy, symbolic
@@ -260,6 +261,7 @@ nan_safe.plug_in()
 optimize.plug_in()
 rule_checks.plug_in()
 explain_hooked.plug_in()
+views_hooked.plug_in()
 
 __version__ = versions.VERSION
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from jax.tree_util import Partial, tree_flatten, tree_unflatten
+from jax.tree_util import Partial, register_pytree_node, tree_flatten, tree_unflatten
 
 from minijvp import trees
 from minijvp.api.names import JVP, TRANSPOSE, as_tangents, transforming
@@ -92,9 +92,16 @@ class LinearMap:
     """What a linearization applies to constants and tangents (or cotangents). Hashable: jit can return one."""
 
     def __init__(
-        self, jaxpr: Jaxpr, nonzero: tuple[bool, ...], in_tree: Any, out_tree: Any, in_types: Any, out_types: Any
+        self,
+        jaxpr: Jaxpr,
+        nonzero: tuple[bool, ...],
+        in_tree: Any,
+        out_tree: Any,
+        in_types: Any,
+        out_types: Any,
+        name: str = "",
     ):
-        self.jaxpr = jaxpr
+        self.jaxpr, self.name = jaxpr, name
         self.nonzero = nonzero
         self.in_tree, self.out_tree = in_tree, out_tree
         self.in_types, self.out_types = tuple(in_types), tuple(out_types)
@@ -107,6 +114,19 @@ class LinearMap:
 
     def __hash__(self) -> int:
         return hash(self.key())
+
+
+class LinearFunction(Partial):
+    """A linear map with the values that it keeps, of which it is a pytree. It shows what it is of, and its program."""
+
+    def __repr__(self) -> str:
+        return hooks.shown("text", self)
+
+    def _repr_html_(self) -> str:
+        return hooks.shown("html", self)
+
+
+register_pytree_node(LinearFunction, lambda f: (f.args, f.func), lambda func, args: LinearFunction(func, *args))
 
 
 class PushForward(LinearMap):
@@ -265,7 +285,7 @@ def at_primals(
     outs, linear_map, constants = linear_map_at(kind, flat_fun, leaves, optional_budget(budget, who))
     if other_plans:
         hooks.check(outs, fun, primals, {})
-    result = tree_unflatten(flat_fun.out_tree, outs[: flat_fun.n]), Partial(linear_map, constants)
+    result = tree_unflatten(flat_fun.out_tree, outs[: flat_fun.n]), LinearFunction(linear_map, constants)
     return (*result, flat_fun.aux(outs)) if has_aux else result
 
 
@@ -282,4 +302,4 @@ def linear_map_at(
     results = outs[: flat_fun.n]
     in_types, out_types = map(type_of, leaves), map(type_of, results)
     in_tree = flat_fun.in_tree if flat_fun.derivative_tree is None else flat_fun.derivative_tree
-    return outs, kind(opened, nonzero, in_tree, flat_fun.out_tree, in_types, out_types), constants
+    return outs, kind(opened, nonzero, in_tree, flat_fun.out_tree, in_types, out_types, flat_fun.name), constants

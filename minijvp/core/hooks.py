@@ -15,6 +15,7 @@ class Hooks:
     one of `safe_traces`, or None where that setting is off; `with_nan_safe` sets it for the calls of a function.
     `explainer(fun, args, kwargs)` gives the error that says why results of a call are not finite, and
     `check(result, fun, args, kwargs)` raises it, where the settings in force ask for that.
+    `shown(form, x, **options)` gives the "text" or the "html" of a program or of a linear map.
     `full_tracebacks()` says whether these want all frames in the tracebacks of errors.
     """
 
@@ -26,6 +27,7 @@ class Hooks:
         "linearizer",
         "nan_safe",
         "safe_traces",
+        "shown",
         "with_nan_safe",
     )
 
@@ -37,6 +39,7 @@ class Hooks:
         self.with_nan_safe: Any = None
         self.explainer: Any = None
         self.check: Any = None
+        self.shown: Any = None
         self.full_tracebacks: Callable[[], bool] = lambda: False
 
 

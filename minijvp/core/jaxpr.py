@@ -10,8 +10,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from minijvp.core.hooks import hooks
 from minijvp.core.primitive import Primitive
-from minijvp.core.printing import format_jaxpr
 from minijvp.core.source import Source, at_lines
 from minijvp.core.tracing import attributed_to, computes, state, traced_by_jax
 from minijvp.core.types import PYTHON_SCALARS, ArrayType, Params, type_of
@@ -144,9 +144,16 @@ class Jaxpr:
 
     __repr__ = __str__
 
-    def text(self, *, source_lines: bool = False) -> str:
-        """The program as text; with `source_lines`, each equation with the line of user code that made it."""
-        return format_jaxpr(self, source_lines=source_lines)
+    def text(self, *, source_lines: bool = False, fold: bool = True) -> str:
+        """The program as text; with `source_lines`, each equation with the line of user code that made it.
+
+        What repeats itself at length, as the layers of a network do, is written once, below a line that counts what
+        there is; without `fold`, all equations are.
+        """
+        return hooks.shown("text", self, source_lines=source_lines, fold=fold)
+
+    def _repr_html_(self) -> str:
+        return hooks.shown("html", self)
 
     def __call__(self, *args: Any) -> list[Any]:
         """The outputs. Raises ArgumentError for arguments of other types than those of the inputs."""

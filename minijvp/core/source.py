@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import linecache
 import os
+import re
 import sys
 import sysconfig
 from collections.abc import Callable, Iterable
@@ -24,6 +25,12 @@ register_exclusion(PACKAGE + os.sep)  # our frames are none of a user's, for wha
 _is_internal: dict[str, bool] = {}
 INSTALLED = sysconfig.get_path("purelib") + os.sep
 """Where packages are installed, which are not the user's code."""
+
+ASSIGNED = re.compile(r"(?:^|;)\s*(\w+)\s*(?::[^=]*)?=\s*(\(?)$")
+ENDED = re.compile(r"\s*(\)?)\s*(?:[;#].*)?$")
+"""What stands before, and behind, a value that one name is given to."""
+
+Position = tuple[int | None, int | None, int | None, int | None]
 
 
 class Source(NamedTuple):
@@ -42,7 +49,7 @@ class Source(NamedTuple):
 
     @property
     def line(self) -> int:
-        return positions(self.code)[self.instruction // 2][0] or self.code.co_firstlineno
+        return self.position[0] or self.code.co_firstlineno
 
     @property
     def text(self) -> str:
@@ -51,7 +58,7 @@ class Source(NamedTuple):
     @property
     def callee(self) -> str:
         """The function that the instruction calls, as it is written there; empty for what is no call."""
-        line, end, column, end_column = positions(self.code)[self.instruction // 2]
+        line, end, column, end_column = self.position
         lines = [linecache.getline(self.file, i).encode() for i in range(line or 0, (end or 0) + 1)]
         if not lines or column is None or end_column is None:
             return ""
@@ -63,8 +70,41 @@ class Source(NamedTuple):
             return ""
         return ast.unparse(found.func) if isinstance(found, ast.Call) else ""
 
+    @property
+    def assigned(self) -> str:
+        """The name that the line gives to what the instruction computes, as `y` in `y = a * b`; empty for others."""
+        line, end, column, end_column = self.position
+        first, last = (linecache.getline(self.file, i or 0).encode() for i in (line, end))
+        before, after = ASSIGNED.search(first[:column].decode()), ENDED.match(last[end_column:].decode())
+        return before[1] if column is not None and before and after and len(before[2]) == len(after[1]) else ""
+
+    @property
+    def position(self) -> Position:
+        """Where the instruction stands: first and last line, first and last column."""
+        return positions(self.code)[self.instruction // 2]
+
+    @property
+    def place(self) -> str:
+        """The line in short: `train.py:7`, or `Cell In[4], line 7` in a notebook."""
+        return located(self.file, self.line)
+
     def __str__(self) -> str:
-        return f"{self.file}:{self.line} ({self.function})"
+        return f"{located(self.file, self.line, whole=True)} ({self.function})"
+
+
+def located(file: str, line: int, whole: bool = False) -> str:
+    """A line for messages, with the `whole` path of its file, or in short; in a notebook, by the number of its cell."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    cell = getattr(getattr(shell, "compile", None), "format_code_name", lambda name: None)(file)
+    if cell:
+        return f"{' '.join(cell)}, line {line}"
+    return f"{file if whole else file.rpartition('/')[2]}:{line}"
+
+
+def span(sources: Iterable[Source | None]) -> str:
+    """The lines from the first to the last of some, in short; empty if there are none."""
+    found = sorted({(at.file, at.line) for at in sources if at is not None})
+    return located(*found[0]) + f"\N{EN DASH}{found[-1][1]}" * (len(found) > 1) if found else ""
 
 
 class ScopedSource(Source):
@@ -90,7 +130,6 @@ _callers: dict[tuple[int, int], tuple[CodeType, Callable[..., Any]]] = {}
 CODES = 256
 """Of so many, the positions of instructions are kept."""
 
-Position = tuple[int | None, int | None, int | None, int | None]
 _positions: dict[int, tuple[CodeType, list[Position]]] = {}
 
 
@@ -153,7 +192,7 @@ def applied(fun: Callable[..., Any], args: Iterable[Any], params: Any) -> Any:
 def caller(source: Source) -> Callable[..., Any]:
     """A function `call(fun, args, params)` whose frame says that it is that instruction, to columns."""
     code = source.code
-    line, end, column, end_column = positions(code)[source.instruction // 2]
+    line, end, column, end_column = source.position
     call = ast.parse("lambda fun, args, params: fun(*args, **params)", mode="eval")
     for node in ast.walk(call):
         if isinstance(node, (ast.expr, ast.arg)):

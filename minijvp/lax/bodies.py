@@ -12,6 +12,7 @@ from minijvp import trees
 from minijvp.calls.programs import fits
 from minijvp.core import placements
 from minijvp.core.jaxpr import Jaxpr
+from minijvp.core.source import located
 from minijvp.core.tracer import Tracer
 from minijvp.core.types import Array, ArrayType, type_of
 from minijvp.errors import ArgumentError
@@ -45,7 +46,8 @@ def place_of(fun: Any) -> str:
     """A function by its name and the line where it is defined."""
     inner = inspect.unwrap(getattr(fun, "func", fun))
     code = getattr(inner, "__code__", None)
-    return trees.function_name(fun) + (f" ({code.co_filename}:{code.co_firstlineno})" if code else "")
+    place = code and located(code.co_filename, code.co_firstlineno, whole=True)
+    return trees.function_name(fun) + (f" ({place})" if place else "")
 
 
 def require_functions(function: str, named: Sequence[tuple[str, Any]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from html import escape
 from typing import Any
 
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ import numpy as np
 
 from minijvp.errors import DerivativeError
 from minijvp.tools.differences import size
+from minijvp.views.tables import Table, Tabular, counted
 
 TOLERANCES = [(1e-15, 1e-6, 1e-5), (1e-6, 3e-4, 5e-3), (2e-3, 5e-2, 5e-2), (1.0, 2e-1, 2e-1)]
 """Up to which precision, the relative difference that two computations may have, and one of differences."""
@@ -41,9 +43,9 @@ class Row:
         return self.error <= self.tolerance
 
 
-@dataclass
-class Report:
-    """The rows of a check; `str` is a table with check, leaf, error, tolerance and slope."""
+@dataclass(repr=False)
+class Report(Tabular):
+    """The rows of a check, below a summary: a table with check, leaf, error, tolerance and slope."""
 
     title: str
     rtol: float | None = None
@@ -128,12 +130,25 @@ class Report:
             "where the function is inexact (a solver inside), give rtol or atol.",
         )
 
+    @property
+    def summary(self) -> str:
+        """How many comparisons there are, and how many differ."""
+        failed, n = sum([not row.passed for row in self.rows]), counted(len(self.rows), "comparison")
+        return f"{self.title}: {f'{failed} of {n} differ' if failed else f'{n}, none differs'}"
+
+    @property
+    def table(self) -> Table:
+        """The rows as text."""
+        return Table(self.summary, ("check", "leaf", "error", "tolerance", "slope", ""), tuple(map(cells, self.rows)))
+
     def __str__(self) -> str:
-        header = ("check", "leaf", "error", "tolerance", "slope", "")
-        rows = [header, *map(cells, self.rows)]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(header))]
-        lines = ["  ".join(cell.ljust(n) for cell, n in zip(row, widths, strict=True)).rstrip() for row in rows]
-        return "\n".join([self.title, *["    " + line for line in lines], *[f"    ({n})" for n in self.notes]])
+        return "\n".join([str(self.table), *[f"  ({note})" for note in self.notes]])
+
+    def markdown(self) -> str:
+        return "\n\n".join([super().markdown(), *[f"({note})" for note in self.notes]])
+
+    def html(self) -> str:
+        return "\n".join([super().html(), *[f"<div>({escape(note)})</div>" for note in self.notes]])
 
 
 def cells(row: Row) -> tuple[str, ...]:

@@ -19,7 +19,6 @@ from minijvp import trees
 from minijvp.arguments.tangents import from_user
 from minijvp.calls.programs import one_equation
 from minijvp.core.jaxpr import Equation, Jaxpr, evaluate
-from minijvp.core.printing import Names
 from minijvp.core.source import Source, capture
 from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import Trace, current, evaluating, state
@@ -32,8 +31,10 @@ from minijvp.transforms.jvp import JVPTrace
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
 from minijvp.transforms.transpose import transpose_flat
 from minijvp.views.graph import Graph, Node, equation_label, equation_text, kind_of, short_value
+from minijvp.views.names import given_names
+from minijvp.views.printing import Names
 from minijvp.views.svg import Picture, picture
-from minijvp.views.tables import Table, byte_text
+from minijvp.views.tables import Table, byte_text, counted
 
 Next = tuple["BackwardNode | None", int]
 
@@ -117,23 +118,29 @@ class BackwardNode:
         return {node.name: instantiate(received.get(node, [None])[0], node.types[0]) for node in leaves}
 
     @property
+    def names(self) -> dict[BackwardNode, str]:
+        """The names that the user's lines give to results, by the nodes from here."""
+        nodes = self.walk()[::-1]
+        steps = [(node.source, (node,), [n for n, _ in node.next_functions]) for node in nodes if node.equation]
+        return given_names(steps, (self,), [node.name for node in nodes if not node.equation])
+
+    @property
     def table(self) -> Table:
         """A row for each node: where its cotangents go, what it keeps, and its line."""
-        rows = []
+        rows, names = [], self.names
         for node in self.walk():
             following = ", ".join("–" if n is None else f"{n.number} {n.name}" for n, _ in node.next_functions)
-            line = (
-                f"{node.source.file.rpartition('/')[2]}:{node.source.line}: {node.source.text}" if node.source else ""
-            )
+            line = f"{node.source.place}: {node.source.text}" if node.source else ""
             kept = ", ".join(map(residual_text, node.residuals))
-            rows.append(
-                (f"{node.number} {node.name}", following, kept, byte_text(node.bytes) if node.bytes else "", line)
-            )
-        return Table(f"backward graph of {self.name}", ("node", "next", "residuals", "size", "line"), tuple(rows))
+            label = f"{node.number} {node.name}" + (f" ({names[node]})" if node in names else "")
+            rows.append((label, following, kept, byte_text(node.bytes) if node.bytes else "", line))
+        kept = byte_text(sum([node.bytes for node in self.walk()]))
+        title = f"backward graph of {self.name}: {counted(len(rows), 'node')}, {kept} kept"
+        return Table(title, ("node", "next", "residuals", "size", "line"), tuple(rows))
 
     def draw(self) -> Picture:
         """A picture of all nodes from here, the arguments at the bottom."""
-        graph, drawn = Graph(f"backward graph of {self.name}"), {}
+        graph, drawn, names = Graph(f"backward graph of {self.name}"), {}, self.names
         for node in self.walk():
             e, types = node.equation, ", ".join(map(repr, node.types))
             if e is None:
@@ -142,6 +149,7 @@ class BackwardNode:
                 )
             else:
                 kept = f"keeps {byte_text(node.bytes)}" if node.bytes else "keeps nothing"
+                kept = f"{names[node]}, {kept}" if node in names else kept
                 text = [equation_text(e, Names()), *[f"keeps {residual_text(x)}" for x in node.residuals]]
                 box = Node(equation_label(e), kind_of(e), kept, "\n".join(text))
             drawn[node] = graph.add(box)

@@ -14,9 +14,12 @@ from minijvp.core.jaxpr import Atom, Equation, Jaxpr
 from minijvp.core.primitive import registry
 from minijvp.errors import ArgumentError
 from minijvp.tracebacks import border
+from minijvp.views.folding import folded
 from minijvp.views.graph import Node, Style, describe, graph_of, runs, source_text
+from minijvp.views.names import names_in_forward, names_within
 from minijvp.views.programs import gradient_programs, program_of
 from minijvp.views.svg import Picture, picture, side_by_side
+from minijvp.views.tables import counted
 
 FEW = 40
 """So many boxes are drawn one by one; of more, groups are made."""
@@ -43,7 +46,8 @@ def draw(
         unfold: which equations show their inner programs (of jit, cond, scan, rules ...): all (True), those up to a
             depth, or those of the primitives that are named. Of calls of one program that equal parts share, one does.
         group: one box for consecutive equations of a "line", of a call of a "function", or for each equation (None);
-            "auto" takes the first of None, "line", "function" that leaves few boxes.
+            "auto" draws equal stretches that follow each other once, with their number, and takes the first of None,
+            "line", "function" that leaves few boxes then.
 
     Raises ArgumentError for what is not a function or jaxpr, for other settings, and for `backward` of a program
     without floating results that depend on floating arguments.
@@ -59,9 +63,11 @@ def draw(
     names = [namer(i) for i in range(len(jaxpr.inputs))] if namer else []
     title = jaxpr.name or "program"
     if not backward:
+        title += f", {counted(len(jaxpr.equations), 'equation')}"
         if auto:
+            jaxpr = folded(jaxpr)
             style = fewer_boxes(style, [jaxpr])
-        return picture(graph_of(jaxpr, style, f"{title}, {equations_text(jaxpr)}", names))
+        return picture(graph_of(jaxpr, replace(style, names=names_within(jaxpr, names)), title, names))
     return gradient_picture(jaxpr, style, auto, title, names)
 
 
@@ -88,11 +94,15 @@ def gradient_picture(jaxpr: Jaxpr, style: Style, auto: bool, title: str, names: 
     used = {v for e in backward for v in e.inputs} | set(backward.outputs)
     residuals = [(atom, v) for atom, v in programs.residuals if v in used]
     forward = pruned_forward(programs.forward, programs.n_outputs, jaxpr, {atom for atom, _ in residuals})
+    count = lambda jaxpr: counted(len(jaxpr.equations), "equation")
+    down, up = f"forward ↓ {count(forward)}", f"backward ↑ {count(backward)}"
+    lines = {atom: residual_text(atom, forward) for atom, _ in residuals}
+    style = replace(style, names=names_in_forward(forward, jaxpr, names))
     if auto:
+        forward, backward = folded(forward), folded(backward)
         style = fewer_boxes(style, [forward, backward])
     inputs = names or [f"input {i}" for i in range(len(jaxpr.inputs))]
     saved = [v for _, v in programs.residuals]
-    down, up = f"forward ↓ {equations_text(forward)}", f"backward ↑ {equations_text(backward)}"
     above = graph_of(forward, style, down, inputs, numbered("out", programs.n_outputs))
     taken = [""] * len(saved) + numbered("cotangent", len(programs.cotangents))
     given = [inputs[i] for i in programs.differentiated]
@@ -100,7 +110,7 @@ def gradient_picture(jaxpr: Jaxpr, style: Style, auto: bool, title: str, names: 
     across: dict[tuple[Node, Node], list[str]] = {}
     for atom, variable in residuals:
         for node in dict.fromkeys(beside.used.get(variable, ())):
-            across.setdefault((above.made[atom], node), []).append(residual_text(atom, forward))
+            across.setdefault((above.made[atom], node), []).append(lines[atom])
     return side_by_side(f"{title}, forward and backward", above, beside, across)
 
 
@@ -115,11 +125,6 @@ def pruned_forward(forward: Jaxpr, n_outputs: int, jaxpr: Jaxpr, needed: Collect
 def numbered(name: str, n: int) -> list[str]:
     """Names for n values; a single one has no number."""
     return [name] if n == 1 else [f"{name} {i}" for i in range(n)]
-
-
-def equations_text(jaxpr: Jaxpr) -> str:
-    """How many equations a program has."""
-    return f"{len(jaxpr.equations)} equation{'s' * (len(jaxpr.equations) != 1)}"
 
 
 def residual_text(atom: Atom, forward: Jaxpr) -> str:

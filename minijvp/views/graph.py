@@ -11,9 +11,8 @@ import numpy as np
 
 from minijvp.calls.callback import Callback
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
-from minijvp.core.printing import Names, format_param
 from minijvp.core.program_primitive import ProgramPrimitive
-from minijvp.core.source import Source
+from minijvp.core.source import Source, span
 from minijvp.core.types import ArrayType
 from minijvp.operations.collectives import Collective
 from minijvp.operations.contraction import ScaledDot
@@ -31,6 +30,9 @@ from minijvp.operations.slicing import Pad
 from minijvp.operations.sorting import ApproxTopK, Sort, TopK
 from minijvp.operations.windows import WindowPrimitive
 from minijvp.optimize.kept_call import equal_calls
+from minijvp.views.folding import repeated
+from minijvp.views.printing import Names, format_param, names_in, shown_params
+from minijvp.views.printing import equation_text as printed
 from minijvp.views.tables import byte_text
 
 KINDS = {
@@ -102,6 +104,9 @@ class Graph:
             self.edges.setdefault((self.made[v], node), []).append(title)
 
 
+MOST = 20
+"""So many results of an equation, or equations of a group, hover text has."""
+
 FATES = "saved", "again", "later"
 
 
@@ -122,10 +127,13 @@ class Style:
     unfolds: Callable[[Equation, int], bool]
     group: str | None
     marks: Mapping[Atom, Mark] | None = None
+    names: Mapping[Any, str] = field(default_factory=dict)
+    """Those that the user's lines give to values."""
 
     def unfolded(self, equations: Iterable[Equation], depth: int) -> set[int]:
         """The ids of equations that show their inner programs; of equal calls, one does."""
-        return {id(e) for e, *_ in equal_calls(equations).values() if self.unfolds(e, depth)}
+        shown = lambda e: e.primitive is repeated or self.unfolds(e, depth)
+        return {id(e) for e, *_ in equal_calls(equations).values() if shown(e)}
 
     def kind(self, e: Equation) -> str:
         """The kind of the box of an equation."""
@@ -157,8 +165,7 @@ def graph_of(
 
     What the outputs are called is put before their types.
     """
-    graph, names = Graph(title), Names()
-    names.bind([v for v, _ in jaxpr.constants] + list(jaxpr.inputs))
+    graph, names = Graph(title), names_in(jaxpr, style.names)
     for v, value in jaxpr.constants:
         node = Node(short_value(value), "constant", repr(v.type), describe(names.use(v), v.type))
         graph.add(node, [v])
@@ -186,7 +193,7 @@ def graph_of(
         node = graph.add(Node(label, "output", f"{prefix}{v.type!r}", describe(names.use(v), v.type)))
         if isinstance(v, Var):
             graph.connect(v, node, describe(names.use(v), v.type))
-    if style.group is not None:
+    if style.group is not None or any([e.primitive is repeated for e in jaxpr]):
         merge_ends(graph, "input", 0)
         merge_ends(graph, "output", 1)
     return graph
@@ -254,7 +261,8 @@ def equation_node(e: Equation, names: Names, inner: tuple[Graph, ...], style: St
     """The box of one equation."""
     types = short(", ".join(repr(v.type) for v in e.outputs), 30)
     params = "" if kind_of(e) == "call" else " ".join(f"{k}={short_param(x)}" for k, x in sorted(e.params.items()))
-    detail = f"{types} {params}" if 0 < len(params) <= 14 else types
+    detail = ", ".join([style.names[v] for v in e.outputs if v in style.names] + [types])
+    detail = f"{detail} {params}" if 0 < len(params) <= 14 else detail
     return Node(equation_label(e), style.kind(e), detail, equation_text(e, names), inner=inner, notes=style.notes([e]))
 
 
@@ -272,11 +280,9 @@ def equation_label(e: Equation) -> str:
 
 def equation_text(e: Equation, names: Names) -> str:
     """The equation with its parameters, the size of each result, and its line, as hover text."""
-    operands = " ".join(names.use(v) for v in e.inputs)
-    results = names.bind(e.outputs)
-    params = [f"  {k} = {short(short_param(x), 90)}" for k, x in sorted(e.params.items())]
-    sizes = [describe(names.use(v), v.type) for v in e.outputs]
-    lines = [f"{results} = {e.primitive.name} {operands}".rstrip(), *params, *sizes, *source_text(e.source)]
+    params = [f"  {k} = {short(short_param(x), 90)}" for k, x in sorted(shown_params(e).items())]
+    sizes = [describe(names.use(v), v.type) for v in e.outputs[:MOST]]
+    lines = [short(printed(e, names, ""), 300), *params, *sizes, *source_text(e.source)]
     return "\n".join(lines)
 
 
@@ -284,16 +290,10 @@ def group_node(run: Sequence[Equation], names: Names, style: Style) -> Node:
     """The box of several equations."""
     kinds = tuple(sorted(map(style.kind, run), key=list(KINDS).index))
     texts = [f"{names.bind(e.outputs)} = {e.primitive.name}" for e in run]
-    more = [f"... and {len(texts) - 20} more"] if len(texts) > 20 else []
-    sources = [e.source for e in run if e.source is not None]
-    places = sorted({(at.file.rpartition("/")[2], at.line) for at in sources})
-    at = run[0].source
-    if at is None:
-        label = place = "no line"
-    else:
-        label = at.text if len(places) == 1 and at.text else at.function
-        place = f"{places[0][0]}:{places[0][1]}" + f"–{places[-1][1]}" * (len(places) > 1)
-    title = "\n".join([*source_text(at), *texts[:20], *more])
+    more = [f"... and {len(texts) - MOST} more"] if len(texts) > MOST else []
+    at, place = run[0].source, span([e.source for e in run]) or "no line"
+    label = place if at is None else at.text if place == at.place and at.text else at.function
+    title = "\n".join([*source_text(at), *texts[:MOST], *more])
     detail = f"{len(run)} equations, {place}"
     return Node(short(label, 34), "group", detail, title, kinds, notes=style.notes(run))
 

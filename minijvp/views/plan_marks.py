@@ -12,7 +12,6 @@ from math import prod
 from typing import Any, NamedTuple
 
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
-from minijvp.core.printing import Names
 from minijvp.core.program_primitive import ProgramPrimitive
 from minijvp.core.source import Source
 from minijvp.core.types import ArrayType
@@ -20,6 +19,7 @@ from minijvp.optimize.kept_call import equal_calls, is_region
 from minijvp.optimize.rematerialize.linearization import Parts, renamed
 from minijvp.optimize.rematerialize.planning import Plan
 from minijvp.views.graph import Mark
+from minijvp.views.printing import names_in
 from minijvp.views.residuals import Index
 from minijvp.views.traces import source_text
 
@@ -91,7 +91,7 @@ class Marks:
         made = {v for e in left for v in e.outputs}
         self.spared += [(e, 1) for e in known if made.isdisjoint(e.outputs)]
         program = Jaxpr(closed, inputs, known.equations, outputs, known.name)
-        names, makers = names_in(program), Index(known)
+        names, makers = names_in(program).names, Index(known)
         firsts: dict[Any, Atom] = {}
         places = {v: makers.place(v) for e in known for v in e.outputs if v in kept}
         saved: dict[Atom, str] = {v: names[firsts.setdefault(place, v)] for v, place in places.items()}
@@ -103,7 +103,7 @@ class Marks:
     def marked(self, jaxpr: Jaxpr, saved: Mapping[Atom, str], fates: Mapping[Atom, str], at: Place) -> Jaxpr:
         """A program of which some values are saved, under these names, and some have the fate to be computed again."""
         self.marks.update({v: Mark("saved", saved[v]) for v in jaxpr.inputs if v in saved})
-        names, equations = names_in(jaxpr), []
+        names, equations = names_in(jaxpr).names, []
         read = {*jaxpr.outputs, *[v for e in jaxpr for v in e.inputs]}
         equal = equal_calls(jaxpr)
         for e in jaxpr:
@@ -160,16 +160,6 @@ class Marks:
             own[v]: "again" if v in values else "later" for e in again for v in e.outputs if v in own
         }
         return self.marked(renamed(whole, own), saved, fates, at)
-
-
-def names_in(jaxpr: Jaxpr) -> dict[Atom, str]:
-    """The names of the values of a program, as pictures of it have them."""
-    names = Names()
-    names.bind([v for v, _ in jaxpr.constants])
-    names.bind(jaxpr.inputs)
-    for e in jaxpr:
-        names.bind(e.outputs)
-    return names.names
 
 
 def inside(jaxpr: Jaxpr, linear: set[Atom], name: str = "", times: int = 1) -> Iterator[Inside]:

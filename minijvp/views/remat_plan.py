@@ -11,6 +11,7 @@ from minijvp.budgets import Budget, checked_budget
 from minijvp.calls.call import work_of
 from minijvp.calls.jit import jit_primitive
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
+from minijvp.core.source import span
 from minijvp.core.types import is_inexact
 from minijvp.errors import ArgumentError
 from minijvp.optimize.kept_call import kept_call
@@ -23,17 +24,9 @@ from minijvp.views.draw import fewer_boxes, require_group
 from minijvp.views.graph import FATES, Mark, Style, graph_of
 from minijvp.views.plan_marks import Inside, Marks, Value
 from minijvp.views.programs import program_of
-from minijvp.views.residuals import type_text
+from minijvp.views.residuals import merged, type_text
 from minijvp.views.svg import Picture, picture
-from minijvp.views.tables import Table, byte_text
-
-STYLE = """<style>
-.minijvp-plan table { border-collapse: collapse; margin: 16px 0; font: 12px ui-monospace, Menlo, monospace }
-.minijvp-plan caption { text-align: left; font-weight: bold; padding: 4px 8px }
-.minijvp-plan th, .minijvp-plan td { text-align: left; padding: 3px 8px; vertical-align: top }
-.minijvp-plan tr { border-bottom: 1px solid #e2e8f0 }
-.minijvp-plan .picture { overflow: auto }
-</style>"""
+from minijvp.views.tables import Table, byte_text, counted, html_of
 
 
 @dataclass(frozen=True)
@@ -116,7 +109,7 @@ class RematPlan:
         """The values: saved ones, and those that are computed again, or later."""
         rows = [
             (v.fate, v.name, type_text(v), byte_text(v.bytes), v.made_by, v.line)
-            for v in (*self.saved, *self.recomputed)
+            for v in merged((*self.saved, *self.recomputed), lambda v: (v.fate, v.type, v.made_by, v.line))
         ]
         return Table("values", ("", "name", "type", "bytes", "made by", "line"), tuple(rows))
 
@@ -127,10 +120,10 @@ class RematPlan:
         rows: list[tuple[str, ...]] = []
         for i, s in enumerate(self.stages, 1):
             there = byte_text(s.saved), byte_text(s.computed)
-            rows.append((str(i), equations_text(s.again), *there, equations_text(s.equations), s.lines))
+            rows.append((str(i), counted(s.again, "equation"), *there, counted(s.equations, "equation"), s.lines))
         for p in self.inside:
             turns = f", in each of {p.times:,} {'calls' if kept_call.name in p.name else 'turns'}" * (p.times > 1)
-            rows.append((f"in {p.name}", equations_text(len(p.again)) + turns, *[""] * 4))
+            rows.append((f"in {p.name}", counted(len(p.again), "equation") + turns, *[""] * 4))
         return Table("the backward pass, region by region", columns, tuple(rows))
 
     @property
@@ -145,9 +138,7 @@ class RematPlan:
 
     def html(self) -> str:
         """Picture and tables as HTML, in ASCII."""
-        drawn = f'<div class="picture">{self.svg}</div>'
-        text = f'<div class="minijvp-plan">{STYLE}\n{drawn}\n{"".join([t.html() for t in self.tables])}</div>'
-        return text.encode("ascii", "xmlcharrefreplace").decode()
+        return html_of(self.svg, *[t.html() for t in self.tables])
 
     def _repr_html_(self) -> str:
         return self.html()
@@ -175,11 +166,6 @@ class RematPlan:
         if group == "auto":
             style = fewer_boxes(style, [self.program])
         return picture(graph_of(self.program, style, self.title, self.input_names), self.summary)
-
-
-def equations_text(n: int) -> str:
-    """A number of equations."""
-    return f"{n:,} equation{'s' * (n != 1)}"
 
 
 def has_marks(jaxpr: Jaxpr, marks: dict[Atom, Mark]) -> bool:
@@ -323,7 +309,5 @@ def stages(linearized: PlanningProblem, plan: Plan) -> Iterator[Stage]:
     for r in plan.regions:
         alive.append(alive[-1].union(r.saved) if alive else set(r.saved))
     for r, saved in zip(reversed(plan.regions), reversed(alive), strict=True):
-        sources = [e.source for e in linearized.program.equations[r.start : r.end] if e.source is not None]
-        found = sorted({(at.file.rpartition("/")[2], at.line) for at in sources})
-        lines = f"{found[0][0]}:{found[0][1]}" + f"\N{EN DASH}{found[-1][1]}" * (len(found) > 1) if found else ""
+        lines = span([e.source for e in linearized.program.equations[r.start : r.end]])
         yield Stage(r.end - r.start, len(r.again), sum([v.type.bytes for v in saved]), r.bytes, lines)

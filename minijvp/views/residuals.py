@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from minijvp import trees
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Var
-from minijvp.core.printing import Names
 from minijvp.core.source import Source
 from minijvp.core.types import ArrayType, is_inexact
 from minijvp.errors import ArgumentError
@@ -18,27 +17,24 @@ from minijvp.optimize.planner import as_differentiated
 from minijvp.optimize.rematerialize.budgets import within
 from minijvp.tracebacks import border
 from minijvp.transforms.linearize import linearize_jaxpr, residuals_of
+from minijvp.views.names import names_in_forward
+from minijvp.views.printing import Names, names_in
 from minijvp.views.programs import program_of
 from minijvp.views.svg import FAINT, FONT, INK, Picture, safe
-from minijvp.views.tables import Table, byte_text
+from minijvp.views.tables import Table, byte_text, html_of
 from minijvp.views.traces import source_text
 
 WIDTH, ROW, LABEL = 1100, 26, 560
 """Of the picture, in pixels: its width, the height of a bar, and the room for the line beside it."""
+
+OFTEN = 3
+"""So many values that are alike are one row of a table."""
 
 LINES = 40
 """How many bars the picture has at most; the last one is then that of all other lines."""
 
 ALONE, BESIDES = "#b45309", "#94a3b8"
 """The colours of what is kept for the backward pass alone, and of what is an argument or a result besides."""
-
-STYLE = """<style>
-.minijvp-residuals table { border-collapse: collapse; margin: 16px 0; font: 12px ui-monospace, Menlo, monospace }
-.minijvp-residuals caption { text-align: left; font-weight: bold; padding: 4px 8px }
-.minijvp-residuals th, .minijvp-residuals td { text-align: left; padding: 3px 8px; vertical-align: top }
-.minijvp-residuals td:nth-child(2), .minijvp-residuals td:nth-child(3) { white-space: nowrap }
-.minijvp-residuals tr { border-bottom: 1px solid #e2e8f0 }
-</style>"""
 
 Reader = tuple[str, Source | None]
 
@@ -100,9 +96,10 @@ class ResidualReport:
 
     @property
     def table(self) -> Table:
+        alike = lambda r: (r.type, r.place, r.made_by, line_text(r), reader_text(r))
         rows = [
             (r.name, type_text(r), byte_text(r.bytes), r.place, r.made_by, line_text(r), reader_text(r))
-            for r in self.residuals
+            for r in sorted(merged(self.residuals, alike), key=lambda r: -r.bytes)
         ]
         return Table(self.title, ("name", "type", "bytes", "is", "made by", "at", "wanted by"), tuple(rows))
 
@@ -119,8 +116,7 @@ class ResidualReport:
 
     def html(self) -> str:
         """Picture and tables as HTML, in ASCII."""
-        text = f'<div class="minijvp-residuals">{STYLE}\n{self.svg}\n{self.lines.html()}\n{self.table.html()}</div>'
-        return text.encode("ascii", "xmlcharrefreplace").decode()
+        return html_of(self.svg, self.lines.html(), self.table.html())
 
     def _repr_html_(self) -> str:
         return self.html()
@@ -176,6 +172,18 @@ def bars(report: ResidualReport) -> list[tuple[str, int, int]]:
         return rows
     rest = rows[LINES - 1 :]
     return [*rows[: LINES - 1], (f"{len(rest)} other lines", sum([r[1] for r in rest]), sum([r[2] for r in rest]))]
+
+
+def merged(values: Sequence[Any], alike: Callable[[Any], Hashable]) -> list[Any]:
+    """Values in rows of a table: those that are alike are one row, if they are three or more."""
+    groups: dict[Hashable, list[Any]] = {}
+    for v in values:
+        groups.setdefault(alike(v), []).append(v)
+    found = []
+    for vs in groups.values():
+        name = f"{vs[0].name} … {vs[-1].name}"
+        found += [replace(vs[0], name=name, times=sum([v.times for v in vs]))] if len(vs) >= OFTEN else vs
+    return found
 
 
 def type_text(r: Any) -> str:
@@ -234,7 +242,7 @@ def residual_report(fun: Callable[..., Any] | Jaxpr, *args: Any, **kwargs: Any) 
             "Without a derivative there are no residuals.",
             "Pass floating arguments (1.0 for 1).",
         )
-    names = named(known, fun, args, kwargs, n)
+    names = named(known, jaxpr, fun, args, kwargs, n)
     makers, readers = Index(known), Index(linear)
     results = known.outputs[: len(nonzero)]
     atoms = residuals_of(origins, known.inputs, known.outputs, len(nonzero))
@@ -251,16 +259,14 @@ def residual_report(fun: Callable[..., Any] | Jaxpr, *args: Any, **kwargs: Any) 
     return ResidualReport(jaxpr.name or "a program", tuple(sorted(found, key=lambda r: -r.bytes)))
 
 
-def named(known: Jaxpr, fun: Any, args: tuple, kwargs: dict[str, Any], n: int) -> Names:
-    """Names for the values of a program: those of the arguments, behind `n` constants, and letters for the others."""
-    names = Names()
-    names.bind(known.inputs)
-    for e in known:
-        names.bind(e.outputs)
-    if not isinstance(fun, Jaxpr):
-        name = trees.call_namer(fun, args, kwargs)
-        names.names.update({v: name(i) for i, v in enumerate(known.inputs[n:])})
-    return names
+def named(known: Jaxpr, jaxpr: Jaxpr, fun: Any, args: tuple, kwargs: dict[str, Any], n: int) -> Names:
+    """Names for the values of the forward program of a jaxpr, whose inputs stand behind `n` constants.
+
+    They are those of the arguments, those that the user's lines give, and letters for the others.
+    """
+    name = None if isinstance(fun, Jaxpr) else trees.call_namer(fun, args, kwargs)
+    arguments = {v: name(i) for i, v in enumerate(known.inputs[n:])} if name else {}
+    return names_in(known, names_in_forward(known, jaxpr, arguments.values()) | arguments)
 
 
 class Index:

@@ -11,6 +11,7 @@ from pathlib import Path
 from textwrap import wrap
 
 from minijvp.errors import ArgumentError
+from minijvp.views import optional
 from minijvp.views.graph import KINDS, Graph, Node
 from minijvp.views.layout import Point, bent, layered
 
@@ -47,6 +48,10 @@ PADDING, MARGIN, BETWEEN, NOTE = 12.0, 20.0, 90.0, 13.0
 """Inside of boxes around programs; around the picture; between forward and backward; the height of a line of notes."""
 
 
+SCALE = {".pdf": 1.0, ".png": 2.0}
+"""Pixels of a picture that is not SVG, for one of its own."""
+
+
 @dataclass(frozen=True)
 class Picture:
     """A picture: `svg` is its text. Notebooks show it; `save` writes it to a file."""
@@ -64,15 +69,24 @@ class Picture:
         return f"<picture of {self.title}>"
 
     def save(self, path: str | Path) -> None:
-        """Write the picture to a file that ends in .svg, or in .html for a page; ArgumentError for others."""
+        """Write the picture to a file that ends in .svg, .pdf, .png, or .html for a page; ArgumentError for others.
+
+        For .pdf and .png, MissingPackageError without CairoSVG, which comes with the extra "pictures".
+        """
         path = Path(path)
+        if path.suffix in SCALE:
+            cairo = optional.package("cairosvg", "pictures", f"a picture as {path.suffix}")
+            convert = cairo.svg2pdf if path.suffix == ".pdf" else cairo.svg2png
+            svg = self.svg.replace(FONT, "monospace").encode()  # it looks for the first font of a list only
+            convert(bytestring=svg, write_to=str(path), scale=SCALE[path.suffix])
+            return
         head = f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{safe(self.title)}</title>\n<body>'
         texts = {".svg": self.svg, ".html": f"{head}{self._repr_html_()}</body></html>\n"}
         if path.suffix not in texts:
             raise ArgumentError(
                 f"save received {str(path)!r}, whose suffix is {path.suffix!r}.",
-                "A picture is written as SVG or as a page with that SVG.",
-                "Name a file that ends in .svg or .html.",
+                "A picture is written as SVG, PDF or PNG, or as a page with its SVG.",
+                "Name a file that ends in .svg, .pdf, .png or .html.",
             )
         path.write_text(texts[path.suffix], encoding="utf-8")
 

@@ -6,6 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+STYLE = """<style>
+div.minijvp { overflow: auto; font: 12px ui-monospace, SFMono-Regular, Menlo, Consolas, monospace }
+div.minijvp table { border-collapse: collapse; margin: 8px 0; font: inherit }
+div.minijvp caption { caption-side: top; text-align: left; font-weight: bold; padding: 4px 8px; color: inherit }
+div.minijvp :is(th, td) { text-align: left; padding: 3px 8px; vertical-align: top; border-bottom: 1px solid #8884 }
+div.minijvp td code { white-space: pre-wrap; background: none; color: inherit; padding: 0; font: inherit }
+div.minijvp summary { cursor: pointer }
+</style>"""
+"""Of what is shown in a browser: colours are those around it, be they dark or light."""
+
+
+def html_of(*parts: str) -> str:
+    """Pieces of HTML as one that can be shown anywhere: with their style, in ASCII."""
+    text = "\n".join([f'<div class="minijvp">{STYLE}', *parts]) + "</div>"
+    return text.encode("ascii", "xmlcharrefreplace").decode()
+
 
 @dataclass(frozen=True)
 class Table:
@@ -45,7 +61,7 @@ class Table:
         return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>"
 
     def _repr_html_(self) -> str:
-        return self.html()
+        return html_of(self.html())
 
 
 class Tabular:
@@ -70,11 +86,16 @@ class Tabular:
         return self.table.html()
 
     def _repr_html_(self) -> str:
-        return self.html()
+        return html_of(self.html())
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("\\", "\\\\").replace("|", "\\|") for cell in cells) + " |"
+
+
+def counted(n: int, what: str) -> str:
+    """So many of something."""
+    return f"{n:,} {what}{'s' * (n != 1)}"
 
 
 def byte_text(n: int) -> str:

@@ -19,13 +19,14 @@ from minijvp.control_flow.scan import scan
 from minijvp.control_flow.while_loop import while_loop
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var, evaluate
 from minijvp.core.primitive import Primitive
-from minijvp.core.printing import Names
 from minijvp.core.source import Source
 from minijvp.core.types import Params, is_inexact, type_of
 from minijvp.operations.families import add_tangents, spread
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.linearize import linearize_flat
 from minijvp.transforms.transpose import transpose_flat
+from minijvp.views.names import holds_derivatives, names_of
+from minijvp.views.printing import Names, names_in
 from minijvp.views.python.elementwise import Operands
 from minijvp.views.python.literals import literal
 from minijvp.views.python.operations import TABLE
@@ -74,6 +75,8 @@ class Scope:
     prefix: str = ""
     depth: int = 0
     differentiated: bool = True
+    named: bool = True
+    """Whether the user's lines name values."""
     names: dict[Atom, str] = field(default_factory=dict)
     values: dict[Atom, Any] = field(default_factory=dict)
     derivatives: dict[Atom, Any] = field(default_factory=dict)
@@ -123,18 +126,15 @@ class Walk:
 
     def run(self, scope: Scope, inputs: Sequence[Any], tangents: Sequence[Any]) -> Scope:
         """Run the program of a scope whose inputs have names."""
-        namer, taken = Names(), {*scope.names.values()}
-        for v in (*[v for v, _ in scope.jaxpr.constants], *scope.jaxpr.inputs):
-            letter = namer.use(v)
-            scope.names.setdefault(v, scope.prefix + letter)
+        taken = () if scope.prefix else {*scope.names.values()}
+        scope.named &= not holds_derivatives(scope.jaxpr)
+        names = names_in(scope.jaxpr, names_of(scope.jaxpr, taken) if scope.named else {}, taken)
+        for v in names.names:
+            scope.names.setdefault(v, scope.prefix + names.use(v))
         for v, x in (*scope.jaxpr.constants, *zip(scope.jaxpr.inputs, inputs, strict=True)):
             scope.values[v] = jnp.asarray(x)
         scope.derivatives.update({v: t for v, t in zip(scope.jaxpr.inputs, tangents, strict=True) if t is not None})
         for e in scope.jaxpr.equations:
-            for v in e.outputs:
-                while (name := scope.prefix + namer.use(v)) in taken:
-                    namer.names.pop(v)
-                scope.names[v] = name
             self.step(scope, e)
         return scope
 
@@ -180,7 +180,7 @@ class Walk:
         self, scope: Scope, jaxpr: Jaxpr, names: Sequence[str], inputs: Any, tangents: Any, label: str, **how: Any
     ) -> Scope:
         """The run of a program inside an equation, whose inputs have the names of what they are outside."""
-        inner = Scope(jaxpr, f"{label}.", scope.depth + 1, scope.differentiated, **how)
+        inner = Scope(jaxpr, f"{label}.", scope.depth + 1, scope.differentiated, scope.named, **how)
         inner.names.update(zip(jaxpr.inputs, names, strict=True))
         arrays = [jnp.asarray(x, v.type.dtype) for x, v in zip(inputs, jaxpr.inputs, strict=True)]
         return self.run(inner, arrays, tangents)
@@ -221,7 +221,7 @@ def _call(walk: Walk, scope: Scope, e: Equation, inputs: Any, tangents: Any, row
 def _ruled(walk: Walk, scope: Scope, e: Equation, inputs: Any, tangents: Any, rows: Any) -> tuple[Any, Any, Pull]:
     """A function with a rule: the values inside; tangents and adjoints are the rule's, and inside there are none."""
     label = rows[0].name
-    inner = Scope(e.params["jaxpr"], f"{label}.", scope.depth + 1, differentiated=False)
+    inner = Scope(e.params["jaxpr"], f"{label}.", scope.depth + 1, False, scope.named)
     inner.names.update(zip(inner.jaxpr.inputs, map(scope.name, e.inputs), strict=True))
     walk.run(inner, [jnp.asarray(x) for x in inputs], [None] * len(inputs))
     return walk.by_rule(scope, e, inputs, tangents)

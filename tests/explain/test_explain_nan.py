@@ -552,5 +552,5 @@ def test_tables_of_advice_name_primitives() -> None:
 def test_reports_are_tables() -> None:
     report = explain_nan(mnp.log)(0.0)
     assert report.markdown().startswith(f"**{report.title}**") and "| operation |" in report.markdown()
-    assert report.html() == report._repr_html_() and "<caption>log: inf arises" in report.html()
+    assert report.html() in report._repr_html_() and "<caption>log: inf arises" in report.html()
     assert explain_nan(mnp.log)(1.0).table.rows == ()

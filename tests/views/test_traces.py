@@ -23,7 +23,7 @@ def f(x1, x2, x3):
 
 
 POINT = 1.0, 2.0, 3.0
-NODES = ["x1", "x2", "x3", "d", "e", "f", "g"]
+NODES = ["x1", "x2", "x3", "squared", "e", "f", "g"]
 """Three inputs; x2 squared, times x3, plus x1, times 6."""
 VALUES = [1, 2, 3, 4, 12, 13, 78]
 TANGENTS = [[1, 0, 0, 0, 0, 1, 6], [0, 1, 0, 4, 12, 12, 72], [0, 0, 1, 0, 4, 4, 24]]
@@ -44,8 +44,8 @@ def test_reverse_mode_as_on_the_slides() -> None:
     assert [float(n.value) for n in trace.nodes] == VALUES
     assert [float(n.derivative) for n in trace.nodes] == ADJOINTS
     assert [float(x) for x in trace.derivative] == [6, 72, 24]
-    assert [n.operation for n in trace.nodes[3:]] == ["x2**2", "d * x3", "x1 + e", "6.0 * f"]
-    line = trace["d"].source
+    assert [n.operation for n in trace.nodes[3:]] == ["x2**2", "squared * x3", "x1 + e", "6.0 * f"]
+    line = trace["squared"].source
     assert line is not None
     assert line.text == "squared = x2**2"
 
@@ -53,9 +53,16 @@ def test_reverse_mode_as_on_the_slides() -> None:
 def test_a_trace_is_text_markdown_and_html() -> None:
     trace = reverse_trace(f, *POINT)
     line = f.__code__.co_firstlineno + 1
-    assert str(trace).splitlines()[5].split()[:6] == ["d", "x2**2", "4", "18", f"test_traces.py:{line}:", "squared"]
+    assert str(trace).splitlines()[5].split()[:6] == [
+        "squared",
+        "x2**2",
+        "4",
+        "18",
+        f"test_traces.py:{line}:",
+        "squared",
+    ]
     assert f"| g | 6.0 * f | 78 | 1 | test_traces.py:{line + 1}: return 6 * (x1 + squared * x3) |" in trace.markdown()
-    assert "<td>d * x3</td><td>12</td><td>6</td>" in trace.html() == trace._repr_html_()
+    assert "<td>squared * x3</td><td>12</td><td>6</td>" in trace.html() and trace.html() in trace._repr_html_()
 
 
 def rnn(params, xs):

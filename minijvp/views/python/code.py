@@ -27,9 +27,11 @@ from minijvp.api.programs import abstract_types, stage_tree
 from minijvp.core.jaxpr import Atom, Jaxpr, Var
 from minijvp.core.source import PACKAGE
 from minijvp.tracebacks import nameless_border
+from minijvp.views.names import given_names
 from minijvp.views.python.higher_order import rule_of
 from minijvp.views.python.text import (
     MODULES,
+    Assignment,
     Block,
     Code,
     Namer,
@@ -127,6 +129,10 @@ def written(jaxpr: Jaxpr, out_tree: Any, signature: Signature, name: str) -> Pyt
     namer.names.update({v: namer.free("constant") for v, _ in writer.constants.values() if isinstance(v, Var)})
     bare = code(*result[1:-1]) if is_pair(tree) else result
     unpacking = signature.unpacked(inputs, needed, namer)
+    steps = [(s.source, s.bound(), parts_of(s.value)) for s in body.statements if isinstance(s, Assignment)]
+    named = given_names(steps, parts_of(result), namer.taken)
+    namer.taken.update(named.values())
+    namer.names.update({v: name for v, name in named.items() if isinstance(v, Var)})
     lines = spaced(unpacking, Renderer(namer, needed).block(body, bare, "    "))
     constants = {namer.name(part): value for part, value in writer.constants.values() if part in needed}
     text = "\n".join([f"def {name}({signature.head(constants)}):", *lines])

@@ -15,8 +15,8 @@ from itertools import chain, count
 from typing import Any
 
 from minijvp.core.jaxpr import Var
-from minijvp.core.printing import letters
 from minijvp.core.source import Source
+from minijvp.views.printing import letters
 
 MODULES = {
     "jax": "import jax",
@@ -225,7 +225,7 @@ def comment(source: Source | None) -> str:
         return ""
     text = source.text
     text = text if len(text) <= WIDEST_COMMENT else text[: WIDEST_COMMENT - 3] + "..."
-    return f"# {source.file.rsplit('/', 1)[-1]}:{source.line}" + (f": {text}" if text else "")
+    return f"# {source.place}" + (f": {text}" if text else "")
 
 
 def header(text: str, further: Iterable[str]) -> list[str]:
