@@ -167,7 +167,7 @@ class BackwardNode:
         return str(self.table)
 
     def _repr_html_(self) -> str:
-        return self.table.html()
+        return self.table._repr_html_()
 
 
 def residual_text(x: Any) -> str:

@@ -112,5 +112,6 @@ def program_html(jaxpr: Jaxpr, named: bool = True) -> str:
     if len(jaxpr.equations) > MOST:
         rows.append((f"… and {len(jaxpr.equations) - MOST:,} more: print() shows them", "", ""))
     rows.append(("→ " + ", ".join(map(names.use, jaxpr.outputs)), "", ""))
-    cells = [f"<td><code>{escape(code)}</code>{inner}</td><td>{escape(line)}</td>" for code, inner, line in rows]
+    texts = [(f"<code>{escape(code)}</code>{inner}", line) for code, inner, line in rows]
+    cells = [f"<td>{x}</td><td>{escape(y)}</td>" if y else f'<td colspan="2">{x}</td>' for x, y in texts]
     return f"<table>{''.join([f'<tr>{row}</tr>' for row in cells])}</table>"

@@ -45,7 +45,9 @@ def folded(jaxpr: Jaxpr) -> Jaxpr:
     equations = jaxpr.equations
     weights = cost.weights(equations)
     folds: dict[int, tuple[int, list[Equation]]] = {}
-    found = tokens(equations)
+    numbers: dict[Any, int] = {}
+    pairs = zip(tokens(equations).tolist(), equations, strict=True)
+    found = np.array([numbers.setdefault((token, *e.programs), len(numbers)) for token, e in pairs])
     while weights.sum() >= SPARED and (best := best_repeat(found, weights)) is not None and best[0] >= SPARED:
         _, start, period, length = best
         first, count = divided(equations, jaxpr.outputs, start, period, length)

@@ -49,7 +49,7 @@ def test_the_chain_of_the_lecture() -> None:
     assert [line.split()[1] for line in lines[2:]] == ["sin", "add", "mul", "b", "w"]
     assert lines[0] == "backward graph of sin: 5 nodes, 100 bytes kept"
     assert "4 sin            3 add       f32[25]    100 bytes  test_backward_graph.py:" in lines[2]
-    assert "3 add (pre_act)  2 mul, 0 b" in lines[3] and "pre_act, keeps nothing" in sin.draw().svg
+    assert "3 add (pre_act)  2 mul, 1 b" in lines[3] and "pre_act, keeps nothing" in sin.draw().svg
     assert "<table>" in sin._repr_html_() and "keeps 100 bytes" in sin.draw().svg
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import re
+import sys
 import time
 from collections import Counter
 from itertools import pairwise
@@ -168,6 +169,32 @@ def test_groups_hold_all_equations(group: str, backward: bool) -> None:
     assert len(boxes) < (215 if group == "line" else 110)
 
 
+@pytest.mark.parametrize("backward", [False, True])
+def test_equal_layers_are_drawn_once(backward: bool) -> None:
+    picture = draw(deep, PARAMS, X, backward=backward)
+    assert picture.svg.count(">repeat layer × 50<") == 1 + backward
+    assert picture.svg.count(">tanh<") == 1 and sum(kinds(picture).values()) < 70
+    whole = draw(deep, PARAMS, X, backward=backward, group=None)
+    assert whole.svg.count(">tanh<") == 50
+    # What is saved in the fold of the one program goes to that of the other.
+    assert ("residual" in kinds(picture)) == backward
+
+
+def test_values_have_the_names_of_the_lines_that_make_them() -> None:
+    def named(x: Any) -> Any:
+        hidden = mnp.sin(x) * 2
+        again = mnp.cos(hidden)
+        again = again * again
+        pieces = mnp.split(hidden, 2)
+        return again.sum() + pieces[0].sum()
+
+    for backward in (False, True):
+        boxes = [texts for kind, _, texts in groups(draw(named, X, backward=backward)) if kind == "elementwise"]
+        found = [(texts[0], texts[1].partition(",")[0]) for texts in boxes if len(texts) > 1]
+        assert ("mul(·, 2.0)", "hidden") in found
+        assert not {"again", "pieces"} & {name for _, name in found}
+
+
 def test_a_gradient_of_500_equations_is_drawn_in_time() -> None:
     gradient, params = minijvp.grad(deep), PARAMS + PARAMS[:5]
     assert len(minijvp.make_jaxpr(gradient)(params, X).equations) > 480
@@ -280,6 +307,22 @@ def test_files_stand_alone(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match=r"suffix is '\.bmp'"):
         picture.save(tmp_path / "c.bmp")
     assert not (tmp_path / "c.bmp").exists()
+
+
+def test_pictures_for_slides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture = draw(lambda x: mnp.sin(x) * 2, ONE, backward=True)
+    for name, start in (("a.png", b"\x89PNG"), ("a.pdf", b"%PDF")):
+        picture.save(tmp_path / name)
+        assert (tmp_path / name).read_bytes().startswith(start)
+    size = [int.from_bytes((tmp_path / "a.png").read_bytes()[i : i + 4], "big") for i in (16, 20)]
+    root = ElementTree.fromstring(picture.svg)
+    assert size == [2 * int(root.attrib[name]) for name in ("width", "height")]
+    minijvp.sparsity(lambda x: mnp.diff(x) ** 2)(mnp.arange(5.0)).draw().save(tmp_path / "b.png")
+    minijvp.residual_report(mnp.sin, X).picture.save(tmp_path / "c.pdf")
+    minijvp.remat_plan(mnp.sin, X).picture.save(str(tmp_path / "d.png"))
+    monkeypatch.setitem(sys.modules, "cairosvg", None)
+    with pytest.raises(minijvp.MissingPackageError, match=r"a picture as \.png needs the package 'cairosvg'"):
+        picture.save(tmp_path / "e.png")
 
 
 def test_programs_without_equations_keys_and_several_results() -> None:

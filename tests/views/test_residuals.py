@@ -247,3 +247,23 @@ def test_bad_input() -> None:
         residual_report(3.0)
     with pytest.raises(minijvp.ArgumentError, match="not an array"):
         residual_report(lambda x: x, "x")
+
+
+def test_values_that_are_alike_are_one_row_of_the_table() -> None:
+    def deep(weights: Any, x: Any) -> Any:
+        for w in weights:
+            x = mnp.tanh(x @ w)
+        return x.sum()
+
+    weights = [jnp.ones((4, 4), jnp.float32)] * 6
+    report = minijvp.residual_report(deep, weights, jnp.ones((2, 4), jnp.float32))
+    rows = [(row[0], row[1], row[2], row[4]) for row in report.table.rows]
+    assert rows[:3] == [
+        ("weights[0] … weights[5]", "f32[4,4] × 6", "384 bytes", ""),
+        ("j … y", "f32[2,4] × 6", "192 bytes", "tanh_slope"),
+        ("i … u", "f32[2,4] × 5", "160 bytes", "tanh"),
+    ]
+    assert len(rows) == 4 and len(report.residuals) == 18
+    assert sum(r.bytes for r in report.residuals) == report.total
+    plan = minijvp.remat_plan(deep, weights, jnp.ones((2, 4), jnp.float32), memory_budget=0.5)
+    assert len(plan.table.rows) < len(plan.values) and "× 6" in str(plan)
