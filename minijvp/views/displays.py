@@ -96,7 +96,7 @@ def program_html(jaxpr: Jaxpr, named: bool = True) -> str:
     written: dict[int, str] = {}
     rows = [("λ " + names.bind([*[v for v, _ in jaxpr.constants], *jaxpr.inputs]), "", "")]
     for e in jaxpr.equations[:MOST]:
-        line = f"{e.source.place}: {e.source.text}" if e.source and e.primitive is not repeated else ""
+        line = f"{e.source.place}: {e.source.text}" if e.source else ""
         programs = e.primitive.by_parameter(e.params) if isinstance(e.primitive, ProgramPrimitive) else {}
         params = {k: v for k, v in shown_params(e).items() if k not in programs}
         inner = []

@@ -89,7 +89,7 @@ def fold_of(jaxpr: Jaxpr, stretches: Stretches, members: Sequence[int]) -> list[
     carried = tuple([output for _, output in slots])  # type: ignore[misc]
     params = {"jaxpr": folded(calls[0].params["jaxpr"]), "length": len(calls), "slots": Slots(*sizes, carried)}
     operands, outputs = sum([values for values, _ in slots], ()), sum(map(tuple, results), ())  # type: ignore[misc]
-    return [*before, Equation(repeated, operands, params, outputs, stretches.stretches[members[0]][kept[0]].source)]
+    return [*before, Equation(repeated, operands, params, outputs, None)]
 
 
 def slot_of(column: tuple[Atom, ...], made: dict[Any, tuple[int, int]]) -> tuple[tuple[Atom, ...], int | None] | None:

@@ -51,7 +51,7 @@ def names_in(jaxpr: Jaxpr, given: Mapping[Any, str] = {}, taken: Collection[str]
 
 def format_jaxpr(jaxpr: Jaxpr, *, source_lines: bool = False, indent: str = "", fold: bool = False) -> str:
     """A program as text, an equation a line; with `source_lines`, each with the user code that made it."""
-    jaxpr = folded(jaxpr) if fold else jaxpr
+    how, jaxpr = {"source_lines": source_lines, "fold": fold}, folded(jaxpr) if fold else jaxpr
     names = names_in(jaxpr)
     constants = names.bind(v for v, _ in jaxpr.constants)
     head = f"{{ lambda {constants}{' ' if constants else ''}; {names.bind(jaxpr.inputs)} ."
@@ -61,7 +61,7 @@ def format_jaxpr(jaxpr: Jaxpr, *, source_lines: bool = False, indent: str = "", 
         for v in e.params.values():
             if e.outputs and len(getattr(v, "equations", ())) > BRIEF:
                 written.setdefault(id(v), names.use(e.outputs[0]))
-        line = f"{indent}    {equation_text(e, names, format_params(params, indent + '    ', fold))}"
+        line = f"{indent}    {equation_text(e, names, format_params(params, indent + '    ', **how))}"
         if source_lines and e.source is not None:
             line += f"  # {e.source.place}"
         lines.append(line)
@@ -99,18 +99,18 @@ def several(atoms: Sequence[Atom], use: Callable[[Any], str]) -> str:
     return names[0] if len(names) == 1 else f"({' … '.join([names[0], names[-1]])})"
 
 
-def format_params(params: dict[str, Any], indent: str, fold: bool = False) -> str:
+def format_params(params: dict[str, Any], indent: str, **how: bool) -> str:
     """The parameters of an equation, in brackets."""
-    texts = [f"{k}={format_param(v, indent, fold)}" for k, v in sorted(params.items())]
+    texts = [f"{k}={format_param(v, indent, **how)}" for k, v in sorted(params.items())]
     return "[" + " ".join(texts) + "]" if params else ""
 
 
-def format_param(value: Any, indent: str, fold: bool = False) -> str:
+def format_param(value: Any, indent: str, **how: bool) -> str:
     """A parameter; an inner program on lines of its own."""
     if hasattr(value, "equations"):
-        return "\n" + indent + "  " + format_jaxpr(value, indent=indent + "  ", fold=fold) + "\n" + indent
+        return "\n" + indent + "  " + format_jaxpr(value, indent=indent + "  ", **how) + "\n" + indent
     if isinstance(value, tuple) and not hasattr(value, "_fields"):
-        return "(" + ", ".join(format_param(v, indent, fold) for v in value) + ("," if len(value) == 1 else "") + ")"
+        return "(" + ", ".join(format_param(v, indent, **how) for v in value) + ("," if len(value) == 1 else "") + ")"
     if isinstance(value, type) or type(value).__name__.startswith("dtype"):
         return getattr(value, "name", getattr(value, "__name__", str(value)))
     return str(value.spec if isinstance(value, NamedSharding) else value)

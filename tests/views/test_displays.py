@@ -99,7 +99,7 @@ def test_layers_are_shown_once() -> None:
     assert text.count("tanh") == 1 and "length=16] (q, then e) (a … p)" in text
     assert jaxpr.text(fold=False).count("tanh") == 16 and "repeat" not in jaxpr.text(fold=False)
     line = f"# test_displays.py:{deep.__code__.co_firstlineno + 2}\n"
-    assert jaxpr.text(source_lines=True).count(line) == 1
+    assert jaxpr.text(source_lines=True).count(line) == 1 and jaxpr.text(source_lines=True).count("# ") == 5
     assert jaxpr.text(source_lines=True, fold=False).count(line) == 16
     words = Tags(jaxpr._repr_html_()).words
     assert any(["z:f32[4,8] = dot_general" in code for code in words["code"]])
