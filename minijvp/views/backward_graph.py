@@ -121,7 +121,9 @@ class BackwardNode:
     def names(self) -> dict[BackwardNode, str]:
         """The names that the user's lines give to results, by the nodes from here."""
         nodes = self.walk()[::-1]
-        steps = [(node.source, (node,), [n for n, _ in node.next_functions]) for node in nodes if node.equation]
+        steps = [
+            (node.source, node.name, (node,), [n for n, _ in node.next_functions]) for node in nodes if node.equation
+        ]
         return given_names(steps, (self,), [node.name for node in nodes if not node.equation])
 
     @property

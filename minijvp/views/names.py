@@ -2,31 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr
 from minijvp.core.source import Source
 
-Step = tuple[Source | None, Collection[Any], Iterable[Any]]
-"""The line of an operation, what it makes, and what it reads."""
+Step = tuple[Source | None, Hashable, Collection[Any], Iterable[Any]]
+"""The line of an operation, what it is, what it makes, and what it reads."""
 
 
 def given_names(steps: Sequence[Step], results: Iterable[Any], taken: Collection[str] = ()) -> dict[Any, str]:
     """The values that the user's lines give names to; none for a name that is taken, or given twice.
 
-    A line may make several values: the last has the name, if nothing else reads the others. Of the operations of a
-    derivative, nobody can tell which one it is that the line computes.
+    A line may make several values: the last has the name, if nothing else reads the others, and no operation comes
+    again, as in a loop. Of those of a derivative, nobody can tell which one it is that the line computes.
     """
-    last = {v: i for i, (_, _, read) in enumerate(steps) for v in read} | dict.fromkeys(results, len(steps))
+    last = {v: i for i, (*_, read) in enumerate(steps) for v in read} | dict.fromkeys(results, len(steps))
     found: dict[str, list[Any]] = {}
     for name, run in groupby(range(len(steps)), key=lambda i: name_at(steps[i][0])):
         *before, end = run
         if name:
-            inside = [last.get(v, len(steps)) <= end for i in before for v in steps[i][1]]
-            (*others, v) = steps[end][1] or (None,)
-            found.setdefault(name[0], []).append(None if others or not all(inside) else v)
+            plain = len({steps[i][1] for i in (*before, end)}) == len(before) + 1
+            plain &= all([last.get(v, len(steps)) <= end for i in before for v in steps[i][2]])
+            (*others, v) = steps[end][2] or (None,)
+            found.setdefault(name[0], []).append(v if plain and not others else None)
     return {vs[0]: name for name, vs in found.items() if len(vs) == 1 and vs[0] is not None and name not in taken}
 
 
@@ -50,7 +51,7 @@ def holds_derivatives(jaxpr: Jaxpr) -> bool:
 
 def names_of(jaxpr: Jaxpr, taken: Collection[str] = ()) -> dict[Atom, str]:
     """The names of values of a program."""
-    return given_names([(e.source, e.outputs, e.inputs) for e in jaxpr], jaxpr.outputs, taken)
+    return given_names([(e.source, e.primitive.name, e.outputs, e.inputs) for e in jaxpr], jaxpr.outputs, taken)
 
 
 def names_within(jaxpr: Jaxpr, taken: Collection[str] = ()) -> dict[Atom, str]:

@@ -129,9 +129,12 @@ def written(jaxpr: Jaxpr, out_tree: Any, signature: Signature, name: str) -> Pyt
     namer.names.update({v: namer.free("constant") for v, _ in writer.constants.values() if isinstance(v, Var)})
     bare = code(*result[1:-1]) if is_pair(tree) else result
     unpacking = signature.unpacked(inputs, needed, namer)
-    steps = [(s.source, s.bound(), parts_of(s.value)) for s in body.statements if isinstance(s, Assignment)]
+    texts = lambda value: tuple([part for part in value if isinstance(part, str)])
+    assigned = [s for s in body.statements if isinstance(s, Assignment)]
+    steps = [(s.source, texts(s.value), s.bound(), parts_of(s.value)) for s in assigned]
     named = given_names(steps, parts_of(result), namer.taken)
     namer.taken.update(named.values())
+    namer.reserved |= {*named.values()}
     namer.names.update({v: name for v, name in named.items() if isinstance(v, Var)})
     lines = spaced(unpacking, Renderer(namer, needed).block(body, bare, "    "))
     constants = {namer.name(part): value for part, value in writer.constants.values() if part in needed}
