@@ -127,6 +127,7 @@ from minijvp.views import hooked as views_hooked
 if TYPE_CHECKING:  # what is imported when it is first used
     from minijvp import nn, numerical, random, scipy, symbolic
     from minijvp.explain.explain_nan import explain_nan
+    from minijvp.lax.bars import progress
     from minijvp.products.diagonals import divergence, hessian_diagonal
     from minijvp.products.laplacians import biharmonic, laplacian
     from minijvp.products.operators import ggn_operator, hessian_operator, jacobian_operator
@@ -226,6 +227,7 @@ ELSEWHERE = {
     "explain_nan": "explain.explain_nan",
     "external": "tools.external",
     "forward_trace": "views.traces",
+    "progress": "lax.bars",
     "remat_plan": "views.remat_plan",
     "reshard": "sharding",
     "residual_report": "views.residuals",
@@ -369,6 +371,7 @@ __all__ = [
     "process_count",
     "process_index",
     "process_indices",
+    "progress",
     "pure_callback",
     "random",
     "remat",

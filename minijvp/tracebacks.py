@@ -50,6 +50,8 @@ def shorten(error: BaseException) -> None:
 
     The frame that calls this one goes too, if it raises the error again by `raise` alone.
     """
+    if hooks.failed is not None:
+        hooks.failed()
     if type(error) is TypeError and OURS in str(error):
         error.args = (about_tracers(raised_at(error)),)
     if hooks.full_tracebacks() or jax.config.jax_traceback_filtering == "off":  # type: ignore[attr-defined]

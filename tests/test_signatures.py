@@ -24,9 +24,10 @@ Parameter = inspect.Parameter
 BY_POSITION = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 MORE = {
-    "jax.lax.scan": {"checkpoint": "memory for time in reverse mode"},
-    "jax.lax.while_loop": {"max_steps": "reverse mode by a scan"},
-    "jax.lax.fori_loop": {"max_steps": "reverse mode by a scan"},
+    "jax.lax.scan": {"checkpoint": "memory for time in reverse mode", "progress": "a bar"},
+    "jax.lax.map": {"progress": "a bar"},
+    "jax.lax.while_loop": {"max_steps": "reverse mode by a scan", "progress": "a bar"},
+    "jax.lax.fori_loop": {"max_steps": "reverse mode by a scan", "progress": "a bar"},
 }
 """Parameters that JAX's functions do not have, with what they are for."""
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from minijvp.core.program_primitive import ProgramPrimitive
+from minijvp.core.tracing import traced_by_jax
 from minijvp.core.types import Params
 
 UNKNOWN_TRIP_COUNT = 10
@@ -24,6 +27,14 @@ class ControlFlow(ProgramPrimitive):
 
     may_not_end = False
     """Whether it is one that may run forever."""
+
+    def has_own_derivative(self, params: Params) -> bool:
+        return self.own_derivative or "progress" in params
+
+    def evaluate(self, args: tuple, params: Params) -> Any:
+        if "progress" in params and traced_by_jax():
+            return self.evaluate_in_jax(args, params)
+        return super().evaluate(args, params)
 
     def trip_count(self, params: Params) -> int:
         return UNKNOWN_TRIP_COUNT if self.repeats else 1

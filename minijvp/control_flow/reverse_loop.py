@@ -9,6 +9,7 @@ Source: the multi-level schedules of A. Griewank and A. Walther, Evaluating deri
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -18,6 +19,7 @@ from jax.core import eval_context
 from minijvp.calls.dependence import fixpoint, reaching, spread_around
 from minijvp.calls.programs import Flags, both, chosen, groups, present, typed
 from minijvp.control_flow.bodies import Body, jvp_body, with_carry
+from minijvp.control_flow.progress import Backward, Bar
 from minijvp.core.caching import cached_by_linearizer
 from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Jaxpr, evaluate, lower
@@ -132,8 +134,10 @@ def slots(types: Sequence[ArrayType]) -> tuple[int, int]:
     return n, levels
 
 
-def pull_loop(loop: Body, wrt: Flags, cts: Flags, n: Array, inputs: Sequence[Any], given: Any) -> Any:
-    """The cotangents that `pull_program` finds, after `n` steps, by raw jax.lax calls."""
+def pull_loop(
+    loop: Body, wrt: Flags, cts: Flags, n: Array, inputs: Sequence[Any], given: Any, bar: Bar | None = None
+) -> Any:
+    """The cotangents that `pull_program` finds, after `n` steps, by raw jax.lax calls. It may show a bar."""
     body = loop.jaxpr
     with eval_context():
         program, _, found, _ = pull_program(loop, wrt, cts)
@@ -147,19 +151,28 @@ def pull_loop(loop: Body, wrt: Flags, cts: Flags, n: Array, inputs: Sequence[Any
         return sums, [jnp.zeros_like(v) if c is None else c for c, v in zip(chosen(pulled.carry, cts), ct)]
 
     sums = [jnp.zeros(t.shape, t.dtype) for t in chosen(types.constants, loop.inputs(found).constants)]
-    walk = WayBack(lambda carry: lower(body, *constants, *carry), backwards, *slots(types.carry))
-    sums, ct = walk.segment(0, init, n, (sums, list(given)))
+    state: Any = sums, list(given)
+    with nullcontext() if bar is None else Backward(bar, n) as told:
+        walk = WayBack(lambda carry: lower(body, *constants, *carry), backwards, *slots(types.carry), told)
+        found = walk.segment(0, init, n, told.begin(state) if told else state)
+        sums, ct = found[1] if told else found
     return (*sums, *ct)
 
 
 class WayBack:
-    """The way back through a loop, for its step forwards and its step backwards, by levels of `size` slots."""
+    """The way back through a loop, for its step forwards and its step backwards, by levels of `size` slots.
 
-    def __init__(self, step: Callable[[Any], Any], backwards: Callable[[Any, Any], Any], size: int, levels: int):
+    With a bar, `told`, its state goes with a ticket.
+    """
+
+    def __init__(
+        self, step: Callable[[Any], Any], backwards: Callable[[Any, Any], Any], size: int, levels: int, told: Any = None
+    ):
         self.step = step
         self.backwards = backwards
         self.size = size
         self.levels = levels
+        self.told = told
 
     def advance(self, x: Any, n: Array) -> Any:
         """The carries `n` steps later."""
@@ -176,14 +189,14 @@ class WayBack:
 
         return lax.fori_loop(1, n, put, (x, kept))[1]
 
-    def back(self, kept: Any, n: Array, do: Callable[[Any, Any, Any], Any], state: Any) -> Any:
+    def back(self, kept: Any, n: Array, do: Callable[[Any, Any, Any], Any], state: Any, told: Any = None) -> Any:
         """The state after `do(j, slot, state)` for all slots from the last one to the first."""
 
         def turn(k: Array, state: Any) -> Any:
             j = n - 1 - k
             return do(j, [lax.dynamic_index_in_dim(v, j, 0, keepdims=False) for v in kept], state)
 
-        return lax.fori_loop(0, n, turn, state)
+        return lax.fori_loop(0, n, turn, state) if told is None else told.steps(n, turn, state)
 
     def segment(self, level: int, x: Any, n: Array, state: Any) -> Any:
         """The state before `n` steps that begin with the carries `x`."""
@@ -207,7 +220,7 @@ class WayBack:
             start = (parts - 1 - k) * self.size
             count = jnp.minimum(n - start, self.size)
             kept = self.keep(self.advance(x, start), count, None)
-            return self.back(kept, count, lambda j, x, state: self.backwards(x, state), state)
+            return self.back(kept, count, lambda j, x, state: self.backwards(x, state), state, self.told)
 
         parts = -(-n // self.size)
         return lax.fori_loop(0, parts, part, state)

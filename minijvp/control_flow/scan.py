@@ -38,6 +38,7 @@ from minijvp.control_flow.bodies import (
     vmap_body,
     with_carry,
 )
+from minijvp.control_flow.progress import Bar, scan_told, shown
 from minijvp.core.caching import cached, cached_by_linearizer
 from minijvp.core.hooks import hooks
 from minijvp.core.jaxpr import Equation, Jaxpr, Var, evaluate, lower
@@ -55,13 +56,22 @@ class Scan(ControlFlow):
 
     Its arguments are `n_constants` constants, `n_carry` first carries, and arrays of `length` rows. The open `jaxpr`
     takes constants, carries and one row of each array; it gives the next carries and one row of each result.
-    `reverse` goes from the last row to the first; `unroll` is the number of steps in a turn of the compiled loop.
+    `reverse` goes from the last row to the first; `unroll` is the number of steps in a turn of the compiled loop. With
+    a bar, `progress`, it shows how far it is.
     """
 
     takes_more = True
 
     def impl(
-        self, *args: Array, jaxpr: Jaxpr, n_constants: int, n_carry: int, length: int, reverse: bool, unroll: Any
+        self,
+        *args: Array,
+        jaxpr: Jaxpr,
+        n_constants: int,
+        n_carry: int,
+        length: int,
+        reverse: bool,
+        unroll: Any,
+        progress: Bar | None = None,
     ) -> tuple[Any, ...]:
         exact = [typed(x, t) for x, t in zip(args[: n_constants + n_carry], jaxpr.in_types, strict=False)]
         constants, init = groups(exact, n_constants)
@@ -73,6 +83,9 @@ class Scan(ControlFlow):
         # Without a step to take in Python, JAX knows no types of results inside of disable_jit.
         with jax.disable_jit(False) if jit_is_disabled() and not length else nullcontext():
             rows = list(args[len(exact) :])
+            if progress is not None and length:
+                types = stacked(length, array_types(jaxpr.out_types[n_carry:]))
+                return scan_told(step, init, rows, types, length, reverse, unroll, progress)
             carry, ys = lax.scan(step, init, rows, None if rows and is_symbolic(length) else length, reverse, unroll)
         return (*carry, *ys)
 
@@ -133,7 +146,7 @@ class Scan(ControlFlow):
             *started(t.carry, x.carry, parts.carried),
             *moving,
             *present(t.xs),
-            **changed(params, parts.linear),
+            **changed(params, parts.linear, **shown(params, "tangents")),
         )
         return outs, spread(t_outs, parts.out_nonzero)
 
@@ -150,7 +163,7 @@ class Scan(ControlFlow):
             *self.histories(x, parts.known_carry, params),
             *known(x.xs),
             *present(ct_ys),
-            **changed(params, parts.body, reverse=not params["reverse"]),
+            **changed(params, parts.body, reverse=not params["reverse"], **shown(params, "backward")),
         )
         cts = spread(outs, (*found.constants, *parts.carried, *found.xs))
         return tuple([c if flag else None for c, flag in zip(cts, linear, strict=True)])
@@ -161,7 +174,8 @@ class Scan(ControlFlow):
             return []
         body = history_body(body_of(params), wanted)
         args = [zeros_like(v) if is_linear(v) else v for v in (*x.constants, *chosen(x.carry, wanted), *x.xs)]
-        return list(self(*args, **changed(params, body))[body.n_carry :])
+        unseen = {k: v for k, v in params.items() if k != "progress"}
+        return list(self(*args, **changed(unseen, body))[body.n_carry :])
 
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], **params: Any) -> tuple[Any, Any]:
         body = body_of(params)

@@ -18,6 +18,7 @@ from minijvp.calls.programs import Flags, array_types, chosen, groups, in_series
 from minijvp.calls.silence import silent
 from minijvp.control_flow.base import ControlFlow
 from minijvp.control_flow.bodies import Body, Transformed, batched_carry, jvp_body, of_carries, started, vmap_body
+from minijvp.control_flow.progress import Bar, shown, while_told
 from minijvp.control_flow.reverse_loop import Curvature, Pull, curvature_of, differentiated, pull_loop, pull_program
 from minijvp.control_flow.while_programs import (
     BOOL,
@@ -55,12 +56,15 @@ class While(ControlFlow):
     may_not_end = True
     own_derivative = True
 
-    def impl(self, *args: Array, **params: Any) -> tuple[Any, ...]:
+    def impl(self, *args: Array, progress: Bar | None = None, **params: Any) -> tuple[Any, ...]:
         condition, k, body = LoopPrograms.of(params)
         exact = [typed(x, t) for x, t in zip(args[k:], body.jaxpr.in_types, strict=True)]
         constants, init, _ = body.inputs(exact)
         goes_on = lambda carry: lower(condition, *args[:k], *carry)[0]
-        return tuple(lax.while_loop(goes_on, lambda carry: lower(body.jaxpr, *constants, *carry), init))
+        step = lambda carry: lower(body.jaxpr, *constants, *carry)
+        return tuple(
+            lax.while_loop(goes_on, step, init) if progress is None else while_told(goes_on, step, init, progress)
+        )
 
     def type_rule(self, *types: ArrayType, **params: Any) -> tuple[ArrayType, ...]:
         condition, k, body = LoopPrograms.of(params)
@@ -83,7 +87,7 @@ class While(ControlFlow):
         condition, k, body = LoopPrograms.of(params)
         more = made.body.inputs(made.body.jaxpr.in_types).carry[body.n_carry :]
         programs = LoopPrograms(with_more_carries(condition, tuple(more)), k, made.body)
-        return groups(self(*primals[:k], *made.extra, *args, **programs.params), body.n_carry)
+        return groups(self(*primals[:k], *made.extra, *args, **programs.params, **shown(params)), body.n_carry)
 
     def taylor_to(self, order: int, primals: tuple, series: tuple, **params: Any) -> tuple[Any, Any]:
         _, k, body = LoopPrograms.of(params)
@@ -103,27 +107,27 @@ class While(ControlFlow):
         # The loop itself keeps nothing but the number of its steps. What it shows is shown once.
         counted = of_carries(counting(plain.jaxpr), plain.n_constants)
         programs = LoopPrograms(with_more_carries(condition, (INT32,)), k, counted)
-        *outs, n = self(*primals, np.int32(0), **programs.params)
+        *outs, n = self(*primals, np.int32(0), **programs.params, **shown(params))
         t_inputs = [*present(t.constants), *started(t.carry, x.carry, carried)]
-        return tuple(outs), spread(while_tangents(n, *primals[k:], *t_inputs, **of_loop(body, wrt)), carried)
+        how = of_loop(body, wrt, **shown(params, "tangents"))
+        return tuple(outs), spread(while_tangents(n, *primals[k:], *t_inputs, **how), carried)
 
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], **params: Any) -> tuple[Any, Any]:
         condition, k, body = LoopPrograms.of(params)
         made = vmap_body(body, axis, batched[k:])
         condition, (differs,) = vmap_jaxpr(condition, axis, (*batched[:k], *made.carried))
         if differs:
-            return self.batch_lanes(axis, args, batched, LoopPrograms.of(params))
+            return self.batch_lanes(axis, args, batched, params)
         condition, more = condition.hoist_constants()
         x, b = body.inputs(args[k:]), body.inputs(batched[k:])
         init = batched_carry(axis, x.carry, b.carry, made.carried)
         programs = LoopPrograms(condition, len(more) + k, made.body)
-        outs = self(*more, *args[:k], *made.extra, *x.constants, *init, **programs.params)
+        outs = self(*more, *args[:k], *made.extra, *x.constants, *init, **programs.params, **shown(params))
         return outs, made.carried
 
-    def batch_lanes(
-        self, axis: Axis, args: tuple, batched: tuple[bool, ...], programs: LoopPrograms
-    ) -> tuple[Any, Any]:
+    def batch_lanes(self, axis: Axis, args: tuple, batched: tuple[bool, ...], params: Params) -> tuple[Any, Any]:
         """The loop that runs as long as one lane wants another step. A further carry says which lanes do."""
+        programs = LoopPrograms.of(params)
         k, n = programs.n_cond_constants, programs.n_cond_constants + programs.body.n_constants
         constants, init = groups(args, n)
         init = batched_carry(axis, init, batched[n:], (True,) * len(init))
@@ -132,7 +136,7 @@ class While(ControlFlow):
         body, extra = program.hoist_constants()
         goes_on = any_lane(axis, tuple(map(type_of, init)))
         made = LoopPrograms(goes_on, 0, of_carries(body, len(extra) + n))
-        outs = self(*extra, *constants, running, *init, **made.params)
+        outs = self(*extra, *constants, running, *init, **made.params, **shown(params))
         return outs[1:], (True,) * len(init)
 
     def without_outputs(self, equation: Equation, used: Flags) -> Equation:
@@ -142,7 +146,7 @@ class While(ControlFlow):
         if all(carry):
             return equation
         inputs, outputs = tuple(chosen(equation.inputs, ins)), tuple(chosen(equation.outputs, carry))
-        return Equation(self, inputs, programs.params, outputs, equation.source)
+        return Equation(self, inputs, {**programs.params, **shown(equation.params)}, outputs, equation.source)
 
     def reached(self, equation: Equation, inputs: Flags, differentiable: bool) -> Flags:
         condition, k, body = LoopPrograms.of(equation.params)
@@ -193,7 +197,7 @@ class WhileTangents(LoopDerivative):
         goes_on = fewer_steps(tuple(made.body.inputs(made.body.jaxpr.in_types).carry))
         programs = LoopPrograms(goes_on, 1, of_carries(counting(made.body.jaxpr), made.body.n_constants))
         moving = [*map(added, made.extra), *constants, *t_constants]
-        return (*n, *moving, *init, *t_carry, added(np.int32(0))), programs.params
+        return (*n, *moving, *init, *t_carry, added(np.int32(0))), {**programs.params, **shown(params)}
 
     def picked(self, outs: Sequence[Any], params: Params) -> tuple[Any, ...]:
         """The tangents among the results of the loop of duals."""
@@ -205,7 +209,9 @@ class WhileTangents(LoopDerivative):
             arguments, how = self.as_while(args, itself, params)
         return self.picked(while_loop.impl(*arguments, **how), params)
 
-    def type_rule(self, *types: ArrayType, body: Jaxpr, n_constants: int, wrt: Flags) -> tuple[ArrayType, ...]:
+    def type_rule(
+        self, *types: ArrayType, body: Jaxpr, n_constants: int, wrt: Flags, progress: Bar | None = None
+    ) -> tuple[ArrayType, ...]:
         tangents = [t.strong() for t in chosen(body.in_types, wrt)]
         require_types("the arguments of while_tangents", types, (INT32, *body.in_types, *tangents))
         return tuple(tangents[sum(wrt[:n_constants]) :])
@@ -222,7 +228,8 @@ class WhileTangents(LoopDerivative):
 
     def pulled(self, ct: tuple, residuals: tuple, linear: tuple, params: Params) -> Sequence[Any]:
         body, wrt = loop_of(params), params["wrt"]
-        return chosen(cotangents(residuals, spread(ct, body.carry(wrt)), body, wrt), wrt)
+        cts = spread(ct, body.carry(wrt))
+        return chosen(cotangents(residuals, cts, body, wrt, **shown(params, "backward")), wrt)
 
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], **params: Any) -> tuple[Any, Any]:
         """Each lane has tangents of its own, so what they belong to is batched. All lanes walk together."""
@@ -231,7 +238,8 @@ class WhileTangents(LoopDerivative):
         flags, b_ts = groups(batched, 1 + len(wrt))
         lanes = Lanes.of(axis, body, residuals, flags, map(bool, spread(b_ts, wrt)))
         ts = batched_carry(axis, ts, b_ts, chosen(lanes.batched, wrt))
-        outs = while_tangents(lanes.n, *lanes.inputs, *ts, **of_loop(lanes.body, lanes.around(wrt)))
+        how = of_loop(lanes.body, lanes.around(wrt), **shown(params))
+        outs = while_tangents(lanes.n, *lanes.inputs, *ts, **how)
         return tuple(outs), tuple(chosen(body.carry(lanes.batched), body.carry(wrt)))
 
 
@@ -245,7 +253,7 @@ class WhileCotangents(LoopDerivative):
 
     def impl(self, n: Array, *args: Array, **params: Any) -> tuple[Any, ...]:
         inputs, given = groups(args, len(params["wrt"]))
-        return pull_loop(loop_of(params), params["wrt"], params["cts"], n, inputs, given)
+        return pull_loop(loop_of(params), params["wrt"], params["cts"], n, inputs, given, params.get("progress"))
 
     def type_rule(self, *types: ArrayType, **params: Any) -> tuple[ArrayType, ...]:
         body = loop_of(params)
@@ -259,7 +267,7 @@ class WhileCotangents(LoopDerivative):
         along = differentiated(loop_of(params), nonzero(tangents[1:k]))
         directions = started(tangents[1:k], primals[1:k], along)
         t_cts = spread(tangents[k:], params["cts"])
-        how = {**params, "along": along, "t_cts": nonzero(t_cts)}
+        how = {**params, "along": along, "t_cts": nonzero(t_cts), **shown(params, "tangents")}
         outs = self(*primals, **params)
         by_input = spread(while_curvature(*primals, *directions, *present(t_cts), **how), curvature(how).found)
         return outs, tuple(chosen(by_input, pull_of(params).found))
@@ -274,7 +282,8 @@ class WhileCotangents(LoopDerivative):
         flags, b_given = groups(batched, 1 + len(wrt))
         lanes = Lanes.of(axis, loop_of(params), residuals, flags, found)
         cts = spread(batched_carry(axis, given, b_given, (True,) * len(given)), params["cts"])
-        outs = cotangents((lanes.n, *lanes.inputs), (*cts, *[None] * lanes.after), lanes.body, lanes.around(wrt))
+        cts = (*cts, *[None] * lanes.after)
+        outs = cotangents((lanes.n, *lanes.inputs), cts, lanes.body, lanes.around(wrt), **shown(params))
         places = zip(outs, lanes.inputs, lanes.around(found), strict=True)
         return tuple([instantiate(c, x) for c, x, flag in places if flag]), (True,) * sum(found)
 
@@ -301,7 +310,7 @@ class WhileCurvature(LoopDerivative):
         of_duals = chosen(zip([*spread(t_given, t_cts), *chosen(spread(given, cts), t_carry)], types), plan.cts)
         pulled = [added(zeros_like(t)) if c is None else c for c, t in of_duals]
         arguments = (*n, *map(added, plan.extra), *constants, *by_constants, *init, *by_init, *pulled)
-        return arguments, of_loop(plan.body, plan.wrt, cts=plan.cts)
+        return arguments, of_loop(plan.body, plan.wrt, cts=plan.cts, **shown(params))
 
     def picked(self, outs: Sequence[Any], params: Params) -> tuple[Any, ...]:
         """The results for constants and carries, without those for their tangents."""
@@ -375,11 +384,11 @@ def curvature(params: Params) -> Curvature:
     return curvature_of(loop_of(params), *[params[k] for k in ("wrt", "cts", "along", "t_cts")])
 
 
-def cotangents(residuals: Sequence[Any], cts: Sequence[Any], body: Body, wrt: Flags) -> Sequence[Any]:
+def cotangents(residuals: Sequence[Any], cts: Sequence[Any], body: Body, wrt: Flags, **others: Any) -> Sequence[Any]:
     """The cotangents of constants and first carries, where there are any, for those of the last carries."""
     pull = pull_program(body, wrt, nonzero(cts))
     given = started(cts, residuals[1 + body.n_constants :], pull.cts)
-    return spread(while_cotangents(*residuals, *given, **of_loop(body, wrt, cts=pull.cts)), pull.found)
+    return spread(while_cotangents(*residuals, *given, **of_loop(body, wrt, cts=pull.cts, **others)), pull.found)
 
 
 def tangents(residuals: Sequence[Any], ts: Sequence[Any], body: Body) -> Sequence[Any]:

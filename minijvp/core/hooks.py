@@ -16,12 +16,14 @@ class Hooks:
     `explainer(fun, args, kwargs)` gives the error that says why results of a call are not finite, and
     `check(result, fun, args, kwargs)` raises it, where the settings in force ask for that.
     `shown(form, x, **options)` gives the "text" or the "html" of a program or of a linear map.
-    `full_tracebacks()` says whether these want all frames in the tracebacks of errors.
+    `full_tracebacks()` says whether these want all frames in the tracebacks of errors. `failed()` is to be told that an
+    error leaves a public function, while loops show how far they are.
     """
 
     __slots__ = (
         "check",
         "explainer",
+        "failed",
         "faster",
         "full_tracebacks",
         "linearizer",
@@ -40,6 +42,7 @@ class Hooks:
         self.explainer: Any = None
         self.check: Any = None
         self.shown: Any = None
+        self.failed: Callable[[], None] | None = None
         self.full_tracebacks: Callable[[], bool] = lambda: False
 
 

@@ -237,7 +237,9 @@ class Jaxpr:
 
 def has_own_derivatives(jaxpr: Jaxpr) -> bool:
     """Whether JAX would differentiate an operation of a program otherwise than its rule does."""
-    return any(e.primitive.own_derivative or any(map(has_own_derivatives, e.programs)) for e in jaxpr.equations)
+    return any(
+        e.primitive.has_own_derivative(e.params) or any(map(has_own_derivatives, e.programs)) for e in jaxpr.equations
+    )
 
 
 def jaxpr_without_rules(jaxpr: Jaxpr) -> Jaxpr:

@@ -17,6 +17,7 @@ from minijvp.arguments.tangents import leaf_namer
 from minijvp.calls.programs import fits
 from minijvp.control_flow.branches import joined
 from minijvp.control_flow.cond import cond as cond_primitive
+from minijvp.control_flow.progress import bar_of
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.tracer import Tracer
 from minijvp.core.types import PYTHON_SCALARS, Array, ArrayType, jit_is_disabled, type_of
@@ -186,6 +187,7 @@ def scan(
     _split_transpose: bool = False,
     *,
     checkpoint: int | bool | str | None = None,
+    progress: str | None = None,
 ) -> tuple[Any, Any]:
     """The last carry and the stacked results of `carry, y = f(carry, x)`, for one row `x` of `xs` after the other.
 
@@ -203,6 +205,7 @@ def scan(
         checkpoint: memory for time in reverse mode. It keeps what each step needs to be differentiated (None), or the
             carry at every `checkpoint`-th step only, and computes the steps between again: True for every step,
             "auto" for about the square root of the number of steps, where the least is kept.
+        progress: the name of a bar that shows how far the loop is, while it runs (see minijvp.progress).
 
     The loop is one operation of a program, whatever its length. Python scalars in `init` are weakly typed.
 
@@ -220,13 +223,14 @@ def scan(
     length = common_length(rows, length)
     unroll = require_unroll(unroll, length, "scan")
     size = segment_size(checkpoint, length)
+    shown = bar_of(progress, "scan", length)
     if jit_is_disabled() and length:
-        return scan_plainly(f, carry, rows, length, reverse)
+        return scan_plainly(f, carry, rows, length, reverse, **shown)
     row = rows.structure, [t.with_shape(t.shape[1:]) for t in rows.types]
     jaxpr, carry, (_, ys) = stage_loop(
         "scan", f, "f", carry, lambda c: staged(f, "f of scan", [c.signature, row], lambda result: pair(f, result))
     )
-    last, results = run_scan(jaxpr, carry.leaves, rows.leaves, length, bool(reverse), unroll, size)
+    last, results = run_scan(jaxpr, carry.leaves, rows.leaves, length, bool(reverse), unroll, size, **shown)
     return tree_unflatten(carry.structure, last), tree_unflatten(ys.structure, results)
 
 
@@ -334,13 +338,14 @@ def promoted_carry(x: Array, t: ArrayType, wanted: ArrayType) -> Array:
 
 
 @border
-def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> Any:
+def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None, progress: str | None = None) -> Any:
     """The stacked results of `f` for one row of `xs` after the other; with `batch_size`, for that many at a time.
 
     Args:
         f: takes a row and returns a pytree of arrays.
         xs: a pytree of arrays whose leading axes have one size.
         batch_size: how many rows run together under vmap; 0 for all.
+        progress: the name of a bar that shows how far the loop is, while it runs (see minijvp.progress).
 
     Raises ArgumentError if the rows have different numbers.
 
@@ -350,11 +355,12 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
     """
     require_functions("map", [("f", f)])
     if batch_size is None:
-        return scan(lambda _, x: ((), run(f, "f of map", (x,))), (), xs)[1]
+        return scan(lambda _, x: ((), run(f, "f of map", (x,))), (), xs, progress=progress)[1]
     rows = Tree(xs, leaf_namer(xs, "xs of map"))
     length = common_length(rows, None)
     size = require_count(batch_size, "batch_size of map") or length
     n, rest = divmod(length, size) if size else (0, 0)
+    shown = bar_of(progress, "map", length, size)
 
     def part(start: int, stop: int, shape: tuple[int, ...]) -> Any:
         leaves = [x[start:stop] for x in rows.leaves]
@@ -364,7 +370,7 @@ def map(f: Callable[[Any], Any], xs: Any, *, batch_size: int | None = None) -> A
     mapped = vmap(f)
     if n == 0 or (n, rest) == (1, 0):
         return mapped(xs)
-    ys = map(mapped, part(0, n * size, (n, size)))
+    ys = map(mapped, part(0, n * size, (n, size)), **shown)
     ys = tree_map(lambda y: reshape(y, new_sizes=(n * size, *y.shape[2:])), ys)
     if not rest:
         return ys

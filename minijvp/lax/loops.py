@@ -26,9 +26,18 @@ INT32 = np.dtype(np.int32)
 
 
 def run_scan(
-    jaxpr: Jaxpr, carry: Sequence[Any], rows: Sequence[Any], length: int, reverse: bool, unroll: int, size: int = 0
+    jaxpr: Jaxpr,
+    carry: Sequence[Any],
+    rows: Sequence[Any],
+    length: int,
+    reverse: bool,
+    unroll: int,
+    size: int = 0,
+    **shown: Any,
 ) -> tuple[list[Any], list[Any]]:
     """The last carries and the stacked results of a loop with the closed body `jaxpr`, in segments of `size` steps.
+
+    With `progress` it shows a bar.
 
     What the body hands on is not copied: such carries become constants, and such rows are the result.
     """
@@ -40,7 +49,7 @@ def run_scan(
     copied = [out not in handed for out in results]
     fixed, moving = ([x for x, flag in zip(carry, kept, strict=True) if flag is wanted] for wanted in (False, True))
     body = with_fixed(body, k, kept, [*kept, *copied])
-    how = {"length": length, "reverse": reverse, "unroll": unroll}
+    how: dict[str, Any] = {"length": length, "reverse": reverse, "unroll": unroll, **shown}
     if size:
         outs = scan_segments(body, [*constants, *fixed], moving, rows, size, **how)
     else:
@@ -61,7 +70,7 @@ def with_fixed(body: Jaxpr, n_constants: int, kept: Sequence[bool], outputs: Seq
     return Jaxpr((), inputs, body.equations, tuple(chosen(body.outputs, outputs)), body.name).without_dead_code()
 
 
-def run_while(cond_jaxpr: Jaxpr, body_jaxpr: Jaxpr, carry: Sequence[Any]) -> list[Any]:
+def run_while(cond_jaxpr: Jaxpr, body_jaxpr: Jaxpr, carry: Sequence[Any], **shown: Any) -> list[Any]:
     """The last carries of a loop with closed programs. Carries that the body hands on become constants."""
     condition, cond_constants = cond_jaxpr.hoist_constants()
     body, constants = body_jaxpr.hoist_constants()
@@ -78,12 +87,15 @@ def run_while(cond_jaxpr: Jaxpr, body_jaxpr: Jaxpr, carry: Sequence[Any]) -> lis
         body_jaxpr=with_fixed(body, k, kept, kept),
         n_cond_constants=k_cond + len(fixed),
         n_body_constants=k + len(fixed),
+        **shown,
     )
     last = iter(outs)
     return [next(last) if flag else x for flag, x in zip(kept, carry, strict=True)]
 
 
-def run_bounded(cond_jaxpr: Jaxpr, body_jaxpr: Jaxpr, carry: Sequence[Any], max_steps: int, function: str) -> list[Any]:
+def run_bounded(
+    cond_jaxpr: Jaxpr, body_jaxpr: Jaxpr, carry: Sequence[Any], max_steps: int, function: str, **shown: Any
+) -> list[Any]:
     """The last carries of a while loop, as a scan of `max_steps` steps of which those after the end do nothing."""
     moving = [v is not out for v, out in zip(body_jaxpr.inputs, body_jaxpr.outputs, strict=True)]
     inputs = tuple(Var(v.type) for v in body_jaxpr.inputs)
@@ -95,7 +107,8 @@ def run_bounded(cond_jaxpr: Jaxpr, body_jaxpr: Jaxpr, carry: Sequence[Any], max_
         outs = iter(cond_primitive(as_number(running), *constants, *carry, branches=tuple(branches)))
         return [next(outs) if flag else x for x, flag in zip(carry, moving, strict=True)]
 
-    last, _ = run_scan(stage(step, body_jaxpr.in_types, body_jaxpr.name), carry, [], max_steps, False, 1)
+    program = stage(step, body_jaxpr.in_types, body_jaxpr.name)
+    last, _ = run_scan(program, carry, [], max_steps, False, 1, **shown)
     (running,) = resolved(call(cond_jaxpr, *last))  # a gradient that recurs has values, where they are asked for
     if not is_traced(running):
         if running:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from minijvp.calls.checkpoint import checkpoint as checkpoint_primitive
 from minijvp.calls.programs import groups
+from minijvp.control_flow.progress import Bar
 from minijvp.control_flow.scan import scan as scan_primitive
 from minijvp.control_flow.scan import stacked
 from minijvp.core.jaxpr import Jaxpr
@@ -54,15 +56,20 @@ def scan_segments(
     length: int,
     reverse: bool,
     unroll: int,
+    progress: Bar | None = None,
 ) -> list[Any]:
-    """What the scan of an open body gives, by a scan over segments of `size` steps, and one segment for the rest."""
+    """What the scan of an open body gives, by a scan over segments of `size` steps, and one segment for the rest.
+
+    The steps of that scan are shown; where there is one segment only, its own.
+    """
     whole = length - length % size
     parts = [(0, whole, size)] + ([(whole, length, length - whole)] if whole < length else [])
     how = {"n_constants": len(constants), "n_carry": len(carry), "reverse": reverse}
     pieces = []
     for start, stop, steps in reversed(parts) if reverse else parts:
-        segment = steps_program(body, steps, unroll, **how)
         turns = (stop - start) // steps
+        within = {} if progress is None or turns > 1 or whole < length else {"progress": progress}
+        segment = steps_program(body, steps, unroll, **how, **within)
         lead = (turns,) if turns > 1 else ()
         types = segment.in_types[len(segment.in_types) - len(rows) :]
         xs = [reshape(part(x, start, stop), new_sizes=lead + t.shape) for x, t in zip(rows, types, strict=True)]
@@ -70,7 +77,8 @@ def scan_segments(
         remade = {"jaxpr": segment, "prevent_cse": turns == 1, "policy": None}
         if turns > 1:
             turn = stage(lambda *xs, remade=remade: checkpoint_primitive(*xs, **remade), segment.in_types, body.name)
-            outs = scan_primitive(*constants, *carry, *xs, jaxpr=turn, length=turns, unroll=1, **how)
+            around = {} if progress is None else {"progress": replace(progress, scale=steps * progress.scale)}
+            outs = scan_primitive(*constants, *carry, *xs, jaxpr=turn, length=turns, unroll=1, **how, **around)
         else:
             outs = checkpoint_primitive(*constants, *carry, *xs, **remade)
         carry, ys = groups(outs, len(carry))
@@ -82,11 +90,13 @@ def scan_segments(
     return [*carry, *joined]
 
 
-def steps_program(body: Jaxpr, size: int, unroll: int, *, n_constants: int, n_carry: int, reverse: bool) -> Jaxpr:
+def steps_program(
+    body: Jaxpr, size: int, unroll: int, *, n_constants: int, n_carry: int, reverse: bool, **shown: Any
+) -> Jaxpr:
     """The open program of `size` steps, of constants, carries and so many rows of each array; of one row if it is 1."""
     if size == 1:
         return body
-    how = {"n_constants": n_constants, "n_carry": n_carry, "reverse": reverse}
+    how = {"n_constants": n_constants, "n_carry": n_carry, "reverse": reverse, **shown}
     fixed, rows = groups(body.in_types, n_constants + n_carry)
     return stage(
         lambda *args: scan_primitive(*args, jaxpr=body, length=size, unroll=min(unroll, size), **how),

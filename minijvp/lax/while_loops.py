@@ -11,6 +11,7 @@ from jax.tree_util import tree_structure, tree_unflatten
 
 from minijvp.arguments.tangents import leaf_namer
 from minijvp.calls.programs import Extension
+from minijvp.control_flow.progress import bar_of
 from minijvp.core.jaxpr import Jaxpr, Literal
 from minijvp.core.tracer import Tracer, is_traced
 from minijvp.core.types import Array, is_inexact, jit_is_disabled, type_of
@@ -35,6 +36,7 @@ def while_loop(
     init_val: Carry,
     *,
     max_steps: int | None = None,
+    progress: str | None = None,
 ) -> Carry:
     """The first of `x`, `body_fun(x)`, `body_fun(body_fun(x))` ... for which `cond_fun` is false.
 
@@ -46,6 +48,7 @@ def while_loop(
         init_val: the first carry `x`, a pytree of arrays.
         max_steps: how many steps there are at most. Reverse mode then keeps what each of them needs, and computes
             none again; and every call goes through so many turns, of which those after the end do nothing.
+        progress: the name of a bar that counts the steps while they are made (see minijvp.progress).
 
     Under vmap the loop runs as long as a lane wants to; lanes that are done keep their values. It is differentiated in
     reverse mode too: the way back computes the steps again, from a number of kept carries that does not depend on
@@ -63,8 +66,9 @@ def while_loop(
     """
     require_functions("while_loop", [("cond_fun", cond_fun), ("body_fun", body_fun)])
     max_steps = require_steps(max_steps, "while_loop")
+    shown = bar_of(progress, "while_loop")
     if jit_is_disabled():
-        init_val, ended = while_plainly(cond_fun, body_fun, init_val, max_steps)
+        init_val, ended = while_plainly(cond_fun, body_fun, init_val, max_steps, **shown)
         if ended:
             return init_val
     carry = Tree(init_val, leaf_namer(init_val, "init_val of while_loop"))
@@ -74,8 +78,9 @@ def while_loop(
     condition, (wanted,) = staged(cond_fun, "cond_fun of while_loop", [carry.signature])
     require_predicate(cond_fun, wanted)
     if max_steps is None:
-        return tree_unflatten(carry.structure, run_while(condition, jaxpr, carry.leaves))
-    return tree_unflatten(carry.structure, run_bounded(condition, jaxpr, carry.leaves, max_steps, "while_loop"))
+        return tree_unflatten(carry.structure, run_while(condition, jaxpr, carry.leaves, **shown))
+    last = run_bounded(condition, jaxpr, carry.leaves, max_steps, "while_loop", **shown)
+    return tree_unflatten(carry.structure, last)
 
 
 def require_steps(max_steps: Any, function: str) -> int | None:
@@ -122,6 +127,7 @@ def fori_loop(
     *,
     unroll: int | bool | None = None,
     max_steps: int | None = None,
+    progress: str | None = None,
 ) -> Carry:
     """The carry after `x = body_fun(i, x)` for i from `lower` to before `upper`.
 
@@ -134,6 +140,7 @@ def fori_loop(
         init_val: the first carry, a pytree of arrays.
         unroll: how many steps make a turn of the compiled loop, if the bounds are known.
         max_steps: how many steps there are at most if the bounds are traced, as for while_loop.
+        progress: the name of a bar that shows how far the loop is, while it runs (see minijvp.progress).
 
     Raises ArgumentError for bounds that are no such numbers, and if the carry changes its types.
 
@@ -150,6 +157,7 @@ def fori_loop(
         )
     lower, upper = (bound(x, f"{k} of fori_loop") for k, x in (("lower", lower), ("upper", upper)))
     max_steps = require_steps(max_steps, "fori_loop")
+    shown = bar_of(progress, "fori_loop")
     static = not any(is_traced(x) for x in (lower, upper))
     if not static or is_inexact(type_of(lower).dtype) != is_inexact(type_of(upper).dtype):
         lower, upper = same_dtype(lower, upper)
@@ -159,12 +167,12 @@ def fori_loop(
     if jit_is_disabled() and not static and unroll in (None, False, 1):
         step = lambda state: (state[0] + 1, run(body_fun, "body_fun of fori_loop", state))
         goes_on = lambda state: state[0] < upper
-        (lower, init_val), ended = while_plainly(goes_on, step, (lower, init_val), max_steps, "fori_loop")
+        (lower, init_val), ended = while_plainly(goes_on, step, (lower, init_val), max_steps, "fori_loop", **shown)
         if ended:
             return init_val
     carry = Tree(init_val, leaf_namer(init_val, "init_val of fori_loop"))
     if jit_is_disabled() and static:
-        return count_plainly(body_fun, int(lower), n, carry)
+        return count_plainly(body_fun, int(lower), n, carry, **shown)
     lower = array(int(lower) if static else lower, "fori_loop")
     counter = tree_structure(0), [type_of(lower)]
     jaxpr, carry, _ = stage_loop(
@@ -177,14 +185,14 @@ def fori_loop(
     program = counting(jaxpr)
     if static:
         turn = require_unroll(False if unroll is None else unroll, n, "fori_loop")
-        last, _ = run_scan(program, [lower, *carry.leaves], [], n, False, turn)
+        last, _ = run_scan(program, [lower, *carry.leaves], [], n, False, turn, **shown)
     elif unroll in (None, False, 1):
         condition = stage(lambda i, *rest: [lt(i, upper)], [type_of(lower), *carry.types])
         first = [lower, *carry.leaves]
         if max_steps is None:
-            last = run_while(condition, program, first)
+            last = run_while(condition, program, first, **shown)
         else:
-            last = run_bounded(condition, program, first, max_steps, "fori_loop")
+            last = run_bounded(condition, program, first, max_steps, "fori_loop", **shown)
     else:
         raise ArgumentError(
             f"fori_loop received unroll={unroll!r}, and bounds that are traced.",
