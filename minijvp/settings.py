@@ -41,6 +41,9 @@ class Settings:
     check_nans: bool = False
     """Whether calls check that their results are finite."""
 
+    explain_compiles: bool = False
+    """Whether it is said what is compiled, and why again."""
+
     traceback: str = "short"
     """Which frames the traceback of an error shows: "short", those of the user, or "full", all."""
 
@@ -92,6 +95,10 @@ class Config:
     - `check_nans`: with True, `jit`, `vmap`, derivatives and Jacobians raise NonFiniteError where a result of a call is
       nan or inf; the error has the report of `minijvp.explain_nan`, for which the call is made once more. What is
       called inside of a transformation is not checked by itself. Arguments are not donated then.
+
+    - `explain_compiles`: with True, the logger "minijvp" is told what `jit` compiles, and a gradient that recurs: which
+      function, how long tracing, lowering and XLA took, and if it was compiled before, why again: what is not as in
+      the closest earlier call. What takes over 2 s is told while it is compiled. Calls take longer.
 
     - `traceback`: "short", the default, leaves frames of minijvp, JAX and NumPy out of the tracebacks of errors that
       leave minijvp, so that the last line is the user's; but for errors that minijvp did not mean to raise. "full"
@@ -152,6 +159,10 @@ class Config:
     @property
     def check_nans(self) -> bool:
         return (self._scoped.get() or self._process).check_nans
+
+    @property
+    def explain_compiles(self) -> bool:
+        return (self._scoped.get() or self._process).explain_compiles
 
     @property
     def nan_safe(self) -> bool:
@@ -274,7 +285,7 @@ def checked(changes: dict[str, Any]) -> dict[str, Any]:
 def changed(settings: Settings, changes: dict[str, Any]) -> Settings:
     """The settings with changes."""
     found = replace(settings, **changes)
-    if found.plan != DEFAULT_PLAN or found.check_nans:
+    if found.plan != DEFAULT_PLAN or found.check_nans or found.explain_compiles:
         key = id(found)
         other_plans[key] = weakref.ref(found, lambda _: other_plans.pop(key, None))
     return found
@@ -324,6 +335,7 @@ TRACEBACK = {"short": "the frames of the user", "full": "all frames"}
 CHECKS: dict[str, Callable[[Any, str], Any]] = {
     "check_nans": partial(checked_switch, name="check_nans"),
     "compile_gradients_after": checked_count,
+    "explain_compiles": partial(checked_switch, name="explain_compiles"),
     "memory_budget": checked_budget,
     "nan_safe": partial(checked_switch, name="nan_safe"),
     "optimize": partial(checked_switch, name="optimize"),

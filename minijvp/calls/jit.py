@@ -17,6 +17,7 @@ from jax.tree_util import tree_flatten, tree_leaves, tree_unflatten
 from minijvp import trees
 from minijvp.api.programs import stage_tree
 from minijvp.calls.call import Call, applied
+from minijvp.calls.compiles import explained
 from minijvp.calls.in_jax import lower_with_rules
 from minijvp.calls.programs import is_too_deep
 from minijvp.calls.static_arguments import StaticArguments, positional_names
@@ -182,7 +183,13 @@ class _Jitted:
 
     def to_run(self) -> Any:
         """What a call runs: the form that is in force; where results are checked, with a check."""
-        return self.checked if is_checking() else self.in_force()
+        run = self.checked if is_checking() else self.in_force()
+        return self.explained(run)
+
+    def explained(self, run: Any, asker: str = "a call") -> Any:
+        """What may compile; where that is to be explained, with a message if it does."""
+        asked = other_plans and config.explain_compiles and not traced_by_jax()
+        return explained(self.fun, self.static, run, self, asker) if asked else run
 
     def checked(self, *args: Any, **kwargs: Any) -> Any:
         """The result of a call, if it is finite; without donations, for the arguments may be needed once more."""
@@ -265,7 +272,7 @@ class _Jitted:
         @wraps(getattr(self.form(DEFAULT_PLAN, False), name))
         @border
         def method(*args: Any, **kwargs: Any) -> Any:
-            return getattr(self.in_force(), name)(*args, **kwargs)
+            return self.explained(getattr(self.in_force(), name), name)(*args, **kwargs)
 
         return method
 
@@ -292,6 +299,9 @@ class _Jitted:
         return self.fixed[0]
 
     def call_under_trace(self, args: tuple, kwargs: dict[str, Any]) -> Any:
+        return self.explained(self.run_under_trace)(*args, **kwargs)
+
+    def run_under_trace(self, *args: Any, **kwargs: Any) -> Any:
         if jit_is_disabled():
             return self.fun(*args, **kwargs)
         dynamic, dynamic_kwargs, static = self.static.split(args, kwargs)

@@ -21,8 +21,10 @@ import numpy as np
 
 from minijvp.answers import escaped, no_number
 from minijvp.api.gradients import gradient_flat
+from minijvp.calls.compiles import recurring_explained
 from minijvp.calls.silence import silent_equations
 from minijvp.core import source
+from minijvp.core.hooks import other_plans
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var, evaluate
 from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import EVALUATION, Trace, current, evaluating, nothing_is_traced, state
@@ -406,12 +408,12 @@ def recurring_gradient(
         trace.act()
         return [x.owner.value(x.variable) if p else x for x, p in zip(outs, pending)], [None] * sum(flags)
     variables = tuple([x.variable for x, p in zip(outs, pending) if p])
-    results, cts = run(trace, variables, past)
+    results, cts = run(trace, variables, past, user_fun)
     rest = iter(results)
     return [next(rest) if p else x for x, p in zip(outs, pending)], cts
 
 
-def run(trace: Recording, variables: tuple[Var, ...], past: History) -> tuple[Sequence[Any], list[Any]]:
+def run(trace: Recording, variables: tuple[Var, ...], past: History, user_fun: Any) -> tuple[Sequence[Any], list[Any]]:
     """The values of these variables, and the cotangents of the arguments that are differentiated for the first."""
     program = trace.node.ends.get(variables)
     if program is None:
@@ -432,7 +434,11 @@ def run(trace: Recording, variables: tuple[Var, ...], past: History) -> tuple[Se
             return outs, cts
     past.misses = 0
     assert program.run is not None
-    results = program.run(*trace.arguments())
+    if other_plans and config.explain_compiles:
+        operations = [node.equation.primitive for node in trace.path]
+        results = recurring_explained(user_fun, program.run, trace.arguments(), operations)
+    else:
+        results = program.run(*trace.arguments())
     n = len(variables)
     rest = iter(results[n:])
     return results[:n], [next(rest) if flag else None for flag in program.nonzero]
