@@ -67,7 +67,8 @@ class Watch:
 def listen() -> None:
     """Have JAX tell the watch of the thread how long the steps of a compilation take."""
 
-    def told(event: str, seconds: float, fun_name: str = "", **_: Any) -> None:
+    def told(event: str, duration_secs: float, **about: Any) -> None:
+        seconds, fun_name = duration_secs, about.get("fun_name", "")
         watch, step = getattr(watching, "watch", None), STEPS.get(event)
         if watch is not None and step is not None:
             watch.seconds[step] = max(seconds, watch.seconds.get(step, 0.0))  # what is compiled inside is a part of it
@@ -165,14 +166,16 @@ def signature_of(fun: Callable[..., Any], static: StaticArguments, args: tuple, 
     return {**found, **environment(), "containers of the arguments": str(tree)}
 
 
-def recurring_explained(
-    fun: Callable[..., Any], run: Callable[..., Any], args: Sequence[Any], operations: Sequence[Any]
-) -> Any:
-    """The result of `run`, which may compile a gradient of `fun` that recurs, with a message if it does."""
-    signature = {f"array {i}": described(x) for i, x in enumerate(args)}
-    digest = f"{len(operations)} ({hash(tuple(operations)) % 16**4:04x})"
-    signature |= {**environment(), "operations that it did": digest, "asked for by": "a gradient that recurs"}
-    return reported(fun, signature, lambda: run(*args))
+def recurring_explained(fun: Callable[..., Any], run: Callable[..., Any], program: Any) -> Callable[..., Any]:
+    """`run`, which may compile the program of a gradient of `fun`, with a message if it does and these are wanted."""
+
+    def explained(*args: Any) -> Any:
+        found = {f"array {i}": described(x) for i, x in enumerate(args)}
+        which = {"asked for by": "a gradient that recurs", "its operations": f"program {id(program)}"}
+        signature = {**found, **environment(), **which}
+        return reported(fun, signature, lambda: run(*args))
+
+    return explained if config.explain_compiles else run
 
 
 def environment() -> Signature:

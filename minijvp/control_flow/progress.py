@@ -257,7 +257,7 @@ class Told:
     def __init__(self, bar: Bar, total: Any, size: int = 1):
         self.meter, self.total = Meter(bar, size), total
 
-    def __enter__(self) -> Told:
+    def __enter__(self) -> Any:
         lowering.depth = depth() + 1
         return self
 

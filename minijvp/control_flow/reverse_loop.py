@@ -9,7 +9,7 @@ Source: the multi-level schedules of A. Griewank and A. Walther, Evaluating deri
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -152,7 +152,8 @@ def pull_loop(
 
     sums = [jnp.zeros(t.shape, t.dtype) for t in chosen(types.constants, loop.inputs(found).constants)]
     state: Any = sums, list(given)
-    with nullcontext() if bar is None else Backward(bar, n) as told:
+    way: AbstractContextManager[Any] = nullcontext() if bar is None else Backward(bar, n)
+    with way as told:
         walk = WayBack(lambda carry: lower(body, *constants, *carry), backwards, *slots(types.carry), told)
         found = walk.segment(0, init, n, told.begin(state) if told else state)
         sums, ct = found[1] if told else found

@@ -68,7 +68,7 @@ def scan_segments(
     pieces = []
     for start, stop, steps in reversed(parts) if reverse else parts:
         turns = (stop - start) // steps
-        within = {} if progress is None or turns > 1 or whole < length else {"progress": progress}
+        within: dict[str, Any] = {} if progress is None or turns > 1 or whole < length else {"progress": progress}
         segment = steps_program(body, steps, unroll, **how, **within)
         lead = (turns,) if turns > 1 else ()
         types = segment.in_types[len(segment.in_types) - len(rows) :]

@@ -42,7 +42,6 @@ OPERATIONS, PROGRAMS, FUNCTIONS = 100_000, 256, 4096
 MISSES = 32
 """After so many calls in a row that met no compiled program, a function is left alone."""
 
-
 COMPILED_ALREADY = 4.0
 """A program is not compiled if it has so many times more operations inside of its calls and loops than outside."""
 
@@ -413,7 +412,7 @@ def recurring_gradient(
     return [next(rest) if p else x for x, p in zip(outs, pending)], cts
 
 
-def run(trace: Recording, variables: tuple[Var, ...], past: History, user_fun: Any) -> tuple[Sequence[Any], list[Any]]:
+def run(trace: Recording, variables: tuple[Var, ...], past: History, fun: Any) -> tuple[Sequence[Any], list[Any]]:
     """The values of these variables, and the cotangents of the arguments that are differentiated for the first."""
     program = trace.node.ends.get(variables)
     if program is None:
@@ -434,14 +433,9 @@ def run(trace: Recording, variables: tuple[Var, ...], past: History, user_fun: A
             return outs, cts
     past.misses = 0
     assert program.run is not None
-    if other_plans and config.explain_compiles:
-        operations = [node.equation.primitive for node in trace.path]
-        results = recurring_explained(user_fun, program.run, trace.arguments(), operations)
-    else:
-        results = program.run(*trace.arguments())
-    n = len(variables)
-    rest = iter(results[n:])
-    return results[:n], [next(rest) if flag else None for flag in program.nonzero]
+    results = (recurring_explained(fun, program.run, program) if other_plans else program.run)(*trace.arguments())
+    outs, rest = results[: len(variables)], iter(results[len(variables) :])
+    return outs, [next(rest) if flag else None for flag in program.nonzero]
 
 
 def worth_compiling(path: Sequence[Operation], jaxpr: Jaxpr) -> bool:
