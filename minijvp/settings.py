@@ -352,4 +352,4 @@ def safe_trace(plain: Any) -> Any:
 
 
 hooks.nan_safe, hooks.with_nan_safe = safe_trace, with_nan_safe
-hooks.full_tracebacks = lambda: config.traceback == "full"
+hooks.full_tracebacks, hooks.explains_compiles = lambda: config.traceback == "full", lambda: config.explain_compiles

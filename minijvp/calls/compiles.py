@@ -20,11 +20,11 @@ from jax.tree_util import tree_flatten
 
 from minijvp import trees
 from minijvp.calls.static_arguments import StaticArguments
+from minijvp.core.hooks import hooks
 from minijvp.core.tracer import is_traced
 from minijvp.core.tracing import EVALUATION, state
 from minijvp.core.types import type_of
 from minijvp.errors import ArgumentError
-from minijvp.settings import config
 
 SLOW = 2.0
 """After so many seconds it is said what is compiled, while it still is."""
@@ -72,7 +72,7 @@ def listen() -> None:
         watch, step = getattr(watching, "watch", None), STEPS.get(event)
         if watch is not None and step is not None:
             watch.seconds[step] = max(seconds, watch.seconds.get(step, 0.0))  # what is compiled inside is a part of it
-        elif step == "XLA" and fun_name.rstrip(")").rpartition("(")[2] in names and config.explain_compiles:
+        elif step == "XLA" and fun_name.rstrip(")").rpartition("(")[2] in names and hooks.explains_compiles():
             logger.warning("compiled %s in %.2f s: a part of what was lowered or differentiated", fun_name, seconds)
 
     jax.monitoring.register_event_duration_secs_listener(told)
@@ -175,12 +175,12 @@ def recurring_explained(fun: Callable[..., Any], run: Callable[..., Any], progra
         signature = {**found, **environment(), **which}
         return reported(fun, signature, lambda: run(*args))
 
-    return explained if config.explain_compiles else run
+    return explained if hooks.explains_compiles() else run
 
 
 def environment() -> Signature:
     """The settings that programs depend on."""
-    found = dict(zip(("memory_budget", "outline", "nan_safe"), map(repr, config.plan), strict=True))
+    found = {"memory_budget, outline and nan_safe": repr(hooks.linearizer.key())}
     found |= {name: repr(getattr(jax.config, f"jax_{name}")) for name in SETTINGS}
     return {**found, "mesh": str(get_abstract_mesh())}
 

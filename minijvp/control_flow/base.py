@@ -28,9 +28,6 @@ class ControlFlow(ProgramPrimitive):
     may_not_end = False
     """Whether it is one that may run forever."""
 
-    def has_own_derivative(self, params: Params) -> bool:
-        return self.own_derivative or "progress" in params
-
     def evaluate(self, args: tuple, params: Params) -> Any:
         if "progress" in params and traced_by_jax():
             return self.evaluate_in_jax(args, params)

@@ -17,21 +17,8 @@ class Hooks:
     `check(result, fun, args, kwargs)` raises it, where the settings in force ask for that.
     `shown(form, x, **options)` gives the "text" or the "html" of a program or of a linear map.
     `full_tracebacks()` says whether these want all frames in the tracebacks of errors. `failed()` is to be told that an
-    error leaves a public function, while loops show how far they are.
+    error leaves a public function, while loops show how far they are; `explains_compiles()` is a setting.
     """
-
-    __slots__ = (
-        "check",
-        "explainer",
-        "failed",
-        "faster",
-        "full_tracebacks",
-        "linearizer",
-        "nan_safe",
-        "safe_traces",
-        "shown",
-        "with_nan_safe",
-    )
 
     def __init__(self) -> None:
         self.faster: Callable[[Any], Any] | None = None
@@ -42,6 +29,7 @@ class Hooks:
         self.explainer: Any = None
         self.check: Any = None
         self.shown: Any = None
+        self.explains_compiles: Callable[[], bool] = lambda: False
         self.failed: Callable[[], None] | None = None
         self.full_tracebacks: Callable[[], bool] = lambda: False
 

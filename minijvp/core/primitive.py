@@ -269,10 +269,6 @@ class Primitive:
         """Whether it does something besides giving its result, so that it runs even where that is not read."""
         return False
 
-    def has_own_derivative(self, params: Params) -> bool:
-        """Whether JAX would differentiate `impl` with these parameters otherwise than the rule does, or not at all."""
-        return self.own_derivative
-
     def programs(self, params: Params) -> Sequence[Any]:
         """The jaxprs among the parameters: programs that run inside, and those of rules. See `ProgramPrimitive`."""
         return ()
