@@ -13,6 +13,7 @@ from functools import cache, wraps
 from inspect import unwrap
 from threading import Timer, local
 from typing import Any
+from weakref import ref
 
 import jax
 from jax.sharding import get_abstract_mesh
@@ -42,9 +43,12 @@ SETTINGS += ("debug_infs", "threefry_partitionable", "default_prng_impl")
 Signature = Mapping[str, str]
 """What a compiled program depends on: for each argument, with its path, and each setting, what it is."""
 
+Call = tuple[Any, Signature]
+"""A call, with a weak reference to what jit made of the function."""
+
 logger = logging.getLogger("minijvp")
-histories: dict[Any, list[tuple[int, Signature]]] = {}
-"""For the code of each function its calls that were compiled, each with what jit made of the function."""
+histories: dict[Any, list[Call]] = {}
+"""For the code of each function its calls that were compiled."""
 names: set[str] = set()
 """What these functions are called."""
 watching = local()
@@ -119,7 +123,7 @@ def reported(fun: Callable[..., Any], signature: Signature, call: Callable[[], A
         names.clear()
     names.add(trees.function_name(fun))
     past = histories.setdefault(getattr(unwrap(fun), "__code__", None) or title, [])
-    known = (id(owner), signature)
+    known = (None if owner is None else ref(owner), signature)
     with watched(title, known not in past) as watch:
         result = call()
     if {"XLA", "lowering"} & watch.seconds.keys():
@@ -129,7 +133,7 @@ def reported(fun: Callable[..., Any], signature: Signature, call: Callable[[], A
     return result
 
 
-def reason(past: Sequence[tuple[int, Signature]], known: tuple[int, Signature]) -> str:
+def reason(past: Sequence[Call], known: Call) -> str:
     """Why a call was compiled, after those of the past, of which the latest is the first."""
     if not past:
         return "first call"
@@ -138,7 +142,7 @@ def reason(past: Sequence[tuple[int, Signature]], known: tuple[int, Signature]) 
         return "again, though the call is an earlier one: that was forgotten, or a setting of JAX changed"
     if any(earlier == signature for _, earlier in past):
         return "again, for jit was applied anew to a function of this line: keep what jit returns, outside of loops"
-    of_same = [earlier for number, earlier in past if number == owner] or [earlier for _, earlier in past]
+    of_same = [earlier for other, earlier in past if other == owner] or [earlier for _, earlier in past]
     closest = min((differences(earlier, signature) for earlier in of_same), key=len)
     more = len(closest) - LISTED
     listed = "; ".join(closest[:LISTED]) + (f"; and {more} more" if more > 0 else "")

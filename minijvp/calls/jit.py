@@ -183,8 +183,7 @@ class _Jitted:
 
     def to_run(self) -> Any:
         """What a call runs: the form that is in force; where results are checked, with a check."""
-        run = self.checked if is_checking() else self.in_force()
-        return self.explained(run)
+        return self.explained(self.checked if is_checking() else self.in_force())
 
     def explained(self, run: Any, asker: str = "a call") -> Any:
         """What may compile; where that is to be explained, with a message if it does."""
@@ -301,7 +300,7 @@ class _Jitted:
     def call_under_trace(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         return self.explained(self.run_under_trace)(*args, **kwargs)
 
-    def run_under_trace(self, *args: Any, **kwargs: Any) -> Any:
+    def run_under_trace(self, /, *args: Any, **kwargs: Any) -> Any:
         if jit_is_disabled():
             return self.fun(*args, **kwargs)
         dynamic, dynamic_kwargs, static = self.static.split(args, kwargs)
