@@ -153,6 +153,7 @@ MODULES = frozenset(
         "distributed",
         "dlpack",
         "dtypes",
+        "errors",
         "experimental",
         "export",
         "extend",
@@ -245,7 +246,7 @@ ELSEWHERE = {
 
 
 def __dir__() -> list[str]:
-    return sorted({*__all__, *MODULES, *OF_JAX, *ELSEWHERE})
+    return sorted({*__all__, *MODULES, *OF_JAX.intersection(dir(jax)), *ELSEWHERE})
 
 
 def __getattr__(name: str) -> Any:

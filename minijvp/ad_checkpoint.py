@@ -12,6 +12,10 @@ from minijvp.views.residuals import residual_report
 __all__ = ["checkpoint_name", "checkpoint_policies", "print_saved_residuals"]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def print_saved_residuals(f: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
     """Print what reverse mode of `f` keeps between its two passes, as `minijvp.residual_report` gives it."""
     print(residual_report(f, *args, **kwargs))

@@ -26,6 +26,10 @@ from minijvp.transforms.staging import argument_type, stage
 __all__ = ["custom_vmap", "sequential_vmap"]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 class custom_vmap:
     """A function whose batches are by a rule.
 

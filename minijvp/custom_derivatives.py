@@ -35,6 +35,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 class ConvertedClosure:
     """A function of pytrees as its program: called with the constants of that, and the arguments. Hashable."""
 

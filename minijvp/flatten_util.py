@@ -19,6 +19,10 @@ from minijvp.errors import ArgumentError
 __all__ = ["ravel_pytree"]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 class Unravel:
     """The function from a vector to the tree that it was. Hashable: equal for trees of one structure and one type."""
 

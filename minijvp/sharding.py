@@ -10,7 +10,14 @@ import jax.sharding
 from jax.sharding import *  # noqa: F403
 
 from minijvp.interop.from_jax import bridged
-from minijvp.interop.surface import bridge, entitled
+from minijvp.interop.surface import bridge, entitled, public_names
+
+__all__ = public_names(jax.sharding)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
 
 reshard = bridge(jax.sharding.reshard, jax.sharding, "reshard")
 

@@ -12,6 +12,10 @@ from minijvp.tools import checking
 __all__ = ["check_grads", "check_jvp", "check_vjp"]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def check_grads(
     f: Callable[..., Any],
     args: Sequence[Any],

@@ -42,6 +42,11 @@ __all__ = [
     "save_only_these_names",
 ]
 
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 Policy = Callable[..., bool]
 
 

@@ -5,3 +5,7 @@ from minijvp.experimental import jet as jet
 from minijvp.experimental import ode as ode
 
 __all__ = ["io_callback", "jet", "ode"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -23,6 +23,11 @@ from minijvp.flatten_util import ravel_pytree
 
 __all__ = ["odeint"]
 
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 # The coefficients of Dormand and Prince: stages, the solution of order 5, its error, and what it is in the middle of a
 # step. Source: J. R. Dormand and P. J. Prince, A family of embedded Runge-Kutta formulae, 1980; L. F. Shampine, Some
 # practical Runge-Kutta formulas, 1986.

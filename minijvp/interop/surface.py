@@ -6,11 +6,12 @@ import inspect
 from collections.abc import Callable, Collection
 from functools import wraps
 from types import ModuleType
-from typing import Any
+from typing import Any, NewType, get_origin
 
 import jax.numpy
 
 from minijvp.core.primitive import registry
+from minijvp.interop.docstrings import BRIDGED, docstring
 from minijvp.interop.from_jax import bridged, from_jax
 
 
@@ -55,8 +56,9 @@ def bridge_all(
 
 
 def is_function(value: Any) -> bool:
-    """Whether a value is called with arrays: a function, one that is compiled, or a ufunc, and no class."""
-    return callable(value) and not inspect.isclass(value) and not hasattr(value, "dtype")
+    """Whether a value is called with arrays: a function, one that is compiled, or a ufunc, and no class or type."""
+    is_type = isinstance(value, (type, NewType)) or get_origin(value) is not None
+    return callable(value) and not is_type and not hasattr(value, "dtype")
 
 
 def bridge(original: Callable[..., Any], module: ModuleType, name: str) -> Callable[..., Any]:
@@ -100,16 +102,16 @@ def bridge_class(original: type, module: ModuleType) -> type:
     def attribute(name: str, made_of: Any) -> Any:
         return getattr(original(*made_of[0], **made_of[1]), name)
 
-    entitled(Bridged, original, module, original.__name__)
-    return Bridged
+    Bridged.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
+    return entitled(Bridged, original, module, original.__name__)  # type: ignore[return-value]
 
 
-def entitled(function: Any, original: Callable[..., Any], module: ModuleType, name: str) -> Callable[..., Any]:
+def entitled(
+    function: Any, original: Callable[..., Any], module: ModuleType, name: str, note: str = BRIDGED, ours: str = ""
+) -> Callable[..., Any]:
     """The function with a name and a docstring of its own; the signature is the original's."""
     function.__name__ = function.__qualname__ = name
-    first = (inspect.getdoc(original) or "").split("\n")[0]
-    where = f"{module.__name__}.{name}"
-    function.__doc__ = f"{first}\n\nThis is {where}, for every transformation of minijvp. Arguments: see there."
+    function.__doc__ = docstring(original, f"{module.__name__}.{name}", note, ours)
     return function
 
 

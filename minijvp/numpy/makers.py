@@ -14,6 +14,7 @@ from minijvp.core.tracer import Tracer
 from minijvp.core.tracing import EVALUATION, state
 from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, Array, ArrayType, is_inexact, type_of, x64_enabled
 from minijvp.errors import ArgumentError
+from minijvp.interop.docstrings import RESTATED, docstring
 from minijvp.numpy.promotion import (
     PLACEMENT,
     Kind,
@@ -69,7 +70,7 @@ def surface(original: Callable[..., Any]) -> Callable[[Function], Function]:
                 raise
 
         function.__name__ = function.__qualname__ = name
-        function.__doc__ = traced.__doc__ or f"What {original.__module__}.{name} returns, for arrays and tracers."
+        function.__doc__ = docstring(original, f"jax.{module}.{name}", RESTATED, traced.__doc__ or "")
         function.__signature__ = signature  # type: ignore[attr-defined]
         return function  # type: ignore[return-value]
 

@@ -7,6 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from minijvp.custom_rules.decorators import custom_jvp
+from minijvp.interop.docstrings import RESTATED
 from minijvp.interop.from_jax import from_jax
 from minijvp.interop.surface import entitled
 from minijvp.numpy.makers import surface
@@ -17,7 +18,7 @@ def restated(module: ModuleType, name: str) -> Callable[[Callable[..., Any]], Ca
     original = getattr(module, name)
 
     def decorate(traced: Callable[..., Any]) -> Callable[..., Any]:
-        return entitled(surface(original)(traced), original, module, name)
+        return entitled(surface(original)(traced), original, module, name, RESTATED, traced.__doc__ or "")
 
     return decorate
 

@@ -16,6 +16,7 @@ import numpy as np
 from minijvp.core.tracing import EVALUATION, state
 from minijvp.core.types import Array
 from minijvp.errors import ConcretizationError
+from minijvp.interop.docstrings import RESTATED, docstring
 from minijvp.interop.from_jax import from_jax
 from minijvp.interop.rules import NeedsValueError
 from minijvp.numpy.indexing import getitem, take
@@ -90,7 +91,7 @@ def selecting(original: Callable[..., Any]) -> Callable[[Callable[..., Any]], Ca
             except NeedsValueError as error:
                 raise unknown_shape(original.__name__) from error
 
-        function.__doc__ = by_values.__doc__
+        function.__doc__ = docstring(original, f"jax.numpy.{original.__name__}", RESTATED, by_values.__doc__ or "")
         return function
 
     return decorate
@@ -161,7 +162,6 @@ def with_values(original: Callable[..., Any]) -> Callable[..., Any]:
     def function(x: Array, /) -> Any:
         return original(known(x))._replace(values=unique(x))
 
-    function.__doc__ = f"The distinct values, and more: see jax.numpy.{original.__name__}."
     return function
 
 

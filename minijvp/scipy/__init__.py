@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
-import jax.scipy
-
-from minijvp.interop.surface import public_names
-
-__all__ = public_names(jax.scipy)
+__all__ = [m.name for m in iter_modules(__path__)]
 
 
 def __getattr__(name: str) -> Any:
