@@ -185,6 +185,7 @@ class Config:
             return getattr(jax.config, name)
         raise AttributeError(f"minijvp.config has no setting {name!r}")
 
+    @border
     def update(self, name: str | None = None, value: Any = None, /, **changes: Any) -> None:
         """Change settings for the whole process: by keywords, or one by its name, which may be one of JAX."""
         if name is not None and name.startswith("jax_"):
@@ -193,6 +194,7 @@ class Config:
             changes[name] = value
         self._process = changed(self._process, checked(changes))
 
+    @border
     def __call__(self, **changes: Any) -> Scope:
         """The settings changed, for the `with` statement that this is used in, in its thread."""
         return Scope(self, checked(changes))

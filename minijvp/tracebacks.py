@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any, TypeVar
 
 import jax
@@ -23,6 +22,9 @@ MEANT = (MinijvpError, JaxRuntimeError, TypeError, ValueError)
 NUMPY = os.path.dirname(np.__file__) + os.sep
 OURS = "<class 'minijvp."
 """What JAX says of a tracer that it met where it does not ask it for an array."""
+
+clearer: list[Callable[[BaseException], None]] = []
+"""What changes the words of a TypeError or an AttributeError: `minijvp.explain` is plugged in."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -56,6 +58,8 @@ def shorten(error: BaseException) -> None:
         error.args = (about_tracers(raised_at(error)),)
     if hooks.full_tracebacks() or jax.config.jax_traceback_filtering == "off":  # type: ignore[attr-defined]
         return
+    for change in clearer if type(error) in (TypeError, AttributeError) else ():
+        change(error)
     seen: set[int] = set()
     found: BaseException | None = error
     while found is not None and id(found) not in seen:
@@ -65,20 +69,18 @@ def shorten(error: BaseException) -> None:
 
 
 def _shorten_one(error: BaseException) -> None:
-    frames: list[TracebackType] = []
-    traceback = error.__traceback__
-    while traceback is not None:
-        frames.append(traceback)
-        traceback = traceback.tb_next
+    frames: list[Any] = [error.__traceback__]
+    while frames[-1] is not None:
+        frames.append(frames[-1].tb_next)
+    del frames[-1]
     if not frames or (not isinstance(error, MEANT) and frames[-1].tb_frame.f_code.co_filename.startswith(PACKAGE)):
         return
     following = None
     for frame in reversed(frames):
         code = frame.tb_frame.f_code
-        if not is_internal(code) and not code.co_filename.startswith(NUMPY):
+        if not is_internal(code) and not code.co_filename.startswith((NUMPY, "numpy/")):
             frame.tb_next = following
             following = frame
     error.__traceback__ = following
-    notes = getattr(error, "__notes__", None)
-    if notes:
+    if notes := getattr(error, "__notes__", None):
         error.__notes__ = [note for note in notes if "JAX_TRACEBACK_FILTERING" not in note]

@@ -24,6 +24,7 @@ from minijvp.core.tracing import as_constant
 from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, ArrayType, type_of
 from minijvp.errors import ArgumentError
 from minijvp.no_arrays import advice
+from minijvp.tracebacks import border as border
 from minijvp.tracebacks import nameless_border
 
 METHODS = frozenset({"clear_cache", "eval_shape", "lower", "trace"})
@@ -191,14 +192,11 @@ def flatten_prefix(prefix: Any, tree: Any, what: str) -> list[Any]:
     """One entry of `prefix` for each leaf of `tree`; a leaf of `prefix`, such as None, stands for a whole subtree."""
     entries: list[Any] = []
 
-    def is_none(x: Any) -> bool:
-        return x is None
-
     def add(entry: Any, subtree: Any) -> None:
         entries.extend([entry] * tree_structure(subtree).num_leaves)
 
     try:
-        jax.tree_util.tree_map(add, prefix, tree, is_leaf=is_none)
+        jax.tree_util.tree_map(add, prefix, tree, is_leaf=lambda x: x is None)
     except (ValueError, TypeError) as error:
         raise ArgumentError(
             f"{what}={prefix!r} does not fit the value that it describes, of structure {tree_structure(tree)}.",

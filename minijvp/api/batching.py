@@ -24,6 +24,7 @@ from minijvp.operations.shape import move_axis
 from minijvp.transforms.vmap import vmap_flat
 
 
+@trees.border
 def vmap(
     fun: Callable[..., Any],
     in_axes: Any = 0,

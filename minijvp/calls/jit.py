@@ -74,6 +74,7 @@ class Staged:
         self.out_tree = out_tree
 
 
+@border
 def jit(
     fun: Callable[..., Any] | None = None,
     /,

@@ -31,6 +31,7 @@ class Transposed(LinearMap):
         super().__init__(*parts)
         self.name = name
 
+    @border
     def __call__(self, constants: Sequence[Any], ct: Any) -> tuple[Any, ...]:
         leaves, tree = tree_flatten(ct)
         require_same_tree(tree, self.out_tree, "the cotangent", "the result of the function")

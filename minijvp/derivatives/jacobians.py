@@ -32,6 +32,7 @@ from minijvp.transforms.jvp import jvp_flat
 from minijvp.trees import Argnums, Selection
 
 
+@trees.border
 def jacfwd(
     fun: Callable[..., Any],
     argnums: Argnums = 0,
@@ -57,6 +58,7 @@ def jacfwd(
     return derivative(fun, argnums, has_aux, holomorphic, who="jacfwd", mode="fwd", chunk_size=chunk_size)
 
 
+@trees.border
 def jacrev(
     fun: Callable[..., Any],
     argnums: Argnums = 0,
@@ -142,6 +144,7 @@ def value_and_jacobian(
     return derivative(fun, argnums, has_aux, holomorphic, allow_int, **options)
 
 
+@trees.border
 def hessian(
     fun: Callable[..., Any],
     argnums: Argnums = 0,

@@ -8,6 +8,7 @@ from typing import Any
 
 from minijvp.calls.jit import is_checking
 from minijvp.core.hooks import hooks
+from minijvp.tracebacks import clearer
 
 CHECKING = "minijvp.explain.checking"
 
@@ -23,6 +24,14 @@ def explained(fun: Callable[..., Any], args: tuple, kwargs: dict[str, Any]) -> A
     return import_module(CHECKING).explained(fun, args, kwargs)
 
 
+def say_clearly(error: BaseException) -> None:
+    """Change the words of an error of Python that names the class of a tracer."""
+    if "Tracer'" in str(error):
+        error.args = (import_module("minijvp.explain.other_words").in_other_words(error),)
+
+
 def plug_in() -> None:
-    """Have calls ask, where they are to be checked."""
+    """Have calls ask, where they are to be checked, and errors about tracers say so in other words."""
     hooks.explainer, hooks.check = explained, check
+    if say_clearly not in clearer:
+        clearer.append(say_clearly)

@@ -25,6 +25,7 @@ from minijvp.operations import elementwise, varying
 from minijvp.operations.families import reduce_sum, reshape
 from minijvp.operations.reduction import reduce_max, reduce_min
 from minijvp.operations.shape import move_axis
+from minijvp.tracebacks import border
 
 __all__ = ["all_gather", "axis_index", "axis_size", "pmax", "pmean", "pmin", "ppermute", "pshuffle", "psum"]
 
@@ -88,6 +89,7 @@ def along(
     return jax.tree_util.tree_map(leaf, x)
 
 
+@border
 def axis_size(axis_name: Any) -> int:
     """The number of lanes of the surrounding vmap with this axis name; of several names, the product.
 
@@ -99,6 +101,7 @@ def axis_size(axis_name: Any) -> int:
     return size
 
 
+@border
 def psum(x: Any, axis_name: Any, *, axis_index_groups: None = None) -> Any:
     """The sum over all lanes of the named axis, the same in every lane; of a Python scalar, a Python scalar.
 
@@ -134,6 +137,7 @@ def group_size(axis_index_groups: Any, n: int) -> int:
     return sizes.pop()
 
 
+@border
 def pmean(x: Any, axis_name: Any, *, axis_index_groups: None = None) -> Any:
     """The mean over all lanes of the named axis. Raises ArgumentError as psum does."""
     refuse_groups("pmean", axis_index_groups)
@@ -146,16 +150,19 @@ def pmean(x: Any, axis_name: Any, *, axis_index_groups: None = None) -> Any:
     return jax.tree_util.tree_map(leaf, x)
 
 
+@border
 def pmax(x: Any, axis_name: Any, *, axis_index_groups: None = None) -> Any:
     """The largest value over all lanes of the named axis. Raises ArgumentError as psum does."""
     return along(ops.pmax, reduce_max, x, axis_name, axis_index_groups)
 
 
+@border
 def pmin(x: Any, axis_name: Any, *, axis_index_groups: None = None) -> Any:
     """The smallest value over all lanes of the named axis. Raises ArgumentError as psum does."""
     return along(ops.pmin, reduce_min, x, axis_name, axis_index_groups)
 
 
+@border
 def all_gather(
     x: Any, axis_name: Any, *, axis_index_groups: None = None, axis: int = 0, tiled: bool = False, to: str = "varying"
 ) -> Any:
@@ -189,6 +196,7 @@ def all_gather(
     return jax.tree_util.tree_map(leaf, x)
 
 
+@border
 def axis_index(axis_name: Any) -> Array:
     """The number of the lane along the named axis (int32); of several names, counted with the last one fastest.
 
@@ -201,6 +209,7 @@ def axis_index(axis_name: Any) -> Array:
     return out
 
 
+@border
 def ppermute(x: Any, axis_name: Any, perm: Sequence[tuple[int, int]]) -> Any:
     """The value of the lane that `perm`, pairs of source and destination, sends here; zeros where none does.
 
@@ -223,6 +232,7 @@ def ppermute(x: Any, axis_name: Any, perm: Sequence[tuple[int, int]]) -> Any:
     return jax.tree_util.tree_map(lambda v: ops.ppermute(array(v, "ppermute"), axis_name=name, perm=pairs), x)
 
 
+@border
 def pshuffle(x: Any, axis_name: Any, perm: Sequence[int]) -> Any:
     """The value of lane `perm[i]` in lane i. Raises ArgumentError as ppermute does."""
     return ppermute(x, axis_name, [(source, i) for i, source in enumerate(perm)])

@@ -92,6 +92,12 @@ def switch(index: Array, branches: Sequence[Callable[..., Any]], *operands: Any,
     >>> float(minijvp.lax.switch(1, [mnp.sin, mnp.exp, mnp.cos], 0.0))
     1.0
     """
+    if callable(branches):
+        raise ArgumentError(
+            f"the branches of switch are {branches!r:.99}, which is one function.",
+            "One of several functions is to run.",
+            "Write switch(index, [f, g], *operands).",
+        )
     named = [(f"branches[{k}]", branch) for k, branch in enumerate(branches)]
     if not named:
         raise ArgumentError("switch received no branches.", "One of them is to run.", "Give it a function at least.")

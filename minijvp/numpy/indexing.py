@@ -20,7 +20,20 @@ from minijvp.errors import ArgumentError
 from minijvp.interop.from_jax import from_jax
 from minijvp.numpy.index_layout import Layout, counted_from_zero, index_dtype
 from minijvp.numpy.makers import surface
-from minijvp.numpy.places import CLIP, FILL, NO_AXIS, PROMISE, Bounds, Place, Point, Span, bounds, is_static, places_of
+from minijvp.numpy.places import (
+    CLIP,
+    FILL,
+    NO_AXIS,
+    PROMISE,
+    Bounds,
+    Place,
+    Point,
+    Span,
+    bounds,
+    is_static,
+    out_of_bounds,
+    places_of,
+)
 from minijvp.numpy.promotion import array, as_dtype, normalize_axis, operand, refuse
 from minijvp.operations.casting import convert_element_type
 from minijvp.operations.dynamic_slicing import dynamic_slice
@@ -136,7 +149,7 @@ def read(
         return with_weakness(zeros(shape=layout.shape, dtype=x.dtype), type_of(x).weak_type)
     for axis in layout.columns:
         if x.shape[axis] == 0:
-            raise IndexError(f"an index is out of bounds for axis {axis} with size 0")
+            raise out_of_bounds("an index", axis, 0)
     table, in_order, unique = layout.table(rules)
     out = gather(
         x,

@@ -45,7 +45,7 @@ def surface(original: Callable[..., Any]) -> Callable[[Function], Function]:
     """
 
     def decorate(traced: Function) -> Function:
-        name = original.__name__
+        traced.__qualname__ = name = original.__name__  # which Python says of arguments that do not fit
         signature = inspect.signature(original)
         honoured = keywords_of(traced)
         module = traced.__module__.removeprefix("minijvp.").partition(".")[0]

@@ -78,6 +78,20 @@ def bounds(mode: Any, default: Any, wrap: bool = True) -> Bounds:
     return Bounds(MODES[mode], wrap, mode == "wrap")
 
 
+class UnfitIndexError(ArgumentError, IndexError):
+    """An index does not fit the axes of an array."""
+
+
+def no_place(what: str, why: str) -> UnfitIndexError:
+    """The error for an index that does not fit."""
+    return UnfitIndexError(what, why, "Correct the index, or reshape the array (x[None] adds an axis).")
+
+
+def out_of_bounds(what: str, axis: int, n: int) -> UnfitIndexError:
+    """The error for an index that names no element."""
+    return no_place(f"{what} is out of bounds for axis {axis} with size {n}.", "There is no such element.")
+
+
 def places_of(index: Any, shape: tuple[int, ...], rules: Bounds) -> list[Place]:
     """The places that an index of an array of this shape names. Static integers are counted from 0 afterwards."""
     if isinstance(index, tuple):
@@ -88,9 +102,14 @@ def places_of(index: Any, shape: tuple[int, ...], rules: Bounds) -> list[Place]:
     ellipses = sum([e is Ellipsis for e in entries])
     taken = sum([0 if e is None or e is Ellipsis else e.ndim if is_mask(e) else 1 for e in entries])
     if ellipses > 1:
-        raise IndexError("an index can only have a single ellipsis ('...')")
+        raise no_place(
+            "an index can only have a single ellipsis ('...').", "It stands for all axes that are not named."
+        )
     if taken > len(shape):
-        raise IndexError(f"too many indices: the array has {len(shape)} axes, and {taken} were indexed")
+        raise no_place(
+            f"too many indices: the array has {len(shape)} axes, and {taken} were indexed.",
+            "Each axis takes one index.",
+        )
     if not ellipses:
         entries.append(Ellipsis)
     places: list[Place] = []
@@ -112,7 +131,8 @@ def places_of(index: Any, shape: tuple[int, ...], rules: Bounds) -> list[Place]:
             places.append(Point(NO_AXIS, np.zeros(int(e), np.int64), k))
         else:
             if e.shape != shape[axis : axis + e.ndim]:
-                raise IndexError(f"a boolean index of shape {e.shape} for axes of shape {shape[axis : axis + e.ndim]}")
+                what = f"a boolean index of shape {e.shape} for axes of shape {shape[axis : axis + e.ndim]}."
+                raise no_place(what, "It says for each element whether it is taken.")
             for part in np.nonzero(e):
                 places.append(Point(axis, part, k))
                 axis += 1
@@ -222,7 +242,7 @@ def resolved(index: Any, axis: int, n: int, rules: Bounds) -> Any:
     """The index, if Python or NumPy knows it: counted from 0, and clamped where a single integer may be."""
     if is_static(index):
         if n == 0:
-            raise IndexError(f"an index is out of bounds for axis {axis} with size 0")
+            raise out_of_bounds("an index", axis, n)
         if rules.modulo:
             return index % n
         given = index
@@ -231,7 +251,7 @@ def resolved(index: Any, axis: int, n: int, rules: Bounds) -> Any:
         if is_symbolic(index) or is_symbolic(n):
             return min_dim(max_dim(index, 0), n - 1) if rules.mode in (PROMISE, CLIP) else index
         if not 0 <= index < n and rules.checked and rules.mode == PROMISE and indices_are_checked():
-            raise IndexError(f"index {given} is out of bounds for axis {axis} with size {n}")
+            raise out_of_bounds(f"index {given}", axis, n)
         return min(max(index, 0), n - 1) if rules.mode in (PROMISE, CLIP) else index
     if not isinstance(index, np.ndarray):
         return index

@@ -15,7 +15,7 @@ import numpy as np
 
 from minijvp.core.tracing import EVALUATION, state
 from minijvp.core.types import Array
-from minijvp.errors import ConcretizationError
+from minijvp.errors import ArgumentError, ConcretizationError
 from minijvp.interop.docstrings import RESTATED, docstring
 from minijvp.interop.from_jax import from_jax
 from minijvp.interop.rules import NeedsValueError
@@ -118,7 +118,13 @@ def flatnonzero(a: Array) -> Array:
 @selecting(jnp.where)
 def where(condition: Array, x: Any = None, y: Any = None, /) -> Any:
     """Element by element, x where the condition holds and y elsewhere; without both, the indices where it holds."""
-    return jnp.nonzero(known(condition)) if x is None and y is None else where_both(condition, x, y)
+    if (x is None) != (y is None):
+        raise ArgumentError(
+            "minijvp.numpy.where received one of x and y.",
+            "It chooses between two; with neither, it finds where the condition holds.",
+            "Pass both: mnp.where(condition, x, y).",
+        )
+    return jnp.nonzero(known(condition)) if x is None else where_both(condition, x, y)
 
 
 @selecting(jnp.extract)
