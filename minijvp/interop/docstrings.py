@@ -47,7 +47,7 @@ def docstring(original: Callable[..., Any], where: str, note: str, ours: str = "
     if end.isspace():  # of what stands before the closing quotes and the text, the smaller margin is taken away
         margin = min(margin, end, key=len)
     note = note.format(where) + f"\n{margin}{EXAMPLES}" * (">>>" in rest)
-    if ours:
+    if ours and "JAX implementation" not in ours:  # the definition may be another function of JAX
         first = inspect.cleandoc(ours).replace("\n", f"\n{margin}")
     text = f"{first}\n\n{margin}{note}" + f"\n\n{rest}" * bool(rest)
     text = text.replace("`jax.", "`minijvp.").replace("`~jax.", "`~minijvp.")

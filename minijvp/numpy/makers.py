@@ -45,7 +45,9 @@ def surface(original: Callable[..., Any]) -> Callable[[Function], Function]:
     """
 
     def decorate(traced: Function) -> Function:
-        traced.__qualname__ = name = original.__name__  # which Python says of arguments that do not fit
+        name = original.__name__
+        if "<locals>" in traced.__qualname__:
+            traced.__qualname__ = name  # which Python says of arguments that do not fit
         signature = inspect.signature(original)
         honoured = keywords_of(traced)
         module = traced.__module__.removeprefix("minijvp.").partition(".")[0]
