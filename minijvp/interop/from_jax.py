@@ -1,19 +1,20 @@
 """Programs written for JAX, as functions that minijvp differentiates, batches and compiles by its own rules.
 
-from_jax : (a -> b) -> (a -> b)
+from_jax : (a -> b) -> (a -> b), and the same of everything in a pytree, an object or a module
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import nullcontext
-from functools import wraps
+from functools import partial, wraps
+from inspect import getattr_static, isclass, ismodule
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import get_abstract_mesh
-from jax.tree_util import tree_flatten, tree_unflatten
+from jax.tree_util import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from minijvp import trees
 from minijvp.answers import Capturing, for_jax
@@ -45,14 +46,16 @@ eager derivative of its own, in every call anew.
 """
 
 
-def from_jax(fun: Callable[..., Any]) -> Callable[..., Any]:
+def from_jax(fun: Any) -> Any:
     """`fun`, a function written for JAX, as a function of minijvp.
 
     from_jax : (a -> b) -> (a -> b)
 
     Args:
         fun: takes and returns pytrees of arrays, and calls jax.numpy, jax.lax, jax.nn or libraries built on them. Other
-            leaves of its arguments (strings, functions, None ...) are static; so are those of its result.
+            leaves of its arguments (strings, functions, None ...) are static; so are those of its result. Or a pytree
+            of functions, as an optimizer of optax is one: all become functions of minijvp. Or an object or a module:
+            so do its methods or its functions, and of a module what these return, if it has functions in turn.
 
     With nothing traced, the result calls `fun`. Under a transformation of minijvp, JAX traces `fun` once for each set
     of argument types and static leaves, and minijvp's primitives evaluate what it traced. Rules that an author attached
@@ -64,16 +67,67 @@ def from_jax(fun: Callable[..., Any]) -> Callable[..., Any]:
     that it meets. Other values that it closes over are looked at when it is traced, as jax.jit does it: pass what
     changes as an argument.
 
-    Raises ArgumentError if JAX cannot trace `fun` (`if` on a traced value), MissingRuleError for a primitive of JAX
-    that minijvp does not have.
+    Raises ArgumentError if JAX cannot trace `fun` (`if` on a traced value) or there is no function in it,
+    MissingRuleError for a primitive of JAX that minijvp does not have.
 
     >>> import jax, minijvp
     >>> loss = minijvp.from_jax(lambda w, x: jax.nn.softplus(x @ w).sum())
     >>> minijvp.grad(loss)(jax.numpy.zeros(2), jax.numpy.ones((3, 2))).tolist()
     [1.5, 1.5]
+    >>> special = minijvp.from_jax(jax.scipy.special)
+    >>> round(float(minijvp.grad(special.gammaln)(3.0)), 4)
+    0.9228
     """
-    trees.require_callable(fun, "from_jax")
-    return bridged(fun)
+    if callable(fun):
+        return bridged(fun)
+    container = isinstance(fun, (tuple, list, dict))
+    if container and fun:
+        return tree_map(from_jax, fun, is_leaf=lambda x: x is not fun)
+    named = [n for n in dir(fun) if n[0] != "_"] if hasattr(fun, "__dict__") and not is_arraylike(fun) else []
+    if container or not any([callable(getattr_static(fun, n, None)) for n in named]):
+        trees.require_callable(fun, "from_jax")
+    return Members(fun)
+
+
+class Members:
+    """What an object or a module of JAX has, functions as functions of minijvp. Classes, constants, arrays are left."""
+
+    def __init__(self, original: Any):
+        self._original = original
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(f"{name!r}: what begins with an underscore does not become a function of minijvp.")
+        found = getattr(self._original, name)
+        if not is_function(found) and not ismodule(found):
+            return found
+        made = Members(found) if ismodule(found) else maker(found) if ismodule(self._original) else bridged(found)
+        vars(self)[name] = made
+        return made
+
+    def __dir__(self) -> list[str]:
+        return [name for name in dir(self._original) if not name.startswith("_")]
+
+    def __repr__(self) -> str:
+        return f"from_jax({self._original!r})"
+
+
+def is_function(x: Any) -> bool:
+    """Whether a value is a function, and no object that can be called besides, as layers of networks can be."""
+    return callable(x) and not isclass(x) and (hasattr(x, "__name__") or isinstance(x, partial))
+
+
+def maker(fun: Callable[..., Any]) -> Callable[..., Any]:
+    """A function as one of minijvp, and so the functions in what it returns: optimizers, schedules."""
+    bridge = bridged(fun)
+
+    @wraps(fun)
+    def make(*args: Any, **kwargs: Any) -> Any:
+        made = bridge(*args, **kwargs)
+        some = any([is_function(x) for x in tree_leaves(made)])
+        return tree_map(lambda x: maker(x) if is_function(x) else x, made) if some else made
+
+    return make
 
 
 def bridged(fun: Callable[..., Any], pure: bool = False) -> Callable[..., Any]:
