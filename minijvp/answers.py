@@ -6,10 +6,12 @@ import re
 import sys
 import threading
 from collections.abc import Sequence
+from inspect import ismodule
 from types import FrameType
 from typing import Any
 
 import jax
+import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 from jax.core import ShapedArray
@@ -222,55 +224,50 @@ def escaped(tracer: Any, used_by: str) -> EscapedTracerError:
 
 def foreign(tracer: Any, function: str, entered: FrameType | None, line: Any, own: Any) -> ForeignFunctionError:
     """The error for a function of JAX or NumPy, `entered` by a line, below one of the user's `own` code."""
-    package = own if own is not None and own != line else None  # what the user calls is a function of a package
-    instead = remedy(function, entered, line) or BY_NAME if package is None else ""
+    what = f"{function} received a traced {tracer.type!r} of {tracer.owner.description}{used(tracer, own or line)}."
     return ForeignFunctionError(
-        f"{function} received a traced {tracer.type!r} of {tracer.owner.description}{used(tracer, line)}.",
-        *advice(instead, "" if package is None else package.callee),
+        what, *advice(function if function.startswith("numpy.") else "", entered, entered and entered.f_back, line, own)
     )
 
 
-def advice(instead: str, callee: str) -> tuple[str, str]:
-    """Why a tracer is refused, and what to do: `instead`, or to make the function that is called one of minijvp."""
-    return (
-        "It does not know minijvp's tracers, and would have to drop the derivative or the batch axis.",
-        f"{instead}{'Or make' if instead else 'Make'} the function that calls JAX one of minijvp, "
-        f"minijvp.from_jax({callee or 'f'}), and pass it every traced value as an argument.",
-    )
+def advice(function: str, entered: Any, caller: Any, line: Any, own: Any) -> tuple[str, str]:
+    """Why a tracer is refused, and what to write: of a package between JAX and the user, the function is made ours."""
+    called, arguments = ("", "") if line is None else (own or line).call
+    arguments = arguments if len(arguments) < 80 else "(...)"
+    package = own is not None and own != line and not re.search(r"[\\/](numpy|scipy)[\\/]", str(line))
+    instead = "" if package else remedy(function, entered, caller, called, arguments) or ("" if called else BY_NAME)
+    ending = f", by from_jax; or {instead}" if instead else f": minijvp.from_jax({called or 'f'}){arguments}"
+    why = "It does not know minijvp's tracers, and would have to drop the derivative or the batch axis."
+    return why, f"Make the function that calls JAX one of minijvp{ending}"
 
 
-def about_tracers(line: Any) -> str:
-    """What to say in place of an error of JAX, which met a tracer at a line and only knows its class."""
-    where = f" at {line}: {line.text}" if line else ""
-    what = f"{(line and line.callee) or 'a function of JAX'} received a traced value{where}."
-    return "\n".join((what, *advice(remedy("", None, line), (line and line.callee) or "")))
+BY_NAME = "use the function of the same name in minijvp.numpy, and for an index: minijvp.numpy.asarray(x)[i]"
+MODULES = (jnp, jnp.linalg, jnp.fft, jax.scipy.special, jax.nn, jax.lax, jax.random, jax.debug, jax, jax.flatten_util)
 
 
-BY_NAME = (
-    "Use the function of the same name in minijvp.numpy; for an index or a method of an array x that is not "
-    "traced, write minijvp.numpy.asarray(x)[i]. "
-)
-MODULES = (jnp, jax.scipy.special, jax.nn, jax.lax, jax.random, jax.debug, jax)
-"""Those of JAX where functions are looked for by their names."""
-
-
-def remedy(function: str, entered: FrameType | None, line: Any) -> str:
-    """What to write in place of a call of NumPy or JAX, given the frame of the function that was called, or nothing.
-
-    A function of JAX does not say its name to what it receives: there is its frame, and the line. They steer a text.
-    """
-    name, owner = "", ""
+def remedy(function: str, entered: Any, caller: Any, called: str, arguments: str) -> str:
+    """What to write in place of a call of NumPy or JAX, or nothing: frames and the line tell which function it was."""
+    path, owner, name, home = re.split(r"[^\w.]", called, maxsplit=1)[0], "", "", ""
     if entered is not None and entered.f_globals.get("__name__", "").startswith("jax."):
         owner, _, name = entered.f_code.co_qualname.rpartition(".")
-        if name == "__getitem__":
-            return "Write minijvp.numpy.asarray(x)[i] for x[i], where x is not traced and i is. "
+        home = entered.f_globals["__name__"]
         if "IndexUpdate" in owner:
-            return f"Write minijvp.numpy.asarray(x).at[i].{name}(v) for x.at[i].{name}(v), where x is not traced. "
-    callee = "" if line is None else re.split(r"[^\w.]", line.callee, maxsplit=1)[0]
-    for known in (callee, "" if owner else name, function if function.startswith("numpy.") else ""):
-        module, _, known = known.rpartition(".")
-        for found in sorted(MODULES, key=lambda m: m.__name__.rpartition(".")[2] != module.rpartition(".")[2]):
-            if known and hasattr(found, known):
-                ours = found.__name__.replace("jax", "minijvp", 1)
-                return f"Write {ours}.{known}, the same function for tracers. "
-    return ""
+            return f"write, for x.at[i].{name}(v) where x is not traced: minijvp.numpy.asarray(x).at[i].{name}(v)"
+    mapped = re.match(r"\(([\w.]+)", arguments) if re.search(r"\btree[._](map|reduce)$", path) else None
+    before, after = (f"{called}(", arguments[mapped.end() :]) if mapped else ("", called[len(path) :] + arguments)
+    path = mapped[1] if mapped else path
+    found = {**caller.f_globals, **caller.f_locals}.get(path.partition(".")[0], re) if caller else re
+    place = getattr(found, "__module__", None) or ""
+    theirs = ismodule(found) or ("." not in path and place.startswith(("jax", "numpy", "scipy")))
+    names = place and getattr(found, "__name__", ""), path, "" if owner or mapped else name, function
+    ours = next(filter(None, [counterpart(n, place or home) for n in names if theirs]), "")
+    ours = ours or (f"minijvp.from_jax({path})" if mapped else "")
+    return f"write in its place: {before}{ours}{after}" if ours else ""
+
+
+def counterpart(function: str, home: str) -> str:
+    """The name in minijvp of a function of NumPy or JAX, from the module that is named with it, or else in `home`."""
+    module, _, name = function.rpartition(".")
+    ordered = sorted(MODULES, key=lambda m: m.__name__.rpartition(".")[2] not in (module or home).split("."))
+    found = next((m.__name__ for m in ordered if name and hasattr(m, name)), "")
+    return f"{found.replace('jax', 'minijvp', 1)}.{name}" if found else ""

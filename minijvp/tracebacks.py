@@ -11,9 +11,9 @@ import jax
 import numpy as np
 from jax.errors import JaxRuntimeError
 
-from minijvp.answers import about_tracers
+from minijvp.answers import advice
 from minijvp.core.hooks import hooks
-from minijvp.core.source import PACKAGE, is_internal, raised_at
+from minijvp.core.source import INSTALLED, PACKAGE, Source, is_internal
 from minijvp.errors import MinijvpError
 
 MEANT = (MinijvpError, JaxRuntimeError, TypeError, ValueError)
@@ -55,7 +55,7 @@ def shorten(error: BaseException) -> None:
     if hooks.failed is not None:
         hooks.failed()
     if type(error) is TypeError and OURS in str(error):
-        error.args = (about_tracers(raised_at(error)),)
+        error.args = (about_tracers(error),)
     if hooks.full_tracebacks() or jax.config.jax_traceback_filtering == "off":  # type: ignore[attr-defined]
         return
     for change in clearer if type(error) in (TypeError, AttributeError) else ():
@@ -66,6 +66,20 @@ def shorten(error: BaseException) -> None:
         seen.add(id(found))
         _shorten_one(found)
         found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
+
+
+def about_tracers(error: BaseException) -> str:
+    """What to say in place of an error of JAX, which met a tracer and only knows its class."""
+    caller, line, own, traceback = None, None, None, error.__traceback__
+    while traceback is not None:
+        if not is_internal(traceback.tb_frame.f_code):
+            caller, line = traceback.tb_frame, Source(traceback.tb_frame.f_code, traceback.tb_lasti)
+            own = own if line.file.startswith(INSTALLED) else line
+        traceback = traceback.tb_next
+    seen = own or line
+    what = f"{(seen and seen.call[0]) or 'a function of JAX'} received a traced value"
+    what += f" at {seen}: {seen.text}." if seen else "."
+    return "\n".join((what, *advice("", None, caller, line, own)))
 
 
 def _shorten_one(error: BaseException) -> None:

@@ -56,19 +56,19 @@ class Source(NamedTuple):
         return linecache.getline(self.file, self.line).strip()
 
     @property
-    def callee(self) -> str:
-        """The function that the instruction calls, as it is written there; empty for what is no call."""
+    def call(self) -> tuple[str, str]:
+        """The function that the instruction calls and its arguments, as written there; empty for what is no call."""
         line, end, column, end_column = self.position
         lines = [linecache.getline(self.file, i).encode() for i in range(line or 0, (end or 0) + 1)]
         if not lines or column is None or end_column is None:
-            return ""
+            return "", ""
         lines[-1] = lines[-1][:end_column]
         lines[0] = lines[0][column:]
         try:
-            found = ast.parse(b"".join(lines).strip(), mode="eval").body
-        except SyntaxError:
-            return ""
-        return ast.unparse(found.func) if isinstance(found, ast.Call) else ""
+            found: Any = ast.parse(b"".join(lines).strip(), mode="eval").body
+            return ast.unparse(found.func), ast.unparse(found).removeprefix(ast.unparse(found.func))
+        except (SyntaxError, AttributeError):
+            return "", ""
 
     @property
     def assigned(self) -> str:
@@ -252,17 +252,6 @@ def innermost(codes: Iterable[CodeType], instructions: Iterable[int]) -> Source 
         if not is_internal(code):
             return Source(code, instruction)
     return None
-
-
-def raised_at(error: BaseException) -> Source | None:
-    """The innermost line outside of minijvp and JAX among those that an exception passed through."""
-    found = None
-    traceback = error.__traceback__
-    while traceback is not None:
-        if not is_internal(traceback.tb_frame.f_code):
-            found = Source(traceback.tb_frame.f_code, traceback.tb_lasti)
-        traceback = traceback.tb_next
-    return found
 
 
 def is_internal(code: CodeType) -> bool:

@@ -54,7 +54,11 @@ class NeedsValueError(ArgumentError, ConcretizationError):
 
 def needs_value(name: str, error: Exception) -> NeedsValueError:
     """The error for a function, or a rule, that JAX cannot trace."""
-    line = source.raised_at(error)
+    line, traceback = None, error.__traceback__
+    while traceback is not None:
+        if not source.is_internal(traceback.tb_frame.f_code):
+            line = source.Source(traceback.tb_frame.f_code, traceback.tb_lasti)
+        traceback = traceback.tb_next
     reason = str(error).strip().split("\n")[0]
     return NeedsValueError(
         f"from_jax cannot trace {name}" + (f", at {line}: {line.text}" if line else ""),
