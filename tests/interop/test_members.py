@@ -145,7 +145,7 @@ def test_modules_of_networks_stay_what_they_are() -> None:
     "x", [3, None, "sin", {}, (), OrderedDict(), [1.0], {"f": jnp.sin, "c": 3}, (jnp.sin, None), jnp.ones(2), object()]
 )
 def test_what_has_no_functions_is_refused(x: Any) -> None:
-    with pytest.raises(ArgumentError, match="from_jax received .*, which cannot be called"):
+    with pytest.raises(ArgumentError, match=r"from_jax received .*, which cannot be called"):
         from_jax(x)
 
 
