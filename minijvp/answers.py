@@ -7,7 +7,6 @@ import sys
 import threading
 from collections.abc import Sequence
 from inspect import ismodule
-from types import FrameType
 from typing import Any
 
 import jax
@@ -222,7 +221,7 @@ def escaped(tracer: Any, used_by: str) -> EscapedTracerError:
     )
 
 
-def foreign(tracer: Any, function: str, entered: FrameType | None, line: Any, own: Any) -> ForeignFunctionError:
+def foreign(tracer: Any, function: str, entered: Any, line: Any, own: Any) -> ForeignFunctionError:
     """The error for a function of JAX or NumPy, `entered` by a line, below one of the user's `own` code."""
     what = f"{function} received a traced {tracer.type!r} of {tracer.owner.description}{used(tracer, own or line)}."
     return ForeignFunctionError(
@@ -247,22 +246,23 @@ MODULES = (jnp, jnp.linalg, jnp.fft, jax.scipy.special, jax.nn, jax.lax, jax.ran
 
 def remedy(function: str, entered: Any, caller: Any, called: str, arguments: str) -> str:
     """What to write in place of a call of NumPy or JAX, or nothing: frames and the line tell which function it was."""
-    path, owner, name, home = re.split(r"[^\w.]", called, maxsplit=1)[0], "", "", ""
-    if entered is not None and entered.f_globals.get("__name__", "").startswith("jax."):
-        owner, _, name = entered.f_code.co_qualname.rpartition(".")
-        home = entered.f_globals["__name__"]
-        if "IndexUpdate" in owner:
-            return f"write, for x.at[i].{name}(v) where x is not traced: minijvp.numpy.asarray(x).at[i].{name}(v)"
-    mapped = re.match(r"\(([\w.]+)", arguments) if re.search(r"\btree[._](map|reduce)$", path) else None
-    before, after = (f"{called}(", arguments[mapped.end() :]) if mapped else ("", called[len(path) :] + arguments)
-    path = mapped[1] if mapped else path
-    found = {**caller.f_globals, **caller.f_locals}.get(path.partition(".")[0], re) if caller else re
-    place = getattr(found, "__module__", None) or ""
-    theirs = ismodule(found) or ("." not in path and place.startswith(("jax", "numpy", "scipy")))
-    names = place and getattr(found, "__name__", ""), path, "" if owner or mapped else name, function
-    ours = next(filter(None, [counterpart(n, place or home) for n in names if theirs]), "")
-    ours = ours or (f"minijvp.from_jax({path})" if mapped else "")
-    return f"write in its place: {before}{ours}{after}" if ours else ""
+    home = entered.f_globals.get("__name__", "") if entered else ""
+    owner, _, name = entered.f_code.co_qualname.rpartition(".") if home.startswith("jax.") else ("", "", "")
+    if "IndexUpdate" in owner:
+        return f"write, for x.at[i].{name}(v) where x is not traced: minijvp.numpy.asarray(x).at[i].{name}(v)"
+    scope = {**caller.f_globals, **caller.f_locals} if caller else {}
+    root = lambda path: scope.get(path.partition(".")[0], jax)
+    module = lambda x: x.__name__ if ismodule(x) else getattr(x, "__module__", None) or ""
+    text, path = called + arguments, re.split(r"[^\w.]", called, maxsplit=1)[0]
+    outer = re.search(r"\btree[._](map|reduce)$", path) or module(root(path)).startswith("minijvp")
+    inner = re.match(re.escape(path) + r"\((?!lambda\b)([\w.]+)", text) if outer else None
+    start, end = inner.span(1) if inner else (0, len(path))
+    path, found = text[start:end], root(text[start:end])
+    theirs = module(found).startswith(("jax", "numpy", "scipy")) and (ismodule(found) or "." not in path)
+    names = "" if ismodule(found) else getattr(found, "__name__", ""), path, "" if owner or inner else name, function
+    ours = next(filter(None, [counterpart(n, f"{home}.{module(found)}") for n in names if theirs]), "")
+    ours = ours or (f"minijvp.from_jax({path})" if inner else "")
+    return f"write in its place: {text[:start]}{ours}{text[end:]}" if ours else ""
 
 
 def counterpart(function: str, home: str) -> str:

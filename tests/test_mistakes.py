@@ -96,7 +96,6 @@ TREE = {"b": jnp.ones(2), "w": jnp.ones((3, 2))}
 IN_PLACE = [
     ("g(lambda x: {}[0]['w'].sum())(TREE)", "CHAIN.update(x, CHAIN.init(TREE), x)", ""),
     ("g(lambda x: {}[0]['w'].sum())(TREE)", "STEPS.update(x, MANY, x)", ""),
-    ("g(lambda x: {}['w'].sum())(TREE)", "optax.apply_updates(x, x)", ""),
     ("g(lambda x: {}['w'].sum())(TREE)", "jax.tree.map(jnp.add, x, x)", "jax.tree.map(minijvp.numpy.add, x, x)"),
     ("g(lambda x: {}['w'])(PAIR)", "jax.tree.map(dot, x)", "jax.tree.map(minijvp.from_jax(dot), x)"),
     ("g(lambda x: {})(TREE)", "optax.tree.norm(x)", ""),
@@ -110,6 +109,8 @@ IN_PLACE = [
     ("g(lambda x: {}.real.sum())(X)", "jnp.fft.fft(x)", "minijvp.numpy.fft.fft(x)"),
     ("g(lambda x: {})(X)", "jnp.linalg.norm(x)", "minijvp.numpy.linalg.norm(x)"),
     ("g(lambda x: {}[0].sum())(TREE)", "jax.flatten_util.ravel_pytree(x)", "minijvp.flatten_util.ravel_pytree(x)"),
+    ("{}", "g(jax.nn.softplus)(1.0)", "g(minijvp.nn.softplus)(1.0)"),
+    ("{}", "g(dot)(X)", "g(minijvp.from_jax(dot))(X)"),
     ("j(lambda x: {})(3)", "SCHEDULE(x)", ""),
     ("j(lambda x: {})(3)", "jax.nn.one_hot(x, 5)", "minijvp.nn.one_hot(x, 5)"),
     ("j(lambda x: {})(3)", "jax.random.fold_in(KEY, x)", "minijvp.random.fold_in(KEY, x)"),
@@ -144,7 +145,7 @@ def test_the_end_of_the_message_can_be_pasted(program: str, call: str, instead: 
     text = str(caught.value)
     function, _, arguments = call.partition("(")
     instead = instead or f"minijvp.from_jax({function})({arguments}"
-    assert text.endswith(f": {instead}") and "/mistake.py:1 (<lambda>)" in text, text
+    assert text.endswith(f": {instead}") and "/mistake.py:1 (<" in text, text
     found, wanted = evaluated(program.format(instead), minijvp), evaluated(program.format(call), jax)
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
         assert a.dtype == b.dtype

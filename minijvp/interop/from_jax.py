@@ -78,8 +78,10 @@ def from_jax(fun: Any) -> Any:
     >>> round(float(minijvp.grad(special.gammaln)(3.0)), 4)
     0.9228
     """
-    if callable(fun):
+    if is_function(fun) or isclass(fun):
         return bridged(fun)
+    if callable(fun):
+        return CallableMembers(fun)
     container = isinstance(fun, (tuple, list, dict))
     if container and fun:
         return tree_map(from_jax, fun, is_leaf=lambda x: x is not fun)
@@ -110,6 +112,18 @@ class Members:
 
     def __repr__(self) -> str:
         return f"from_jax({self._original!r})"
+
+
+class CallableMembers(Members):
+    """The same of an object that is a function besides, as the layers of networks are."""
+
+    def __init__(self, original: Callable[..., Any]):
+        super().__init__(original)
+        self.__wrapped__ = original
+        self._call = bridged(original)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._call(*args, **kwargs)
 
 
 def is_function(x: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 from collections import OrderedDict
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import equinox as eqx
+import flax.linen
 import jax
 import jax.numpy as jnp
 import optax
@@ -133,6 +135,18 @@ def test_what_remains() -> None:
     functions = from_jax({"sin": jnp.sin, "others": [jnp.cos, partial(jnp.power, 2.0)]})
     assert float(minijvp.grad(functions["others"][0])(0.0)) == 0.0
     assert float(minijvp.jit(functions["others"][1])(3.0)) == 8.0
+
+
+def test_models_have_their_methods() -> None:
+    x, key = normal(0, 3), jax.random.key(0)
+    results = []
+    for api, bridge in ((minijvp, from_jax), (jax, lambda model: model)):
+        dense, linear = bridge(flax.linen.Dense(2)), bridge(eqx.nn.Linear(3, 2, key=key))
+        params = api.jit(dense.init)(key, x)
+        gradient = api.grad(lambda p, dense=dense: (dense.apply(p, x) ** 2).sum())(params)
+        results.append((params, gradient, api.grad(lambda x, linear=linear: (linear(x) ** 2).sum())(x), linear.bias))
+    same(*results, 1e-12)
+    assert list(inspect.signature(from_jax(eqx.nn.Linear(3, 2, key=key))).parameters) == ["x", "key"]
 
 
 def test_modules_of_networks_stay_what_they_are() -> None:
