@@ -260,7 +260,7 @@ def remedy(function: str, entered: Any, caller: Any, called: str, arguments: str
     path, found = text[start:end], root(text[start:end])
     theirs = module(found).startswith(("jax", "numpy", "scipy")) and (ismodule(found) or "." not in path)
     names = "" if ismodule(found) else getattr(found, "__name__", ""), path, "" if owner or inner else name, function
-    ours = next(filter(None, [counterpart(n, f"{home}.{module(found)}") for n in names if theirs]), "")
+    ours = next(filter(None, [counterpart(n, f"{home}.{module(found)}") for n in names if theirs or n == function]), "")
     ours = ours or (f"minijvp.from_jax({path})" if inner else "")
     return f"write in its place: {text[:start]}{ours}{text[end:]}" if ours else ""
 
