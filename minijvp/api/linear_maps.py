@@ -302,4 +302,5 @@ def linear_map_at(
     results = outs[: flat_fun.n]
     in_types, out_types = map(type_of, leaves), map(type_of, results)
     in_tree = flat_fun.in_tree if flat_fun.derivative_tree is None else flat_fun.derivative_tree
-    return outs, kind(opened, nonzero, in_tree, flat_fun.out_tree, in_types, out_types, flat_fun.name), constants
+    name = getattr(flat_fun.fun, "__name__", "")
+    return outs, kind(opened, nonzero, in_tree, flat_fun.out_tree, in_types, out_types, name), constants

@@ -75,7 +75,8 @@ class Source(NamedTuple):
         """The name that the line gives to what the instruction computes, as `y` in `y = a * b`; empty for others."""
         line, end, column, end_column = self.position
         first, last = (linecache.getline(self.file, i or 0).encode() for i in (line, end))
-        before, after = ASSIGNED.search(first[:column].decode()), ENDED.match(last[end_column:].decode())
+        start, rest = (part.decode(errors="replace") for part in (first[:column], last[end_column:]))
+        before, after = ASSIGNED.search(start), ENDED.match(rest)
         return before[1] if column is not None and before and after and len(before[2]) == len(after[1]) else ""
 
     @property

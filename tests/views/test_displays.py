@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import pytest
 
@@ -117,6 +118,8 @@ def test_linear_maps_say_what_they_are() -> None:
     )
     assert repr(minijvp.vjp(lambda x: x, ONE)[1]) == "<pullback of <lambda>: f32[] -> f32[], keeps nothing>"
     assert "25 arrays" not in repr(pullback) and "-> 17 arrays, 4.125 KiB, keeps" in repr(minijvp.vjp(deep, W, X)[1])
+    of_object = minijvp.vjp(jax.tree_util.Partial(mnp.add, X), X)[1]
+    assert repr(of_object).startswith("<pullback of a function: f32[4,8] -> f32[4,8], keeps ")
     frozen = minijvp.vjp(loss, params, X, frozen=({"w": True, "b": False}, False))[1]
     assert "f32[] -> " in repr(frozen) and Tags(frozen._repr_html_())
     codes = Tags(minijvp.vjp(mnp.sin, ONE)[1]._repr_html_()).words["code"]
