@@ -78,7 +78,7 @@ class Picture:
             cairo = optional.package("cairosvg", "pictures", f"a picture as {path.suffix}")
             convert = cairo.svg2pdf if path.suffix == ".pdf" else cairo.svg2png
             svg = self.svg.replace(FONT, "monospace").encode()  # it looks for the first font of a list only
-            convert(bytestring=svg, write_to=str(path), scale=SCALE[path.suffix])
+            path.write_bytes(convert(bytestring=svg, scale=SCALE[path.suffix]))
             return
         head = f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{safe(self.title)}</title>\n<body>'
         texts = {".svg": self.svg, ".html": f"{head}{self._repr_html_()}</body></html>\n"}
