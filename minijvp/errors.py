@@ -1,4 +1,4 @@
-"""Exceptions that say what happened, why it cannot work, and what to do. Each docstring has an example and its causes."""
+"""Exceptions that say what happened, why it cannot work, and what to do. Docstrings have examples and usual causes."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import jax
 import pytest
 
 from minijvp.core.primitive import registry
@@ -141,9 +142,9 @@ BLOCKS = {f"{path.stem}-{i}": code for path in DOCUMENTS for i, code in enumerat
 
 @pytest.mark.parametrize("name", BLOCKS)
 def test_code_in_documents_runs(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each block by itself; the primitives that it makes are forgotten."""
+    """Each block by itself, in single precision as users have it; the primitives that it makes are forgotten."""
     monkeypatch.chdir(tmp_path)
-    with restored(registry):
+    with restored(registry), jax.enable_x64(False):
         run_block(BLOCKS[name], {})
 
 
@@ -175,3 +176,17 @@ def test_a_budget_takes_memory_from_a_gradient(tmp_path: Path) -> None:
     assert max(small, part) < 1.01 * auto < 0.7 * theirs
     assert all(float(error) < 2e-5 for error in found(r"difference (\S+)", out))
     assert (tmp_path / "output" / "memory.svg").stat().st_size > 10_000
+
+
+def test_values_in_comments_are_compared() -> None:
+    shown = ("1 + 1  # 2", "[1.0, 2.0]  # [1, 2], a list", "'a'  # 'a'", "1 > 2  # False", "(1, 'a')  # (1, 'a')")
+    assert run_block("\n".join(shown), {}) == len(shown)
+    assert run_block("x = 1  # 2\nprint()  # a text\nmax(1, 2)  # the larger one", {}) == 0
+    for wrong in ("1 + 1  # 3", "[1.0, 2.0]  # [1, 3]", "'a'  # 'b'", "2 > 1  # False", "[1, 2]  # [1]"):
+        with pytest.raises(AssertionError):
+            run_block(wrong, {})
+    texts = {path: "\n".join(blocks(path)) for path in DOCUMENTS}
+    values = {
+        path.stem: len(re.findall(r"^[^ #\n].*  # [-(\[]?\d", text, re.MULTILINE)) for path, text in texts.items()
+    }
+    assert sum(values.values()) > 50 and values["sharp_bits"] > 15

@@ -13,7 +13,10 @@ import pytest
 from tests.examples.outputs import examples
 
 ROOT = Path(__file__).parents[2]
-PAGES = {"debugging.md": (), "devices.md": ("--together",)}
+ELSEWHERE = {"extending.md", "machine.md"}
+"""Each is one program, with a test of its own."""
+WITH_OUTPUT = [page.name for page in sorted((ROOT / "docs").glob("*.md")) if "```text" in page.read_text()]
+PAGES = {page: ("--together",) if page == "devices.md" else () for page in WITH_OUTPUT if page not in ELSEWHERE}
 
 
 @pytest.mark.parametrize("page", PAGES)
