@@ -17,6 +17,7 @@ import pytest
 
 import minijvp
 import minijvp.numpy as mnp
+from minijvp import errors
 
 TABLE = Path(minijvp.__file__).parent.parent / "docs" / "names.md"
 IMPORTED = ["ad_checkpoint", "custom_batching", "custom_derivatives", "debug", "experimental", "experimental.ode"]
@@ -94,12 +95,25 @@ def test_the_table_lists_what_is_missing_and_no_more() -> None:
 
 
 def test_the_api_has_every_function_of_our_own() -> None:
-    text = (TABLE.parent / "api.md").read_text()
-    described = {
-        line.rpartition(" ")[2].removeprefix("minijvp.") for line in text.splitlines() if line.startswith("..")
-    }
+    lines = [line for page in ("api.md", "errors.md") for line in (TABLE.parent / page).read_text().splitlines()]
+    described = {line.rpartition(" ")[2].removeprefix("minijvp.") for line in lines if line.startswith(("..", "   "))}
     ours = {n for n in minijvp.__all__ if str(getattr(getattr(minijvp, n), "__module__", "")).startswith("minijvp.")}
     assert sorted(ours - described - {"config"}) == []
+
+
+def test_the_reference_has_every_module() -> None:
+    listed = set(
+        re.findall(r"^```\{public-names\} minijvp\.?(\S*)$", (TABLE.parent / "reference.md").read_text(), re.M)
+    )
+    assert minijvp.MODULES | {"", "numpy", "lax", "errors"} <= listed | {"scipy"}
+    modules = [f"scipy.{name}" for name in dir(minijvp.scipy)]
+    assert [m for m in modules if not any(found == m or found.startswith(f"{m}.") for found in listed)] == []
+
+
+def test_every_error_has_a_page() -> None:
+    pages = (TABLE.parent / "errors.md").read_text().split(":toctree: errors")[1].split("```")[0].split()
+    ours = {name for name in errors.__all__ if getattr(errors, name).__module__ == errors.__name__}
+    assert set(pages) == {getattr(errors, name).__name__ for name in ours} and len(pages) == len(set(pages))
 
 
 def test_every_name_of_minijvp_is_found() -> None:
