@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -190,3 +191,9 @@ def test_values_in_comments_are_compared() -> None:
         path.stem: len(re.findall(r"^[^ #\n].*  # [-(\[]?\d", text, re.MULTILINE)) for path, text in texts.items()
     }
     assert sum(values.values()) > 50 and values["sharp_bits"] > 15
+
+
+def test_the_page_of_installing_has_every_extra() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    listed = re.findall(r"^\| `(\w+)` \|", (ROOT / "docs" / "install.md").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(extras)
