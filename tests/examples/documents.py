@@ -24,31 +24,34 @@ def links(text: str) -> list[str]:
 
 
 NUMBER = r"-?(?:\d+\.?\d*|\.\d+)(?:e-?\d+)?"
-SHOWN = re.compile(rf"  # ({NUMBER}|True|False|None|[(\[][^)\]]*[)\]]|'[^']*')(?=[,:;. ]|$)[^\n]*$")
+SHOWN = re.compile(rf"  # ({NUMBER}|True|False|None|[(\[][^)\]]*[)\]]|'[^']*')(?=[,:;. ]|$)")
 """A comment that begins with a value."""
 
 
-def run_block(code: str, names: dict[str, Any]) -> int:
-    """Run a block, statement by statement; how many values were held against those that comments behind them have.
+def shown_value(line: str) -> str | None:
+    """The value that the comment behind an expression begins with, as it is written."""
+    (statement,) = ast.parse(line).body
+    found = SHOWN.search(line.splitlines()[(statement.end_lineno or 0) - 1])
+    return found[1] if found and isinstance(statement, ast.Expr) else None
+
+
+def run_block(code: str, names: dict[str, Any]) -> None:
+    """Run a block, statement by statement, and hold values against those that comments behind them begin with.
 
     A number is held against the first element of an array, or of the leaves of a tree.
     """
-    compared = 0
     for line in logical_lines(code):
-        (statement,) = ast.parse(line).body
-        found = SHOWN.search(line)
-        if found is None or not isinstance(statement, ast.Expr):
+        shown = shown_value(line)
+        if shown is None:
             exec(compile(line, "document", "exec", dont_inherit=True), names)
             continue
-        value = eval(compile(ast.Expression(statement.value), "document", "eval", dont_inherit=True), names)
-        shown = ast.literal_eval(found[1])
-        if not re.fullmatch(rf"[\[(]?({NUMBER}(, )?)+[\])]?", found[1]):
-            assert value == shown, line
+        value = eval(compile(line.strip(), "document", "eval", dont_inherit=True), names)
+        expected = ast.literal_eval(shown)
+        if not re.fullmatch(rf"[\[(]?({NUMBER}(, )?)+[\])]?", shown):
+            assert value == expected, line
         else:
-            flat = np.ravel(value) if np.ndim(shown) else np.ravel(jax.tree.leaves(value)[0])[:1]
-            np.testing.assert_allclose(flat, np.ravel(shown), rtol=1e-4, atol=1e-12, err_msg=line)
-        compared += 1
-    return compared
+            flat = np.ravel(value) if np.ndim(expected) else np.ravel(jax.tree.leaves(value)[0])[:1]
+            np.testing.assert_allclose(flat, np.ravel(expected), rtol=1e-4, atol=1e-12, err_msg=line)
 
 
 def logical_lines(code: str) -> list[str]:

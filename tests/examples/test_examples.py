@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -14,7 +15,7 @@ import jax
 import pytest
 
 from minijvp.core.primitive import registry
-from tests.examples.documents import blocks, links, run_block
+from tests.examples.documents import blocks, links, logical_lines, run_block, shown_value
 from tests.tables import restored
 
 ROOT = Path(__file__).parents[2]
@@ -180,17 +181,17 @@ def test_a_budget_takes_memory_from_a_gradient(tmp_path: Path) -> None:
 
 
 def test_values_in_comments_are_compared() -> None:
-    shown = ("1 + 1  # 2", "[1.0, 2.0]  # [1, 2], a list", "'a'  # 'a'", "1 > 2  # False", "(1, 'a')  # (1, 'a')")
-    assert run_block("\n".join(shown), {}) == len(shown)
-    assert run_block("x = 1  # 2\nprint()  # a text\nmax(1, 2)  # the larger one", {}) == 0
+    for right in ("1 + 1  # 2", "[1.0, 2.0]  # [1, 2], a list", "'a'  # 'a'", "1 > 2  # False", "(1, 'a')  # (1, 'a')"):
+        run_block(f"{right}\n\n\nx = 1\n", {})
+        assert shown_value(right) is not None
     for wrong in ("1 + 1  # 3", "[1.0, 2.0]  # [1, 3]", "'a'  # 'b'", "2 > 1  # False", "[1, 2]  # [1]"):
         with pytest.raises(AssertionError):
-            run_block(wrong, {})
-    texts = {path: "\n".join(blocks(path)) for path in DOCUMENTS}
-    values = {
-        path.stem: len(re.findall(r"^[^ #\n].*  # [-(\[]?\d", text, re.MULTILINE)) for path, text in texts.items()
-    }
-    assert sum(values.values()) > 50 and values["sharp_bits"] > 15
+            run_block(f"{wrong}\n\n\n# a comment\nx = 1\n", {})
+    lines = [line for code in BLOCKS.values() for line in logical_lines(code)]
+    assert sum(shown_value(line) is not None for line in lines) > 70
+    begun = re.compile(r"^[^\n#]+  # (?:-?\d|[(\[]|True|False|None|')")
+    expressions = [line for line in lines if begun.match(line) and isinstance(ast.parse(line).body[0], ast.Expr)]
+    assert [line for line in expressions if shown_value(line) is None] == []
 
 
 def test_the_page_of_installing_has_every_extra() -> None:
