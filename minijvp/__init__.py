@@ -71,7 +71,7 @@ from jax import (
     transfer_guard,
 )
 
-from minijvp import lax, nan_safe, numpy, optimize
+from minijvp import error_pages, lax, nan_safe, numpy, optimize
 from minijvp.api.batching import vmap
 from minijvp.api.gradients import grad, value_and_grad
 from minijvp.api.linear_maps import jvp, linearize, vjp
@@ -259,6 +259,7 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'minijvp' has no attribute {name!r}")
 
 
+error_pages.plug_in()
 nan_safe.plug_in()
 optimize.plug_in()
 rule_checks.plug_in()

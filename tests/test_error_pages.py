@@ -1,4 +1,4 @@
-"""The text about each error: a note leads to it, once, and pickling keeps both. Doctests compare what it shows."""
+"""The text about each error: a note leads to it, once, and pickling keeps both. Doctests of `errors` compare it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 import minijvp
 import minijvp.numpy as mnp
-from minijvp import errors, lax
+from minijvp import error_pages, errors, lax
 from minijvp.extend import Primitive
 from minijvp.interop.rules import LostValueError, NeedsValueError
 from minijvp.optimize.rematerialize.linearization import TooSmallError
@@ -32,6 +32,10 @@ OTHERS = [errors.UnknownValueError, NeedsValueError, LostValueError, TooSmallErr
 
 def note(name: str) -> str:
     return f"More: help(minijvp.errors.{name})"
+
+
+def test_none_is_left_out() -> None:
+    assert sorted(page.__name__ for page in error_pages.PAGES) == sorted(page.__name__ for page in PAGES)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.__name__)
