@@ -41,7 +41,6 @@ from jax import (
     Shard,
     block_until_ready,
     check_tracer_leaks,
-    clear_caches,
     copy_to_host_async,
     debug_infs,
     debug_nans,
@@ -126,6 +125,7 @@ from minijvp.views import hooked as views_hooked
 
 if TYPE_CHECKING:  # what is imported when it is first used
     from minijvp import nn, numerical, random, scipy, symbolic
+    from minijvp.calls.jit import clear_caches
     from minijvp.explain.explain_nan import explain_nan
     from minijvp.lax.bars import progress
     from minijvp.products.diagonals import divergence, hessian_diagonal
@@ -222,6 +222,7 @@ ELSEWHERE = {
     "check_grads": "tools.checking",
     "check_primitive": "tools.rules",
     "check_rule": "tools.checking",
+    "clear_caches": "calls.jit",
     "draw": "views.draw",
     "explain_nan": "explain.explain_nan",
     "external": "tools.external",
@@ -304,7 +305,6 @@ __all__ = [
     "checkpoint",
     "checkpoint_name",
     "checkpoint_policies",
-    "clear_caches",
     "closure_convert",
     "config",
     "copy_to_host_async",

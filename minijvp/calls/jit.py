@@ -5,10 +5,13 @@ jit : (a -> b) -> (a -> b)
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import builtins
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from functools import partial, wraps
 from threading import RLock
+from types import FunctionType
 from typing import Any
+from weakref import WeakKeyDictionary, WeakSet, ref
 
 import jax
 from jax.extend.core import find_top_trace
@@ -20,8 +23,9 @@ from minijvp.calls.call import Call, applied
 from minijvp.calls.compiles import explained
 from minijvp.calls.in_jax import lower_with_rules
 from minijvp.calls.programs import is_too_deep
+from minijvp.calls.shardings import constrained
 from minijvp.calls.static_arguments import StaticArguments, positional_names
-from minijvp.calls.written_out import plain_parameters, written_out
+from minijvp.calls.written_out import describe, plain_parameters, written_out
 from minijvp.core.hooks import hooks, other_plans
 from minijvp.core.jaxpr import Jaxpr, evaluate, has_own_derivatives, lower
 from minijvp.core.primitive import Primitive
@@ -30,9 +34,9 @@ from minijvp.core.tracing import EVALUATION, JAX_EVALUATION, axes_here, evaluati
 from minijvp.core.types import Array, Params, jit_is_disabled, x64_enabled
 from minijvp.errors import ArgumentError, EscapedTracerError, NonFiniteError
 from minijvp.operations.families import nonzero
-from minijvp.operations.sharding import sharding_constraint, spread_like
+from minijvp.operations.sharding import spread_like
 from minijvp.settings import DEFAULT_PLAN, Plan, config
-from minijvp.tracebacks import border, shorten
+from minijvp.tracebacks import border, nameless_border, shorten
 from minijvp.transforms.linearize import linearize_jaxpr
 from minijvp.transforms.staging import argument_type
 
@@ -129,10 +133,41 @@ def jit(
     if fun is None:
         return partial(jit, **options)
     trees.require_callable(fun, "jit")
-    return _Jitted(fun, options).wrapper()
+    return known(fun, options)
 
 
 deciding = RLock()  # an interrupt may come before it is released
+
+_made: WeakKeyDictionary[Callable[..., Any], dict[Hashable, _Jitted]] = WeakKeyDictionary()
+
+
+def known(fun: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any]:
+    """`fun` under jit: made again with the same options, it has everything that was compiled and staged before.
+
+    As in JAX, functions are the same if they are equal; what cannot be looked up is made anew.
+    """
+    leaves, tree = tree_flatten(options)
+    key = tree, *[(type(x), x) for x in leaves]
+    with deciding:
+        try:
+            of_fun = _made.setdefault(fun, {})
+            found = of_fun.get(key)
+        except TypeError:  # for what has no hash or no weak references
+            of_fun, found = {}, None
+        kept = None if found is None else found.fun
+        if kept is None:
+            found, kept = _Jitted(fun, options), fun
+            of_fun[key] = found
+    return found.wrapper(fun, kept)
+
+
+def clear_caches() -> None:
+    """Forget everything that was compiled and staged, as `jax.clear_caches` does, and the programs of minijvp's jit."""
+    jax.clear_caches()
+    with deciding:
+        for made in [made for of_fun in _made.values() for made in of_fun.values()]:
+            made.staged.clear()
+
 
 RECOVERABLE = TypeError, ValueError, EscapedTracerError, FloatingPointError
 """What a call may fail with that `recover` has a better answer for."""
@@ -146,11 +181,17 @@ def is_checking() -> bool:
 class _Jitted:
     """A function under jit: its compiled form, and its programs for use under a trace.
 
-    What wraps it, by `trees.wraps`, has none of its methods: `lower` would give its program.
+    It does not keep the function alive, since it is kept for as long as that lives; what `wrapper` returns does. What
+    wraps that, by `trees.wraps`, has none of its methods: `lower` would give its program.
     """
 
+    fun: Any = property(lambda self: self.reference())
+
     def __init__(self, fun: Callable[..., Any], options: dict[str, Any]):
-        self.fun = fun
+        try:
+            self.reference: Callable[[], Any] = ref(fun)
+        except TypeError:
+            self.reference = lambda: fun
         self.options = options
         self.inline = options["inline"]
         self.shardings = options.get("in_shardings"), options.get("out_shardings")
@@ -164,7 +205,10 @@ class _Jitted:
 
         self.forms: dict[tuple[Plan, bool, bool], Any] = {}
         self.has_rules, self.is_plain = False, False
-        self.fixed: list[Any] = []
+        self.watching: WeakSet[Any] = WeakSet()
+        parameters = None if self.tells_positions_from_names else plain_parameters(fun)
+        self.codes = None if parameters is None else written_out(parameters)
+        self.form(DEFAULT_PLAN, False)  # which checks the options
 
     # JAX drops the rules of a program that it differentiates, unless they are lowered with it, which takes some time.
     # So a function has two forms: a plain one, and one for calls inside of programs of JAX. Each call chooses its form,
@@ -201,10 +245,13 @@ class _Jitted:
     def compile(self, in_jax: bool, donating: bool = True) -> Any:
         """The function under jax.jit, which keeps what it compiles by the identity of what it is given."""
 
-        @trees.wraps(self.fun)
-        def lowered(*args: Any, **kwargs: Any) -> Any:
-            return self.lowered(args, kwargs, in_jax)
+        this = ref(self)  # so that everything goes with the last reference
 
+        @nameless_border
+        def lowered(*args: Any, **kwargs: Any) -> Any:
+            return this().lowered(args, kwargs, in_jax)  # type: ignore[union-attr]
+
+        describe(lowered, self.fun)
         options = {k: v for k, v in self.options.items() if donating or not k.startswith("donate_")}
         try:
             return jax.jit(lowered, **options)
@@ -223,7 +270,7 @@ class _Jitted:
         leaves, tree = trees.flatten_numbers((dynamic, dynamic_kwargs), trees.is_float0_for_jax)
         with evaluating(), spread_like([*leaves, *tree_leaves(self.shardings)]):
             types = tuple(map(argument_type, leaves))
-            jaxpr, out_tree = stage_tree(self.static.close(static), tree, types, lowered=True)
+            jaxpr, out_tree = stage_tree(self.static.close(self.fun, static), tree, types, lowered=True)
             jaxpr = hooks.linearizer.lowered(jaxpr)
         return tree_unflatten(out_tree, self.lowering(jaxpr, in_jax)(jaxpr, *leaves))
 
@@ -237,18 +284,21 @@ class _Jitted:
                 return lower_with_rules if self.is_plain else lower
             if not self.has_rules and not self.is_plain:
                 self.is_plain = True
-                if self.fixed:
-                    watching, plain = self.fixed
-                    watching.__code__ = plain.__code__
+                for watching in self.watching:
+                    watching.__code__ = self.codes[1]
             return lower
 
     def clear_cache(self) -> None:
-        """Forget everything that was compiled."""
+        """Forget everything that was compiled and staged."""
+        self.staged.clear()
         for compiled in tuple(self.forms.values()):
             compiled.clear_cache()
 
-    def wrapper(self) -> Callable[..., Any]:
-        """The public function. What it does on top of jax.jit's is all that a call costs more."""
+    def wrapper(self, fun: Callable[..., Any], kept: Any) -> Callable[..., Any]:
+        """The public function, which keeps the one that is compiled, for one that is equal to that.
+
+        What it does on top of jax.jit's is all that a call costs more.
+        """
         compiled, to_run = self.form(DEFAULT_PLAN, False), self.to_run
         under_trace, recover = self.call_under_trace, self.recover
 
@@ -261,31 +311,29 @@ class _Jitted:
             except RECOVERABLE as error:
                 return recover(error, args, kwargs)
 
-        jitted = wraps(self.fun)(self.fixed_wrapper() or border(jitted))
-        vars(jitted).update({name: self.method(name) for name in ("trace", "lower", "eval_shape")})
-        vars(jitted).update(clear_cache=self.clear_cache)
+        jitted = wraps(fun)(border(jitted) if self.codes is None else self.written_out(compiled))
+        methods = {name: self.method(name, kept) for name in ("trace", "lower", "eval_shape")}
+        vars(jitted).update(methods, clear_cache=self.clear_cache, _keeps=kept)
         return jitted
 
-    def method(self, name: str) -> Callable[..., Any]:
-        """A method of the compiled form that is in force when it is called."""
+    def method(self, name: str, kept: Any) -> Callable[..., Any]:
+        """A method of the compiled form that is in force when it is called, which keeps the function alive."""
 
         @wraps(getattr(self.form(DEFAULT_PLAN, False), name))
         @border
         def method(*args: Any, **kwargs: Any) -> Any:
             return self.explained(getattr(self.in_force(), name), name)(*args, **kwargs)
 
+        vars(method).update(_keeps=kept)
         return method
 
-    def fixed_wrapper(self) -> Callable[..., Any] | None:
-        """The public function with the parameters of `fun` written out, if it has plain ones only."""
-        names = plain_parameters(self.fun)
-        if names is None or self.tells_positions_from_names:
-            return None
+    def written_out(self, compiled: Any) -> Any:
+        """The public function with the parameters of `fun` written out, which has plain ones only."""
         scope: dict[str, Any] = {
             "live_traces": live_traces,
             "state": state,
             "evaluation": EVALUATION,
-            "compiled": self.form(DEFAULT_PLAN, False),
+            "compiled": compiled,
             "to_run": self.to_run,
             "other_plans": other_plans,
             "find_top_trace": find_top_trace,
@@ -294,9 +342,14 @@ class _Jitted:
             "recover": self.recover,
             "errors": RECOVERABLE,
             "shorten": shorten,
+            "builtins__": builtins,
         }
-        self.fixed += written_out(names, scope)
-        return self.fixed[0]
+        hidden = {f"__{name}": value for name, value in scope.items()}  # no parameter has such a name
+        with deciding:
+            found = FunctionType(self.codes[self.is_plain], hidden)
+            if not self.is_plain:
+                self.watching.add(found)
+        return found
 
     def call_under_trace(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         return self.explained(self.run_under_trace)(*args, **kwargs)
@@ -311,7 +364,7 @@ class _Jitted:
         key = (tree, types, static, x64_enabled(), axes_here(), hooks.linearizer.key())
         staged = self.staged.get(key)
         if staged is None:
-            staged = Staged(*stage_tree(self.constrained(static), tree, types))
+            staged = Staged(*stage_tree(constrained(self.static.close(self.fun, static), *self.shardings), tree, types))
             # A program that closes over tracers belongs to this call alone.
             if not any(map(is_traced, staged.constants)):
                 if len(self.staged) >= STAGED_PER_FUNCTION:
@@ -322,21 +375,6 @@ class _Jitted:
         else:
             outs = jit_primitive(*staged.constants, *leaves, jaxpr=staged.jaxpr)
         return tree_unflatten(staged.out_tree, outs)
-
-    def constrained(self, static: tuple) -> Callable[..., Any]:
-        """The function with its shardings as operations of the program, so that every transformation keeps them."""
-        fun = self.static.close(static)
-        in_shardings, out_shardings = self.shardings
-        if in_shardings is None and out_shardings is None:
-            return fun
-
-        @trees.wraps(fun)
-        def constrained(*args: Any, **kwargs: Any) -> Any:
-            if in_shardings is not None:
-                args = constrain(args, in_shardings, "in_shardings")
-            return constrain(fun(*args, **kwargs), out_shardings, "out_shardings")
-
-        return constrained
 
     def require_arrays(self, leaves: Sequence[Any], args: tuple, kwargs: dict[str, Any]) -> list[Any]:
         """The leaves of the arguments that are not static, as arrays; ArgumentError names the one that is none."""
@@ -367,13 +405,3 @@ class _Jitted:
         refuse_tracers(leaves, trees.function_name(self.fun))
         self.require_arrays(leaves, args, kwargs)
         raise error
-
-
-def constrain(tree: Any, shardings: Any, what: str) -> Any:
-    """The tree with every leaf held to its sharding; a sharding of None leaves the choice to the compiler."""
-    if shardings is None:
-        return tree
-    leaves, structure = tree_flatten(tree)
-    entries = trees.flatten_prefix(shardings, tree, what)
-    held = [x if s is None else sharding_constraint(x, sharding=s) for x, s in zip(leaves, entries, strict=True)]
-    return tree_unflatten(structure, held)

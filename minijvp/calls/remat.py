@@ -87,13 +87,13 @@ def checkpoint(
     @trees.wraps(fun)
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
         if nothing_is_traced() or jit_is_disabled():
-            return computed(static_arguments, args, kwargs)
+            return computed(fun, static_arguments, args, kwargs)
         dynamic, dynamic_kwargs, static = static_arguments.split(args, kwargs)
         leaves, tree = tree_flatten((dynamic, dynamic_kwargs))
         fixed = {key for key, _, _ in static}
         positions = [k for k in range(len(args)) if k not in fixed]
         leaves = trees.as_arrays(leaves, trees.call_namer(fun, dynamic, dynamic_kwargs, positions))
-        closed, out_tree = stage_tree(static_arguments.close(static), tree, tuple(map(argument_type, leaves)))
+        closed, out_tree = stage_tree(static_arguments.close(fun, static), tree, tuple(map(argument_type, leaves)))
         jaxpr, constants = closed.hoist_constants()
         if names_in(policy):
             warn_of_unknown_names(jaxpr, policy)
@@ -106,16 +106,16 @@ def checkpoint(
 remat = checkpoint
 
 
-def computed(of: StaticArguments, args: tuple, kwargs: dict[str, Any]) -> Any:
+def computed(fun: Callable[..., Any], of: StaticArguments, args: tuple, kwargs: dict[str, Any]) -> Any:
     """The result where nothing differentiates it. As when it is staged, the function takes and returns arrays."""
     fixed = of.positions(args)
     dynamic = {i: x for i, x in enumerate(args) if i not in fixed}
     named = {k: x for k, x in kwargs.items() if k not in of.argnames}
     dynamic, named = trees.with_arrays(
-        (dynamic, named), lambda _: trees.call_namer(of.fun, tuple(dynamic.values()), named, list(dynamic))
+        (dynamic, named), lambda _: trees.call_namer(fun, tuple(dynamic.values()), named, list(dynamic))
     )
-    result = of.fun(*[dynamic.get(i, x) for i, x in enumerate(args)], **{**kwargs, **named})
-    return trees.with_arrays(result, lambda tree: trees.result_namer(tree, trees.function_name(of.fun)))
+    result = fun(*[dynamic.get(i, x) for i, x in enumerate(args)], **{**kwargs, **named})
+    return trees.with_arrays(result, lambda tree: trees.result_namer(tree, trees.function_name(fun)))
 
 
 def require_parameters(fun: Callable[..., Any], argnums: Any, argnames: Any) -> None:

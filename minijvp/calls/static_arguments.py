@@ -11,13 +11,13 @@ from minijvp.errors import ArgumentError
 
 
 class StaticArguments:
-    """Which arguments of a function are static, by position and by name."""
+    """Which arguments of a function, which is not kept, are static, by position and by name."""
 
     def __init__(self, fun: Callable[..., Any], argnums: Any, argnames: Any):
-        self.fun = fun
         self.argnums = as_tuple(argnums, int, "static_argnums")
         self.argnames = as_tuple(argnames, str, "static_argnames")
-        names = positional_names(fun)
+        self.function, self.names = trees.function_name(fun), positional_names(fun)
+        names = self.names
         if argnums is None:
             self.argnums = tuple(names.index(n) for n in self.argnames if n in names)
         elif argnames is None:
@@ -32,28 +32,42 @@ class StaticArguments:
         static = tuple((i, type(args[i]), args[i]) for i in sorted(positions))
         static += tuple((k, type(kwargs[k]), kwargs[k]) for k in sorted(kwargs) if k in self.argnames)
         for name, _, value in static:
-            require_hashable(value, name, self.fun)
+            self.require_hashable(value, name)
         return dynamic, {k: v for k, v in kwargs.items() if k not in self.argnames}, static
 
     def positions(self, args: tuple) -> set[int]:
         """Which of the positional arguments are static."""
         return {i % len(args) for i in self.argnums if -len(args) <= i < len(args)}
 
-    def close(self, static: tuple) -> Callable[..., Any]:
+    def close(self, fun: Callable[..., Any], static: tuple) -> Callable[..., Any]:
         """The function of the dynamic arguments, the static ones fixed."""
         if not static:
-            return self.fun
+            return fun
         by_name = {k: v for k, _, v in static if isinstance(k, str)}
         by_position = {k: v for k, _, v in static if isinstance(k, int)}
 
-        @trees.wraps(self.fun)
-        def fun(*dynamic: Any, **kwargs: Any) -> Any:
+        @trees.wraps(fun)
+        def closed(*dynamic: Any, **kwargs: Any) -> Any:
             rest = iter(dynamic)
             n = len(dynamic) + len(by_position)
             args = [by_position[i] if i in by_position else next(rest) for i in range(n)]
-            return self.fun(*args, **by_name, **kwargs)
+            return fun(*args, **by_name, **kwargs)
 
-        return fun
+        return closed
+
+    def require_hashable(self, value: Hashable, name: int | str) -> None:
+        """Raise ArgumentError for a static argument that cannot be looked up."""
+        try:
+            hash(value)
+        except TypeError:
+            named = isinstance(name, int) and name < len(self.names)
+            where = self.names[name] if named else f"{'static ' if isinstance(name, str) else ''}argument {name!r}"
+            raise ArgumentError(
+                f"{where} of {self.function} is of type {type(value).__name__}, which cannot be hashed: {value!r:.200}",
+                "jit compiles once for each value of its static arguments, and looks them up by hash.",
+                "Pass something hashable (a tuple for a list), or let jit trace this argument: take it out of "
+                "static_argnums and static_argnames.",
+            ) from None
 
 
 def as_tuple(value: Any, single: type, what: str, function: str = "jit") -> tuple:
@@ -81,18 +95,3 @@ def positional_names(fun: Callable[..., Any]) -> list[str]:
     except (TypeError, ValueError):
         return []
     return [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-
-
-def require_hashable(value: Hashable, name: int | str, fun: Callable[..., Any]) -> None:
-    """Raise ArgumentError for a static argument that cannot be looked up."""
-    try:
-        hash(value)
-    except TypeError:
-        where = f"static argument {name!r}" if isinstance(name, str) else trees.argument_name(fun, name)
-        raise ArgumentError(
-            f"{where} of {trees.function_name(fun)} is of type {type(value).__name__}, which cannot be hashed: "
-            f"{value!r:.200}",
-            "jit compiles once for each value of its static arguments, and looks them up by hash.",
-            "Pass something hashable (a tuple for a list), or let jit trace this argument: take it out of "
-            "static_argnums and static_argnames.",
-        ) from None

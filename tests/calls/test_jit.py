@@ -162,14 +162,13 @@ def test_static_arguments() -> None:
 
 @pytest.mark.parametrize("options", [{"static_argnums": 1}, {"static_argnames": "k"}, {"static_argnums": [-1]}])
 def test_static_types_differ(options: Any) -> None:
-    seen = []
-
-    def fun(x: Any, k: Any) -> Any:
-        seen.append(type(k))
-        return x * k
-
     for transformation in (lambda f: f, minijvp.jit, lambda f: minijvp.grad(lambda x: f(x).sum())):
-        seen.clear()
+        seen = []
+
+        def fun(x: Any, k: Any, seen: list[Any] = seen) -> Any:
+            seen.append(type(k))
+            return x * k
+
         fast = minijvp.jit(fun, **options)
         for k in (1, 1.0, True, 1, 1.0, True):
             transformation(lambda x, k=k, fast=fast: fast(x, k))(X)

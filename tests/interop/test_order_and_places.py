@@ -133,8 +133,9 @@ def test_a_gradient_in_shard_map_and_then_plain_ones() -> None:
 
 
 def test_forms_for_plans_are_bounded() -> None:
-    jitted = _Jitted(lambda x: x * 2, dict.fromkeys(("static_argnums", "static_argnames"), None) | OPTIONS)
-    f = jitted.wrapper()
+    double = lambda x: x * 2
+    jitted = _Jitted(double, dict.fromkeys(("static_argnums", "static_argnames"), None) | OPTIONS)
+    f = jitted.wrapper(double, double)
     for i in range(FORMS_PER_FUNCTION + 10):
         with minijvp.config(memory_budget=1000 + i):
             assert float(f(1.0)) == 2.0
