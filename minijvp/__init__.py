@@ -25,7 +25,11 @@ Settings are in `config`. `minijvp.extend` is for new primitives and transformat
 12.0
 """
 
+# ruff: noqa: E402
 from minijvp import versions  # the check of the installed versions comes first
+from minijvp.collector import Rest
+
+rest = Rest()  # a collection would cost a third of the import
 
 # isort: split
 from importlib import import_module
@@ -70,21 +74,16 @@ from jax import (
     transfer_guard,
 )
 
-from minijvp import error_pages, lax, nan_safe, numpy, optimize
+from minijvp import error_pages, nan_safe, numpy, optimize
 from minijvp.api.batching import vmap
 from minijvp.api.gradients import grad, value_and_grad
 from minijvp.api.linear_maps import jvp, linearize, vjp
 from minijvp.api.programs import eval_shape, make_jaxpr
-from minijvp.api.taylor import jet, taylor
+from minijvp.calls import pickles
 from minijvp.calls import policies as checkpoint_policies
-from minijvp.calls.host_calls import pure_callback
 from minijvp.calls.jit import jit
-from minijvp.calls.linear_transpose import linear_transpose
-from minijvp.calls.passes import fwd_and_bwd
 from minijvp.calls.remat import checkpoint, checkpoint_name, remat
 from minijvp.calls.scopes import ensure_compile_time_eval, named_call, named_scope
-from minijvp.calls.shard_map import shard_map
-from minijvp.calls.tap import tap
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.tracer import Tracer, typeof
 from minijvp.custom_rules.decorators import custom_jvp, custom_vjp
@@ -117,17 +116,23 @@ from minijvp.errors import (
 from minijvp.explain import hooked as explain_hooked
 from minijvp.interop import from_jax, to_jax
 from minijvp.interop.surface import bridge
-from minijvp.lax import stop_gradient
-from minijvp.lax.roots import fixed_point, root
 from minijvp.settings import config
 from minijvp.tools import rule_checks
 from minijvp.views import hooked as views_hooked
 
 if TYPE_CHECKING:  # what is imported when it is first used
-    from minijvp import nn, numerical, random, scipy, symbolic
-    from minijvp.calls.jit import clear_caches
+    from minijvp import lax, nn, numerical, random, scipy, symbolic
+    from minijvp.api.taylor import jet, taylor
+    from minijvp.calls.host_calls import pure_callback
+    from minijvp.calls.jit import clear_caches as clear_caches
+    from minijvp.calls.linear_transpose import linear_transpose
+    from minijvp.calls.passes import fwd_and_bwd
+    from minijvp.calls.shard_map import shard_map
+    from minijvp.calls.tap import tap
     from minijvp.explain.explain_nan import explain_nan
+    from minijvp.lax import stop_gradient
     from minijvp.lax.bars import progress
+    from minijvp.lax.roots import fixed_point, root
     from minijvp.products.diagonals import divergence, hessian_diagonal
     from minijvp.products.laplacians import biharmonic, laplacian
     from minijvp.products.operators import ggn_operator, hessian_operator, jacobian_operator
@@ -144,37 +149,22 @@ if TYPE_CHECKING:  # what is imported when it is first used
 
 device_put = bridge(jax.device_put, jax, "device_put")
 
-MODULES = frozenset(
-    {
-        "ad_checkpoint",
-        "custom_batching",
-        "custom_derivatives",
-        "debug",
-        "distributed",
-        "dlpack",
-        "dtypes",
-        "errors",
-        "experimental",
-        "export",
-        "extend",
-        "flatten_util",
-        "image",
-        "monitoring",
-        "nn",
-        "numerical",
-        "ops",
-        "profiler",
-        "random",
-        "scipy",
-        "sharding",
-        "stages",
-        "symbolic",
-        "test_util",
-        "tree",
-        "tree_util",
-        "typing",
-    }
-)
+MODULES = ["ad_checkpoint", "custom_batching", "custom_derivatives", "debug", "distributed", "dlpack", "dtypes"]
+MODULES += ["errors", "experimental", "export", "extend", "flatten_util", "image", "lax", "monitoring", "nn"]
+MODULES += [
+    "numerical",
+    "ops",
+    "profiler",
+    "random",
+    "scipy",
+    "sharding",
+    "stages",
+    "symbolic",
+    "test_util",
+    "tree",
+    "tree_util",
+    "typing",
+]
 """Modules that are imported when they are first used."""
 
 OF_JAX = frozenset(
@@ -227,17 +217,25 @@ ELSEWHERE = {
     "explain_nan": "explain.explain_nan",
     "external": "tools.external",
     "forward_trace": "views.traces",
+    "fwd_and_bwd": "calls.passes",
+    "linear_transpose": "calls.linear_transpose",
     "progress": "lax.bars",
+    "pure_callback": "calls.host_calls",
     "remat_plan": "views.remat_plan",
     "reshard": "sharding",
     "residual_report": "views.residuals",
     "reverse_trace": "views.traces",
+    "shard_map": "calls.shard_map",
     "sparse_hessian": "sparse",
     "sparse_jacobian": "sparse",
     "sparsity": "sparse",
+    "stop_gradient": "lax",
+    "tap": "calls.tap",
     "to_python": "views.python.code",
     "why_zero": "explain.why_zero",
     **dict.fromkeys(("closure_convert", "custom_gradient"), "custom_derivatives"),
+    **dict.fromkeys(("fixed_point", "root"), "lax.roots"),
+    **dict.fromkeys(("jet", "taylor"), "api.taylor"),
     **dict.fromkeys(("divergence", "hessian_diagonal"), "products.diagonals"),
     **dict.fromkeys(("biharmonic", "laplacian"), "products.laplacians"),
     **dict.fromkeys(("ggn_operator", "hessian_operator", "jacobian_operator"), "products.operators"),
@@ -256,16 +254,18 @@ def __getattr__(name: str) -> Any:
     if name in OF_JAX:
         return getattr(jax, name)
     if name in ELSEWHERE:
-        return getattr(import_module(f"minijvp.{ELSEWHERE[name]}"), name)
+        return globals().setdefault(name, getattr(import_module(f"minijvp.{ELSEWHERE[name]}"), name))
     raise AttributeError(f"module 'minijvp' has no attribute {name!r}")
 
 
 error_pages.plug_in()
+pickles.plug_in()
 nan_safe.plug_in()
 optimize.plug_in()
 rule_checks.plug_in()
 explain_hooked.plug_in()
 views_hooked.plug_in()
+del rest
 
 __version__ = versions.VERSION
 

@@ -27,18 +27,26 @@ from minijvp.no_arrays import advice
 from minijvp.tracebacks import border as border
 from minijvp.tracebacks import nameless_border
 
-METHODS = frozenset({"clear_cache", "eval_shape", "lower", "trace"})
+METHODS = frozenset({"_keeps", "clear_cache", "eval_shape", "lower", "making", "trace"})
 """What jit gives the functions that it returns, and what would be that of another program on one that wraps them."""
 
 
-def wraps(fun: Any) -> Callable[[Any], Any]:
+made: Callable[..., Any] = lambda wrapper: wrapper  # until `minijvp.calls.pickles` has another
+
+
+def wraps(fun: Any, making: Any = None) -> Callable[[Any], Any]:
     """functools.wraps with all attributes of the function that a user has given it, and no methods of jit.
 
-    What it decorates is a border: errors that leave it have short tracebacks.
+    What it decorates is a border: errors that leave it have short tracebacks. `making`, a function and its arguments by
+    name, is what it is pickled by.
     """
 
     def decorate(wrapper: Any) -> Any:
         wrapper = nameless_border(wrapper)
+        if making is not None:
+            wrapper.__wrapped__ = fun
+            wrapper = made(wrapper)
+            wrapper.making = making
         given = dict(getattr(fun, "__dict__", {}))
         methods = METHODS if given.keys() >= METHODS else frozenset()
         vars(wrapper).update({name: value for name, value in given.items() if name not in methods})
@@ -60,11 +68,8 @@ def leaf_paths(tree: Any) -> list[str]:
 def argument_name(fun: Any, index: int) -> str:
     """The name of a positional parameter of `fun`, or its number."""
     try:
-        names = [
-            p.name
-            for p in inspect.signature(fun).parameters.values()
-            if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-        ]
+        parameters = inspect.signature(fun).parameters.values()
+        names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     except (TypeError, ValueError):
         names = []
     return names[index] if index < len(names) else f"argument {index}"
@@ -191,10 +196,7 @@ def require_distinct(keys: Sequence[Any], given: tuple, what: str, fun: Any) -> 
 def flatten_prefix(prefix: Any, tree: Any, what: str) -> list[Any]:
     """One entry of `prefix` for each leaf of `tree`; a leaf of `prefix`, such as None, stands for a whole subtree."""
     entries: list[Any] = []
-
-    def add(entry: Any, subtree: Any) -> None:
-        entries.extend([entry] * tree_structure(subtree).num_leaves)
-
+    add = lambda entry, subtree: entries.extend([entry] * tree_structure(subtree).num_leaves)
     try:
         jax.tree_util.tree_map(add, prefix, tree, is_leaf=lambda x: x is None)
     except (ValueError, TypeError) as error:

@@ -55,13 +55,13 @@ def vmap(
     >>> minijvp.vmap(mnp.dot, in_axes=(0, None))(mnp.ones((3, 2)), mnp.array([1.0, 2.0])).tolist()
     [3.0, 3.0, 3.0]
     """
+    making = vmap, {**locals()}
     trees.require_callable(fun, "vmap")
     require_axis(axis_name, axis_size)
     mesh_axes = as_mesh_axes(spmd_axis_name)
-    if isinstance(in_axes, list):
-        in_axes = tuple(in_axes)
+    in_axes = tuple(in_axes) if isinstance(in_axes, list) else in_axes
 
-    @trees.wraps(fun)
+    @trees.wraps(fun, making)
     def mapped(*args: Any, **kwargs: Any) -> Any:
         leaves, tree, axes, numberless = flatten_mapped(fun, in_axes, args, kwargs)
         size = common_size(fun, leaves, axes, axis_size, trees.call_namer(fun, args, kwargs))

@@ -79,12 +79,13 @@ def grad(
     >>> float(g['w']), g['n']
     (3.0, None)
     """
+    making = grad, {**locals()}
     trees.require_callable(fun, "grad")
     budget = differentiation_budget(memory_budget, taps, "grad")
     plain = frozen is None and non_differentiable == "error"
     freeze = None if plain else freezing(frozen, non_differentiable, "grad", allow_int)
 
-    @trees.wraps(fun)
+    @trees.wraps(fun, making)
     def gradient(*args: Any, **kwargs: Any) -> Any:
         selection = Selection(fun, argnums, args, kwargs, has_aux, freeze)
         outs, found, tapped = differentiate(selection, holomorphic, allow_int, taps, budget)
@@ -94,7 +95,7 @@ def grad(
             hooks.check(result, gradient, args, kwargs)
         return result
 
-    return gradient if nan_safe is None else hooks.with_nan_safe(gradient, nan_safe, "grad")
+    return gradient if nan_safe is None else trees.wraps(fun, making)(hooks.with_nan_safe(gradient, nan_safe, "grad"))
 
 
 def value_and_grad(
@@ -124,12 +125,13 @@ def value_and_grad(
     >>> float(value), float(gradient['x']), float(gradient['y'])
     (107.0, 16.0, 30.0)
     """
+    making = value_and_grad, {**locals()}
     trees.require_callable(fun, "value_and_grad")
     budget = differentiation_budget(memory_budget, taps, "value_and_grad")
     plain = frozen is None and non_differentiable == "error"
     freeze = None if plain else freezing(frozen, non_differentiable, "value_and_grad", allow_int)
 
-    @trees.wraps(fun)
+    @trees.wraps(fun, making)
     def value_and_gradient(*args: Any, **kwargs: Any) -> Any:
         selection = Selection(fun, argnums, args, kwargs, has_aux, freeze)
         outs, gradient, tapped = differentiate(selection, holomorphic, allow_int, taps, budget)
@@ -139,9 +141,8 @@ def value_and_grad(
             hooks.check(result, value_and_gradient, args, kwargs)
         return result
 
-    if nan_safe is not None:
-        return hooks.with_nan_safe(value_and_gradient, nan_safe, "value_and_grad")
-    return value_and_gradient
+    safe = None if nan_safe is None else hooks.with_nan_safe(value_and_gradient, nan_safe, "value_and_grad")
+    return value_and_gradient if safe is None else trees.wraps(fun, making)(safe)
 
 
 def differentiation_budget(value: Any, taps: bool, who: str) -> Budget | None:

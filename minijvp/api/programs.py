@@ -39,10 +39,10 @@ def make_jaxpr(
         c:f32[] = mul b 2.0
       in (c,) }
     """
-
+    making = make_jaxpr, {**locals()}
     trees.require_callable(fun, "make_jaxpr")
 
-    @trees.wraps(fun)
+    @trees.wraps(fun, making)
     def jaxpr_maker(*args: Any, **kwargs: Any) -> Any:
         several = trees.entries_of(static_argnums)
         indices = (static_argnums,) if several is None else several

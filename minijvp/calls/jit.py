@@ -153,9 +153,9 @@ def known(fun: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any
             of_fun = _made.setdefault(fun, {})
             found = of_fun.get(key)
         except TypeError:  # for what has no hash or no weak references
-            of_fun, found = {}, None
+            of_fun, found = dict[Hashable, _Jitted](), None
         kept = None if found is None else found.fun
-        if kept is None:
+        if found is None or kept is None:
             found, kept = _Jitted(fun, options), fun
             of_fun[key] = found
     return found.wrapper(fun, kept)
@@ -207,7 +207,7 @@ class _Jitted:
         self.has_rules, self.is_plain = False, False
         self.watching: WeakSet[Any] = WeakSet()
         parameters = None if self.tells_positions_from_names else plain_parameters(fun)
-        self.codes = None if parameters is None else written_out(parameters)
+        self.codes: Any = None if parameters is None else written_out(parameters)
         self.form(DEFAULT_PLAN, False)  # which checks the options
 
     # JAX drops the rules of a program that it differentiates, unless they are lowered with it, which takes some time.
@@ -313,7 +313,8 @@ class _Jitted:
 
         jitted = wraps(fun)(border(jitted) if self.codes is None else self.written_out(compiled))
         methods = {name: self.method(name, kept) for name in ("trace", "lower", "eval_shape")}
-        vars(jitted).update(methods, clear_cache=self.clear_cache, _keeps=kept)
+        making = jit, {"fun": fun, **self.options}
+        vars(jitted).update(methods, clear_cache=self.clear_cache, making=making, _keeps=kept)
         return jitted
 
     def method(self, name: str, kept: Any) -> Callable[..., Any]:

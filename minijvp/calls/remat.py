@@ -66,6 +66,7 @@ def checkpoint(
     >>> float(pullback(1.0)[0]), len(jax.tree_util.tree_leaves(pullback))
     (1.0, 1)
     """
+    making = checkpoint, {**locals()}
     if concrete:
         raise ArgumentError(
             "checkpoint received concrete=True.",
@@ -84,7 +85,7 @@ def checkpoint(
     static_arguments = StaticArguments(fun, *static)
     held = prevent_cse if isinstance(prevent_cse, bool) else any(prevent_cse)
 
-    @trees.wraps(fun)
+    @trees.wraps(fun, making)
     def checkpointed(*args: Any, **kwargs: Any) -> Any:
         if nothing_is_traced() or jit_is_disabled():
             return computed(fun, static_arguments, args, kwargs)

@@ -60,8 +60,10 @@ class StaticArguments:
         try:
             hash(value)
         except TypeError:
-            named = isinstance(name, int) and name < len(self.names)
-            where = self.names[name] if named else f"{'static ' if isinstance(name, str) else ''}argument {name!r}"
+            if isinstance(name, str):
+                where = f"static argument {name!r}"
+            else:
+                where = self.names[name] if name < len(self.names) else f"argument {name}"
             raise ArgumentError(
                 f"{where} of {self.function} is of type {type(value).__name__}, which cannot be hashed: {value!r:.200}",
                 "jit compiles once for each value of its static arguments, and looks them up by hash.",

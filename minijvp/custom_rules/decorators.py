@@ -16,6 +16,7 @@ from typing import Any
 from jax.tree_util import tree_map
 
 from minijvp import trees
+from minijvp.calls.pickles import Making, name_of, portable, reduced
 from minijvp.calls.static_arguments import as_tuple, positional_names
 from minijvp.core.tracing import nothing_is_traced
 from minijvp.custom_rules.rule_calls import RuledCall
@@ -42,6 +43,8 @@ class CustomRules:
         self.fwd: Callable[..., Any] | None = None
         self.bwd: Callable[..., Any] | None = None
         self.symbolic_jvp = self.symbolic_vjp = False
+        self.making: Making | None = None
+        self.given: list[tuple[str, tuple]] = []  # the rules, by the methods that were told
         self.absorbs = False  # zeros of tangents do in the rule for these, with nan_safe=True
         self.staging: dict[int, RuledCall] = {}  # for each thread, the call whose rule is staged just now
 
@@ -64,6 +67,11 @@ class CustomRules:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
 
+    def __reduce__(self) -> Any:
+        if self.making is None:
+            return name_of(self) or (ruled_again, (type(self), portable(self.fun), self.nondiff, self.given))
+        return name_of(self) or reduced(*self.making)
+
     def defjvp(self, jvp: Callable[..., Any], symbolic_zeros: bool = False) -> Callable[..., Any]:
         """Give the rule for tangents, and return it.
 
@@ -73,6 +81,7 @@ class CustomRules:
         """
         trees.require_callable(jvp, "defjvp")
         self.jvp, self.symbolic_jvp, self.absorbs = jvp, symbolic_zeros, is_of_library(jvp)
+        self.given.append(("defjvp", (jvp, symbolic_zeros)))
         return jvp
 
     def defjvps(self, *jvps: Callable[..., Any] | None) -> None:
@@ -99,6 +108,7 @@ class CustomRules:
             return out, tree_map(lambda _, *ts: sum_of(ts), out, *terms)
 
         self.defjvp(jvp)
+        self.given[-1] = "defjvps", jvps
         self.absorbs = all([is_of_library(rule) for rule in jvps if rule is not None])
 
     def defvjp(
@@ -121,6 +131,7 @@ class CustomRules:
         for rule in (fwd, bwd):
             trees.require_callable(rule, "defvjp")
         self.fwd, self.bwd, self.symbolic_vjp = fwd, bwd, symbolic_zeros
+        self.given.append(("defvjp", (fwd, bwd, symbolic_zeros)))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.jvp is None and self.fwd is None:
@@ -194,6 +205,14 @@ class custom_vjp(CustomRules):
     >>> float(minijvp.grad(sine)(0.0)), float(minijvp.jvp(sine, (0.0,), (2.0,))[1])
     (1.0, 2.0)
     """
+
+
+def ruled_again(kind: type[CustomRules], fun: Callable[..., Any], nondiff: tuple, given: list) -> CustomRules:
+    """A function with these rules, when it is unpickled."""
+    made = kind(fun, nondiff)
+    for name, rules in given:
+        getattr(made, name)(*rules)
+    return made
 
 
 def is_of_library(rule: Callable[..., Any]) -> bool:

@@ -190,7 +190,7 @@ def value_grad_and_hessian(
     >>> [x.tolist() for x in found]
     [3.0, [6.0, 1.0], [[6.0, 2.0], [2.0, 0.0]]]
     """
-    who = "value_grad_and_hessian"
+    making, who = (value_grad_and_hessian, {**locals()}), "value_grad_and_hessian"
     trees.require_callable(fun, who)
     inner = value_and_grad(fun, argnums, has_aux)
 
@@ -201,7 +201,7 @@ def value_grad_and_hessian(
 
     outer = derivative(gradient, argnums, True, False, who=who, mode="fwd", chunk_size=chunk_size)
 
-    @trees.wraps(fun)
+    @trees.wraps(fun, making)
     def value_gradient_and_hessian(*args: Any, **kwargs: Any) -> Any:
         found, (value, gradient) = outer(*args, **kwargs)
         return value, gradient, found
@@ -222,12 +222,13 @@ def derivative(
     with_value: bool = False,
 ) -> Callable[..., Any]:
     """What the functions above return, in messages called `who`."""
+    making = derivative, {**locals()}
     trees.require_callable(fun, who)
     require_mode(mode, who)
     chunk_size = checked_chunk_size(chunk_size, who)
     at_once = mode == "fwd" and chunk_size is None
 
-    @trees.wraps(fun)
+    @trees.wraps(fun, making)
     def jacobian(*args: Any, **kwargs: Any) -> Any:
         selection = Selection(fun, argnums, args, kwargs, has_aux)
         require_differentiable(selection, who, holomorphic, allow_int and mode != "fwd")

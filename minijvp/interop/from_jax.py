@@ -18,6 +18,7 @@ from jax.tree_util import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
 from minijvp import trees
 from minijvp.answers import Capturing, for_jax
+from minijvp.calls.pickles import Making
 from minijvp.calls.programs import are_inexact
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.tracer import Tracer, is_convertible, is_traced
@@ -30,7 +31,6 @@ from minijvp.errors import ArgumentError, EscapedTracerError, ForeignFunctionErr
 from minijvp.interop.closures import standing_in
 from minijvp.interop.rules import TRACING_ERRORS, LostValueError, NeedsValueError, needs_value
 from minijvp.interop.traced import Traced, is_lowered, program_of_jax
-from minijvp.tracebacks import border
 from minijvp.transforms.staging import argument_type
 
 READ_PER_FUNCTION = 512
@@ -79,7 +79,7 @@ def from_jax(fun: Any) -> Any:
     0.9228
     """
     if is_function(fun) or isclass(fun):
-        return bridged(fun)
+        return bridged(fun, making=(from_jax, {"fun": fun}))
     if callable(fun):
         return CallableMembers(fun)
     container = isinstance(fun, (tuple, list, dict))
@@ -144,12 +144,11 @@ def maker(fun: Callable[..., Any]) -> Callable[..., Any]:
     return make
 
 
-def bridged(fun: Callable[..., Any], pure: bool = False) -> Callable[..., Any]:
+def bridged(fun: Callable[..., Any], pure: bool = False, making: Making | None = None) -> Callable[..., Any]:
     """What from_jax returns. A function that is `pure` has no effects, whatever it is called with."""
     bridge = Bridge(fun, pure)
 
-    @wraps(fun)
-    @border
+    @trees.wraps(fun, making)
     def bridged(*args: Any, **kwargs: Any) -> Any:
         if state.trace is EVALUATION:
             return fun(*args, **kwargs)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection
-from functools import wraps
+from functools import partial, wraps
 from types import ModuleType
 from typing import Any, NewType, get_origin
 
 import jax.numpy
 
+from minijvp.calls.pickles import name_of
 from minijvp.core.primitive import registry
 from minijvp.interop.docstrings import BRIDGED, docstring
 from minijvp.interop.from_jax import bridged, from_jax
@@ -35,24 +36,38 @@ def bridge_all(
 ) -> list[str]:
     """Fill the namespace of a module with what it lacks of `original`, and return all its public names.
 
-    Functions are bridged; `makers` return functions, and those are; so are the methods of `classes`. Other classes,
-    dtypes and constants stay what they are. Modules are omitted. `dir` of the module gives its public names.
+    Functions are bridged when they are first used; `makers` return functions, and those are; so are the methods of
+    `classes`. Other classes, dtypes and constants stay what they are. Modules are omitted. `dir` of the module gives
+    its public names.
     """
-    namespace["__dir__"] = lambda: sorted(namespace["__all__"])
+    bridges: dict[str, Callable[[], Any]] = {}
     for name in public_names(original):
         value = getattr(original, name)
-        if name in namespace or inspect.ismodule(value):
-            continue
-        if name in makers:
-            namespace[name] = maker(value, original, name)
+        if name in namespace:
+            if value is not namespace[name]:
+                place(namespace[name], namespace, name)
         elif name in classes:
-            namespace[name] = bridge_class(value, original)
+            bridges[name] = partial(bridge_class, value, original)
         elif is_function(value):
-            namespace[name] = bridge(value, original, name)
-        else:
+            bridges[name] = partial(maker if name in makers else bridge, value, original, name)
+        elif not inspect.ismodule(value):
             namespace[name] = value
-    names = {n for n in public_names(original) if n in namespace}
-    return sorted(names)
+
+    def bridged(name: str) -> Any:
+        if name not in bridges:
+            raise AttributeError(f"module {namespace['__name__']!r} has no attribute {name!r}")
+        return place(namespace.setdefault(name, bridges[name]()), namespace, name)
+
+    namespace["__dir__"] = lambda: sorted(namespace["__all__"])
+    namespace["__getattr__"] = bridged
+    return sorted([name for name in public_names(original) if name in namespace or name in bridges])
+
+
+def place(value: Any, namespace: dict[str, Any], name: str) -> Any:
+    """A value that is public in a module. If it is found nowhere else, it has the name by which pickle finds it."""
+    if hasattr(value, "__qualname__") and name_of(value) is None:
+        value.__module__, value.__qualname__ = namespace["__name__"], name
+    return value
 
 
 def is_function(value: Any) -> bool:
@@ -111,6 +126,7 @@ def entitled(
 ) -> Callable[..., Any]:
     """The function with a name and a docstring of its own; the signature is the original's."""
     function.__name__ = function.__qualname__ = name
+    function.__module__ = module.__name__.replace("jax", "minijvp", 1)
     function.__doc__ = docstring(original, f"{module.__name__}.{name}", note, ours)
     return function
 

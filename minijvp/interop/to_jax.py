@@ -34,9 +34,10 @@ def to_jax(fun: Callable[..., Any]) -> Callable[..., Any]:
     >>> round(float(jax.jit(jax.vmap(slope))(jax.numpy.array([0.0, 0.5]))[1]), 4)
     0.8415
     """
+    making = to_jax, {**locals()}
     trees.require_callable(fun, "to_jax")
 
-    @trees.wraps(fun)
+    @trees.wraps(fun, making)
     def bridged(*args: Any, **kwargs: Any) -> Any:
         leaves, tree = tree_flatten((args, kwargs))
         traced = [i for i, x in enumerate(leaves) if is_tracer_of_jax(x)]

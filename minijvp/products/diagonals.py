@@ -48,10 +48,11 @@ def divergence(
     >>> float(minijvp.divergence(lambda x: x ** 2 + x[0])(mnp.array([1.0, 3.0])))
     9.0
     """
+    making = divergence, {**locals()}
     trees.require_callable(fun, "divergence")
     chunk_size = checked_chunk_size(chunk_size, "divergence")
 
-    @trees.wraps(fun)
+    @trees.wraps(fun, making)
     def of(*args: Any, **kwargs: Any) -> Any:
         selection = Selection(fun, argnums, args, kwargs, has_aux)
         outs, diagonal = diagonal_of(selection, chunk_size, "divergence")
@@ -113,14 +114,14 @@ def hessian_diagonal(
     >>> minijvp.hessian_diagonal(chain, pattern=minijvp.sparsity(chain, order=2)(x))(x)[:2].tolist()  # two products
     [2.0, 2.0]
     """
-    who = "hessian_diagonal"
+    making, who = (hessian_diagonal, {**locals()}), "hessian_diagonal"
     trees.require_callable(fun, who)
     chunk_size = checked_chunk_size(chunk_size, who)
     number = checked_samples(samples, key)
     colours = None if pattern is None else colours_of(pattern, key)
     gradient = grad(fun, argnums, has_aux)
 
-    @trees.wraps(fun)
+    @trees.wraps(fun, making)
     def diagonal(*args: Any, **kwargs: Any) -> Any:
         selection = Selection(gradient, argnums, args, kwargs, has_aux)
         if key is not None:

@@ -67,9 +67,10 @@ def biharmonic(fun: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = Fa
 
 def through(fun: Callable[..., Any], argnums: Argnums, has_aux: bool, who: str) -> Callable[..., Any]:
     """What `laplacian` returns, in messages called `who`."""
+    making = through, {**locals()}
     trees.require_callable(fun, who)
 
-    @trees.wraps(fun)
+    @trees.wraps(fun, making)
     def sums(*args: Any, **kwargs: Any) -> Any:
         selection = Selection(fun, argnums, args, kwargs, has_aux)
         require_real_arguments(selection, who)

@@ -159,9 +159,10 @@ def elementwise_grad(fun: Callable[..., Any], argnums: int | str = 0) -> Callabl
     >>> minijvp.elementwise_grad(lambda x: x ** 3)(mnp.array([1.0, 2.0])).tolist()
     [3.0, 12.0]
     """
+    making = elementwise_grad, {**locals()}
     trees.require_callable(fun, "elementwise_grad")
 
-    @trees.wraps(fun)
+    @trees.wraps(fun, making)
     def derivative(*args: Any, **kwargs: Any) -> Any:
         selection = Selection(fun, argnums, args, kwargs)
         require_real_arguments(selection, "elementwise_grad")

@@ -20,8 +20,8 @@ DISTRIBUTIONS = [n for n in public_names(jax.scipy.stats) if ismodule(getattr(ja
 
 for _name in DISTRIBUTIONS:
     _module = ModuleType(f"{__name__}.{_name}", f"The functions of jax.scipy.stats.{_name}.")
-    _module.__dict__["__all__"] = bridge_all(_module.__dict__, getattr(jax.scipy.stats, _name))
     globals()[_name] = sys.modules[_module.__name__] = _module
+    _module.__dict__["__all__"] = bridge_all(_module.__dict__, getattr(jax.scipy.stats, _name))
 
 __all__ = sorted({*bridge_all(globals(), jax.scipy.stats, classes={"gaussian_kde"}), *DISTRIBUTIONS})
 

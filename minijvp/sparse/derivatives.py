@@ -62,6 +62,7 @@ def sparsity(
     >>> pattern.toarray().astype(int).tolist()
     [[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 1, 1]]
     """
+    making = sparsity, {**locals()}
     trees.require_callable(fun, "sparsity")
     if order not in (1, 2):
         raise ArgumentError(
@@ -70,7 +71,7 @@ def sparsity(
             "Say 1 or 2; the pattern of a derivative of higher order is that of the gradient of one.",
         )
 
-    @trees.wraps(fun)
+    @trees.wraps(fun, making)
     def pattern(*args: Any, **kwargs: Any) -> Pattern:
         problem = problem_of(fun, argnums, args, kwargs, order, "sparsity")
         return problem.pattern_here("sparsity") if local else problem.pattern()
@@ -175,6 +176,7 @@ def sparse(
     who: str,
 ) -> Callable[..., Any]:
     """What the two return."""
+    making = sparse, {**locals()}
     trees.require_callable(fun, who)
     if format not in FORMATS:
         raise ArgumentError(
@@ -190,7 +192,7 @@ def sparse(
         )
     given: Pattern | None = None if pattern is None else Pattern.of(pattern)
 
-    @trees.wraps(fun)
+    @trees.wraps(fun, making)
     def derivative(*args: Any, **kwargs: Any) -> Any:
         problem = problem_of(fun, argnums, args, kwargs, order, who)
         found = problem.pattern() if given is None else Pattern.of(given, problem.shape)

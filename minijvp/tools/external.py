@@ -141,6 +141,7 @@ def external(
     >>> float(minijvp.grad(lambda x: 2 * sine(x))(0.0))
     2.0
     """
+    making = external, {**locals()}
     trees.require_callable(fun, "external")
     for rule, what in ((jvp, "jvp"), (vjp, "vjp")):
         if rule is not None:
@@ -158,9 +159,11 @@ def external(
             "Omit one of them.",
         )
     made = External(fun, result_type, jvp, vjp, vmap_method)
+    function = trees.wraps(made.function(), making)(made)
     if jvp is None and vjp is None and not differences:
-        return made.function()
-    ruled = custom_jvp(made.function())
+        return function
+    ruled = custom_jvp(function)
+    ruled.making = making
 
     ruled.defjvp(lambda primals, tangents: (ruled(*primals), made.tangent(primals, tangents)))
     return ruled
