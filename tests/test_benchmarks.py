@@ -60,6 +60,7 @@ from tests.benchmarks.report import (
     summary,
     table,
 )
+from tests.benchmarks.start import starting
 from tests.benchmarks.timing import Call, Settings, check_same, interleave
 from tests.libraries.programs import are_installed
 
@@ -140,6 +141,11 @@ def test_rows_of_devices() -> None:
     assert [r.group for r in rows] == [DEVICES_RUN, DEVICES_MEMORY, DEVICES_SENT]
     assert all(set(r.medians) == {"minijvp", "JAX"} and r.ratios["minijvp"].median > 0 for r in rows)
     assert rows[-1].reached
+
+
+def test_rows_of_starts() -> None:
+    (found,) = starting("first gradient, elementwise", "start: elementwise", ONCE)
+    assert set(found.medians) == {"minijvp", "JAX"} and found.ratios["minijvp"].median > 0
 
 
 def test_rows_of_plans() -> None:

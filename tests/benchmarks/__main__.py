@@ -31,6 +31,7 @@ from tests.benchmarks import (
     rematerialisation,
     sparse,
     staging,
+    start,
     taylor,
 )
 from tests.benchmarks.benchmark import Benchmark
@@ -56,6 +57,7 @@ MODULES = (
     quaternion,
     rematerialisation,
     sparse,
+    start,
 )
 BENCHMARKS: list[Benchmark] = [b for module in MODULES for b in module.BENCHMARKS]
 
