@@ -151,20 +151,8 @@ device_put = bridge(jax.device_put, jax, "device_put")
 
 MODULES = ["ad_checkpoint", "custom_batching", "custom_derivatives", "debug", "distributed", "dlpack", "dtypes"]
 MODULES += ["errors", "experimental", "export", "extend", "flatten_util", "image", "lax", "monitoring", "nn"]
-MODULES += [
-    "numerical",
-    "ops",
-    "profiler",
-    "random",
-    "scipy",
-    "sharding",
-    "stages",
-    "symbolic",
-    "test_util",
-    "tree",
-    "tree_util",
-    "typing",
-]
+MODULES += ["numerical", "ops", "profiler", "random", "scipy", "sharding", "stages", "symbolic", "test_util", "tree"]
+MODULES += ["tree_util", "typing"]
 """Modules that are imported when they are first used."""
 
 OF_JAX = frozenset(
