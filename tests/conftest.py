@@ -30,6 +30,7 @@ jax.config.update("jax_enable_x64", True)
 from minijvp.core.primitive import registry  # noqa: E402
 from minijvp.settings import config  # noqa: E402
 from minijvp.transforms.staging import StagingTrace  # noqa: E402
+from tests.contexts import share  # noqa: E402
 from tests.plain import unplug  # noqa: E402
 from tests.tables import restored  # noqa: E402
 
@@ -42,6 +43,7 @@ if os.environ.get("MINIJVP_TESTS") == "plain":
 finish = StagingTrace.finish
 StagingTrace.finish = lambda *args: finish(*args).check()  # every program that a test makes is well-typed
 
+share()
 gc.disable()  # nothing is garbage before the tests run
 
 
