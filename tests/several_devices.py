@@ -7,12 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.xla import FLAGS
+
 
 def environment(devices: int) -> dict[str, str]:
     """The environment of a process where JAX has so many CPU devices, and the tests can be imported."""
     root = str(Path(__file__).parents[1])
-    flags = f"--xla_force_host_platform_device_count={devices}"
-    return {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": root}
+    flags = [f"--xla_force_host_platform_device_count={devices}", *FLAGS]
+    return {**os.environ, "XLA_FLAGS": " ".join(flags), "JAX_PLATFORMS": "cpu", "PYTHONPATH": root}
 
 
 def run(command: list[str], devices: int) -> None:
