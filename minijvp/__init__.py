@@ -124,7 +124,7 @@ if TYPE_CHECKING:  # what is imported when it is first used
     from minijvp import lax, nn, numerical, random, scipy, symbolic
     from minijvp.api.taylor import jet, taylor
     from minijvp.calls.host_calls import pure_callback
-    from minijvp.calls.jit import clear_caches as clear_caches
+    from minijvp.calls.jit import clear_caches
     from minijvp.calls.linear_transpose import linear_transpose
     from minijvp.calls.passes import fwd_and_bwd
     from minijvp.calls.shard_map import shard_map
@@ -293,6 +293,7 @@ __all__ = [
     "checkpoint",
     "checkpoint_name",
     "checkpoint_policies",
+    "clear_caches",
     "closure_convert",
     "config",
     "copy_to_host_async",

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 import jax
 import jax.numpy as jnp
@@ -225,7 +225,9 @@ NOT_PICKLED = {"config", "ndarray"}
 def test_every_public_function_is_pickled_by_its_name(module: str) -> None:
     here = import_module(f"minijvp.{module}".rstrip("."))
     found = {name: getattr(here, name) for name in here.__all__ if name not in NOT_PICKLED}
-    ours = {name: f for name, f in found.items() if callable(f) and f is not getattr(jax, name, None)}
+    ours = {
+        name: f for name, f in found.items() if callable(f) and not get_origin(f) and f is not getattr(jax, name, None)
+    }
     assert ours or module in ("scipy.cluster", "scipy.sparse")  # which hold modules only
     for name, again in pickle.loads(pickle.dumps(ours)).items():
         assert again is ours[name] or isinstance(again, jax.custom_jvp), name

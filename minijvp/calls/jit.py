@@ -330,21 +330,10 @@ class _Jitted:
 
     def written_out(self, compiled: Any) -> Any:
         """The public function with the parameters of `fun` written out, which has plain ones only."""
-        scope: dict[str, Any] = {
-            "live_traces": live_traces,
-            "state": state,
-            "evaluation": EVALUATION,
-            "compiled": compiled,
-            "to_run": self.to_run,
-            "other_plans": other_plans,
-            "find_top_trace": find_top_trace,
-            "jax_evaluation": JAX_EVALUATION,
-            "under_trace": self.call_under_trace,
-            "recover": self.recover,
-            "errors": RECOVERABLE,
-            "shorten": shorten,
-            "builtins__": builtins,
-        }
+        scope = dict(live_traces=live_traces, state=state, evaluation=EVALUATION, compiled=compiled, to_run=self.to_run)
+        scope |= dict(other_plans=other_plans, find_top_trace=find_top_trace, jax_evaluation=JAX_EVALUATION)
+        scope |= dict(under_trace=self.call_under_trace, recover=self.recover, errors=RECOVERABLE)
+        scope |= dict(shorten=shorten, builtins__=builtins)
         hidden = {f"__{name}": value for name, value in scope.items()}  # no parameter has such a name
         with deciding:
             found = FunctionType(self.codes[self.is_plain], hidden)

@@ -100,9 +100,8 @@ def jacobian(
     Arguments and result are those of `jacfwd` and `jacrev`, and these:
 
     Args:
-        mode: "fwd" pushes tangents forward, "rev" pulls cotangents back, "auto" takes what needs fewer of them: "fwd",
-            if there are no more arguments than results. Of complex arguments it takes "rev", as `jacrev` does, and
-            where a custom rule for cotangents is not linear in them, which has no forward mode.
+        mode: "fwd" pushes tangents forward, "rev" pulls cotangents back, "auto" takes what needs fewer of them, or
+            "rev" of complex arguments, and where a custom rule for cotangents is not linear: it has no forward mode.
         chunk_size: how many unit vectors go through the linear program at once, inside of one loop: memory grows with
             that, and with the result, but not with their product. None is all of them; "auto" chooses by the sizes of
             what is computed, so that the values take no more than the result, or than 16 MiB.
