@@ -39,6 +39,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 class MinijvpError(Exception):
     """Base class of the errors that minijvp raises itself.
 

@@ -40,7 +40,7 @@ class Bound(NamedTuple):
 BOUNDS = {
     "lines of core and transforms": Bound(3_510, 2_500),
     "lines of these and the rooms around them": Bound(6_003),
-    "lines of minijvp": Bound(56_439),
+    "lines of minijvp": Bound(56_444),
     "eager gradient: files": Bound(23, 12),
     "eager gradient: functions": Bound(101, 55),
     "eager gradient: switches of file": Bound(90, 45),
@@ -48,7 +48,7 @@ BOUNDS = {
     "eager gradient, not optimized: functions": Bound(69, 55),
     "eager gradient, not optimized: switches of file": Bound(74, 45),
     "imports of gradients.py: files": Bound(31, 18),
-    "imports of gradients.py: lines": Bound(5_409, 3_500),
+    "imports of gradients.py: lines": Bound(5_413, 3_500),
     "modules that import config": Bound(6, 6),
     "modules in circles": Bound(0, 0),
     "imports upward": Bound(0, 0),

@@ -42,7 +42,7 @@ OTHERS += [
     "scipy.sparse",
     "sharding",
 ]
-OTHERS += ["symbolic", "test_util"]
+OTHERS += ["errors", "symbolic", "test_util"]
 ANY = {"fromfile", "fromiter", "printoptions", "set_printoptions", "psum_scatter_start"}
 """Functions of JAX that take whatever they are given."""
 

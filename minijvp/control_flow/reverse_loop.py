@@ -150,7 +150,7 @@ def pull_loop(
         sums = [s + c for s, c in zip(sums, present(pulled.constants), strict=True)]
         return sums, [jnp.zeros_like(v) if c is None else c for c, v in zip(chosen(pulled.carry, cts), ct)]
 
-    sums = [jnp.zeros(t.shape, t.dtype) for t in chosen(types.constants, loop.inputs(found).constants)]
+    sums = [jnp.zeros_like(v) for v in chosen(constants, loop.inputs(found).constants)]
     state: Any = sums, list(given)
     way: AbstractContextManager[Any] = nullcontext() if bar is None else Backward(bar, n)
     with way as told:
@@ -181,7 +181,8 @@ class WayBack:
 
     def keep(self, x: Any, n: Array, stride: Any) -> Any:
         """`n` slots with the carries after every `stride` steps, the first with `x` itself."""
-        kept = [jnp.zeros((self.size, *v.shape), v.dtype).at[0].set(v) for v in x]
+        empty = [jnp.broadcast_to(jnp.zeros_like(v), (self.size, *v.shape)) for v in x]
+        kept = [lax.dynamic_update_index_in_dim(k, v, 0, 0) for k, v in zip(empty, x, strict=True)]
 
         def put(j: Array, state: Any) -> Any:
             x, kept = state

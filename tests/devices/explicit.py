@@ -121,6 +121,29 @@ def explicit_regions() -> None:
     same(minijvp.jit(minijvp.grad(minijvp.from_jax(total(jax, fun))))(x), wanted)
 
 
+def loops() -> None:
+    """Reverse mode of loops that are as long as they want to be, for what is carried and for what is read."""
+    jax.set_mesh(MESH)
+    x, w = array("both"), array("split_row")
+    step = lambda m, w, c: m.numpy.sin(c * w) + c
+
+    def repeated(m: Any, x: Any, w: Any) -> Any:
+        return m.lax.scan(lambda c, _: (step(m, w, c), None), x, None, length=3)[0]
+
+    def conditional(x: Any, w: Any, **how: Any) -> Any:
+        goes_on, turn = lambda c: c[0] < 3, lambda c: (c[0] + 1, step(minijvp, w, c[1]))
+        return minijvp.lax.while_loop(goes_on, turn, (0, x), **how)[1]
+
+    def counted(x: Any, w: Any) -> Any:
+        return minijvp.lax.fori_loop(0, mnp.array(3), lambda _, c: step(minijvp, w, c), x)
+
+    wanted = jax.grad(lambda x, w: jnp.sum(jnp.sin(repeated(jax, x, w))), (0, 1))(x, w)
+    for fun in (conditional, counted, lambda x, w: conditional(x, w, max_steps=4)):
+        gradient = minijvp.grad(lambda x, w, fun=fun: mnp.sum(mnp.sin(fun(x, w))), (0, 1))
+        same(gradient(x, w), wanted)
+        same(minijvp.jit(gradient)(x, w), wanted)
+
+
 def meshes() -> None:
     """What says which mesh is in force, and programs for one after another."""
     x = jnp.arange(32.0).reshape(8, 4)

@@ -14,7 +14,7 @@ def test_functions_of_split_arrays(part: int) -> None:
     run("operations", part, PARTS)
 
 
-@pytest.mark.parametrize("name", ["errors", "explicit_regions", "meshes"])
+@pytest.mark.parametrize("name", ["errors", "explicit_regions", "loops", "meshes"])
 def test_meshes_and_specs(name: str) -> None:
     run(name)
 
