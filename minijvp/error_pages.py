@@ -105,8 +105,7 @@ PAGES: dict[type, str] = {
     minijvp.errors.ForeignFunctionError: a function or an index of JAX received a traced f32[] of a linearization
     (grad, vjp, linearize), used at ...:1 (<lambda>): minijvp.grad(lambda x: jnp.sin(x) * x)(jnp.float32(1.0))...
     It does not know minijvp's tracers, and would have to drop the derivative or the batch axis.
-    Write minijvp.numpy.sin, the same function for tracers. Or make the function that calls JAX one of minijvp,
-    minijvp.from_jax(f), and pass it every traced value as an argument.
+    Make the function that calls JAX one of minijvp, by from_jax; or write in its place: minijvp.numpy.sin(x)
     More: help(minijvp.errors.ForeignFunctionError)
 
     - code of yours: `import minijvp.numpy as mnp` in the place of `numpy` and `jax.numpy`;
@@ -161,8 +160,8 @@ PAGES: dict[type, str] = {
     Traceback (most recent call last):
     minijvp.errors.JaxprError: the equation of add reads a variable that is not defined, in
     { lambda ;  . let
-        b:f32[] = add a 1.0
-      in (b,) }
+        a:f32[] = add b 1.0
+      in (a,) }
     More: help(minijvp.errors.JaxprError)
 
     `check` a program made by hand where it is made; of a primitive of yours, `minijvp.check_primitive` names the rule.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from itertools import count
 from threading import get_ident
+from typing import Any
 
 import jax
 from jax.interpreters import mlir
@@ -14,8 +15,18 @@ PROGRAMS = 100
 
 
 def share() -> None:
-    """Lower in the context of the programs before, in each thread."""
+    """Lower in the context of the programs before, in each thread; in one of its own, while another is lowered."""
     if jax.__version__.startswith("0.10."):
         lowered, make = count(), mlir.make_ir_context
         context = lru_cache(1)(lambda thread, turn: make())
-        make.__globals__["make_ir_context"] = lambda: context(get_ident(), next(lowered) // PROGRAMS)
+        names = make.__globals__
+        shared = lambda: make() if is_lowering(names["ir"]) else context(get_ident(), next(lowered) // PROGRAMS)
+        names["make_ir_context"] = shared
+
+
+def is_lowering(ir: Any) -> bool:
+    """Whether this thread is lowering a program, and computes something for it."""
+    try:
+        return ir.Context.current is not None
+    except ValueError:
+        return False

@@ -153,7 +153,7 @@ def known(fun: Callable[..., Any], options: dict[str, Any]) -> Callable[..., Any
             of_fun = _made.setdefault(fun, {})
             found = of_fun.get(key)
         except TypeError:  # for what has no hash or no weak references
-            of_fun, found = dict[Hashable, _Jitted](), None
+            of_fun, key, found = dict[Hashable, _Jitted](), None, None
         kept = None if found is None else found.fun
         if found is None or kept is None:
             found, kept = _Jitted(fun, options), fun

@@ -13,8 +13,9 @@ from jax import lax
 from minijvp.core.primitive import Axis, Nondifferentiable, Primitive
 from minijvp.core.types import Array, ArrayType, Axes, type_of
 from minijvp.errors import ArgumentError
+from minijvp.operations.bitwise import bitwise_not
 from minijvp.operations.casting import convert_element_type
-from minijvp.operations.elementwise import bitwise_or, div, eq, full_like, mul, ne, select_n
+from minijvp.operations.elementwise import bitwise_or, div, eq, full_like, gt, is_complex, lt, mul, ne, select_n
 from minijvp.operations.families import add_tangents, broadcast_in_dim, reduce_sum, reshape, shifted, zeros_like
 from minijvp.operations.shape import transpose
 from minijvp.operations.slicing import pad
@@ -52,7 +53,11 @@ def require_axes(name: str, x: ArrayType, axes: Axes) -> None:
 
 
 class ReduceExtremum(Reduction):
-    """The largest or smallest element; elements that tie share the tangent."""
+    """The largest or smallest element; elements that tie share the tangent. `beats` compares two elements."""
+
+    def __init__(self, name: str, function: Callable[..., Any], beats: Primitive):
+        super().__init__(name, function)
+        self.beats = beats
 
     def jvp(self, primals: tuple, tangents: tuple, *, axes: Axes) -> tuple[Any, Any]:
         (x,), (t,) = primals, tangents
@@ -61,9 +66,12 @@ class ReduceExtremum(Reduction):
             return out, None
         shape = type_of(x).shape
         kept = tuple(d for d in range(len(shape)) if d not in axes)
-        chosen = winners(x, broadcast_in_dim(out, shape=shape, broadcast_dimensions=kept))
-        count = reduce_sum(convert_element_type(chosen, new_dtype=type_of(t).dtype, weak_type=False), axes=axes)
-        return out, shared(reduce_sum(select_n(chosen, zeros_like(t), t), axes=axes), count, out)
+        best = broadcast_in_dim(out, shape=shape, broadcast_dimensions=kept)
+        # Of both masks it takes one comparison: so the way back keeps, or computes again, as little as can be.
+        beaten = bitwise_not(winners(x, best)) if is_complex(out) else self.beats(best, x)
+        ones = convert_element_type(bitwise_not(beaten), new_dtype=type_of(t).dtype, weak_type=False)
+        count = reduce_sum(select_n(ne(x, x), ones, full_like(t, np.nan)), axes=axes)  # nan, where that is the result
+        return out, div(reduce_sum(select_n(beaten, t, zeros_like(t)), axes=axes), count)
 
 
 def winners(x: Array, out: Array) -> Array:
@@ -149,8 +157,8 @@ class ArgExtremum(Nondifferentiable):
         return self(*args, axes=shifted(axes), index_dtype=index_dtype), True
 
 
-reduce_max = ReduceExtremum("reduce_max", lax.reduce_max)
-reduce_min = ReduceExtremum("reduce_min", lax.reduce_min)
+reduce_max = ReduceExtremum("reduce_max", lax.reduce_max, gt)
+reduce_min = ReduceExtremum("reduce_min", lax.reduce_min, lt)
 reduce_prod = ReduceProd("reduce_prod", lax.reduce_prod)
 reduce_and = ReduceBits("reduce_and", lax.reduce_and)
 reduce_or = ReduceBits("reduce_or", lax.reduce_or)

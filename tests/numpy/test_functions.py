@@ -256,16 +256,16 @@ def test_axes_of_size_0(axis: int) -> None:
 
 X_UNTRACED = jnp.arange(4.0)
 FOREIGN: dict[str, Any] = {
-    "minijvp.numpy.asarray(x)[i] for x[i]": lambda i: X_UNTRACED[i],
-    "asarray(x)[i] for x[i]": lambda i: X_UNTRACED[..., i],
+    "and for an index: minijvp.numpy.asarray(x)[i]": lambda i: X_UNTRACED[i],
+    "in minijvp.numpy, and for an index: minijvp.numpy.asarray(x)[i]": lambda i: X_UNTRACED[..., i],
     "minijvp.numpy.asarray(x).at[i].set(v)": lambda i: X_UNTRACED.at[i].set(1.0),
     "minijvp.numpy.asarray(x).at[i].add(v)": lambda i: X_UNTRACED.at[0].add(i[0]),
     "minijvp.numpy.asarray(x)[i]": lambda i: V[i],
-    "Write minijvp.numpy.sin": lambda i: jnp.sin(i),
-    "Write minijvp.numpy.sum": lambda i: jnp.sum(i),
-    "Write minijvp.numpy.concatenate": lambda i: jnp.concatenate([X_UNTRACED, i]),
-    "Write minijvp.nn.one_hot": lambda i: jax.nn.one_hot(i, 3),
-    "Write minijvp.numpy.take": lambda i: jnp.take(X_UNTRACED, i),
+    "write in its place: minijvp.numpy.sin(i)": lambda i: jnp.sin(i),
+    "minijvp.numpy.sum(i)": lambda i: jnp.sum(i),
+    "minijvp.numpy.concatenate([X_UNTRACED, i])": lambda i: jnp.concatenate([X_UNTRACED, i]),
+    "minijvp.nn.one_hot(i, 3)": lambda i: jax.nn.one_hot(i, 3),
+    "minijvp.numpy.take(X_UNTRACED, i)": lambda i: jnp.take(X_UNTRACED, i),
 }
 
 

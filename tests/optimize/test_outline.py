@@ -521,9 +521,11 @@ def test_the_setting() -> None:
 
 
 def test_a_shared_program_is_printed_once() -> None:
-    text = str(compiled_program(residual_layers(OURS), list(WEIGHTS), numbers(2, 4)))
+    program = compiled_program(residual_layers(OURS), list(WEIGHTS), numbers(2, 4))
+    text = program.text(fold=False)
     assert text.count("jaxpr=(as for ") == 11
     assert text.count("tanh") < 3
+    assert str(program).count("repeat[") == 1 and len(str(program)) < 0.9 * len(text)
 
 
 def test_taps_see_the_function_run() -> None:

@@ -386,7 +386,7 @@ def test_settings_that_cannot_be() -> None:
     assert (
         repr(minijvp.config)
         == "config(compile_gradients_after=3, memory_budget='auto', outline='auto', nan_safe=False, "
-        "optimize=True, check_nans=False, traceback='full')"
+        "optimize=True, check_nans=False, explain_compiles=False, traceback='full')"
     )
     with pytest.raises(AttributeError):
         minijvp.config.compile  # noqa: B018
