@@ -165,7 +165,7 @@ def test_static_types_differ(options: Any) -> None:
     for transformation in (lambda f: f, minijvp.jit, lambda f: minijvp.grad(lambda x: f(x).sum())):
         seen = []
 
-        def fun(x: Any, k: Any, seen: list[Any] = seen) -> Any:
+        def fun(x: Any, k: Any) -> Any:
             seen.append(type(k))
             return x * k
 
