@@ -111,15 +111,15 @@ def test_what_is_forgotten_or_put_under_jit_anew_is_told(said: Any) -> None:
 def test_transformations_and_what_is_compiled_ahead(said: Any) -> None:
     @minijvp.jit
     def inner(x: Any) -> Any:
-        return mnp.sin(x).sum()
+        return mnp.sin(0.8125 * x).sum()  # no other test has compiled an equal program
 
     @minijvp.jit
     def outer(x: Any) -> Any:
         return inner(x) * 2
 
-    same(outer(X), 2 * jnp.sin(X).sum())
+    same(outer(X), 2 * jnp.sin(0.8125 * X).sum())
     assert said() == ["compiled outer: first call"]
-    same(minijvp.grad(inner)(X), jnp.cos(X))
+    same(minijvp.grad(inner)(X), 0.8125 * jnp.cos(0.8125 * X))
     forward, backward = said()
     assert forward == "compiled inner: first call"
     assert re.match(r"compiled jit\(transpose\(linear\(inner\)\)\) in [\d.]+ s: a part of", backward)
