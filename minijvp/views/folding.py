@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from minijvp.core.jaxpr import Atom, Equation, Jaxpr
 from minijvp.core.program_primitive import ProgramPrimitive
 from minijvp.optimize.outline import cost
 from minijvp.optimize.outline.detection import Repeat, best_repeat, divided, tokens
-from minijvp.optimize.outline.rewriting import Stretches
+from minijvp.optimize.outline.rewriting import Stretches, pass_over, with_replaced
 
 OFTEN, SPARED = 3, 30
 """How often a stretch has to come, and how many equations need not be written then, at least."""
@@ -57,17 +57,8 @@ def folded(jaxpr: Jaxpr) -> Jaxpr:
             spared = weights[first : first + period].sum() * (len(members) - 1)
             if len(members) >= OFTEN and spared >= SPARED and (fold := fold_of(jaxpr, stretches, members)):
                 folds[first + period * members[0]] = period * len(members), fold
-        fresh = int(found.max()) + 1  # what was looked at is equal to nothing any more
-        found[start : start + length] = np.arange(fresh, fresh + length)
-    if not folds:
-        return jaxpr
-    result: list[Equation] = []
-    position = 0
-    for start in sorted(folds):
-        size, fold = folds[start]
-        result += [*equations[position:start], *fold]
-        position = start + size
-    return jaxpr.with_equations([*result, *equations[position:]])
+        pass_over(found, start, length)
+    return with_replaced(jaxpr, folds)
 
 
 def fold_of(jaxpr: Jaxpr, stretches: Stretches, members: Sequence[int]) -> list[Equation]:
@@ -79,17 +70,17 @@ def fold_of(jaxpr: Jaxpr, stretches: Stretches, members: Sequence[int]) -> list[
     found = stretches.calls(members, kept) if kept else {}
     calls, before = [found[j][-1] for j in found], [e for j in found for e in found[j][:-1]]
     made = {v: (i, k) for i, call in enumerate(calls) for k, v in enumerate(call.outputs)}
-    slots = [slot_of(column, made) for column in zip(*[call.inputs for call in calls])]
-    if not calls or None in slots or any([v in made for e in before for v in e.inputs]):
+    columns = list(zip(*[call.inputs for call in calls]))
+    slots = [slot for column in columns if (slot := slot_of(column, made)) is not None]
+    if not calls or len(slots) < len(columns) or any([v in made for e in before for v in e.inputs]):
         return []
     inside = {id(e) for j in members for e in stretches.stretches[j]}
     read = {v for e in jaxpr if id(e) not in inside for v in e.inputs} | set(jaxpr.outputs)
     results = [[v for v in column if v in read] for column in zip(*[call.outputs for call in calls])]
-    sizes = tuple([len(values) for values, _ in slots]), tuple(map(len, results))  # type: ignore[misc]
-    carried = tuple([output for _, output in slots])  # type: ignore[misc]
-    params = {"jaxpr": folded(calls[0].params["jaxpr"]), "length": len(calls), "slots": Slots(*sizes, carried)}
-    operands, outputs = sum([values for values, _ in slots], ()), sum(map(tuple, results), ())  # type: ignore[misc]
-    return [*before, Equation(repeated, operands, params, outputs, None)]
+    operands, carried = [values for values, _ in slots], tuple([output for _, output in slots])
+    sizes = Slots(tuple(map(len, operands)), tuple(map(len, results)), carried)
+    params = {"jaxpr": folded(calls[0].params["jaxpr"]), "length": len(calls), "slots": sizes}
+    return [*before, Equation(repeated, tuple(chain(*operands)), params, tuple(chain(*results)), None)]
 
 
 def slot_of(column: tuple[Atom, ...], made: dict[Any, tuple[int, int]]) -> tuple[tuple[Atom, ...], int | None] | None:

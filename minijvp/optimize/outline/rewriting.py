@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -42,18 +42,27 @@ def outlined(jaxpr: Jaxpr) -> Jaxpr:
             replaced |= Stretches(jaxpr, repeat).replaced()
             looked_at += [(s, period) for s in repeat.starts]
         for first, size in looked_at:
-            fresh = int(found.max()) + 1  # what was looked at is equal to nothing any more
-            found[first : first + size] = np.arange(fresh, fresh + size)
+            pass_over(found, first, size)
+    return with_replaced(jaxpr, replaced)
+
+
+def pass_over(found: np.ndarray, start: int, size: int) -> None:
+    """Give tokens of their own to equations that were looked at, so that they are equal to nothing any more."""
+    fresh = int(found.max()) + 1
+    found[start : start + size] = np.arange(fresh, fresh + size)
+
+
+def with_replaced(jaxpr: Jaxpr, replaced: Mapping[int, tuple[int, Sequence[Equation]]]) -> Jaxpr:
+    """The program with other equations in the place of some: by the first one, how many, and what stands for them."""
     if not replaced:
         return jaxpr
     result: list[Equation] = []
     position = 0
     for start in sorted(replaced):
-        size, calls = replaced[start]
-        result += [*equations[position:start], *calls]
+        size, others = replaced[start]
+        result += [*jaxpr.equations[position:start], *others]
         position = start + size
-    result += equations[position:]
-    return jaxpr.with_equations(result)
+    return jaxpr.with_equations([*result, *jaxpr.equations[position:]])
 
 
 @cached(maxsize=1024)
