@@ -21,10 +21,9 @@ from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracing import named_axes, state
 from minijvp.core.types import Array, ArrayType, Params, array_type_in_jax, type_of
 from minijvp.errors import ArgumentError, UnboundAxisError
-from minijvp.operations.casting import convert_element_type
-from minijvp.operations.elementwise import eq, mul, select_n
+from minijvp.operations.elementwise import div, eq, mul, select_n
 from minijvp.operations.families import LinearPrimitive, leading_axis, reduce_sum, zeros_like
-from minijvp.operations.reduction import reduce_max, reduce_min, shared, winners
+from minijvp.operations.reduction import reduce_max, reduce_min, shares, winners
 from minijvp.operations.shape import concatenate, iota, squeeze, transpose
 from minijvp.operations.slicing import slice as slice_primitive
 
@@ -168,8 +167,8 @@ class PExtremum(Collective, Primitive):
         if t is None:
             return out, None
         chosen = winners(x, out)
-        count = psum(convert_element_type(chosen, new_dtype=out.dtype, weak_type=False), axis_name=axis_name)
-        return out, shared(psum(select_n(chosen, zeros_like(t), t), axis_name=axis_name), count, out)
+        count = psum(shares(x, chosen), axis_name=axis_name)
+        return out, div(psum(select_n(chosen, zeros_like(t), t), axis_name=axis_name), count)
 
     def batch(self, axis: Axis, args: tuple, batched: tuple[bool, ...], *, axis_name: Any) -> tuple[Any, bool]:
         if axis.name != axis_name:

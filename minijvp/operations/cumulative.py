@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from jax import lax
 
 from minijvp.core.primitive import Axis, Primitive
@@ -26,12 +27,12 @@ from minijvp.operations.elementwise import (
     max_,
     min_,
     mul,
+    ne,
     real,
     select_n,
     sub,
 )
 from minijvp.operations.families import LinearPrimitive, add, zeros_like
-from minijvp.operations.reduction import shared
 from minijvp.operations.slicing import pad
 from minijvp.operations.windows import start_of
 
@@ -108,7 +109,8 @@ class CumulativeExtremum(CumulativeDual):
         return x, t, full_like(x, 1.0)
 
     def tangent(self, dual: Dual) -> Array:
-        return shared(dual[1], dual[2], dual[0])
+        out, total, count = dual
+        return div(total, select_n(ne(out, out), count, full_like(count, np.nan)))  # what is nan has no tangent
 
 
 def dual_of(primitive: Primitive) -> Callable[[Dual, Dual], Dual]:

@@ -10,8 +10,7 @@ from jax import lax
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.types import Array, ArrayType, Axes, type_of
 from minijvp.errors import ArgumentError
-from minijvp.operations.casting import convert_element_type
-from minijvp.operations.elementwise import eq, neg, select_n
+from minijvp.operations.elementwise import div, eq, neg, select_n
 from minijvp.operations.families import (
     LinearPrimitive,
     add,
@@ -23,7 +22,7 @@ from minijvp.operations.families import (
     shifted,
     zeros_like,
 )
-from minijvp.operations.reduction import shared, winners
+from minijvp.operations.reduction import shares, winners
 from minijvp.operations.shape import iota
 
 FILL = lax.GatherScatterMode.FILL_OR_DROP
@@ -300,15 +299,13 @@ class ScatterExtremum(Scatter):
         out = self(*primals, **params)
         if t_x is None and t_updates is None:
             return out, None
-        dtype = type_of(out).dtype
         x_won, update_won = winners(x, out), winners(updates, read_back(out, indices, updates, **params))
-        ones = convert_element_type(update_won, new_dtype=dtype, weak_type=False)
-        count = scatter_add(convert_element_type(x_won, new_dtype=dtype, weak_type=False), indices, ones, **params)
+        count = scatter_add(shares(x, x_won), indices, shares(updates, update_won), **params)
         kept = zeros_like(x) if t_x is None else select_n(x_won, zeros_like(t_x), t_x)
         if t_updates is not None:
             kept_updates = select_n(update_won, zeros_like(t_updates), t_updates)
             kept = scatter_add(kept, indices, kept_updates, **params)
-        return out, shared(kept, count, out)
+        return out, div(kept, count)
 
 
 def number_elements(shape: tuple[int, ...]) -> Array:

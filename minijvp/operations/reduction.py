@@ -69,8 +69,7 @@ class ReduceExtremum(Reduction):
         best = broadcast_in_dim(out, shape=shape, broadcast_dimensions=kept)
         # Of both masks it takes one comparison: so the way back keeps, or computes again, as little as can be.
         beaten = bitwise_not(winners(x, best)) if is_complex(out) else self.beats(best, x)
-        ones = convert_element_type(bitwise_not(beaten), new_dtype=type_of(t).dtype, weak_type=False)
-        count = reduce_sum(select_n(ne(x, x), ones, full_like(t, np.nan)), axes=axes)  # nan, where that is the result
+        count = reduce_sum(shares(x, bitwise_not(beaten)), axes=axes)
         return out, div(reduce_sum(select_n(beaten, t, zeros_like(t)), axes=axes), count)
 
 
@@ -79,9 +78,10 @@ def winners(x: Array, out: Array) -> Array:
     return bitwise_or(eq(x, out), ne(out, out))
 
 
-def shared(total: Array, count: Array, out: Array) -> Array:
-    """The tangent of an extremum, by the sum of those of its winners: nan, where it is nan, in both modes."""
-    return div(total, select_n(ne(out, out), count, full_like(count, np.nan)))
+def shares(x: Array, won: Array) -> Array:
+    """1 for those that tie, 0 for others: their sum divides the tangent. It is nan where the extremum is."""
+    ones = convert_element_type(won, new_dtype=type_of(x).dtype, weak_type=False)
+    return select_n(ne(x, x), ones, full_like(ones, np.nan))
 
 
 class ReduceProd(Reduction):
