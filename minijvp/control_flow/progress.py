@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib import import_module
 from itertools import count
 from threading import RLock, local
 from time import perf_counter
@@ -28,7 +27,8 @@ from jax.sharding import get_abstract_mesh
 from minijvp.core.hooks import hooks
 from minijvp.core.types import ArrayType, Params
 from minijvp.dimensions import is_symbolic
-from minijvp.errors import ArgumentError, MissingPackageError
+from minijvp.errors import ArgumentError
+from minijvp.packages import package
 
 PERIOD = 0.1
 FASTER = 8
@@ -71,12 +71,8 @@ def bar_of(progress: Any, function: str, length: Any = None, scale: int = 1) -> 
     """
     if progress is None:
         return {}
-    if not isinstance(progress, (str, Bar)):
-        raise ArgumentError(
-            f"{function} received progress={progress!r:.200} of type {type(progress).__name__}.",
-            "It is what the bar is called.",
-            'Write progress="training", or omit it.',
-        )
+    if not isinstance(progress, Bar):
+        require_name(progress, function)
     if is_symbolic(length):
         raise ArgumentError(
             f"{function} received progress={progress!r:.200} for {length} steps.",
@@ -87,6 +83,16 @@ def bar_of(progress: Any, function: str, length: Any = None, scale: int = 1) -> 
     return {"progress": Bar(progress, scale=scale) if isinstance(progress, str) else progress}
 
 
+def require_name(progress: Any, function: str) -> None:
+    """Raise ArgumentError for what cannot be the name of a bar."""
+    if not isinstance(progress, str):
+        raise ArgumentError(
+            f"{function} received progress={progress!r:.200} of type {type(progress).__name__}.",
+            "It is what the bar is called.",
+            'Write progress="training", or omit it.',
+        )
+
+
 def shown(params: Params, word: str | None = None) -> dict[str, Bar]:
     """The same for a loop that is made of one with these parameters, and called by a word more."""
     bar = params.get("progress")
@@ -95,14 +101,7 @@ def shown(params: Params, word: str | None = None) -> dict[str, Bar]:
 
 def drawer() -> Any:
     """What draws bars, here: in a terminal, or in a notebook. MissingPackageError where tqdm is not installed."""
-    try:
-        return import_module("tqdm.auto").tqdm
-    except ImportError as error:
-        raise MissingPackageError(
-            "A loop with progress needs the package 'tqdm', which is not installed.",
-            "It comes with the extra 'progress' of minijvp, because nothing else needs it.",
-            'Install it: pip install "minijvp[progress]".',
-        ) from error
+    return package("tqdm.auto", "progress", "A loop with progress").tqdm
 
 
 # On the host

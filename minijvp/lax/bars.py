@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any
 
-from minijvp.control_flow.progress import bar_of
+from minijvp.control_flow.progress import require_name
 from minijvp.errors import ArgumentError
 from minijvp.lax.control_flow import map, scan
 from minijvp.lax.while_loops import fori_loop, while_loop
@@ -47,9 +47,8 @@ def progress(loop: Callable[..., Any], name: str) -> Callable[..., Any]:
             "It is told how far they are by the loops of minijvp.lax: scan, map, fori_loop and while_loop.",
             f"Pass minijvp.lax.{loop.__name__}." if theirs else 'Write progress(minijvp.lax.scan, "training").',
         )
-    if not isinstance(name, str):
-        bar_of(name if name is not None else (), "progress")
-    return wraps(loop)(partial(loop, **bar_of(name, "progress")))
+    require_name(name, "progress")
+    return wraps(loop)(partial(loop, progress=name))
 
 
 LOOPS = (scan, map, fori_loop, while_loop)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minijvp.numerical.curve import Curve
-from minijvp.views import optional
+from minijvp.packages import package
 
 COLORS = {"forward": "#d55e00", "central": "#0072b2", "complex-step": "#009e73", "richardson": "#8e5aa8"}
 """Told apart with any kind of colour vision."""
@@ -18,7 +18,7 @@ INK, FAINT = "#333333", "#8a8a8a"
 
 def draw(curves: Mapping[str, Curve], title: str, kind: str) -> Any:
     """A figure of the curves in log-log axes, with the best and the automatic steps, and the two regimes named."""
-    figure_module = optional.package("matplotlib.figure", "pictures", "the picture of an error curve")
+    figure_module = package("matplotlib.figure", "pictures", "the picture of an error curve")
     figure = figure_module.Figure(figsize=(9.6, 6.0), dpi=125, layout="constrained")
     axes = figure.add_subplot(xscale="log", yscale="log")
     low = 0.3 * min([1e-2, *(positive(c.typical).min(initial=1.0) for c in curves.values())])

@@ -17,7 +17,7 @@ from jax.lax import RoundingMethod
 
 from minijvp.core.jaxpr import Equation
 from minijvp.core.types import ArrayType, is_inexact, is_key
-from minijvp.views.optional import package
+from minijvp.packages import package
 
 LARGEST_DENOMINATOR = 1024
 """Of the floats that are read as fractions; the denominator of a float is a power of 2."""

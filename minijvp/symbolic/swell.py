@@ -13,11 +13,11 @@ from minijvp.api.programs import make_jaxpr
 from minijvp.core.jaxpr import Jaxpr
 from minijvp.core.types import is_inexact, type_of
 from minijvp.errors import ArgumentError
+from minijvp.packages import package
 from minijvp.symbolic.derivatives import differentiate
 from minijvp.symbolic.elements import sympy
 from minijvp.symbolic.expressions import expressions
 from minijvp.symbolic.symbols import shown_name
-from minijvp.views.optional import package
 from minijvp.views.tables import Table
 
 SIMPLIFIED_UP_TO = 1_000

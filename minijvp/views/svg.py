@@ -11,7 +11,7 @@ from pathlib import Path
 from textwrap import wrap
 
 from minijvp.errors import ArgumentError
-from minijvp.views import optional
+from minijvp.packages import package
 from minijvp.views.graph import KINDS, Graph, Node
 from minijvp.views.layout import Point, bent, layered
 
@@ -75,7 +75,7 @@ class Picture:
         """
         path = Path(path)
         if path.suffix in SCALE:
-            cairo = optional.package("cairosvg", "pictures", f"a picture as {path.suffix}")
+            cairo = package("cairosvg", "pictures", f"a picture as {path.suffix}")
             convert = cairo.svg2pdf if path.suffix == ".pdf" else cairo.svg2png
             svg = self.svg.replace(FONT, "monospace").encode()  # it looks for the first font of a list only
             path.write_bytes(convert(bytestring=svg, scale=SCALE[path.suffix]))

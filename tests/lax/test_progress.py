@@ -17,7 +17,7 @@ import pytest
 
 import minijvp
 import minijvp.numpy as mnp
-from minijvp import ArgumentError, MissingPackageError, lax
+from minijvp import ArgumentError, MissingPackageError, lax, packages
 from minijvp.control_flow import progress as bars
 from minijvp.control_flow.progress import Bar, Meter, Run
 from tests.several_devices import run_on_devices
@@ -417,7 +417,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> Any:
         raise ImportError(name)
 
-    monkeypatch.setattr(bars, "import_module", missing)
+    monkeypatch.setattr(packages, "import_module", missing)
     with pytest.raises(MissingPackageError, match=r"minijvp\[progress\]"):
         scan(X, progress="training")
     assert import_module("tqdm").tqdm

@@ -1,4 +1,4 @@
-"""Packages that only some of the views need, and that are imported when one of those is used."""
+"""Packages that only some functions need, and that are imported when one of those is used."""
 
 from __future__ import annotations
 
