@@ -18,7 +18,7 @@ from minijvp.core.tracing import nothing_is_traced
 from minijvp.core.types import ArrayType
 from minijvp.custom_rules.custom_vmap import BatchRule, custom_vmap_call
 from minijvp.custom_rules.decorators import by_position
-from minijvp.custom_rules.rule_results import leaves_of, pair, place_of
+from minijvp.custom_rules.rule_results import leaves_of, pair
 from minijvp.errors import ArgumentError, MissingRuleError
 from minijvp.operations.families import all_batched
 from minijvp.transforms.staging import argument_type, stage
@@ -136,7 +136,7 @@ class Batches:
 
     def batches(self, axis: Axis, result: Any) -> list[Any]:
         """The leaves of what the rule returned, all with a batch axis; ArgumentError if they do not fit the results."""
-        role = f"the rule for batches of {self.name}, {place_of(self.rule)},"
+        role = f"the rule for batches of {self.name}, {trees.place_of(self.rule)},"
         out, out_batched = pair(result, role, "the result, and which of its parts are batched")
         leaves, where = leaves_of(out, role, self.name, self.out_tree), trees.result_namer(out, role)
         flags = [bool(b) for b in trees.flatten_prefix(out_batched, out, f"the second result of {role} ")]

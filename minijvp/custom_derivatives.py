@@ -17,7 +17,7 @@ from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.tracer import is_traced
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.custom_rules.decorators import custom_jvp, custom_vjp
-from minijvp.custom_rules.rule_results import pair, place_of
+from minijvp.custom_rules.rule_results import pair
 from minijvp.custom_rules.staged_rules import array_of_zeros, symbolic_zero
 from minijvp.errors import ArgumentError
 from minijvp.transforms.staging import argument_type, stage
@@ -94,7 +94,7 @@ def custom_gradient(fun: Callable[..., Any]) -> custom_vjp:
     1.0
     """
     trees.require_callable(fun, "custom_gradient")
-    role = place_of(fun)
+    role = trees.place_of(fun)
 
     @custom_vjp
     @trees.wraps(fun)
@@ -187,7 +187,7 @@ def linear_call(
     def backward(*xs: Any) -> list[Any]:
         result = fun_transpose(tree_unflatten(tree, xs[:n]), tree_unflatten(out_tree, xs[n:]))
         cts, found = tree_flatten(result)
-        role = f"the transpose of {name}, {place_of(fun_transpose)},"
+        role = f"the transpose of {name}, {trees.place_of(fun_transpose)},"
         if found != linear_tree:
             raise ArgumentError(
                 f"{role} returned a cotangent of structure {found}, but linear_args is {linear_tree}.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, TypeVar
 
 import jax
@@ -22,9 +23,6 @@ MEANT = (MinijvpError, JaxRuntimeError, TypeError, ValueError)
 NUMPY = os.path.dirname(np.__file__) + os.sep
 OURS = "<class 'minijvp."
 """What JAX says of a tracer that it met where it does not ask it for an array."""
-
-clearer: list[Callable[[BaseException], None]] = []
-"""What changes the words of a TypeError or an AttributeError: `minijvp.explain` is plugged in."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -56,10 +54,10 @@ def shorten(error: BaseException) -> None:
         hooks.failed()
     if type(error) is TypeError and OURS in str(error):
         error.args = (about_tracers(error),)
+    if type(error) in (TypeError, AttributeError) and hooks.clearer is not None:
+        hooks.clearer(error)
     if hooks.full_tracebacks() or jax.config.jax_traceback_filtering == "off":  # type: ignore[attr-defined]
         return
-    for change in clearer if type(error) in (TypeError, AttributeError) else ():
-        change(error)
     seen: set[int] = set()
     found: BaseException | None = error
     while found is not None and id(found) not in seen:
@@ -70,23 +68,30 @@ def shorten(error: BaseException) -> None:
 
 def about_tracers(error: BaseException) -> str:
     """What to say in place of an error of JAX, which met a tracer and only knows its class."""
-    caller, line, own, traceback = None, None, None, error.__traceback__
-    while traceback is not None:
-        if not is_internal(traceback.tb_frame.f_code):
-            caller, line = traceback.tb_frame, Source(traceback.tb_frame.f_code, traceback.tb_lasti)
-            own = own if line.file.startswith(INSTALLED) else line
-        traceback = traceback.tb_next
+    lines = user_lines(error)
+    caller, line = lines[-1] if lines else (None, None)
+    own = next((at for _, at in reversed(lines) if not at.file.startswith(INSTALLED)), None)
     seen = own or line
-    what = f"{(seen and seen.call[0]) or 'a function of JAX'} received a traced value"
-    what += f" at {seen}: {seen.text}." if seen else "."
-    return "\n".join((what, *advice("", None, caller, line, own)))
+    at, what = f" at {seen}: {seen.text}." if seen else ".", (seen and seen.call[0]) or "a function of JAX"
+    return "\n".join((f"{what} received a traced value{at}", *advice("", None, caller, line, own)))
+
+
+def passed(error: BaseException) -> list[Any]:
+    """The tracebacks of the frames that an exception passed through, the innermost last."""
+    found: list[Any] = [error.__traceback__]
+    while found[-1] is not None:
+        found.append(found[-1].tb_next)
+    return found[:-1]
+
+
+def user_lines(error: BaseException) -> list[tuple[FrameType, Source]]:
+    """The frames among these that are outside of minijvp and JAX, with their lines."""
+    found = [(t.tb_frame, Source(t.tb_frame.f_code, t.tb_lasti)) for t in passed(error)]
+    return [(frame, line) for frame, line in found if not is_internal(line.code)]
 
 
 def _shorten_one(error: BaseException) -> None:
-    frames: list[Any] = [error.__traceback__]
-    while frames[-1] is not None:
-        frames.append(frames[-1].tb_next)
-    del frames[-1]
+    frames = passed(error)
     if not frames or (not isinstance(error, MEANT) and frames[-1].tb_frame.f_code.co_filename.startswith(PACKAGE)):
         return
     following = None

@@ -19,6 +19,7 @@ from jax.tree_util import (
     tree_unflatten,
 )
 
+from minijvp.core.source import located
 from minijvp.core.tracer import Tracer, usable
 from minijvp.core.tracing import as_constant
 from minijvp.core.types import ARRAY_CLASSES, PYTHON_SCALARS, ArrayType, type_of
@@ -58,6 +59,12 @@ def wraps(fun: Any, making: Any = None) -> Callable[[Any], Any]:
 def function_name(fun: Any) -> str:
     """How messages call a function."""
     return getattr(fun, "__name__", None) or getattr(getattr(fun, "func", None), "__name__", None) or repr(fun)
+
+
+def place_of(fun: Any) -> str:
+    """A function by its name and the line where it is defined."""
+    code = getattr(inspect.unwrap(getattr(fun, "func", fun)), "__code__", None)
+    return function_name(fun) + (f" ({located(code.co_filename, code.co_firstlineno, whole=True)})" if code else "")
 
 
 def leaf_paths(tree: Any) -> list[str]:

@@ -31,6 +31,7 @@ from minijvp import (
     vmap,
 )
 from minijvp.explain.other_words import in_other_words
+from tests.test_tracebacks import frames_of
 
 X, W, INTEGERS = jnp.arange(3.0), jnp.ones((3, 4)), jnp.arange(3)
 Case = tuple[Callable[[], Any], type[Exception], str]
@@ -142,19 +143,10 @@ ALL = {
 }
 
 
-def raised(call: Callable[[], Any]) -> tuple[Exception, list[traceback.FrameSummary]]:
-    """The error of a call, and the frames below this one."""
-    try:
-        call()
-    except Exception as error:
-        return error, list(traceback.extract_tb(error.__traceback__)[1:])
-    pytest.fail("nothing was raised")
-
-
 @pytest.mark.parametrize("name", ALL)
 def test_a_mistake(name: str) -> None:
     call, kind, words = ALL[name]
-    error, frames = raised(call)
+    error, frames = frames_of(call)
     assert isinstance(error, kind)
     said = str(error).replace((frames[-1].line or "").strip(), "")  # the line that it quotes
     assert words in said, said
@@ -163,11 +155,11 @@ def test_a_mistake(name: str) -> None:
 
 
 def test_there_are_few_frames() -> None:
-    assert median([len(raised(call)[1]) for call, _, _ in ALL.values()]) <= 2
+    assert median([len(frames_of(call)[1]) for call, _, _ in ALL.values()]) <= 2
 
 
 def test_errors_keep_what_python_knows_of_them() -> None:
-    error, _ = raised(lambda: jit(lambda x: x.detach())(X))
+    error, _ = frames_of(lambda: jit(lambda x: x.detach())(X))
     assert isinstance(error, AttributeError) and error.name == "detach"
     assert jit(lambda x: x if hasattr(x, "detach") else x + 1)(X).tolist() == [1.0, 2.0, 3.0]
     for own in (AttributeError("no 'x'"), TypeError("a MyTracer of the user")):
@@ -176,7 +168,7 @@ def test_errors_keep_what_python_knows_of_them() -> None:
             raise own
 
         text = str(own)
-        assert str(raised(lambda: grad(fails)(1.0))[0]) == text
+        assert str(frames_of(lambda: grad(fails)(1.0))[0]) == text
     assert in_other_words(TypeError("'JVPTracer' object is not callable")) == "a traced array is not callable."
 
 
@@ -185,11 +177,11 @@ def test_what_is_no_array_in_a_dataclass() -> None:
     class Parameters:
         w: Any
 
-    error, frames = raised(lambda: grad(lambda p: p.w)(Parameters(X)))
+    error, frames = frames_of(lambda: grad(lambda p: p.w)(Parameters(X)))
     assert "register_dataclass(Parameters)" in str(error) and len(frames) == 1
 
 
 def test_errors_of_other_libraries_keep_their_frames() -> None:
-    error, frames = raised(lambda: jit(lambda x: json.dumps(x))(X))
+    error, frames = frames_of(lambda: jit(lambda x: json.dumps(x))(X))
     assert isinstance(error, TypeError) and frames[-1].filename.endswith("encoder.py")
     assert not [frame for frame in frames if "/minijvp/" in frame.filename.replace(__file__, "")]

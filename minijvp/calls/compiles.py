@@ -117,7 +117,7 @@ def explained(fun: Callable[..., Any], static: StaticArguments, run: Callable[..
 
 def reported(fun: Callable[..., Any], signature: Signature, call: Callable[[], Any], owner: Any = None) -> Any:
     """The result of a call of `fun` with such arguments, and a message if something was compiled for it."""
-    title = place(fun)
+    title = trees.place_of(fun)
     if len(histories) > FUNCTIONS:
         histories.clear()
         names.clear()
@@ -193,9 +193,3 @@ def described(x: Any) -> str:
     """The type of an argument."""
     t = type_of(x)
     return f"{t!r}".rstrip("*") + (" (weak type)" if getattr(t, "weak_type", True) else "")
-
-
-def place(fun: Any) -> str:
-    """A function by its name and line."""
-    code = getattr(unwrap(getattr(fun, "func", fun)), "__code__", None)
-    return trees.function_name(fun) + (f" ({code.co_filename}:{code.co_firstlineno})" if code else "")

@@ -126,11 +126,8 @@ linear_call = LinearCall("linear_call")
 
 
 def goes_forward(jaxpr: Jaxpr) -> bool:
-    """Whether a linear program runs forward as well as backward. Primitives that may not have a method that says so."""
-    asked = [(getattr(e.primitive, "goes_forward", None), e) for e in jaxpr]
-    return all(
-        [all(map(goes_forward, e.primitive.bodies(e.params))) if ask is None else ask(e.params) for ask, e in asked]
-    )
+    """Whether a linear program runs forward as well as backward."""
+    return all([e.primitive.goes_forward(e.params) for e in jaxpr])
 
 
 def vmap_linear(jaxpr: Jaxpr, axis: Axis, residuals: tuple[bool, ...]) -> Jaxpr:

@@ -28,8 +28,11 @@ class ControlFlow(ProgramPrimitive):
     may_not_end = False
     """Whether it is one that may run forever."""
 
+    def differs_in_jax(self, params: Params) -> bool:
+        return self.own_derivative or "progress" in params  # for JAX differentiates no call of the host
+
     def evaluate(self, args: tuple, params: Params) -> Any:
-        if "progress" in params and traced_by_jax():
+        if traced_by_jax() and self.differs_in_jax(params):
             return self.evaluate_in_jax(args, params)
         return super().evaluate(args, params)
 

@@ -13,11 +13,11 @@ class Hooks:
     computed at once; without it, the plain one is used. `linearizer` is how programs are linearized: a
     `minijvp.transforms.linearize.Linearizer`. `nan_safe` gives what to use in the place of a class of traces anywhere,
     one of `safe_traces`, or None where that setting is off; `with_nan_safe` sets it for the calls of a function.
-    `explainer(fun, args, kwargs)` gives the error that says why results of a call are not finite, and
-    `check(result, fun, args, kwargs)` raises it, where the settings in force ask for that.
-    `shown(form, x, **options)` gives the "text" or the "html" of a program or of a linear map.
-    `full_tracebacks()` says whether these want all frames in the tracebacks of errors. `failed()` is to be told that an
-    error leaves a public function, while loops show how far they are; `explains_compiles()` is a setting.
+    `explainer(fun, args, kwargs)` gives the error that says why results of a call are not finite, and `check(result,
+    fun, args, kwargs)` raises it, where the settings in force ask for that. `clearer(error)` changes the words of a
+    TypeError or an AttributeError about tracers. `shown(form, x, **options)` gives the "text" or the "html" of a
+    program or of a linear map. `full_tracebacks()` and `explains_compiles()` are settings. `failed()` is told that an
+    error leaves a public function, while loops show how far they are.
     """
 
     def __init__(self) -> None:
@@ -28,6 +28,7 @@ class Hooks:
         self.with_nan_safe: Any = None
         self.explainer: Any = None
         self.check: Any = None
+        self.clearer: Callable[[BaseException], None] | None = None
         self.shown: Any = None
         self.explains_compiles: Callable[[], bool] = lambda: False
         self.failed: Callable[[], None] | None = None

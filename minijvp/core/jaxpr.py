@@ -236,9 +236,8 @@ class Jaxpr:
 
 
 def has_own_derivatives(jaxpr: Jaxpr) -> bool:
-    """Whether JAX would differentiate an operation of a program otherwise than its rule does, or cannot, by a bar."""
-    own = lambda e: e.primitive.own_derivative or "progress" in e.params or any(map(has_own_derivatives, e.programs))
-    return any(map(own, jaxpr.equations))
+    """Whether JAX would differentiate an operation of a program otherwise than its rule does."""
+    return any(e.primitive.differs_in_jax(e.params) or any(map(has_own_derivatives, e.programs)) for e in jaxpr)
 
 
 def jaxpr_without_rules(jaxpr: Jaxpr) -> Jaxpr:

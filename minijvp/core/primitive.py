@@ -277,6 +277,14 @@ class Primitive:
         """Those that take the last operands and give the results, one for one: the body of a call, all of a choice."""
         return ()
 
+    def goes_forward(self, params: Params) -> bool:
+        """Whether it can be computed, where it is linear: a user's rule for cotangents may be all that there is."""
+        return all([e.primitive.goes_forward(e.params) for body in self.bodies(params) for e in body])
+
+    def differs_in_jax(self, params: Params) -> bool:
+        """Whether it has an `own_derivative`, for these parameters."""
+        return self.own_derivative
+
     def trip_count(self, params: Params) -> int:
         """How often the programs inside of this operation run, if it has any."""
         return 1

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import linecache
 import os
-import re
 import sys
 import sysconfig
 from collections.abc import Callable, Iterable
@@ -25,10 +24,6 @@ register_exclusion(PACKAGE + os.sep)  # our frames are none of a user's, for wha
 _is_internal: dict[str, bool] = {}
 INSTALLED = sysconfig.get_path("purelib") + os.sep
 """Where packages are installed, which are not the user's code."""
-
-ASSIGNED = re.compile(r"(?:^|;)\s*(\w+)\s*(?::[^=]*)?=\s*(\(?)$")
-ENDED = re.compile(r"\s*(\)?)\s*(?:[;#].*)?$")
-"""What stands before, and behind, a value that one name is given to."""
 
 Position = tuple[int | None, int | None, int | None, int | None]
 
@@ -71,15 +66,6 @@ class Source(NamedTuple):
             return "", ""
 
     @property
-    def assigned(self) -> str:
-        """The name that the line gives to what the instruction computes, as `y` in `y = a * b`; empty for others."""
-        line, end, column, end_column = self.position
-        first, last = (linecache.getline(self.file, i or 0).encode() for i in (line, end))
-        start, rest = (part.decode(errors="replace") for part in (first[:column], last[end_column:]))
-        before, after = ASSIGNED.search(start), ENDED.match(rest)
-        return before[1] if column is not None and before and after and len(before[2]) == len(after[1]) else ""
-
-    @property
     def position(self) -> Position:
         """Where the instruction stands: first and last line, first and last column."""
         return positions(self.code)[self.instruction // 2]
@@ -100,12 +86,6 @@ def located(file: str, line: int, whole: bool = False) -> str:
     if cell:
         return f"{' '.join(cell)}, line {line}"
     return f"{file if whole else file.rpartition('/')[2]}:{line}"
-
-
-def span(sources: Iterable[Source | None]) -> str:
-    """The lines from the first to the last of some, in short; empty if there are none."""
-    found = sorted({(at.file, at.line) for at in sources if at is not None})
-    return located(*found[0]) + f"\N{EN DASH}{found[-1][1]}" * (len(found) > 1) if found else ""
 
 
 class ScopedSource(Source):

@@ -11,7 +11,6 @@ from jax.tree_util import tree_flatten, tree_map, tree_structure, tree_unflatten
 from minijvp import trees
 from minijvp.arguments.tangents import FLOAT0, from_user
 from minijvp.calls.programs import fits
-from minijvp.core.source import located
 from minijvp.core.types import ArrayType, is_inexact, type_of
 from minijvp.errors import ArgumentError
 from minijvp.operations.casting import convert_element_type
@@ -19,13 +18,6 @@ from minijvp.operations.casting import convert_element_type
 
 class Leaf:
     """A leaf of a structure, where nothing else is."""
-
-
-def place_of(fun: Any) -> str:
-    """A function by its name and the line where it is defined."""
-    code = getattr(fun, "__code__", None)
-    place = code and located(code.co_filename, code.co_firstlineno, whole=True)
-    return trees.function_name(fun) + (f" ({place})" if place else "")
 
 
 def entries_of(given: Any, structure: Any, prefix: bool = False) -> list[Any] | None:

@@ -23,7 +23,7 @@ from minijvp.core.types import Array, ArrayType, Params, is_inexact, type_of
 from minijvp.custom_rules.custom_vjp import custom_vjp_linear
 from minijvp.custom_rules.deferred import ByZeros, Deferred, Flags
 from minijvp.custom_rules.linear_rules import require_linear
-from minijvp.custom_rules.rule_results import cotangents_of, forward_results_of, place_of, tangents_of
+from minijvp.custom_rules.rule_results import cotangents_of, forward_results_of, tangents_of
 from minijvp.errors import MissingRuleError
 from minijvp.operations.families import instantiate, nonzero, spread, zeros_like
 
@@ -35,7 +35,7 @@ class TangentRule:
 
     def __init__(self, call: Any):
         self.call = call
-        self.role = f"the jvp rule of {call.name}, {place_of(call.custom.jvp)},"
+        self.role = f"the jvp rule of {call.name}, {trees.place_of(call.custom.jvp)},"
         self.made: dict[Flags, Any] = {}
         self.full = call.at_once_or_later(lambda: self.program(call.are_inexact))
 
@@ -114,7 +114,7 @@ class CotangentRule:
         call = self.call
         custom = call.custom
         residual_tree: Any = None
-        role = f"fwd of {call.name}, {place_of(custom.fwd)},"
+        role = f"fwd of {call.name}, {trees.place_of(custom.fwd)},"
 
         def fun(*xs: Array) -> list[Any]:
             nonlocal residual_tree
@@ -135,7 +135,7 @@ class CotangentRule:
         custom = call.custom
         out_types = call.jaxpr.out_types
         residual_types = array_types(fwd[0].out_types[len(out_types) :])
-        role = f"bwd of {call.name}, {place_of(custom.bwd)},"
+        role = f"bwd of {call.name}, {trees.place_of(custom.bwd)},"
         names = [trees.argument_name(call.fun, i) for i in call.positions]
         ct_nonzero: Flags = ()
         flags = iter(nonzero)

@@ -8,7 +8,6 @@ from typing import Any
 
 from minijvp.calls.jit import is_checking
 from minijvp.core.hooks import hooks
-from minijvp.tracebacks import clearer
 
 CHECKING = "minijvp.explain.checking"
 
@@ -32,6 +31,4 @@ def say_clearly(error: BaseException) -> None:
 
 def plug_in() -> None:
     """Have calls ask, where they are to be checked, and errors about tracers say so in other words."""
-    hooks.explainer, hooks.check = explained, check
-    if say_clearly not in clearer:
-        clearer.append(say_clearly)
+    hooks.explainer, hooks.check, hooks.clearer = explained, check, say_clearly

@@ -7,7 +7,7 @@ import re
 import jax.nn
 import jax.numpy
 
-from minijvp.core.source import Source, is_internal
+from minijvp.tracebacks import user_lines
 
 CONSTANT = "minijvp.stop_gradient(x) is x as a constant; arguments that argnums does not name are constant anyway"
 OUTSIDE = "np.asarray(x) is for arguments and results; inside of a transformation, minijvp.numpy computes"
@@ -45,7 +45,7 @@ OF_TRACERS = re.compile(r"'[A-Z]\w*Tracer'(?: object)?")
 
 def in_other_words(error: BaseException) -> str:
     """What to say in place of an error of Python about a tracer, with the user's line that it came from."""
-    text, lines = str(error), lines_of(error)
+    text, lines = str(error), [line for _, line in user_lines(error)]
     said = OF_TRACERS.sub("a traced array", text) + (f", at {lines[-1]}: {lines[-1].text}." if lines else ".")
     if text.startswith("unhashable"):
         why = "Keys of dicts and elements of sets are told apart by their values, which a traced array has not yet."
@@ -54,16 +54,6 @@ def in_other_words(error: BaseException) -> str:
     if "operand" in text and text.endswith(("'list'", "'tuple'")):
         advice = "mnp.asarray([...]): lists are no operands, as in JAX"
     return f"{said}\nInstead: {advice}." if advice else said
-
-
-def lines_of(error: BaseException) -> list[Source]:
-    """The lines outside of minijvp and JAX that an exception passed through, the innermost last."""
-    found, traceback = [], error.__traceback__
-    while traceback is not None:
-        if not is_internal(traceback.tb_frame.f_code):
-            found.append(Source(traceback.tb_frame.f_code, traceback.tb_lasti))
-        traceback = traceback.tb_next
-    return found
 
 
 def in_place_of(name: str) -> str:

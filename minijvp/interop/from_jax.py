@@ -78,7 +78,7 @@ def from_jax(fun: Any) -> Any:
     >>> round(float(minijvp.grad(special.gammaln)(3.0)), 4)
     0.9228
     """
-    if is_function(fun) or isclass(fun):
+    if has_a_name(fun) or isclass(fun):
         return bridged(fun, making=(from_jax, {"fun": fun}))
     if callable(fun):
         return CallableMembers(fun)
@@ -101,11 +101,14 @@ class Members:
         if name.startswith("_"):
             raise AttributeError(f"{name!r}: what begins with an underscore does not become a function of minijvp.")
         found = getattr(self._original, name)
-        if not is_function(found) and not ismodule(found):
+        if not has_a_name(found) and not ismodule(found):
             return found
         made = Members(found) if ismodule(found) else maker(found) if ismodule(self._original) else bridged(found)
         vars(self)[name] = made
         return made
+
+    def __reduce__(self) -> Any:
+        return from_jax, (self._original,)
 
     def __dir__(self) -> list[str]:
         return [name for name in dir(self._original) if not name.startswith("_")]
@@ -126,8 +129,8 @@ class CallableMembers(Members):
         return self._call(*args, **kwargs)
 
 
-def is_function(x: Any) -> bool:
-    """Whether a value is a function, and no object that can be called besides, as layers of networks can be."""
+def has_a_name(x: Any) -> bool:
+    """Whether what can be called is a function, and no object besides, as layers of networks are."""
     return callable(x) and not isclass(x) and (hasattr(x, "__name__") or isinstance(x, partial))
 
 
@@ -138,8 +141,8 @@ def maker(fun: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(fun)
     def make(*args: Any, **kwargs: Any) -> Any:
         made = bridge(*args, **kwargs)
-        some = any([is_function(x) for x in tree_leaves(made)])
-        return tree_map(lambda x: maker(x) if is_function(x) else x, made) if some else made
+        some = any([has_a_name(x) for x in tree_leaves(made)])
+        return tree_map(lambda x: maker(x) if has_a_name(x) else x, made) if some else made
 
     return make
 

@@ -22,7 +22,6 @@ from jax.sharding import get_abstract_mesh, use_abstract_mesh
 from jax.tree_util import tree_flatten, tree_unflatten
 
 from minijvp.calls.programs import are_inexact, chosen, groups
-from minijvp.core import source
 from minijvp.core.jaxpr import Jaxpr, evaluate
 from minijvp.core.primitive import Axis, Primitive
 from minijvp.core.tracer import is_tracer_of_jax
@@ -33,6 +32,7 @@ from minijvp.custom_rules.deferred import ByZeros, Deferred, Flags
 from minijvp.errors import ArgumentError, ConcretizationError, MissingRuleError
 from minijvp.interop.reading import read, type_of_aval
 from minijvp.operations.families import spread
+from minijvp.tracebacks import user_lines
 from minijvp.transforms.staging import stage
 from minijvp.trees import replaced
 
@@ -54,11 +54,8 @@ class NeedsValueError(ArgumentError, ConcretizationError):
 
 def needs_value(name: str, error: Exception) -> NeedsValueError:
     """The error for a function, or a rule, that JAX cannot trace."""
-    line, traceback = None, error.__traceback__
-    while traceback is not None:
-        if not source.is_internal(traceback.tb_frame.f_code):
-            line = source.Source(traceback.tb_frame.f_code, traceback.tb_lasti)
-        traceback = traceback.tb_next
+    lines = user_lines(error)
+    line = lines[-1][1] if lines else None
     reason = str(error).strip().split("\n")[0]
     return NeedsValueError(
         f"from_jax cannot trace {name}" + (f", at {line}: {line.text}" if line else ""),

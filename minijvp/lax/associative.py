@@ -13,7 +13,7 @@ from minijvp.calls.jit import call
 from minijvp.core.tracing import EVALUATION, state
 from minijvp.core.types import Array, jit_is_disabled, type_of
 from minijvp.errors import ArgumentError
-from minijvp.lax.bodies import Tree, place_of, require_functions, require_same
+from minijvp.lax.bodies import Tree, require_functions, require_same
 from minijvp.numpy.promotion import converted, normalize_axis
 from minijvp.operations import shape as shapes
 from minijvp.operations.families import reshape
@@ -80,7 +80,7 @@ class Combination:
         first, second = (tree_unflatten(self.tree.structure, v) for v in (x, y))
         result = Tree(self.fn(first, second), lambda i: f"leaf {i} of the result of {trees.function_name(self.fn)}")
         require_same(
-            f"fn of associative_scan, {place_of(self.fn)}, changes the types",
+            f"fn of associative_scan, {trees.place_of(self.fn)}, changes the types",
             ("received", "returned"),
             Tree(first, str),
             result,

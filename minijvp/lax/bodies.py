@@ -12,7 +12,6 @@ from minijvp import trees
 from minijvp.calls.programs import fits
 from minijvp.core import placements
 from minijvp.core.jaxpr import Jaxpr
-from minijvp.core.source import located
 from minijvp.core.tracer import Tracer
 from minijvp.core.types import Array, ArrayType, type_of
 from minijvp.errors import ArgumentError
@@ -42,14 +41,6 @@ class Tree:
         return {p: (repr(t), f"  # {s}" if s else "") for p, t, s in zip(paths, self.types, lines, strict=True)}
 
 
-def place_of(fun: Any) -> str:
-    """A function by its name and the line where it is defined."""
-    inner = inspect.unwrap(getattr(fun, "func", fun))
-    code = getattr(inner, "__code__", None)
-    place = code and located(code.co_filename, code.co_firstlineno, whole=True)
-    return trees.function_name(fun) + (f" ({place})" if place else "")
-
-
 def require_functions(function: str, named: Sequence[tuple[str, Any]]) -> None:
     """Raise ArgumentError for a value that is no function."""
     for name, fun in named:
@@ -70,7 +61,7 @@ def run(fun: Callable[..., Any], role: str, args: Sequence[Any]) -> Any:
             inspect.signature(fun).bind(*args)
         except TypeError as error:
             raise ArgumentError(
-                f"{role} is {place_of(fun)}, which cannot be called as it is: {error}.",
+                f"{role} is {trees.place_of(fun)}, which cannot be called as it is: {error}.",
                 f"It receives {len(args)} argument{'s' * (len(args) != 1)}.",
                 "Correct its parameters.",
             ) from None
@@ -84,7 +75,7 @@ def pair(f: Callable[..., Any], result: Any) -> tuple[Any, Any]:
     if not isinstance(result, (tuple, list)) or len(result) != 2:
         found = f"{type(result).__name__}" + (f" of {len(result)}" if isinstance(result, (tuple, list)) else "")
         raise ArgumentError(
-            f"f of scan, {place_of(f)}, returned {found} where a pair is wanted.",
+            f"f of scan, {trees.place_of(f)}, returned {found} where a pair is wanted.",
             "The body of a scan returns the next carry, and a row of the result.",
             "Return (carry, y); a loop without results returns (carry, None).",
         )

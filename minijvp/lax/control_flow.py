@@ -23,7 +23,7 @@ from minijvp.core.tracer import Tracer
 from minijvp.core.types import PYTHON_SCALARS, Array, ArrayType, jit_is_disabled, type_of
 from minijvp.dimensions import as_size, decided
 from minijvp.errors import ArgumentError, ConcretizationError
-from minijvp.lax.bodies import Tree, pair, place_of, require_functions, require_same, run, staged
+from minijvp.lax.bodies import Tree, pair, require_functions, require_same, run, staged
 from minijvp.lax.loops import run_scan
 from minijvp.lax.plain import number_of, scan_plainly
 from minijvp.lax.segments import segment_size
@@ -33,6 +33,7 @@ from minijvp.operations.casting import convert_element_type
 from minijvp.operations.elementwise import ne
 from minijvp.operations.families import reshape
 from minijvp.tracebacks import border
+from minijvp.trees import place_of
 
 __all__ = ["cond", "map", "scan", "switch"]
 

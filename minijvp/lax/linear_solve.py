@@ -23,7 +23,7 @@ from minijvp.custom_rules.deferred import Deferred
 from minijvp.custom_rules.linear_solve import PROGRAMS
 from minijvp.custom_rules.linear_solve import custom_linear_solve as linear_solve_primitive
 from minijvp.errors import ArgumentError, MissingRuleError
-from minijvp.lax.bodies import Signature, Tree, place_of, require_functions, require_same, staged
+from minijvp.lax.bodies import Signature, Tree, require_functions, require_same, staged
 from minijvp.lax.control_flow import promoted_carry
 from minijvp.lax.shapes import stop_gradient
 from minijvp.operations.casting import convert_element_type
@@ -32,6 +32,7 @@ from minijvp.operations.families import spread, zeros_like
 from minijvp.tracebacks import border
 from minijvp.transforms.jvp import jvp_flat
 from minijvp.transforms.staging import stage
+from minijvp.trees import place_of
 
 __all__ = ["custom_linear_solve", "custom_root"]
 

@@ -16,7 +16,7 @@ from minijvp.core.jaxpr import Jaxpr, Literal
 from minijvp.core.tracer import Tracer, is_traced
 from minijvp.core.types import Array, is_inexact, jit_is_disabled, type_of
 from minijvp.errors import ArgumentError, ConcretizationError
-from minijvp.lax.bodies import Tree, place_of, require_functions, run, staged
+from minijvp.lax.bodies import Tree, require_functions, run, staged
 from minijvp.lax.control_flow import Carry, require_unroll, scalar, stage_loop
 from minijvp.lax.loops import run_bounded, run_scan, run_while, too_many
 from minijvp.lax.plain import count_plainly, while_plainly
@@ -25,6 +25,7 @@ from minijvp.operations.casting import convert_element_type
 from minijvp.operations.elementwise import lt
 from minijvp.tracebacks import border
 from minijvp.transforms.staging import stage
+from minijvp.trees import place_of
 
 __all__ = ["fori_loop", "while_loop"]
 

@@ -12,7 +12,7 @@ import numpy as np
 from minijvp.calls.callback import Callback
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
 from minijvp.core.program_primitive import ProgramPrimitive
-from minijvp.core.source import Source, span
+from minijvp.core.source import Source, located
 from minijvp.core.types import ArrayType
 from minijvp.operations.collectives import Collective
 from minijvp.operations.contraction import ScaledDot
@@ -373,3 +373,9 @@ def readable(name: str) -> str:
 def short(text: str, n: int) -> str:
     """The text, cut where it is longer than n."""
     return text if len(text) <= n else text[: n - 1] + "…"
+
+
+def span(sources: Iterable[Source | None]) -> str:
+    """The lines from the first to the last of some, in short; empty if there are none."""
+    found = sorted({(at.file, at.line) for at in sources if at is not None})
+    return located(*found[0]) + f"\N{EN DASH}{found[-1][1]}" * (len(found) > 1) if found else ""

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import linecache
+import re
 from collections.abc import Collection, Hashable, Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr
 from minijvp.core.source import Source
+
+ASSIGNED = re.compile(r"(?:^|;)\s*(\w+)\s*(?::[^=]*)?=\s*(\(?)$")
+ENDED = re.compile(r"\s*(\)?)\s*(?:[;#].*)?$")
+"""What stands before, and behind, a value that one name is given to."""
 
 Step = tuple[Source | None, Hashable, Collection[Any], Iterable[Any]]
 """The line of an operation, what it is, what it makes, and what it reads."""
@@ -33,9 +39,17 @@ def given_names(steps: Sequence[Step], results: Iterable[Any], taken: Collection
 
 def name_at(source: Source | None) -> tuple[Any, ...]:
     """The name that a line gives, and where it does; empty if it gives none, or for a part of a derivative."""
-    if source is None or is_derived(source) or not source.assigned:
-        return ()
-    return source.assigned, id(source.code), source.position
+    name = "" if source is None or is_derived(source) else assigned(source)
+    return (name, id(source.code), source.position) if source and name else ()
+
+
+def assigned(source: Source) -> str:
+    """The name that a line gives to what the instruction computes, as `y` in `y = a * b`; empty for others."""
+    line, end, column, end_column = source.position
+    first, last = (linecache.getline(source.file, i or 0).encode() for i in (line, end))
+    start, rest = (part.decode(errors="replace") for part in (first[:column], last[end_column:]))
+    before, after = ASSIGNED.search(start), ENDED.match(rest)
+    return before[1] if column is not None and before and after and len(before[2]) == len(after[1]) else ""
 
 
 def is_derived(source: Source | None) -> bool:

@@ -11,7 +11,6 @@ from minijvp.budgets import Budget, checked_budget
 from minijvp.calls.call import work_of
 from minijvp.calls.jit import jit_primitive
 from minijvp.core.jaxpr import Atom, Equation, Jaxpr, Literal, Var
-from minijvp.core.source import span
 from minijvp.core.types import is_inexact
 from minijvp.errors import ArgumentError
 from minijvp.optimize.kept_call import kept_call
@@ -21,7 +20,7 @@ from minijvp.optimize.rematerialize.linearization import Parts, TooSmallError, p
 from minijvp.optimize.rematerialize.planning import SMALL, WORTHWHILE, Plan, PlanningProblem
 from minijvp.tracebacks import border
 from minijvp.views.draw import fewer_boxes, require_group
-from minijvp.views.graph import FATES, Mark, Style, graph_of
+from minijvp.views.graph import FATES, Mark, Style, graph_of, span
 from minijvp.views.plan_marks import Inside, Marks, Value
 from minijvp.views.programs import program_of
 from minijvp.views.residuals import merged, type_text
