@@ -24,7 +24,7 @@ from minijvp.calls.compiles import explained
 from minijvp.calls.in_jax import lower_with_rules
 from minijvp.calls.programs import is_too_deep
 from minijvp.calls.shardings import constrained
-from minijvp.calls.static_arguments import StaticArguments, positional_names
+from minijvp.calls.static_arguments import StaticArguments, counted_in_jax, positional_names
 from minijvp.calls.written_out import describe, plain_parameters, written_out
 from minijvp.core.hooks import hooks, other_plans
 from minijvp.core.jaxpr import Jaxpr, evaluate, has_own_derivatives, lower
@@ -195,7 +195,7 @@ class _Jitted:
         self.options = options
         self.inline = options["inline"]
         self.shardings = options.get("in_shardings"), options.get("out_shardings")
-        self.static = StaticArguments(fun, options["static_argnums"], options["static_argnames"])
+        self.static = StaticArguments(fun, counted_in_jax(fun, options["static_argnums"]), options["static_argnames"])
         self.staged: dict[tuple, Staged] = {}
         # Given both, an option means by each what it says; given one, JAX infers the other.
         self.tells_positions_from_names = any(

@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable, Hashable
 from typing import Any
 
+import jax
+
 from minijvp import trees
 from minijvp.errors import ArgumentError
 
@@ -88,6 +90,16 @@ def as_tuple(value: Any, single: type, what: str, function: str = "jit") -> tupl
                 "Pass one, or a tuple of them: ...argnums takes positions, ...argnames takes names.",
             )
     return entries
+
+
+def counted_in_jax(fun: Callable[..., Any], argnums: Any) -> Any:
+    """Positions of jit, as JAX counts negative ones: from 0.12 on from the last parameter, if there is no `*args`."""
+    names = positional_names(fun)
+    if argnums is None or not names or jax.__version_info__ < (0, 12):
+        return argnums
+    if any([p.kind is p.VAR_POSITIONAL for p in inspect.signature(fun).parameters.values()]):
+        return argnums
+    return tuple([i % len(names) if -len(names) <= i < 0 else i for i in as_tuple(argnums, int, "static_argnums")])
 
 
 def positional_names(fun: Callable[..., Any]) -> list[str]:

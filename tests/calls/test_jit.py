@@ -175,6 +175,20 @@ def test_static_types_differ(options: Any) -> None:
         assert seen == [int, float, bool]
 
 
+@pytest.mark.parametrize("argnums", [-1, -2, (-1,), (-3, -1)])
+def test_positions_from_the_end_are_those_of_jax(argnums: Any) -> None:
+    # From JAX 0.12 on they are counted from the last parameter, before from the last argument that is given.
+    one, several, rest = lambda x, k: x * k, lambda x, k, scale=2.0: x * k * scale, lambda x, *rest: x * sum(rest)
+    for fun, args in ((one, (X, 2)), (several, (X, 2)), (several, (X, 2, 3.0)), (rest, (X, 2)), (rest, (X, 2, 3.0))):
+        found = []
+        for api in (minijvp, jax):
+            try:
+                found.append(len(jax.tree.leaves(api.jit(fun, static_argnums=argnums).lower(*args).in_avals)))
+            except (TypeError, ValueError):  # an array is static, and has no hash; or it is no position
+                found.append("refused")
+        assert found[0] == found[1], args
+
+
 def test_static_arguments_are_looked_up_by_hash_and_equality() -> None:
     class Config:
         def __init__(self, k: int):
