@@ -156,3 +156,12 @@ def test_the_package_shows_public_names_only() -> None:
 def test_types_stay_types() -> None:
     assert minijvp.lax.PrecisionLike is jax.lax.PrecisionLike
     assert minijvp.lax.PrecisionLike | None == jax.lax.PrecisionLike | None
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("path", SURFACES)
+def test_functions_of_jax_that_are_named_are_there(path: str) -> None:
+    for name, fun in functions(path).items():
+        for where in re.findall(r"This is (jax\.[\w.]+)[;,]", inspect.getdoc(fun) or ""):
+            space, _, attribute = where.rpartition(".")
+            assert callable(getattr(import_module(space), attribute, None)), name

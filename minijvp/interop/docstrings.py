@@ -22,7 +22,7 @@ UNSAID = {
     "jax.lax.pcast": "`x`, typed as varying over axes of a mesh, or otherwise as `to` says: no value changes.",
     "jax.lax.psum_scatter_start": "A psum_scatter that begins here: what it returns is to be handed to its end.",
     "jax.lax.reduce_window_shape_tuple": "The shape of a reduction over windows, by that of its operand.",
-    "jax.lax.up_and_broadcast": "The derivative of samples of the gamma distribution by its shape `a`, at the samples.",
+    "jax.lax.random_gamma_grad": "The derivative of samples of a gamma distribution by its shape `a`, at the samples.",
     "jax.random.key_impl": "The name of the generator that keys are for, or the object that describes it.",
     "jax.sharding.auto_axes": "`f`, inside of which axes of the mesh are of type Auto: all, or `axes`.",
     "jax.sharding.explicit_axes": "`f`, inside of which axes of the mesh are of type Explicit: all, or `axes`.",

@@ -45,12 +45,12 @@ def surface(original: Callable[..., Any]) -> Callable[[Function], Function]:
     """
 
     def decorate(traced: Function) -> Function:
-        name = original.__name__
+        module = traced.__module__.removeprefix("minijvp.").partition(".")[0]
+        name = public_name(original, module)
         if "<locals>" in traced.__qualname__:
             traced.__qualname__ = name  # which Python says of arguments that do not fit
         signature = inspect.signature(original)
         honoured = keywords_of(traced)
-        module = traced.__module__.removeprefix("minijvp.").partition(".")[0]
 
         @wraps(traced)
         def function(*args: Any, **kwargs: Any) -> Any:
@@ -77,6 +77,12 @@ def surface(original: Callable[..., Any]) -> Callable[[Function], Function]:
         return function  # type: ignore[return-value]
 
     return decorate
+
+
+def public_name(original: Callable[..., Any], module: str) -> str:
+    """What a module of JAX calls a function, which may call itself otherwise."""
+    name, public = original.__name__, vars(getattr(jax, module, jax))
+    return name if name in public else next((n for n, f in public.items() if f is original), name)
 
 
 def keywords_of(definition: Callable[..., Any]) -> frozenset[str] | None:
