@@ -193,6 +193,27 @@ def test_another_process_has_the_same(tmp_path: Path) -> None:
     assert run.stdout == f"{len(MADE)}\n", run.stderr
 
 
+class Scale:
+    """A model of JAX, with a method, or as a function."""
+
+    factor = 3.0
+
+    def apply(self, x: Any) -> Any:
+        return jnp.sin(x) * self.factor
+
+
+class Model(Scale):
+    def __call__(self, x: Any) -> Any:
+        return self.apply(x)
+
+
+@pytest.mark.parametrize("kind", [Scale, Model])
+def test_models_of_jax_are_pickled_by_themselves(kind: Any) -> None:
+    again = pickle.loads(pickle.dumps(minijvp.from_jax(kind())))
+    assert float(minijvp.grad(again.apply)(0.0)) == 3.0
+    assert kind is Scale or float(minijvp.grad(again)(0.0)) == 3.0
+
+
 def test_what_cannot_be_pickled_says_so() -> None:
     for made in (minijvp.grad(lambda x: x), minijvp.vmap(minijvp.jit(lambda x: x)), minijvp.custom_jvp(lambda x: x)):
         with pytest.raises((AttributeError, pickle.PicklingError), match=r"Can't (pickle|get) .*lambda"):
